@@ -1,0 +1,1 @@
+"""The model, its sites and its files."""

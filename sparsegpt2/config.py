@@ -1,0 +1,213 @@
+"""Settings of models and of sparse optimisation: frozen, keyword-only dataclasses, checked when made.
+
+Sources: Gao et al. 2025, "Weight-sparse transformers have interpretable circuits" (arXiv 2511.13653), called "the
+paper" below, and the training script its authors published later, called "the script".
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from sparsegpt2.errors import UserError
+
+# Places inside a layer where AbsTopK may act; the first eight are also the node sites of a circuit.
+NODE_PLACES = (
+    "attn.act_in",
+    "attn.q",
+    "attn.k",
+    "attn.v",
+    "attn.resid_delta",
+    "mlp.act_in",
+    "mlp.post_act",
+    "mlp.resid_delta",
+)
+RESIDUAL_PLACES = ("attn.resid_post", "mlp.resid_post")
+
+
+def require(condition: bool, sentence: str) -> None:
+    """Raise `UserError(sentence)` unless `condition` holds."""
+    if not condition:
+        raise UserError(sentence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """The shape of a model. Everything a checkpoint needs to be rebuilt, and nothing else."""
+
+    vocab_size: int = 2048
+    """Number of token ids, end of text included (paper: 2048)."""
+    context: int = 256
+    """Longest sequence in tokens (paper: 256)."""
+    n_layer: int = 2
+    """Layers; each is an attention and an MLP sublayer (paper: 8)."""
+    d_model: int = 256
+    """Channels of the residual stream (paper: up to 2048 and more)."""
+    d_head: int = 16
+    """Channels of one head (paper: 16; small heads are more monosemantic)."""
+    n_head: int = 0
+    """Heads a layer; 0 fills the width: d_model // d_head."""
+    d_mlp: int = 0
+    """MLP neurons a layer; 0 means 4 * d_model."""
+    activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
+    """MLP nonlinearity; `gelu` is the exact one."""
+    norm: Literal["rms", "layer", "none"] = "rms"
+    """Norm before each sublayer and before the unembedding (paper: RMSNorm, so that zero stays special)."""
+    norm_eps: float = 1.1920929e-07
+    """Added to the mean square inside the norm; the default is float32's epsilon, as in the script."""
+    positions: Literal["none", "learned", "concat_learned", "concat_sinusoidal"] = "none"
+    """Positional embedding: none (paper), learned and added to the residual stream, or `d_pos` read-only channels
+    concatenated after the input channels of c_attn and c_fc."""
+    d_pos: int = 0
+    """Width of concatenated positions in channels; 0 unless `positions` is one of the concatenated kinds."""
+    sink: bool = True
+    """One learnable logit per head in the softmax denominator (initially 0), so that a head may attend to nothing."""
+    bigram_table: bool = True
+    """A dense [vocab, vocab] table whose row for the current token is added to the logits; never sparsified."""
+    activation_density: float = 0.25
+    """AbsTopK keeps floor(density * width) entries by magnitude along the channel axis; 1 turns it off (paper: 1/4)."""
+    activation_places: tuple[str, ...] = NODE_PLACES
+    """Where AbsTopK acts, in every layer: any of the eight node places and attn.resid_post, mlp.resid_post."""
+    bias: bool = True
+    """Bias vectors in the four linear maps of a layer (the unembedding never has one)."""
+    tied_unembedding: bool = False
+    """Share the embedding matrix with the unembedding (paper: untied)."""
+    residual_activation: Literal["identity", "relu"] = "identity"
+    """Applied to the residual stream after each sublayer."""
+    causal: bool = True
+    """Whether a position sees only itself and earlier ones."""
+    init_std: float = 0.02
+    """Standard deviation of initial weights; the two projections into the residual stream get it / sqrt(2 n_layer)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation_places", tuple(self.activation_places))
+        for name in ("vocab_size", "context", "n_layer", "d_model", "d_head"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.n_head == 0:
+            object.__setattr__(self, "n_head", max(1, self.d_model // self.d_head))
+        if self.d_mlp == 0:
+            object.__setattr__(self, "d_mlp", 4 * self.d_model)
+        require(self.n_head >= 1, f"n_head must be at least 1, or 0 to fill the width, got {self.n_head}")
+        require(self.d_mlp >= 1, f"d_mlp must be at least 1, or 0 for 4 * d_model, got {self.d_mlp}")
+        require(
+            0 < self.activation_density <= 1,
+            f"activation_density must be over 0 and at most 1 (1 turns AbsTopK off), got {self.activation_density}",
+        )
+        known = NODE_PLACES + RESIDUAL_PLACES
+        for place in self.activation_places:
+            require(place in known, f"activation_places has the unknown place {place!r}; known are {', '.join(known)}")
+        if self.positions.startswith("concat"):
+            require(self.d_pos >= 1, f"positions={self.positions} needs d_pos of at least 1, got {self.d_pos}")
+        else:
+            require(self.d_pos == 0, f"d_pos={self.d_pos} needs positions=concat_learned or concat_sinusoidal")
+        for place in self.activation_places:
+            width = self.width_of(place)
+            require(
+                int(self.activation_density * width) >= 1,
+                f"activation_density={self.activation_density} keeps no channel of {place} (width {width})",
+            )
+
+    @property
+    def d_attn(self) -> int:
+        """Channels of q, of k and of v: heads times head width."""
+        return self.n_head * self.d_head
+
+    def width_of(self, place: str) -> int:
+        """Channels at a place, such as `mlp.post_act`."""
+        if place in ("attn.q", "attn.k", "attn.v"):
+            return self.d_attn
+        return self.d_mlp if place == "mlp.post_act" else self.d_model
+
+    def keep_at(self, place: str) -> int | None:
+        """How many channels AbsTopK keeps at a place, or None where it does not act."""
+        if self.activation_density == 1 or place not in self.activation_places:
+            return None
+        return int(self.activation_density * self.width_of(place))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsityConfig:
+    """Which weights survive each step: projection and its schedule (paper, sections 2.2 and A.3)."""
+
+    density: float = 1.0
+    """Share of nonzero entries at the end, in every weight matrix and bias vector; 1 trains a dense model."""
+    embedding_density: float | None = None
+    """Overrides `density` for embedding, unembedding and learned positions."""
+    bias_density: float | None = None
+    """Overrides `density` for bias vectors."""
+    min_alive: int = 4
+    """Weights reserved in each neuron and attention channel (rows of c_attn, c_fc; columns of c_proj); paper: 4."""
+    anneal: Literal["linear", "power"] = "linear"
+    """Density falls linearly, or as a power law (straight on a log-log plot)."""
+    anneal_start: float = 0.01
+    """Share of training after which density begins to fall from 1."""
+    anneal_end: float = 0.5
+    """Share of training at which density reaches its target (paper: 0.5; 0.8 for its largest, sparsest models)."""
+
+    def __post_init__(self) -> None:
+        for name in ("density", "embedding_density", "bias_density"):
+            value = getattr(self, name)
+            require(value is None or 0 < value <= 1, f"{name} must be over 0 and at most 1, got {value}")
+        require(self.min_alive >= 0, f"min_alive must be 0 or more, got {self.min_alive}")
+        require(
+            0 <= self.anneal_start < self.anneal_end <= 1,
+            f"annealing needs 0 <= anneal_start < anneal_end <= 1, got {self.anneal_start} and {self.anneal_end}",
+        )
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether any tensor loses entries."""
+        return min(self.density, self.density_of("embedding"), self.density_of("bias")) < 1
+
+    def density_of(self, kind: str) -> float:
+        """Target density of a kind of tensor: `embedding`, `bias` or anything else."""
+        override = {"embedding": self.embedding_density, "bias": self.bias_density}.get(kind)
+        return self.density if override is None else override
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW on gradients of root mean square 1 (paper, section A.3)."""
+
+    lr: float = 1e-2
+    """Learning rate at the final L0 (the schedule multiplies it by sqrt(target density / current density))."""
+    warmup: float = 0.01
+    """Share of training over which the learning rate rises linearly from 0."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of the first and second moment."""
+    eps: float = 0.1
+    """AdamW's epsilon; unusual, and it matters: it presupposes gradients of RMS 1 (dense baselines: 1e-8)."""
+    weight_decay: float = 0.1
+    """Decoupled decay of weight matrices; not of biases, norms, sink logits or the bigram table."""
+    gradient_rms: Literal["normalize", "clip", "off"] = "normalize"
+    """Divide all gradients by their joint root mean square (script), or only when it exceeds 1 (paper), or never."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        require(self.lr > 0, f"lr must be over 0, got {self.lr}")
+        require(0 <= self.warmup < 1, f"warmup is a share of training, 0 to 1, got {self.warmup}")
+        require(self.eps > 0, f"eps must be over 0, got {self.eps}")
+        require(self.weight_decay >= 0, f"weight_decay must be 0 or more, got {self.weight_decay}")
+        require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            f"betas must be two numbers from 0 to below 1, got {self.betas}",
+        )
+
+
+Config = TypeVar("Config")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A settings object as plain values, for JSON or YAML."""
+    return asdict(config)
+
+
+def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:
+    """Rebuild a settings object strictly: an unknown key is an error that names it and `source`."""
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    require(not unknown, f"{source} has the unknown key {unknown[0] if unknown else ''!r}; known are {sorted(known)}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UserError(f"{source} does not describe a {kind.__name__}: {error}") from None

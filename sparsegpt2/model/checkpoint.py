@@ -1,0 +1,111 @@
+"""Models as directories: config.json + model.safetensors (+ node_means.safetensors), never pickle, read strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sparsegpt2.config import GPTConfig, from_dict, to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import node_sites
+
+CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
+
+
+def save_model(model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None) -> None:
+    """Write `model` as the directory `path` in one step, replacing what was there.
+
+    tokenizer: a `sparsegpt2.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
+    (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
+    """
+    with replacing_directory(path) as directory:
+        write_model(model, directory, tokenizer=tokenizer, info=info)
+
+
+def write_model(model: GPT, directory: Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None) -> None:
+    """Write the files of a model into an existing directory."""
+    write_json(directory / CONFIG, {"format": 1, "model": to_dict(model.config), "info": info or {}})
+    save_file({name: value.detach().contiguous() for name, value in unshared(model).items()}, directory / WEIGHTS)
+    if model.means is not None:
+        save_file({name: mean.contiguous() for name, mean in model.means.items()}, directory / MEANS)
+    if tokenizer is not None:
+        tokenizer.save(directory)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> GPT:
+    """The model in the directory `path`, in evaluation mode; a missing, extra or misshapen tensor is a `UserError`."""
+    directory = model_directory(path)
+    config = from_dict(GPTConfig, _header(directory)["model"], str(directory / CONFIG))
+    model = GPT(config)
+    load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
+    if (directory / MEANS).exists():
+        means = read_tensors(directory / MEANS)
+        expected = {name: torch.zeros(width) for name, width in node_sites(config).items()}
+        load_into(expected, means, str(directory / MEANS))
+        model.means = {name: mean.to(device) for name, mean in expected.items()}
+    return model.to(device).eval()
+
+
+def model_info(path: str | Path) -> dict[str, Any]:
+    """What `save_model` was told about the run: held-out loss, L0, seed and so on."""
+    return _header(model_directory(path))["info"]
+
+
+def model_directory(path: str | Path) -> Path:
+    """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`."""
+    path = Path(path)
+    recover_directory(path)
+    if not path.exists():
+        raise UserError(f"model {path} does not exist; give a directory written by save_model or by `sparsegpt2 train`")
+    for candidate in (path, path / "best", path / "last"):
+        recover_directory(candidate)
+        if (candidate / CONFIG).exists():
+            return candidate
+    raise UserError(f"{path} holds no model: there is no {CONFIG} in it, nor in its folders best and last")
+
+
+def unshared(model: GPT) -> dict[str, Tensor]:
+    """Parameters by name, a tied unembedding left out because it is the embedding."""
+    state = dict(model.state_dict(keep_vars=True))
+    if model.config.tied_unembedding:
+        del state["unembed.weight"]
+    return state
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; a missing or truncated one is a `UserError` that names it."""
+    if not path.exists():
+        raise UserError(f"checkpoint file {path} does not exist")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise UserError(f"checkpoint file {path} is damaged or truncated ({error}); write it again") from None
+
+
+@torch.no_grad()
+def load_into(target: dict[str, Tensor], values: dict[str, Tensor], source: str) -> None:
+    """Copy `values` into `target` name by name; both must have the same names and shapes."""
+    for name in sorted(set(target) ^ set(values)):
+        problem = "lacks the tensor" if name in target else "has the unexpected tensor"
+        raise UserError(f"{source} {problem} {name!r}; it does not belong to this config")
+    for name, tensor in target.items():
+        if tensor.shape != values[name].shape:
+            raise UserError(
+                f"{source}: {name} has shape {list(values[name].shape)}, the config wants {list(tensor.shape)}"
+            )
+        tensor.copy_(values[name])
+
+
+def _header(directory: Path) -> dict[str, Any]:
+    header = read_json(directory / CONFIG, "model config")
+    if not isinstance(header, dict) or header.get("format") != 1 or "model" not in header:
+        raise UserError(f"{directory / CONFIG} is not a model config of format 1 with the keys format, model and info")
+    return header

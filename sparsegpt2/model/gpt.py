@@ -1,0 +1,235 @@
+"""The model: a GPT-2-style decoder with AbsTopK, sinks and a bigram table (paper, section 2.1 and A.1).
+
+This is the only forward pass. Shapes: B rows, T positions, D d_model, A = n_head * d_head, M d_mlp, P d_pos,
+V vocabulary.
+
+The residual stream is float32; inside a sublayer everything runs in `model.compute_dtype` (float32 unless set), with
+weights cast from their float32 masters, as under autocast but with each weight cast once per forward.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sparsegpt2.config import GPTConfig
+from sparsegpt2.errors import UserError
+from sparsegpt2.kernels.abs_topk import abs_topk
+from sparsegpt2.kernels.attention import sink_attention
+from sparsegpt2.model.sites import Site
+
+
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """x [..., in] -> [..., out] in x's dtype, whatever the dtype of the weights."""
+    bias = None if layer.bias is None else layer.bias.to(x.dtype)
+    return F.linear(x, layer.weight.to(x.dtype), bias)
+
+
+class Norm(nn.Module):
+    """RMSNorm, LayerNorm or nothing, computed in float32 over the last axis."""
+
+    def __init__(self, kind: str, width: int, eps: float) -> None:
+        super().__init__()
+        self.kind, self.width, self.eps = kind, width, eps
+        if kind != "none":
+            self.weight = nn.Parameter(torch.ones(width))
+        if kind == "layer":
+            self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "rms":
+            return F.rms_norm(x, (self.width,), self.weight, self.eps)
+        if self.kind == "layer":
+            return F.layer_norm(x, (self.width,), self.weight, self.bias, self.eps)
+        return x
+
+
+class Sublayer(nn.Module):
+    """What attention and MLP share: norm and concatenated positions going in, AbsTopK and a site at each place."""
+
+    def __init__(self, config: GPTConfig, layer: int, kind: str) -> None:
+        super().__init__()
+        self.name = f"{layer}.{kind}"
+        self.keep = {
+            place: config.keep_at(f"{kind}.{place}")
+            for place in ("act_in", "q", "k", "v", "post_act", "resid_delta", "resid_post")
+        }
+        self.relu_residual = config.residual_activation == "relu"
+        self.norm = Norm(config.norm, config.d_model, config.norm_eps)
+        if config.d_pos:
+            self.position_norm = Norm(config.norm, config.d_pos, config.norm_eps)
+
+    def at(self, place: str, x: Tensor, site: Site | None) -> Tensor:
+        """AbsTopK, where it acts at this place, then whatever the caller put at the site."""
+        keep = self.keep[place]
+        if keep is not None:
+            x = abs_topk(x, keep)
+        return x if site is None else site(f"{self.name}.{place}", x)
+
+    def read(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
+        """Residual stream [B, T, D] -> input of the sublayer's first linear map [B, T, D + P]."""
+        h = self.at("act_in", self.norm(x).to(dtype), site)
+        if positions is None:
+            return h
+        channels = self.position_norm(positions).to(dtype)  # [T, P]
+        return torch.cat([h, channels.expand(*h.shape[:-1], -1)], dim=-1)
+
+    def write(self, x: Tensor, delta: Tensor, site: Site | None) -> Tensor:
+        """Add the sublayer's output to the residual stream; both [B, T, D]."""
+        x = x + self.at("resid_delta", delta, site)
+        if self.relu_residual:
+            x = F.relu(x)
+        return self.at("resid_post", x, site)
+
+
+class Attention(Sublayer):
+    """Multi-head attention with an optional sink logit per head."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__(config, layer, "attn")
+        self.n_head, self.d_head, self.causal = config.n_head, config.d_head, config.causal
+        self.c_attn = nn.Linear(config.d_model + config.d_pos, 3 * config.d_attn, bias=config.bias)  # rows: q, k, v
+        self.c_proj = nn.Linear(config.d_attn, config.d_model, bias=config.bias)
+        self.sink = nn.Parameter(torch.zeros(config.n_head)) if config.sink else None
+
+    def heads(self, x: Tensor) -> Tensor:
+        """[B, T, A] -> [B, H, T, d_head]."""
+        return x.unflatten(-1, (self.n_head, self.d_head)).transpose(1, 2)
+
+    def forward(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
+        h = self.read(x, positions, site, dtype)
+        q, k, v = linear(h, self.c_attn).chunk(3, dim=-1)  # each [B, T, A]
+        q, k, v = self.at("q", q, site), self.at("k", k, site), self.at("v", v, site)
+        mixed = sink_attention(self.heads(q), self.heads(k), self.heads(v), self.sink, causal=self.causal)
+        return self.write(x, linear(mixed.transpose(1, 2).flatten(-2), self.c_proj), site)
+
+
+class MLP(Sublayer):
+    """Two linear maps with a nonlinearity between."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__(config, layer, "mlp")
+        self.activation = config.activation
+        self.c_fc = nn.Linear(config.d_model + config.d_pos, config.d_mlp, bias=config.bias)
+        self.c_proj = nn.Linear(config.d_mlp, config.d_model, bias=config.bias)
+
+    def forward(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
+        h = linear(self.read(x, positions, site, dtype), self.c_fc)  # [B, T, M]
+        if self.activation == "relu":
+            h = F.relu(h)
+        else:
+            h = F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
+        return self.write(x, linear(self.at("post_act", h, site), self.c_proj), site)
+
+
+class Block(nn.Module):
+    """One layer: an attention and an MLP sublayer."""
+
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.attn = Attention(config, layer)
+        self.mlp = MLP(config, layer)
+
+
+class GPT(nn.Module):
+    """`model(tokens [B, T] int64) -> logits [B, T, V]`; parameters are float32."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.means: dict[str, Tensor] | None = None
+        """Mean of each node over pretraining text, site -> [C] float32 (see circuits.means); saved with the model."""
+        self.wte = nn.Embedding(config.vocab_size, config.d_model)
+        if config.positions == "learned":
+            self.wpe = nn.Embedding(config.context, config.d_model)
+        elif config.positions == "concat_learned":
+            self.wpe = nn.Embedding(config.context, config.d_pos)
+        elif config.positions == "concat_sinusoidal":
+            self.register_buffer("sinusoids", sinusoids(config.context, config.d_pos), persistent=False)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.norm = Norm(config.norm, config.d_model, config.norm_eps)
+        self.unembed = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        if config.tied_unembedding:
+            self.unembed.weight = self.wte.weight
+        self.bigram = nn.Parameter(torch.zeros(config.vocab_size, config.vocab_size)) if config.bigram_table else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Normal(0, init_std); projections into the residual stream divided by sqrt(2 n_layer); biases 0.
+
+        The bigram table starts at zero: at first the logits are the network's alone.
+        """
+        std = self.config.init_std
+        for name, parameter in self.named_parameters():
+            if name.endswith(("bias", "sink")) or name == "bigram":
+                nn.init.zeros_(parameter)
+            elif "norm" in name:
+                nn.init.ones_(parameter)
+            else:
+                scale = math.sqrt(2 * self.config.n_layer) if name.endswith("c_proj.weight") else 1.0
+                nn.init.normal_(parameter, mean=0.0, std=std / scale)
+
+    @property
+    def sublayers(self) -> list[Sublayer]:
+        """Attention and MLP of layer 0, of layer 1, ...: the steps of the residual stream."""
+        return [sublayer for block in self.blocks for sublayer in (block.attn, block.mlp)]  # type: ignore[misc]
+
+    def forward(self, tokens: Tensor, *, site: Site | None = None, position: Tensor | None = None) -> Tensor:
+        """Logits of the next token.
+
+        tokens: [B, T] int64, T at most `config.context`. site: sees and may change every named site (model.sites).
+        position: [B] int64; if given, only the logits at that position of each row are computed.
+        Returns [B, T, V], or [B, V] with `position`, in `compute_dtype`.
+        """
+        x = self.embed(tokens, site=site)
+        x = self.run(x, site=site)
+        if position is not None:
+            rows = torch.arange(len(x), device=x.device)
+            x, tokens = x[rows, position], tokens[rows, position]
+        return self.logits(x, tokens, site=site)
+
+    def embed(self, tokens: Tensor, *, site: Site | None = None) -> Tensor:
+        """tokens [B, T] -> residual stream before the first sublayer [B, T, D], float32."""
+        if tokens.shape[1] > self.config.context:
+            raise UserError(f"{tokens.shape[1]} tokens do not fit into the model's context of {self.config.context}")
+        x = self.wte(tokens).float()
+        if self.config.positions == "learned":
+            x = x + self.wpe.weight[: tokens.shape[1]].float()
+        return x if site is None else site("embed", x)
+
+    def run(self, x: Tensor, *, site: Site | None = None, start: int = 0, stop: int | None = None) -> Tensor:
+        """Carry the residual stream [B, T, D] through sublayers `start` (included) to `stop` (excluded; None: all)."""
+        positions = self.position_channels(x.shape[1])
+        for sublayer in self.sublayers[start:stop]:
+            x = sublayer(x, positions, site, self.compute_dtype)
+        return x
+
+    def logits(self, x: Tensor, tokens: Tensor, *, site: Site | None = None) -> Tensor:
+        """Residual stream [..., D] and the tokens [...] it stands at -> logits [..., V] in `compute_dtype`."""
+        h = self.norm(x).to(self.compute_dtype)
+        if site is not None:
+            h = site("final.act_in", h)
+        logits = linear(h, self.unembed)
+        if self.bigram is not None:
+            logits = logits + F.embedding(tokens, self.bigram).to(logits.dtype)
+        return logits
+
+    def position_channels(self, length: int) -> Tensor | None:
+        """Concatenated position channels [T, P] float32, or None without them."""
+        if self.config.positions == "concat_learned":
+            return self.wpe.weight[:length].float()
+        if self.config.positions == "concat_sinusoidal":
+            return self.get_buffer("sinusoids")[:length]
+        return None
+
+
+def sinusoids(length: int, width: int) -> Tensor:
+    """Sines then cosines of geometrically spaced wavelengths (Vaswani et al. 2017), [length, width] float32."""
+    half = (width + 1) // 2
+    rates = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half)
+    angles = torch.arange(length, dtype=torch.float32)[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]

@@ -1,0 +1,55 @@
+"""Named sites of the forward pass: what can be recorded, ablated, masked, patched or steered.
+
+A site is a point where the forward calls `x = site(name, x)`. An object given to the forward for one call sees every
+such tensor and returns what goes on; with none given a site costs nothing. Shapes: B rows, T positions, C channels.
+
+Node sites of layer i (circuits.md's names): `i.attn.act_in`, `i.attn.q`, `i.attn.k`, `i.attn.v`, `i.attn.resid_delta`,
+`i.mlp.act_in`, `i.mlp.post_act`, `i.mlp.resid_delta`. Beside them the forward calls `embed`, `i.attn.resid_post`,
+`i.mlp.resid_post` (the residual stream) and `final.act_in` (after the last norm); they carry no nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from torch import Tensor
+
+from sparsegpt2.config import NODE_PLACES, GPTConfig
+
+Site = Callable[[str, Tensor], Tensor]
+"""Given to the forward for one call: (site name, x [B, T, C]) -> x of the same shape."""
+
+
+def node_sites(config: GPTConfig) -> dict[str, int]:
+    """Every node site, in forward order, with its number of channels."""
+    return {f"{layer}.{place}": config.width_of(place) for layer in range(config.n_layer) for place in NODE_PLACES}
+
+
+def place_of(site: str) -> str:
+    """`3.mlp.post_act` -> `mlp.post_act`."""
+    return site.split(".", 1)[1]
+
+
+class Record:
+    """Keeps what passes the given sites (all, when none are named): `record.values[name]`, detached, [B, T, C]."""
+
+    def __init__(self, names: Iterable[str] | None = None) -> None:
+        self.names = None if names is None else set(names)
+        self.values: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        if self.names is None or name in self.names:
+            self.values[name] = x.detach()
+        return x
+
+
+class Chain:
+    """Several site objects one after the other."""
+
+    def __init__(self, *sites: Site) -> None:
+        self.sites = sites
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        for site in self.sites:
+            x = site(name, x)
+        return x
