@@ -1,0 +1,199 @@
+"""Byte-level BPE, run by `tiktoken`, stored as a standard Hugging Face `tokenizer.json`.
+
+A tokenizer is a table from byte strings to ranks: text is split by a pattern, and inside each piece the adjacent pair
+whose joined bytes have the lowest rank is merged until no pair is in the table. Ids are ranks; end of text comes last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, write_text
+
+END_OF_TEXT = "<|endoftext|>"
+FILE_NAME = "tokenizer.json"
+
+SPLIT_PATTERN = (
+    r"[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with at most one sign or space before it: ` name`, `.add`, `(self`, `=None`
+    r"|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*"  # signs with the line's end they touch: `):\n`, `')\n`, ` +=`
+    r"|\s*[\r\n]+"
+    r"|\s+(?!\S)"  # indentation but its last space, which goes with the word after it: 4 spaces are 3 and one
+    r"|\s+"
+)
+"""How text is cut before merging: the pattern of the tokenizer published with Gao et al. 2025."""
+
+
+class Tokenizer:
+    """A byte-level BPE run as a `tiktoken` Encoding.
+
+    `vocab_size` counts all ids, end of text included; `fingerprint` is the sha256 (hex) of the file `save` writes.
+    """
+
+    def __init__(self, ranks: dict[bytes, int], pattern: str = SPLIT_PATTERN, end_of_text: int | None = None) -> None:
+        """`ranks`: token bytes -> id, in the order of merging, all 256 single bytes among them.
+
+        `end_of_text` is an id outside `ranks`; None gives it the id after the last.
+        """
+        self.ranks = ranks
+        self.pattern = pattern
+        self.end_of_text = max(ranks.values()) + 1 if end_of_text is None else end_of_text
+        missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
+        if missing:
+            raise UserError(f"the tokenizer lacks {len(missing)} of the 256 single bytes: it cannot write every text")
+        if self.end_of_text in ranks.values():
+            raise UserError(f"the tokenizer's end of text has id {self.end_of_text}, which is another token's")
+        self.vocab_size = max(*ranks.values(), self.end_of_text) + 1
+        self._encoding = tiktoken.Encoding(
+            "sparsegpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: self.end_of_text}
+        )
+        self._file_text = json.dumps(_to_file(ranks, pattern, self.end_of_text), ensure_ascii=False, indent=1) + "\n"
+        self.fingerprint = hashlib.sha256(self._file_text.encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`; the text of a special token inside it is ordinary text."""
+        return self._encoding.encode_ordinary(text)
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """`encode` for each text, on all cores."""
+        return self._encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; end of text decodes to `<|endoftext|>`, stray bytes to U+FFFD."""
+        return self._encoding.decode(list(ids))
+
+    def token(self, id: int) -> str:
+        """The text of one token; bytes that are not UTF-8 are shown escaped, as in `\\xe2`."""
+        return self._encoding.decode_single_token_bytes(id).decode("utf-8", errors="backslashreplace")
+
+    def single(self, text: str) -> int | None:
+        """The id when `text` encodes to exactly one token, else None."""
+        ids = self.encode(text)
+        return ids[0] if len(ids) == 1 else None
+
+    def save(self, directory: str | Path) -> Path:
+        """Write `directory/tokenizer.json` in one step and return its path."""
+        path = Path(directory) / FILE_NAME
+        write_text(path, self._file_text)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Tokenizer:
+        """Read a `tokenizer.json`, or the one in a directory; a missing or broken file is a `UserError`."""
+        path = Path(path)
+        if path.is_dir():
+            path = path / FILE_NAME
+        content = read_json(path, "tokenizer")
+        try:
+            ranks, pattern, end_of_text = _from_file(content)
+        except (KeyError, TypeError, IndexError, AttributeError, StopIteration) as error:
+            raise UserError(
+                f"tokenizer {path} is not a byte-level BPE with a split pattern and an end-of-text token "
+                f"({type(error).__name__}: {error})"
+            ) from None
+        if not _merges_follow_ids(content["model"]["merges"], content["model"]["vocab"]):
+            raise UserError(f"tokenizer {path} numbers its tokens in another order than it merges them")
+        return cls(ranks, pattern, end_of_text)
+
+    @classmethod
+    def from_letters(cls, vocab: dict[str, int]) -> Tokenizer:
+        """From a table as byte-level BPE files write it (one printable letter for each byte) to ids."""
+        return cls({_to_bytes(letters): rank for letters, rank in vocab.items()})
+
+
+# --- The file -------------------------------------------------------------------------------------------------------
+
+
+def _byte_letters() -> dict[int, str]:
+    """The printable letter that byte-level BPE files write for each byte (GPT-2's `bytes_to_unicode`)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters = {byte: chr(byte) for byte in printable}
+    for byte in range(256):
+        if byte not in letters:
+            letters[byte] = chr(256 + len(letters) - len(printable))
+    return letters
+
+
+_LETTER_OF_BYTE = _byte_letters()
+_BYTE_OF_LETTER = {letter: byte for byte, letter in _LETTER_OF_BYTE.items()}
+
+
+def _to_letters(token: bytes) -> str:
+    return "".join(_LETTER_OF_BYTE[byte] for byte in token)
+
+
+def _to_bytes(letters: str) -> bytes:
+    return bytes(_BYTE_OF_LETTER[letter] for letter in letters)
+
+
+def _all_merges(ranks: dict[bytes, int]) -> list[list[str]]:
+    """Every way to make each token from two others, lowest rank first.
+
+    `tiktoken` merges any adjacent pair whose join is a token; a file that listed one way for each token would make
+    `tokenizers` miss some, and the two would now and then disagree.
+    """
+    merges = []
+    for token in sorted(ranks, key=ranks.__getitem__):
+        for cut in range(1, len(token)):
+            if token[:cut] in ranks and token[cut:] in ranks:
+                merges.append([_to_letters(token[:cut]), _to_letters(token[cut:])])
+    return merges
+
+
+def _to_file(ranks: dict[bytes, int], pattern: str, end_of_text: int) -> dict[str, Any]:
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    special = {"id": end_of_text, "content": END_OF_TEXT, "special": True, "normalized": False}
+    ordered = sorted(ranks.items(), key=lambda item: item[1])
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{**special, "single_word": False, "lstrip": False, "rstrip": False}],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, byte_level]},
+        "post_processor": None,
+        "decoder": byte_level,
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "vocab": {_to_letters(token): rank for token, rank in ordered},
+            "merges": _all_merges(ranks),
+        },
+    }
+
+
+def _from_file(content: dict[str, Any]) -> tuple[dict[bytes, int], str, int]:
+    end_of_text = next(token["id"] for token in content["added_tokens"] if token["content"] == END_OF_TEXT)
+    special = {token["content"] for token in content["added_tokens"]}
+    vocab: dict[str, int] = content["model"]["vocab"]
+    ranks = {_to_bytes(letters): rank for letters, rank in vocab.items() if letters not in special}
+    pre_tokenizer = content["pre_tokenizer"]
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    pattern = next(step["pattern"]["Regex"] for step in steps if step["type"] == "Split")
+    return ranks, pattern, end_of_text
+
+
+def _merges_follow_ids(merges: list[Any], vocab: dict[str, int]) -> bool:
+    """Whether every later merge makes a token of the same or a higher id: what running ids as ranks needs."""
+    last = -1
+    for merge in merges:
+        left, right = merge.split(" ") if isinstance(merge, str) else merge
+        made = vocab.get(left + right, -1)
+        if made < last:
+            return False
+        last = made
+    return True

@@ -1,0 +1,247 @@
+"""Expressions: values by kind, conditions, literals and the texts that are printed."""
+
+from __future__ import annotations
+
+from train.corpus.tinypython import words
+from train.corpus.tinypython.program import PADS, Program, Scope
+from train.corpus.tinypython.words import Thing
+
+DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "1", "2", "3", "10", "12", "20", "50", "100")
+SMALL = ("0", "1", "2", "3", "4", "5")
+COMPARISONS = (">", "<", ">", "<", ">=", "<=", "==", "==", "!=")
+
+
+# --- Values by kind -------------------------------------------------------------------------------------------------
+
+
+def field_of(program: Program, scope: Scope, kind: str) -> str | None:
+    """`thing.field` of an object in scope whose field holds `kind`, if there is one."""
+    if not scope.objects:
+        return None
+    field = program.pick(program.fields)
+    return f"{program.pick(scope.objects)}.{field.name}" if field.kind == kind else None
+
+
+def number_name(program: Program, scope: Scope) -> str | None:
+    if scope.numbers and program.random() < 0.75:
+        return program.pick(scope.numbers)
+    return field_of(program, scope, "number")
+
+
+def text_name(program: Program, scope: Scope) -> str | None:
+    if scope.texts and program.random() < 0.75:
+        return program.pick(scope.texts)
+    return field_of(program, scope, "text")
+
+
+def number(program: Program, scope: Scope) -> str:
+    choice = program.random()
+    if choice < 0.7 and (name := number_name(program, scope)):
+        return name
+    if choice < 0.8 and scope.lists:
+        return f"len({program.pick(scope.lists)[0]})"
+    return program.pick(DIGITS)
+
+
+def text(program: Program, scope: Scope) -> str:
+    if program.random() < 0.6 and (name := text_name(program, scope)):
+        return name
+    return program.quoted(program.pick(words.WORDS if program.random() < 0.6 else words.PEOPLE))
+
+
+def arithmetic(program: Program, scope: Scope) -> str:
+    left = number_name(program, scope)
+    if left is None:
+        return program.pick(DIGITS)
+    choice = program.random()
+    if choice < 0.4:
+        return f"{left} {program.pick('+-*')} {number(program, scope)}"
+    if choice < 0.7:
+        return f"{left} {program.pick('+-*')} {program.pick(SMALL[1:])}"
+    if choice < 0.8:
+        return f"{left} // 2"
+    if choice < 0.9:
+        return f"max({left}, {number(program, scope)})"
+    return f"abs({left})"
+
+
+def value(program: Program, scope: Scope, kind: str) -> str:
+    """A short expression of a kind: number, text, flag, list or object."""
+    if kind == "number":
+        return number(program, scope)
+    if kind == "text":
+        return text(program, scope)
+    if kind == "flag":
+        return program.pick(scope.flags) if scope.flags and program.chance(0.5) else program.pick(("True", "False"))
+    if kind == "list":
+        return (
+            program.pick(scope.lists)[0] if scope.lists and program.chance(0.6) else short_list(program, program.thing)
+        )
+    return program.pick(scope.objects) if scope.objects else "None"
+
+
+def element(program: Program, scope: Scope) -> tuple[str, str]:
+    """What a loop body works with: its own variable, or a field of it; as (expression, kind)."""
+    if scope.elements and program.random() < 0.85:
+        name, kind = scope.elements[-1]
+        if kind == "object":
+            field = program.pick(program.fields)
+            return (f"{name}.{field.name}", field.kind) if field.kind in ("text", "number") else (name, kind)
+        return name, kind
+    if program.random() < 0.5:
+        return number(program, scope), "number"
+    return text(program, scope), "text"
+
+
+# --- Conditions -----------------------------------------------------------------------------------------------------
+
+
+def bare(program: Program, scope: Scope) -> str | None:
+    """A name whose truth is asked: a flag, or something that may be empty."""
+    choice = program.random()
+    if choice < 0.6 and scope.flags:
+        return program.pick(scope.flags)
+    if choice < 0.7 and scope.lists:
+        return program.pick(scope.lists)[0]
+    if choice < 0.8 and scope.texts:
+        return program.pick(scope.texts)
+    if choice < 0.9 and scope.holders:
+        return program.pick(scope.holders)[0]
+    return field_of(program, scope, "flag")
+
+
+def condition(program: Program, scope: Scope) -> str:
+    choice = program.random()
+    if choice < 0.36 and (name := bare(program, scope)):
+        return name if choice < 0.30 else f"not {name}"
+    if choice < 0.46 and scope.flags:
+        return f"{program.pick(scope.flags)} == {'True' if choice < 0.43 else 'False'}"
+    if choice < 0.58 and (name := text_name(program, scope)):
+        return f"{name} == {text(program, scope)}"
+    if choice < 0.63 and scope.lists and scope.texts:
+        return f"{program.pick(scope.texts)} in {program.pick(scope.lists)[0]}"
+    if choice < 0.67 and scope.objects:
+        return f"{program.pick(scope.objects)} is None"
+    if name := number_name(program, scope):
+        if choice < 0.78:
+            return f"{name} % {program.pick('234')} == 0"
+        if choice < 0.83 and scope.flags:
+            return f"{name} > {number(program, scope)} and {program.pick(scope.flags)}"
+        return f"{name} {program.pick(COMPARISONS)} {number(program, scope)}"
+    if name := text_name(program, scope):
+        return f"{name} {'==' if choice < 0.9 else '!='} {text(program, scope)}"
+    if scope.lists:
+        return f"len({program.pick(scope.lists)[0]}) {program.pick(COMPARISONS)} {program.pick(SMALL)}"
+    return bare(program, scope) or "True"
+
+
+# --- Literals -------------------------------------------------------------------------------------------------------
+
+
+def atoms(program: Program, kind: str, count: int) -> list[str]:
+    """`count` literals of one kind; texts share their quote."""
+    if kind == "number":
+        return [program.pick(DIGITS) for _ in range(count)]
+    quote = program.quote()
+    pool = words.PEOPLE if program.chance(0.35) else words.WORDS
+    return [f"{quote}{word}{quote}" for word in program.some(pool, count)]
+
+
+def short_list(program: Program, thing: Thing) -> str:
+    kind = "text" if thing.kind == "text" else "number"
+    return f"[{', '.join(atoms(program, kind, 2 + int(program.random() * 4)))}]"
+
+
+def nested_list(program: Program, scope: Scope) -> str:
+    """A list of lists, whole or in part, on one line."""
+    kind = "number" if program.random() < 0.7 else "text"
+    names = scope.numbers if kind == "number" else scope.texts
+
+    def inner() -> str:
+        parts = atoms(program, kind, 2 + int(program.random() * 3))
+        if len(names) > 1 and program.random() < 0.3:
+            parts[0] = program.pick(names)
+        return f"[{', '.join(parts)}]"
+
+    choice = program.random()
+    if choice < 0.7:
+        return f"[{', '.join([inner() for _ in range(2 + int(program.random() * 2))])}]"
+    if choice < 0.8:
+        return f"[{atoms(program, kind, 1)[0]}, {inner()}]"
+    if choice < 0.9:
+        return f"[{inner()}, {atoms(program, kind, 1)[0]}]"
+    return f"[{inner()}]"
+
+
+def table(program: Program, scope: Scope, depth: int) -> str:
+    """A list or a dict over several lines, closed at `depth`."""
+    pad, inner = PADS[depth], PADS[depth + 1]
+    count = 2 + int(program.random() * 3)
+    choice = program.random()
+    if choice < 0.45:
+        keys = atoms(program, "text" if program.random() < 0.75 else "number", count)
+        kind = "number" if program.random() < 0.6 else "text"
+        rows = [f"{key}: {atom}" for key, atom in zip(keys, atoms(program, kind, count), strict=True)]
+        if program.random() < 0.15:
+            rows[-1] = f"{keys[-1]}: {short_list(program, program.thing)}"
+    elif choice < 0.6:
+        quote = program.quote()
+        rows = [
+            f"{quote}{field.name}{quote}: {value(program, scope, field.kind)}"
+            for field in program.some(program.fields, 3)
+        ]
+    elif choice < 0.8:
+        rows = atoms(program, "number" if program.random() < 0.4 else "text", count)
+    elif choice < 0.9:
+        rows = [", ".join(atoms(program, "number", 3)) for _ in range(count)]
+    else:
+        rows = [f"[{', '.join(atoms(program, 'number', 3))}]" for _ in range(count)]
+    opening, closing = "{}" if choice < 0.6 else "[]"
+    body = f",\n{inner}".join(rows)
+    return f"{opening}\n{inner}{body},\n{pad}{closing}"
+
+
+# --- Printed texts --------------------------------------------------------------------------------------------------
+
+
+def plain_message(program: Program) -> str:
+    choice = program.random()
+    if choice < 0.4:
+        return program.quoted(f"{program.pick(words.LABELS)}: {program.pick(words.MESSAGES)}")
+    if choice < 0.7:
+        return program.quoted(program.pick(words.SENTENCES))
+    if choice < 0.85:
+        return program.quoted(f"{program.pick(('No', 'Found', 'All', 'Loading', 'Saving'))} {program.thing.many}")
+    return program.quoted(program.pick(words.WORDS))
+
+
+def shown(program: Program, scope: Scope) -> str:
+    """What an f-string shows: a name, a field, a length."""
+    choice = program.random()
+    if choice < 0.6:
+        name = number_name(program, scope) or text_name(program, scope)
+    else:
+        name = text_name(program, scope) or number_name(program, scope)
+    if name is not None:
+        return name
+    if scope.elements:
+        return scope.elements[-1][0]
+    if scope.lists:
+        return f"len({program.pick(scope.lists)[0]})"
+    return program.pick(scope.holders)[0] if scope.holders else program.pick(DIGITS)
+
+
+def filled_message(program: Program, scope: Scope) -> str:
+    """An f-string."""
+    quote = program.quote()
+    choice = program.random()
+    first = shown(program, scope)
+    if choice < 0.55:
+        return f"f{quote}{program.pick(words.LABELS)}: {{{first}}}{quote}"
+    if choice < 0.70:
+        return f"f{quote}Found {{{first}}} {program.thing.many}{quote}"
+    if choice < 0.78:
+        return f"f{quote}Hello {{{first}}}{quote}"
+    if choice < 0.90:
+        return f"f{quote}{{{first}}}: {{{shown(program, scope)}}}{quote}"
+    return f"f{quote}{program.pick(words.LABELS)}: {{{first}}} and {{{shown(program, scope)}}}{quote}"

@@ -1,0 +1,273 @@
+"""Statements of one or a few lines; what they define goes into the scope."""
+
+from __future__ import annotations
+
+from train.corpus.tinypython import words
+from train.corpus.tinypython.expressions import (
+    DIGITS,
+    SMALL,
+    arithmetic,
+    bare,
+    condition,
+    element,
+    filled_message,
+    nested_list,
+    number,
+    number_name,
+    plain_message,
+    short_list,
+    table,
+    text,
+    text_name,
+    value,
+)
+from train.corpus.tinypython.program import PADS, Program, Scope, fresh, fresh_list
+
+
+def set_number(program: Program, scope: Scope, depth: int) -> None:
+    name = fresh(program, scope, words.NUMBERS)
+    choice = program.random()
+    if choice < 0.45:
+        right = program.pick(DIGITS)
+    elif choice < 0.6 and scope.lists:
+        right = f"{program.pick(('len', 'len', 'sum', 'max', 'min'))}({program.pick(scope.lists)[0]})"
+    else:
+        right = arithmetic(program, scope)
+    program.lines.append(f"{PADS[depth]}{name} = {right}")
+    scope.add(name, "number")
+
+
+def set_text(program: Program, scope: Scope, depth: int) -> None:
+    name = fresh(program, scope, words.TEXTS)
+    choice = program.random()
+    if choice < 0.4:
+        right = text(program, scope)
+    elif choice < 0.55:
+        quote = program.quote()
+        question = program.pick(words.QUESTIONS)
+        right = f"input({quote}{question}: {quote})"
+        if choice < 0.48:
+            right += f" or {program.quoted(program.pick(words.WORDS))}"
+    elif choice < 0.65 and (source := number_name(program, scope)):
+        right = f"str({source})"
+    elif choice < 0.85 and (source := text_name(program, scope)):
+        right = f"{source}.{program.pick(('upper', 'lower', 'strip', 'title'))}()"
+    elif source := text_name(program, scope):
+        right = f"{source} + {text(program, scope)}"
+    else:
+        right = plain_message(program)
+    program.lines.append(f"{PADS[depth]}{name} = {right}")
+    scope.add(name, "text")
+
+
+def set_flag(program: Program, scope: Scope, depth: int) -> None:
+    name = fresh(program, scope, words.FLAGS)
+    choice = program.random()
+    if choice < 0.3:
+        right = "True" if choice < 0.15 else "False"
+    elif choice < 0.6 and scope.flags:
+        right = f"{program.pick(scope.flags)} == {'True' if choice < 0.5 else 'False'}"
+    elif choice < 0.75 and (source := text_name(program, scope)):
+        right = f"{source} == {text(program, scope)}"
+    elif source := number_name(program, scope):
+        right = f"{source} {program.pick(('>', '<', '=='))} {number(program, scope)}"
+    else:
+        right = "False"
+    program.lines.append(f"{PADS[depth]}{name} = {right}")
+    scope.add(name, "flag")
+
+
+def set_list(program: Program, scope: Scope, depth: int) -> None:
+    thing = fresh_list(program, scope)
+    if thing.many in scope.used:
+        return set_nested(program, scope, depth)
+    program.lines.append(f"{PADS[depth]}{thing.many} = {short_list(program, thing)}")
+    scope.add_list(thing.many, thing._replace(kind="number") if thing.kind == "object" else thing)
+
+
+def set_nested(program: Program, scope: Scope, depth: int) -> None:
+    name = program.pick(("grid", "matrix", "rows", "pairs", "points", "values", "table", "board", "groups", "data"))
+    right = nested_list(program, scope)
+    choice = program.random()
+    if choice < 0.12:
+        right += f"  # {program.pick(('two rows', 'the rows', 'start values', 'pairs of values', 'test data'))}"
+    elif choice < 0.2:
+        right += f" + {name if name in scope.used else '[[0, 0]]'}"
+    program.lines.append(f"{PADS[depth]}{name} = {right}")
+    scope.used.add(name)
+
+
+def set_table(program: Program, scope: Scope, depth: int) -> None:
+    name = program.pick(
+        ("data", "config", "scores", "prices", "settings", "names", "codes", "options", "ages", "colors")
+    )
+    program.lines.append(f"{PADS[depth]}{name} = {table(program, scope, depth)}")
+    scope.used.add(name)
+
+
+def show(program: Program, scope: Scope, depth: int) -> None:
+    """A print: a plain text, an f-string, a value, or a label with a value."""
+    pad = PADS[depth]
+    choice = program.random()
+    if choice < 0.42:
+        line = f"print({plain_message(program)})"
+        if choice < 0.03:
+            line += f"  # {program.pick(('for the user', 'debug', 'tell the user', 'show it'))}"
+        elif choice < 0.05 and (name := bare(program, scope)):
+            line += f" if {name} else None"
+    elif choice < 0.78:
+        line = f"print({filled_message(program, scope)})"
+    elif choice < 0.9:
+        line = f"print({value(program, scope, 'number' if choice < 0.84 else 'text')})"
+    else:
+        line = f"print({program.quoted(program.pick(words.LABELS) + ':')}, {number(program, scope)})"
+    program.lines.append(pad + line)
+
+
+def choose(program: Program, scope: Scope, depth: int) -> None:
+    """A ternary."""
+    asked = condition(program, scope)
+    choice = program.random()
+    if choice < 0.45:
+        name, kind = fresh(program, scope, words.TEXTS), "text"
+        one, other = program.pick(words.PAIRS)
+        quote = program.quote()
+        line = f"{name} = {quote}{one}{quote} if {asked} else {quote}{other}{quote}"
+    elif choice < 0.8:
+        name, kind = fresh(program, scope, words.NUMBERS), "number"
+        line = f"{name} = {number(program, scope)} if {asked} else {number(program, scope)}"
+    else:
+        name, kind = fresh(program, scope, words.TEXTS), "text"
+        line = f"{name} = {text(program, scope)} if {asked} else {text(program, scope)}"
+    program.lines.append(PADS[depth] + line)
+    scope.add(name, kind)
+
+
+def swap(program: Program, scope: Scope, depth: int) -> None:
+    """Two variables change places; sometimes only when they are out of order."""
+    pad = PADS[depth]
+    while len(set(scope.numbers)) < 2:
+        set_number(program, scope, depth)
+    one, other = program.some(scope.numbers, 2)
+    choice = program.random()
+    if choice < 0.25 and depth < 4:
+        program.lines.append(f"{pad}if {one} > {other}:")
+        pad = PADS[depth + 1]
+    elif choice < 0.35:
+        program.lines.append(f"{pad}# swap {one} and {other}")
+    program.lines.append(f"{pad}{one}, {other} = {other}, {one}")
+
+
+def define_lambda(program: Program, scope: Scope, depth: int) -> None:
+    pad = PADS[depth]
+    argument = program.pick(
+        words.NUMBERS[:4] if program.chance(0.3) else (program.thing.one, program.pick(words.NUMBERS))
+    )
+    choice = program.random()
+    if choice < 0.35 and scope.lists:
+        many, thing = program.pick(scope.lists)
+        field = program.pick(program.fields).name
+        key = f"{thing.one}.{field}" if thing.kind == "object" else f"{program.pick(('-', 'len('))}{thing.one}"
+        key += ")" if "(" in key else ""
+        if choice < 0.2:
+            program.lines.append(f"{pad}{many}.sort(key=lambda {thing.one}: {key})")
+        else:
+            program.lines.append(f"{pad}ordered = sorted({many}, key=lambda {thing.one}: {key})")
+        return
+    name = program.pick(words.HELPERS)
+    if choice < 0.8:
+        body = f"{argument} {program.pick('+*-')} {program.pick(SMALL)}"
+    else:
+        body = f"{argument} % 2 == 0"
+    program.lines.append(f"{pad}{name} = lambda {argument}: {body}")
+    if program.chance(0.5):
+        result = fresh(program, scope, words.NUMBERS)
+        program.lines.append(f"{pad}{result} = {name}({number(program, scope)})")
+        scope.add(result, "number")
+
+
+def comprehend(program: Program, scope: Scope, depth: int) -> None:
+    """A comprehension over a list in scope."""
+    if not scope.lists:
+        return set_list(program, scope, depth)
+    many, thing = program.pick(scope.lists)
+    one = thing.one
+    name = fresh(program, scope, words.HOLDERS)
+    if thing.kind == "object":
+        field = program.pick(program.fields).name
+        made = f"{one}.{field}"
+        test = f"{one}.{field}"
+    elif thing.kind == "number":
+        made = program.pick((one, f"{one} * 2", f"{one} + 1", f"str({one})"))
+        test = f"{one} > {program.pick(DIGITS)}"
+    else:
+        made = program.pick((one, f"{one}.upper()", f"len({one})", f"{one}.strip()"))
+        test = program.pick((one, f"len({one}) > {program.pick(SMALL)}"))
+    tail = f" if {test}" if program.chance(0.4) else ""
+    program.lines.append(f"{PADS[depth]}{name} = [{made} for {one} in {many}{tail}]")
+    scope.used.add(name)
+
+
+# --- Holders: empty at first, grown in loops ------------------------------------------------------------------------
+
+HOLDER_KINDS = ("set", "set", "set", "text", "text", "text", "list", "list", "count", "count", "dict")
+
+
+def start_holder(program: Program, scope: Scope, depth: int, kind: str | None = None) -> tuple[str, str]:
+    """`seen = set()`, `text = ""`, ...; the name says little about the kind."""
+    kind = kind or program.pick(HOLDER_KINDS)
+    if kind == "count":
+        name = fresh(program, scope, words.NUMBERS)
+        right = "0"
+        scope.numbers.append(name)
+    else:
+        name = "current" if program.random() < 0.08 else fresh(program, scope, words.HOLDERS)
+        if kind == "text":
+            right = program.quote() * 2
+        else:
+            right = "set()" if kind == "set" else "[]" if kind == "list" else "{}"
+    program.lines.append(f"{PADS[depth]}{name} = {right}")
+    scope.used.add(name)
+    scope.holders.append((name, kind))
+    return name, kind
+
+
+def grow_holder(program: Program, scope: Scope, depth: int) -> None:
+    """Put something into a holder in the way its kind asks for."""
+    name, kind = program.pick(scope.holders)
+    part, part_kind = element(program, scope)
+    choice = program.random()
+    if kind == "set":
+        line = f"{name}.add({part})"
+    elif kind == "list":
+        line = f"{name}.append({part})"
+    elif kind == "count":
+        line = f"{name} += {part}" if part_kind == "number" and choice < 0.6 else f"{name} += 1"
+    elif kind == "dict":
+        line = f"{name}[{part}] = {number(program, scope)}"
+    elif part_kind != "text":
+        quote = program.quote()
+        line = f"{name} += str({part})" if choice < 0.6 else f"{name} += f{quote}{{{part}}}, {quote}"
+    elif choice < 0.5:
+        line = f"{name} += {part}"
+    else:
+        line = f"{name} += {part} + {program.quoted(program.pick((' ', ', ', '-', ': ')))}"
+    program.lines.append(PADS[depth] + line)
+
+
+def change(program: Program, scope: Scope, depth: int) -> None:
+    """Something already defined gets a new value."""
+    pad = PADS[depth]
+    choice = program.random()
+    if choice < 0.4 and scope.flags:
+        program.lines.append(f"{pad}{program.pick(scope.flags)} = {program.pick(('True', 'False'))}")
+    elif scope.numbers:
+        name = program.pick(scope.numbers)
+        if choice < 0.7:
+            program.lines.append(f"{pad}{name} += {program.pick(SMALL[1:])}")
+        else:
+            program.lines.append(f"{pad}{name} = {arithmetic(program, scope)}")
+    elif scope.texts:
+        program.lines.append(f"{pad}{program.pick(scope.texts)} = {text(program, scope)}")
+    else:
+        set_number(program, scope, depth)
