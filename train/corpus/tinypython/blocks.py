@@ -225,8 +225,8 @@ IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_number
 IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_number, set_text, choose, swap)
 ANY: tuple[Statement, ...] = (
     set_number, set_number, set_text, set_flag, set_flag, set_list, set_nested, set_table, show, show, show,
-    choose, choose, swap, swap, define_lambda, comprehend, loop, loop, branch, branch, branch, repeat, use_file, use_file,
-    sum_up,
+    choose, choose, swap, swap, define_lambda, comprehend,
+    loop, loop, branch, branch, branch, repeat, use_file, use_file, sum_up,
 )  # fmt: skip
 
 

@@ -175,10 +175,7 @@ def define_lambda(program: Program, scope: Scope, depth: int) -> None:
             program.lines.append(f"{pad}ordered = sorted({many}, key=lambda {thing.one}: {key})")
         return
     name = program.pick(words.HELPERS)
-    if choice < 0.8:
-        body = f"{argument} {program.pick('+*-')} {program.pick(SMALL)}"
-    else:
-        body = f"{argument} % 2 == 0"
+    body = f"{argument} {program.pick('+*-')} {program.pick(SMALL)}" if choice < 0.8 else f"{argument} % 2 == 0"
     program.lines.append(f"{pad}{name} = lambda {argument}: {body}")
     if program.chance(0.5):
         result = fresh(program, scope, words.NUMBERS)
