@@ -137,8 +137,8 @@ class SparsityConfig:
     """Overrides `density` for bias vectors."""
     min_alive: int = 4
     """Weights reserved in each neuron and attention channel (rows of c_attn, c_fc; columns of c_proj); paper: 4."""
-    anneal: Literal["linear", "power"] = "linear"
-    """Density falls linearly, or as a power law (straight on a log-log plot)."""
+    anneal: Literal["linear", "power", "exponential"] = "linear"
+    """How density falls: linearly, as a power of training done (straight on a log-log plot), or exponentially."""
     anneal_start: float = 0.01
     """Share of training after which density begins to fall from 1."""
     anneal_end: float = 0.5
@@ -153,6 +153,7 @@ class SparsityConfig:
             0 <= self.anneal_start < self.anneal_end <= 1,
             f"annealing needs 0 <= anneal_start < anneal_end <= 1, got {self.anneal_start} and {self.anneal_end}",
         )
+        require(self.anneal != "power" or self.anneal_start > 0, "anneal=power needs anneal_start over 0")
 
     @property
     def is_sparse(self) -> bool:

@@ -1,0 +1,1 @@
+"""Fast paths, each beside its plain torch reference and chosen by device when called."""

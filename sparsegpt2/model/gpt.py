@@ -19,6 +19,7 @@ from sparsegpt2.config import GPTConfig
 from sparsegpt2.errors import UserError
 from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import sink_attention
+from sparsegpt2.kernels.loss import next_token_loss
 from sparsegpt2.model.sites import Site
 
 
@@ -174,9 +175,14 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, mean=0.0, std=std / scale)
 
     @property
+    def layers(self) -> list[Block]:
+        """The blocks, typed."""
+        return list(self.blocks)  # type: ignore[arg-type]
+
+    @property
     def sublayers(self) -> list[Sublayer]:
         """Attention and MLP of layer 0, of layer 1, ...: the steps of the residual stream."""
-        return [sublayer for block in self.blocks for sublayer in (block.attn, block.mlp)]  # type: ignore[misc]
+        return [sublayer for block in self.layers for sublayer in (block.attn, block.mlp)]
 
     def forward(self, tokens: Tensor, *, site: Site | None = None, position: Tensor | None = None) -> Tensor:
         """Logits of the next token.
@@ -191,6 +197,14 @@ class GPT(nn.Module):
             rows = torch.arange(len(x), device=x.device)
             x, tokens = x[rows, position], tokens[rows, position]
         return self.logits(x, tokens, site=site)
+
+    def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy in nats per token, a float32 scalar; tokens and targets [B, T] int64.
+
+        The same as cross-entropy of `forward`'s logits (added up in float32), without storing them.
+        """
+        h = self.norm(self.run(self.embed(tokens))).to(self.compute_dtype)
+        return next_token_loss(h.flatten(0, 1), self.unembed.weight, self.bigram, tokens.flatten(), targets.flatten())
 
     def embed(self, tokens: Tensor, *, site: Site | None = None) -> Tensor:
         """tokens [B, T] -> residual stream before the first sublayer [B, T, D], float32."""

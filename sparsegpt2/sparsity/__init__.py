@@ -1,0 +1,5 @@
+"""Sparse optimisation: projection, its schedule, the optimiser, and what is counted."""
+
+from sparsegpt2.sparsity.project import project_, project_model_
+
+__all__ = ["project_", "project_model_"]

@@ -1,0 +1,94 @@
+"""Next-token loss straight from the last hidden state, in row chunks, logits never stored whole.
+
+Shapes: N tokens, D channels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK_ENTRIES = 1 << 21
+"""Logits held at a time: 8 MB in float32, so that a chunk stays in a CPU's cache."""
+
+
+def next_token_loss(h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy in nats, a float32 scalar.
+
+    h: [N, D] in compute dtype. weight: [V, D] float32 unembedding. bigram: [V, V] float32 or None, its row for the
+    current token is added to the logits. tokens, targets: [N] int64.
+
+    Gradients are made in the forward pass, chunk by chunk, while the logits are at hand: they are needed exactly
+    once, and the float32 logits of a whole batch would be the largest tensor of the step.
+    """
+    if not torch.is_grad_enabled():
+        return _chunked(h, weight, bigram, tokens, targets)
+    loss: Tensor = _NextTokenLoss.apply(h, weight, bigram, tokens, targets)
+    return loss
+
+
+class _NextTokenLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor) -> Tensor:
+        gradients = [
+            torch.empty_like(h) if h.requires_grad else None,
+            torch.zeros_like(weight) if weight.requires_grad else None,
+            torch.zeros_like(bigram) if bigram is not None and bigram.requires_grad else None,
+        ]
+        ctx.gradients = gradients
+        return _chunked(h, weight, bigram, tokens, targets, gradients)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        # in place: nobody else holds them, and backward runs once
+        scaled = [None if gradient is None else gradient.mul_(outer[0]) for gradient in ctx.gradients]
+        ctx.gradients = None
+        return (*scaled, None, None)
+
+
+def _chunked(
+    h: Tensor,
+    weight: Tensor,
+    bigram: Tensor | None,
+    tokens: Tensor,
+    targets: Tensor,
+    gradients: list[Tensor | None] | None = None,
+) -> Tensor:
+    """Loss, and the gradients of its mean written into `gradients` = [of h, of weight, of bigram] where not None."""
+    matrix = weight.detach().to(h.dtype)
+    rows = max(1, CHUNK_ENTRIES // len(weight))
+    total = torch.zeros((), dtype=torch.float32, device=h.device)
+    for start in range(0, len(h), rows):
+        chunk = slice(start, start + rows)
+        logits = (h[chunk].detach() @ matrix.T).float()  # [n, V]
+        if bigram is not None:
+            logits += bigram.detach()[tokens[chunk]]
+        log_total = logits.logsumexp(dim=-1)
+        total += (log_total - logits.gather(1, targets[chunk, None]).squeeze(1)).sum()
+        if gradients is None:
+            continue
+        residue = logits.sub_(log_total[:, None]).exp_()  # softmax, then minus the target
+        residue.scatter_add_(1, targets[chunk, None], residue.new_full((len(residue), 1), -1.0))
+        residue /= len(h)
+        of_h, of_weight, of_bigram = gradients
+        if of_bigram is not None:
+            of_bigram.index_add_(0, tokens[chunk], residue)
+        low = residue.to(h.dtype)
+        if of_h is not None:
+            torch.mm(low, matrix, out=of_h[chunk])
+        if of_weight is not None:
+            of_weight += low.T @ h[chunk].detach()
+    return total / len(h)
+
+
+def next_token_loss_reference(
+    h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor
+) -> Tensor:
+    """The definition."""
+    logits = (h @ weight.to(h.dtype).T).float()
+    if bigram is not None:
+        logits = logits + bigram[tokens]
+    return F.cross_entropy(logits, targets)

@@ -1,0 +1,68 @@
+"""Selecting the k largest weights of a tensor by finding a threshold instead of sorting.
+
+The magnitude of a float32 orders like its bit pattern without the sign, so a histogram over the upper 16 bits of that
+integer and one over the lower 16 give the k-th largest exactly.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.kernels.dispatch import cpu_loops
+
+HIGHEST = 0x7FFFFFFF
+
+
+def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> None:
+    """Zero, in place, all but the k largest magnitudes of `weight` (float32), ties kept by lowest index.
+
+    min_alive: so many largest entries of every slice along `neuron_dim` of a matrix are reserved first and count
+    within k (the caller has checked that they fit).
+    """
+    loops = cpu_loops(weight)
+    if loops is None or not weight.is_contiguous():
+        weight *= largest_mask(weight, k, min_alive, neuron_dim)
+        return
+    if k == 0:
+        weight.zero_()
+        return
+    rows, columns = weight.shape if weight.ndim == 2 else (1, weight.numel())
+    bits = weight.detach().view(torch.uint32).view(-1).numpy()
+    loops.keep_largest(bits, rows, columns, k, min_alive, neuron_dim == 1)
+
+
+def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> Tensor:
+    """Which entries `keep_largest_` keeps: bool, like `weight`. Plain torch, without host synchronisation on a GPU."""
+    keys = weight.detach().contiguous().view(torch.int32) & HIGHEST
+    if min_alive:
+        keys = _reserve(keys, min_alive, 1 - neuron_dim)
+    flat = keys.flatten()
+    count = torch.full((), k, dtype=torch.int64, device=weight.device)
+    upper, count = _bin_of(flat >> 16, torch.ones_like(flat), count)
+    lower, count = _bin_of(flat & 0xFFFF, ((flat >> 16) == upper).int(), count)
+    threshold = (upper << 16) | lower
+    tied = flat == threshold
+    kept = (flat > threshold) | (tied & (tied.cumsum(0) <= count))
+    return kept.view(weight.shape) if k else torch.zeros_like(weight, dtype=torch.bool)
+
+
+def _bin_of(bins: Tensor, weights: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """The bin that holds the k-th largest of `bins`, and how many are still wanted from that bin."""
+    counts = torch.zeros(1 << 16, dtype=torch.int64, device=bins.device)
+    counts.scatter_add_(0, bins.long(), weights.long())
+    at_least = counts.flip(0).cumsum(0).flip(0)  # how many lie in this bin or higher
+    chosen = (at_least >= k).sum() - 1
+    above = at_least[chosen] - counts[chosen]
+    return chosen.to(torch.int32), k - above
+
+
+def _reserve(keys: Tensor, min_alive: int, along: int) -> Tensor:
+    """Raise the `min_alive` largest keys of each slice to the highest key; argmax takes the first of equals."""
+    keys = keys.clone()
+    remaining = keys.clone()
+    for _ in range(min_alive):
+        first = remaining.argmax(dim=along, keepdim=True)
+        keys.scatter_(along, first, HIGHEST)
+        remaining.scatter_(along, first, -1)
+    return keys

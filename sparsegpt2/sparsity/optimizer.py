@@ -1,0 +1,36 @@
+"""AdamW on gradients brought to a root mean square of 1 (paper, section A.3; the script always divides)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.config import OptimizerConfig
+from sparsegpt2.model.gpt import GPT
+
+
+def make_optimizer(model: GPT, config: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW, fused; weight decay on matrices other than the bigram table, none on vectors."""
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        (matrices if parameter.ndim >= 2 and name != "bigram" else others).append(parameter)
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+
+
+def gradient_rms(gradients: list[Tensor]) -> Tensor:
+    """Root mean square over all entries of all gradients: a float32 scalar on their device, no host sync."""
+    norms = torch.stack(torch._foreach_norm(gradients))
+    return norms.square().sum().div(sum(gradient.numel() for gradient in gradients)).sqrt()
+
+
+def scale_gradients_(gradients: list[Tensor], mode: str) -> Tensor:
+    """Bring the joint RMS of all gradients to 1 (`normalize`) or to at most 1 (`clip`); return the RMS before.
+
+    All-zero gradients stay zero.
+    """
+    rms = gradient_rms(gradients)
+    if mode != "off":
+        floor = 1.0 if mode == "clip" else torch.finfo(torch.float32).tiny
+        torch._foreach_mul_(gradients, rms.clamp(min=floor).reciprocal())
+    return rms
