@@ -1,15 +1,47 @@
-"""tinypython: simple, repetitive Python programs made from a seed."""
+"""tinypython: simple, idiomatic, deliberately repetitive Python programs, made from a seed without end."""
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import count
 
+from sparsegpt2.errors import UserError
+from train.corpus.base import CorpusConfig, corpus
 from train.corpus.tinypython.program import Program
 from train.corpus.tinypython.units import program_lines
 
 
 def document(seed: int, index: int, source: random.Random | None = None) -> str:
-    """Program `index` of `seed`. `source` is reseeded and used, to save making one for each program."""
+    """Program `index` of `seed`, whichever others are made. `source` is reseeded and used: one saves making many.
+
+    Only `Random.random` is used, whose numbers for an integer seed are the same in every version of Python.
+    """
     source = source or random.Random()
     source.seed((seed << 40) | index)
     return "\n".join(program_lines(Program(source))) + "\n"
+
+
+@corpus("tinypython")
+class TinyPython:
+    """An endless corpus of programs."""
+
+    def __init__(self, config: CorpusConfig) -> None:
+        self.config = config
+
+    def documents(self, seed: int) -> Iterator[str]:
+        if seed < 0:
+            raise UserError(f"the seed of tinypython is {seed}; it must not be negative")
+        source = random.Random()
+        for index in count():
+            yield document(seed, index, source)
+
+    def identity(self) -> str:
+        """Hash of the generator's own sources."""
+        digest = hashlib.sha256()
+        for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
+            if file.name.endswith((".py", ".txt")):
+                digest.update(file.read_bytes())
+        return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""stdlib: the Python sources of the running interpreter's standard library, as real code."""
+
+from __future__ import annotations
+
+import random
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from sparsegpt2.errors import UserError
+from train.corpus.base import CorpusConfig, corpus
+
+LARGEST = 200_000
+"""Bytes: larger sources are mostly tables and generated code, and are left out."""
+
+
+@corpus("stdlib")
+class Stdlib:
+    """The standard library's .py files, and the installed packages' on request, in a seeded order."""
+
+    def __init__(self, config: CorpusConfig) -> None:
+        self.library = Path(sysconfig.get_path("stdlib"))
+        self.site_packages = Path(sysconfig.get_path("purelib")) if config.site_packages else None
+
+    def paths(self) -> list[Path]:
+        """The sources, sorted, so that their order depends on the seed alone."""
+        paths = [path for path in self.library.rglob("*.py") if "site-packages" not in path.parts]
+        if self.site_packages is not None:
+            paths += self.site_packages.rglob("*.py")
+        if not paths:
+            raise UserError(f"corpus stdlib found no Python sources under {self.library}")
+        return sorted(paths)
+
+    def documents(self, seed: int) -> Iterator[str]:
+        paths = self.paths()
+        random.Random(seed).shuffle(paths)
+        for path in paths:
+            text = read_source(path)
+            if text:
+                yield text
+
+    def identity(self) -> str:
+        return f"{sys.version} {self.library} {self.site_packages} {len(self.paths())}"
+
+
+def read_source(path: Path) -> str | None:
+    """The text of a source, or None where it is empty, huge, unreadable or not UTF-8."""
+    try:
+        if path.stat().st_size > LARGEST:
+            return None
+        return path.read_text(encoding="utf-8") or None
+    except (OSError, UnicodeDecodeError):
+        return None
