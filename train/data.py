@@ -1,0 +1,312 @@
+"""Tokens on disk: prepare them once from corpora, then read batches that depend on nothing but (seed, step).
+
+A prepared directory holds `tokenizer.json`, `manifest.json` and, for each split, shards of uint16 token ids. Every
+document stands behind an end-of-text token and lies in one shard, so each shard begins with end of text.
+
+Shapes: B windows of a batch, T tokens of a window.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
+from sparsegpt2.tokenizer import Tokenizer
+from train.corpus import Corpus, CorpusConfig, mixed_documents, open_corpus
+from train.tokenizer import train_tokenizer
+from train.windows import draw_windows, every_window, spread_windows
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SPLITS = ("train", "held_out")
+LARGEST_VOCABULARY = 2**16
+SHARD_TOKENS = 2**26
+"""Tokens after which a shard is closed at the next document: 128 MiB."""
+BATCH_BYTES = 2**22
+"""Characters of text tokenized at a time: bounds memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What text to train on and how to cut it into tokens."""
+
+    corpora: list[CorpusConfig] = field(default_factory=lambda: [CorpusConfig()])
+    """The mixture; the corpora's weights are shares of its bytes."""
+    tokens: int = 10_000_000
+    """Tokens of the train split; fewer where the corpora end before. Held-out tokens come on top."""
+    held_out_fraction: float = 0.01
+    """Share of the documents that is held out."""
+    vocab_size: int = 2048
+    """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
+    tokenizer: str | None = None
+    """A tokenizer.json, or a directory that holds one, to use instead of training one."""
+    tokenizer_bytes: int = 10_000_000
+    """Characters of the train split the tokenizer is trained on."""
+    seed: int = 0
+    """Of the documents: what a generator makes, and the order of files."""
+
+    def __post_init__(self) -> None:
+        if not self.corpora:
+            raise UserError("corpora is empty; name at least one corpus, such as tinypython")
+        if self.tokens < 1 or self.tokenizer_bytes < 1:
+            raise UserError(f"tokens ({self.tokens}) and tokenizer_bytes ({self.tokenizer_bytes}) must be at least 1")
+        if not 0 < self.held_out_fraction < 1:
+            raise UserError(f"held_out_fraction is {self.held_out_fraction}; it must be between 0 and 1")
+        if self.seed < 0:
+            raise UserError(f"the data's seed is {self.seed}; it must not be negative")
+        _check_vocabulary(self.vocab_size)
+
+
+def _check_vocabulary(size: int) -> None:
+    if size > LARGEST_VOCABULARY:
+        raise UserError(f"the vocabulary has {size} tokens; shards of uint16 hold at most {LARGEST_VOCABULARY}")
+
+
+# --- Preparing ------------------------------------------------------------------------------------------------------
+
+
+def prepare(config: DataConfig, directory: str | Path, progress: bool = True) -> TokenData:
+    """Make `directory` hold the tokens `config` asks for, and open it.
+
+    Nothing is done when it already does. Otherwise everything is written beside it and renamed in one step, so an
+    interrupted run leaves no half-made data; it starts again. Of several processes one prepares, the others wait.
+    `progress` shows a bar with the time left.
+    """
+    directory = Path(directory)
+    corpora = [(open_corpus(corpus), corpus.weight) for corpus in config.corpora]
+    tokenizer = Tokenizer.load(config.tokenizer) if config.tokenizer is not None else None
+    if tokenizer is not None:
+        _check_vocabulary(tokenizer.vocab_size)
+    request = _request(config, corpora, tokenizer)
+    with _alone(directory):
+        if (directory / MANIFEST).exists():
+            if read_json(directory / MANIFEST, "manifest").get("request") == request:
+                return TokenData(directory)
+        elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise UserError(f"{directory} holds something other than prepared data; name a new directory")
+        with replacing_directory(directory) as unfinished:
+            _write(config, corpora, tokenizer, request, unfinished, progress)
+        return TokenData(directory)
+
+
+def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer: Tokenizer | None) -> dict[str, Any]:
+    """All that decides the tokens, as JSON: prepared data with the same request is the same data."""
+    request = asdict(config)
+    for settings, (corpus, _) in zip(request["corpora"], corpora, strict=True):
+        settings["identity"] = sha256(corpus.identity().encode()).hexdigest()
+    if tokenizer is not None:
+        for setting in ("vocab_size", "tokenizer_bytes"):
+            del request[setting]
+        request["tokenizer"] = tokenizer.fingerprint
+    return {"format": FORMAT, **request}
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, and clear away what processes that died while writing it have left."""
+    import fcntl
+
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with open(directory.with_name(f".{directory.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, also by a kill
+        for leftover in directory.parent.glob(f".{directory.name}.*.tmp"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        recover_directory(directory)
+        yield
+
+
+def _split_documents(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[tuple[str, str]]:
+    """(split, text) of each document. Multiples of the golden ratio, modulo 1, pick the held-out ones evenly."""
+    golden, whole = 0x9E3779B97F4A7C15, 2**64
+    for index, text in enumerate(mixed_documents(corpora, config.seed), start=1):
+        held_out = index * golden % whole < config.held_out_fraction * whole
+        yield ("held_out" if held_out else "train"), text
+
+
+def _training_texts(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[str]:
+    """The first `tokenizer_bytes` of the train split, for the tokenizer."""
+    characters = 0
+    for split, text in _split_documents(config, corpora):
+        if split == "train":
+            yield text
+            characters += len(text)
+        if characters >= config.tokenizer_bytes:
+            return
+
+
+def _write(
+    config: DataConfig,
+    corpora: list[tuple[Corpus, float]],
+    tokenizer: Tokenizer | None,
+    request: dict[str, Any],
+    directory: Path,
+    progress: bool,
+) -> None:
+    """Fill `directory` with tokenizer, shards and manifest."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, disable=not progress) as bar:
+        task = bar.add_task("training the tokenizer" if tokenizer is None else "writing tokens", total=config.tokens)
+        if next(mixed_documents(corpora, config.seed), None) is None:
+            raise UserError(f"{_names(config)}: there is no document with any text")
+        tokenizer = tokenizer or train_tokenizer(_training_texts(config, corpora), config.vocab_size)
+        tokenizer.save(directory)
+        bar.update(task, description="writing tokens")
+        writers = {split: _ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
+        for batch in _batches(_split_documents(config, corpora)):
+            for (split, text), ids in zip(batch, tokenizer.encode_batch([text for _, text in batch]), strict=True):
+                if writers["train"].tokens >= config.tokens:
+                    break
+                writers[split].add(ids, len(text.encode("utf-8", errors="replace")))
+            bar.update(task, completed=min(writers["train"].tokens, config.tokens))
+            if writers["train"].tokens >= config.tokens:
+                break
+        bar.update(task, total=writers["train"].tokens, completed=writers["train"].tokens)
+    splits = {split: writer.finish() for split, writer in writers.items()}
+    empty = [split for split in SPLITS if not splits[split]["documents"]]
+    if empty:
+        documents = sum(splits[split]["documents"] for split in SPLITS)
+        raise UserError(
+            f"{_names(config)}: of {documents} documents none fell into the {empty[0]} split; "
+            f"give more text or change held_out_fraction (now {config.held_out_fraction})"
+        )
+    manifest = {"tokenizer": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size, "splits": splits}
+    write_json(directory / MANIFEST, {**manifest, "request": request})
+
+
+def _names(config: DataConfig) -> str:
+    return f"corpora {', '.join(corpus.path or corpus.name for corpus in config.corpora)}"
+
+
+def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Documents in lists of about `BATCH_BYTES` characters."""
+    batch: list[tuple[str, str]] = []
+    characters = 0
+    for document in documents:
+        batch.append(document)
+        characters += len(document[1])
+        if characters >= BATCH_BYTES:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class _ShardWriter:
+    """Writes the documents of one split to shards and counts them."""
+
+    def __init__(self, directory: Path, split: str, end_of_text: int) -> None:
+        self.directory, self.split = directory, split
+        self.end_of_text = np.array([end_of_text], dtype="<u2")
+        self.tokens = self.documents = self.bytes = 0
+        self.shards: list[dict[str, Any]] = []
+        self._file: Any = None
+
+    def add(self, ids: list[int], size: int) -> None:
+        """One document of `size` bytes."""
+        if self._file is None or self.shards[-1]["tokens"] >= SHARD_TOKENS:
+            self._open()
+        self._file.write(self.end_of_text)
+        self._file.write(np.array(ids, dtype="<u2"))
+        self.shards[-1]["tokens"] += 1 + len(ids)
+        self.tokens += 1 + len(ids)
+        self.documents += 1
+        self.bytes += size
+
+    def _open(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        name = f"{self.split}-{len(self.shards):05d}.bin"
+        self._file = open(self.directory / name, "wb")  # noqa: SIM115 (closed by the next _open or finish)
+        self.shards.append({"file": name, "tokens": 0})
+
+    def finish(self) -> dict[str, Any]:
+        """Close the last shard; the split's entry in the manifest."""
+        if self._file is not None:
+            self._file.close()
+        counts = {"tokens": self.tokens, "documents": self.documents, "bytes": self.bytes}
+        return {**counts, "shards": self.shards}
+
+
+# --- Reading --------------------------------------------------------------------------------------------------------
+
+
+class TokenData:
+    """A prepared directory, read through memory maps."""
+
+    def __init__(self, directory: str | Path) -> None:
+        """A missing directory, a broken manifest, or a shard of another size than it says are `UserError`s."""
+        self.directory = Path(directory)
+        self.manifest: dict[str, Any] = read_json(self.directory / MANIFEST, "manifest")
+        try:
+            self.vocab_size: int = self.manifest["vocab_size"]
+            self._shards = {split: self._open(self.manifest["splits"][split]["shards"]) for split in SPLITS}
+        except (KeyError, TypeError) as error:
+            raise UserError(f"manifest {self.directory / MANIFEST} lacks {error}; prepare the data again") from None
+        self.tokenizer = Tokenizer.load(self.directory)
+        if self.tokenizer.fingerprint != self.manifest["tokenizer"]:
+            raise UserError(f"the tokenizer in {self.directory} is not the one its shards were written with")
+
+    def _open(self, shards: list[dict[str, Any]]) -> list[np.ndarray]:
+        opened: list[np.ndarray] = []
+        for shard in shards:
+            path, expected = self.directory / shard["file"], 2 * shard["tokens"]
+            size = path.stat().st_size if path.exists() else 0
+            if size != expected:
+                raise UserError(
+                    f"shard {path} has {size} bytes where its manifest says {expected}: "
+                    f"delete {self.directory} and prepare the data again"
+                )
+            opened.append(np.memmap(path, dtype="<u2", mode="r"))
+        return opened
+
+    def tokens(self, split: str) -> int:
+        """Tokens of a split, ends of text included."""
+        return self.manifest["splits"][split]["tokens"]
+
+    def batch(self, split: str, step: int, batch_size: int, context: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Inputs [B, T] and targets [B, T], int64, of training step `step`: a pure function of the arguments.
+
+        Windows of T + 1 tokens are cut edge to edge and each is used once in an epoch, in an order of its own for
+        each epoch, from a starting point of its own. Targets are inputs one token later.
+        """
+        shards = self._enough(split, context)
+        samples = np.arange(step * batch_size, (step + 1) * batch_size, dtype=np.uint64)
+        return self._windows(shards, draw_windows(samples, [len(shard) for shard in shards], context, seed), context)
+
+    def held_out(self, batch_size: int, context: int, n_batches: int) -> list[tuple[Tensor, Tensor]]:
+        """Up to `n_batches` fixed batches of (inputs [B, T], targets [B, T]), spread evenly over the held-out split.
+
+        When it has fewer windows all are given once, the last batch being smaller.
+        """
+        shards = self._enough("held_out", context)
+        windows = spread_windows(every_window([len(shard) for shard in shards], context), batch_size * n_batches)
+        cuts = range(0, len(windows), batch_size)
+        return [self._windows(shards, windows[cut : cut + batch_size], context) for cut in cuts]
+
+    def _enough(self, split: str, context: int) -> list[np.ndarray]:
+        shards = [shard for shard in self._shards[split] if len(shard) > context]
+        if not shards:
+            raise UserError(
+                f"the {split} split in {self.directory} has {self.tokens(split)} tokens, too few for one window of "
+                f"{context + 1}: prepare more text or lower the context"
+            )
+        return shards
+
+    def _windows(self, shards: list[np.ndarray], windows: np.ndarray, context: int) -> tuple[Tensor, Tensor]:
+        """Tokens at windows [B, 2] of (shard, start)."""
+        rows = np.stack([shards[shard][start : start + context + 1] for shard, start in windows.tolist()])
+        tokens = torch.from_numpy(rows.astype(np.int64))  # [B, T + 1]
+        return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

@@ -1,0 +1,74 @@
+"""Which windows of the shards a batch reads: arithmetic only, so that any step can be asked for by itself.
+
+Shapes: B samples. A window is (shard, start): T + 1 tokens of that shard from `start` on. Every shard given here has
+more than T tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROUNDS = 4
+"""Of the Feistel network; 4 make a permutation without visible order (Luby and Rackoff 1988)."""
+
+
+def every_window(lengths: list[int], context: int) -> np.ndarray:
+    """All windows [N, 2] of shards of these lengths, edge to edge from each shard's first token."""
+    counts = [(length - 1) // context for length in lengths]
+    shard = np.repeat(np.arange(len(lengths)), counts)
+    start = np.concatenate([np.arange(count) * context for count in counts])
+    return np.stack([shard, start], axis=1)
+
+
+def spread_windows(windows: np.ndarray, wanted: int) -> np.ndarray:
+    """At most `wanted` of the windows [N, 2], evenly spaced, in order."""
+    if wanted >= len(windows):
+        return windows
+    return windows[np.arange(wanted) * len(windows) // wanted]
+
+
+def draw_windows(samples: np.ndarray, lengths: list[int], context: int, seed: int) -> np.ndarray:
+    """Windows [B, 2] of sample numbers [B] (uint64): sample s is the (s mod N)-th of epoch s // N.
+
+    Each epoch has its own order of the N windows and its own offset of their common starting point below T, which
+    costs at most one window in each shard.
+    """
+    lengths_ = np.array(lengths)
+    counts = np.maximum((lengths_ - context) // context, 1)  # [shards]
+    ends = np.cumsum(counts)
+    total = int(ends[-1])
+    epoch, position = samples // np.uint64(total), samples % np.uint64(total)
+    key = mixed(mixed(np.full_like(samples, seed % 2**64)) + epoch)  # [B]
+    window = permuted(position, total, key).astype(np.int64)
+    shard = np.searchsorted(ends, window, side="right")
+    slack = lengths_ - 1 - counts * context  # [shards] tokens by which the windows of a shard can be moved
+    offset = np.minimum((key % np.uint64(context)).astype(np.int64), slack[shard])
+    start = (window - (ends - counts)[shard]) * context + offset
+    return np.stack([shard, start], axis=1)
+
+
+def permuted(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
+    """Where a permutation of range(size), chosen by key [B], sends each index [B] (both uint64).
+
+    A Feistel network permutes the next even power of two; a result outside is sent on until it falls inside, which
+    leaves a permutation of the inside.
+    """
+    half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    result = index.copy()
+    outside = np.ones(len(index), dtype=bool)
+    while outside.any():
+        left, right, keys = result[outside] >> half, result[outside] & mask, key[outside]
+        for turn in range(ROUNDS):
+            left, right = right, left ^ (mixed(keys + right + np.uint64(turn << 32)) & mask)
+        result[outside] = (left << half) | right
+        outside = result >= np.uint64(size)
+    return result
+
+
+def mixed(values: np.ndarray) -> np.ndarray:
+    """Scramble uint64 values, one to one: the output function of SplitMix64 (Steele, Lea and Flood 2014)."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
