@@ -1,0 +1,28 @@
+"""Circuits: which nodes of a model do a task, how many edges join them, and how well they do it alone."""
+
+from sparsegpt2.circuits.circuit import Circuit
+from sparsegpt2.circuits.config import PruneConfig
+from sparsegpt2.circuits.discretize import LossCurve
+from sparsegpt2.circuits.means import node_means
+from sparsegpt2.circuits.pruners import pruner_names
+from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.score import Score, evaluate, unpruned_loss
+from sparsegpt2.circuits.search import circuit_at, find_circuit, rank_nodes
+from sparsegpt2.circuits.task import Task, TaskBatch
+
+__all__ = [
+    "Circuit",
+    "LossCurve",
+    "PruneConfig",
+    "Ranking",
+    "Score",
+    "Task",
+    "TaskBatch",
+    "circuit_at",
+    "evaluate",
+    "find_circuit",
+    "node_means",
+    "pruner_names",
+    "rank_nodes",
+    "unpruned_loss",
+]

@@ -1,0 +1,69 @@
+"""Calibration of a circuit's logits: one scale, and a shift for each answer token (paper, appendix A.5).
+
+A shift common to all logits does nothing under softmax, so the shift is per token. The paper's authors doubt that the
+step is principled: it is an option, and results say whether it was on. Shapes: B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """logits -> scale * logits + shift, where only answer tokens have a shift."""
+
+    scale: float
+    shifts: dict[int, float]
+    """Token id -> what is added to its scaled logit."""
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """logits [B, V] -> calibrated logits [B, V]."""
+        scaled = logits * self.scale
+        for token, shift in self.shifts.items():
+            scaled[:, token] += shift
+        return scaled
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a circuit file."""
+        return {"scale": self.scale, "shifts": {str(token): shift for token, shift in self.shifts.items()}}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Calibration:
+        """The inverse of `to_dict`."""
+        return Calibration(
+            scale=float(values["scale"]),
+            shifts={int(token): float(shift) for token, shift in values["shifts"].items()},
+        )
+
+
+def fit_calibration(
+    logits: Tensor, tokens: Tensor, loss_of: Callable[[Tensor], Tensor], *, steps: int = 16
+) -> Calibration:
+    """The calibration that lowers `loss_of(calibrated logits [B, V])`, a scalar, after `steps` L-BFGS steps.
+
+    logits: [B, V], constants. tokens: ids of the answer tokens, in any shape and repeated at will. It starts from
+    scale 1 and no shift, and is float64 throughout.
+    """
+    logits = logits.detach().double()
+    answer_tokens = tokens.unique()
+    answer_tokens = answer_tokens[answer_tokens >= 0]
+    scale = torch.ones((), dtype=torch.float64, device=logits.device, requires_grad=True)
+    shifts = torch.zeros(len(answer_tokens), dtype=torch.float64, device=logits.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([scale, shifts], max_iter=steps, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of((logits * scale).index_add(1, answer_tokens, shifts.expand(len(logits), -1)))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return Calibration(
+        scale=float(scale), shifts=dict(zip(answer_tokens.tolist(), shifts.detach().tolist(), strict=True))
+    )

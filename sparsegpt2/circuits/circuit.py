@@ -1,0 +1,129 @@
+"""A circuit: the kept nodes of a model, what can be counted of them, and its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.edges import count_edges, count_side_edges
+from sparsegpt2.circuits.paths import nodes_on_paths
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, write_text
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import node_sites
+
+FORMAT, KIND = 1, "sparsegpt2 circuit"
+
+
+@dataclass(frozen=True, eq=False)
+class Circuit:
+    """Kept nodes by site, optionally kept weights, the ranking they came from, and what is known of them."""
+
+    nodes: dict[str, Tensor]
+    """Site -> bool [C]: the kept channels, for every node site of the model (model.sites.node_sites)."""
+    weights: dict[str, Tensor] | None = None
+    """Parameter name -> bool of the parameter's shape: the kept ones of its nonzero weights; a matrix that is not named
+    keeps them all, as all do with None."""
+    scores: dict[str, Tensor] | None = None
+    """Site -> float32 [C]: the ranking, higher is kept first."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """Plain values: pruner, seed, target_loss, validation loss, whether it was reached, the curve and so on."""
+
+    @property
+    def n_nodes(self) -> int:
+        """Kept nodes."""
+        return sum(self.nodes_per_site().values())
+
+    def nodes_per_site(self) -> dict[str, int]:
+        """Kept nodes of each site."""
+        return {site: int(kept.count_nonzero()) for site, kept in self.nodes.items()}
+
+    def edges(self, model: GPT) -> int:
+        """Circuit size: nonzero weights between two kept nodes."""
+        return sum(self.edges_by_map(model).values())
+
+    def edges_by_map(self, model: GPT) -> dict[str, int]:
+        """Edges of each map, such as `0.attn.act_in -> 0.attn.q`; see `edges.edge_maps`."""
+        self.check(model)
+        return count_edges(model, self.nodes, self.weights)
+
+    def side_edges(self, model: GPT) -> dict[str, int]:
+        """Weights used beside the edges: embedding, unembedding, positions, biases; see `edges.count_side_edges`."""
+        self.check(model)
+        return count_side_edges(model, self.nodes)
+
+    def trimmed(self, model: GPT) -> Circuit:
+        """The circuit without nodes that no kept path joins to both an input and the logits; see `paths`."""
+        self.check(model)
+        return replace(self, nodes=nodes_on_paths(model, self.nodes, self.weights))
+
+    def check(self, model: GPT) -> None:
+        """Raise `UserError` unless the circuit's sites, widths and weights are those of `model`."""
+        sites = node_sites(model.config)
+        widths = {site: len(kept) for site, kept in self.nodes.items()}
+        for site in [*sites, *widths]:
+            if widths.get(site) != sites.get(site):
+                raise UserError(
+                    f"the circuit was found in another model: site {site} has {widths.get(site, 'no')} channels in "
+                    f"the circuit and {sites.get(site, 'none')} in this model"
+                )
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        for name, kept in (self.weights or {}).items():
+            if kept.shape != shapes.get(name):
+                raise UserError(f"the circuit was found in another model: its weights {name} do not fit this one")
+
+    def save(self, path: str | Path) -> None:
+        """Write the circuit as JSON in one step."""
+        values: dict[str, Any] = {"format": FORMAT, "kind": KIND, "info": self.info}
+        values["nodes"] = {
+            site: {"width": len(kept), "kept": kept.nonzero().flatten().tolist()} for site, kept in self.nodes.items()
+        }
+        if self.weights is not None:
+            values["weights"] = {
+                name: {"shape": list(kept.shape), "kept": kept.flatten().nonzero().flatten().tolist()}
+                for name, kept in self.weights.items()
+            }
+        if self.scores is not None:
+            values["scores"] = {site: _short(score) for site, score in self.scores.items()}
+        write_text(path, json.dumps(values, ensure_ascii=False) + "\n")
+
+    @staticmethod
+    def load(path: str | Path) -> Circuit:
+        """Read a circuit written by `save`; a missing, truncated or foreign file is a `UserError` that names it."""
+        values = read_json(path, "circuit file")
+        if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
+            raise UserError(f"{path} is not a circuit file of format {FORMAT}: write one with `sparsegpt2 prune`")
+        try:
+            weights, scores = values.get("weights"), values.get("scores")
+            return Circuit(
+                nodes={site: _mask([entry["width"]], entry["kept"]) for site, entry in values["nodes"].items()},
+                weights=weights and {name: _mask(entry["shape"], entry["kept"]) for name, entry in weights.items()},
+                scores=scores and {site: torch.tensor(score) for site, score in scores.items()},
+                info=dict(values["info"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None
+
+
+def every_node(model: GPT) -> dict[str, Tensor]:
+    """The node masks of the whole model: site -> bool [C], all true."""
+    return {site: torch.ones(width, dtype=torch.bool) for site, width in node_sites(model.config).items()}
+
+
+def _mask(shape: list[int], kept: list[int]) -> Tensor:
+    mask = torch.zeros(shape, dtype=torch.bool)
+    indices = torch.tensor(kept, dtype=torch.int64)
+    if len(kept) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():
+        raise ValueError(f"kept entries lie outside 0 to {mask.numel() - 1}")
+    mask.view(-1)[indices] = True
+    return mask
+
+
+def _short(scores: Tensor) -> list[float]:
+    """float32 values with the nine digits that tell any two of them apart."""
+    return [float(f"{value:.9g}") for value in scores.tolist()]

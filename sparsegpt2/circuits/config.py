@@ -1,0 +1,105 @@
+"""Settings of pruning: from a model and a task to a circuit (paper, appendix A.5)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from sparsegpt2.config import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """How a circuit is found: the ranking of nodes, then the choice of how many to keep."""
+
+    pruner: str = "node"
+    """Which pruner ranks the nodes: a file of `sparsegpt2/circuits/pruners`."""
+    target_loss: float = 0.15
+    """Task loss in nats a circuit may have at most (paper: 0.15; chance is ln 2 = 0.693)."""
+    seed: int = 0
+    """Seed of initial gates, of the training pairs and of random scores."""
+
+    pairs: int = 64
+    """Prompt pairs in a batch, two sequences each (paper: 64)."""
+    steps: int = 150
+    """Most training steps of the gates, each on fresh pairs of the train split."""
+    lr: float = 6e-3
+    """AdamW's learning rate of the gate parameters tau (paper's centre: 3e-3, over more steps)."""
+    warmup: float = 0.05
+    """Share of the steps over which the learning rate rises from 0 (paper's table: 0.05); it then falls to 0."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """AdamW's decay rates of the first and second moment (paper's centre of 1 - beta2: 0.05)."""
+    weight_decay: float = 1e-3
+    """Decoupled decay of tau towards 0 (paper's centre: 1e-3)."""
+    clip: float = 1.0
+    """Largest norm of the gradient of all tau together; larger ones are scaled down to it."""
+    temperature: float = 1.0
+    """T of the gates' backward pass, the derivative of sigmoid(tau / T) (paper's centre: 1)."""
+    init_noise_bias: float = 0.1
+    """Mean of the initial tau; over 0, so that pruning starts from the whole model (paper's centre: 0.1)."""
+    init_noise_scale: float = 0.01
+    """Standard deviation of the initial tau (paper's centre: 0.01)."""
+
+    penalty: Literal["controller", "fixed"] = "controller"
+    """Whether `k_coef` is only where a controller starts, or stays as it is (paper: fixed, searched per task)."""
+    k_coef: float = 1e-4
+    """Nats a kept node costs in the training loss (paper's centre: 1e-4)."""
+    controller_rate: float = 0.1
+    """Largest change of log k_coef in a step: up while the running task loss is under the target, down while over."""
+    controller_memory: float = 0.9
+    """Decay per step of the running task loss that the controller sees."""
+    controller_margin: float = 0.8
+    """The controller aims at this share of `target_loss`, so that fresh pairs meet the target too."""
+    patience: int = 0
+    """Stop when the mask has not become smaller (by 1% or more, at the target) for so many steps; 0: never."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Precision of the model while gates train; circuits are scored and chosen in float32."""
+
+    attribution_pairs: int = 256
+    """Train pairs over which the attribution pruner averages."""
+
+    search: Literal["scan", "bisect"] = "scan"
+    """How the number of nodes is chosen: a scan of the loss-against-size curve, or the paper's bisection of it, which
+    presumes that loss falls as nodes are added."""
+    validation_pairs: int = 64
+    """Pairs of the one fixed validation batch set on which every size is scored."""
+    grid_ratio: float = 1.5
+    """Ratio between neighbouring sizes of the scan's first pass."""
+    grid_precision: float = 1.02
+    """The scan refines around its smallest size until neighbouring sizes are no further apart than this ratio."""
+    score_rows: int = 512
+    """Most sequences in one forward pass when circuits are scored; more cost memory."""
+
+    calibrate: bool = False
+    """Fit a scale and a shift per answer token to the circuit's logits, 16 L-BFGS steps; the paper's authors doubt
+    that this is principled."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        for name in ("steps", "pairs", "attribution_pairs", "validation_pairs", "score_rows"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("target_loss", "lr", "clip", "temperature", "k_coef"):
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"{name} must be over 0, got {value}")
+        for name in ("weight_decay", "init_noise_scale", "controller_rate", "patience"):
+            require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
+        for name in ("warmup", "controller_memory"):
+            require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        require(0 < self.controller_margin <= 1, f"controller_margin must be in (0, 1], got {self.controller_margin}")
+        require(-1 <= self.init_noise_bias <= 1, f"init_noise_bias must be in [-1, 1], got {self.init_noise_bias}")
+        require(
+            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            f"betas must be two numbers from 0 to below 1, got {self.betas}",
+        )
+        require(
+            1 < self.grid_precision <= self.grid_ratio,
+            f"the scan needs 1 < grid_precision <= grid_ratio, got {self.grid_precision} and {self.grid_ratio}",
+        )
+        choices = {
+            "penalty": ("controller", "fixed"),
+            "dtype": ("bfloat16", "float32"),
+            "search": ("scan", "bisect"),
+        }
+        for name, known in choices.items():
+            require(getattr(self, name) in known, f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")

@@ -1,0 +1,157 @@
+"""Edges of a circuit: nonzero weights between two kept nodes (circuits.md, section 1).
+
+A map is the block of a weight matrix that joins two node sites. Shapes: O channels of the site it writes, I channels of
+the site it reads, D d_model, A heads * head width, M d_mlp, P concatenated position channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import node_sites
+
+
+@dataclass(frozen=True)
+class EdgeMap:
+    """The weights from one node site to another."""
+
+    source: str
+    """Site that is read."""
+    target: str
+    """Site that is written."""
+    parameter: str
+    """Name of the weight parameter they stand in, such as `blocks.0.attn.c_attn.weight`."""
+    rows: slice
+    """Rows of the parameter: all of them, or those of q, of k or of v in c_attn."""
+    columns: slice
+    """Columns of the parameter: all but those that read concatenated positions, which are no nodes."""
+
+    @property
+    def bias(self) -> str:
+        """Name of the bias vector beside the weight; the model may have none."""
+        return self.parameter.removesuffix("weight") + "bias"
+
+    @property
+    def name(self) -> str:
+        """`0.attn.act_in -> 0.attn.q`."""
+        return f"{self.source} -> {self.target}"
+
+
+def edge_maps(model: GPT) -> list[EdgeMap]:
+    """Every map of the model, in forward order: six a layer."""
+    config, maps = model.config, []
+    width, everything = config.d_attn, slice(None)
+    for layer in range(config.n_layer):
+        for index, part in enumerate(("q", "k", "v")):
+            rows = slice(index * width, (index + 1) * width)
+            maps.append((f"{layer}.attn", "act_in", part, "c_attn", rows, slice(0, config.d_model)))
+        maps.append((f"{layer}.attn", "v", "resid_delta", "c_proj", everything, everything))
+        maps.append((f"{layer}.mlp", "act_in", "post_act", "c_fc", everything, slice(0, config.d_model)))
+        maps.append((f"{layer}.mlp", "post_act", "resid_delta", "c_proj", everything, everything))
+    return [
+        EdgeMap(f"{sublayer}.{source}", f"{sublayer}.{target}", f"blocks.{sublayer}.{linear}.weight", rows, columns)
+        for sublayer, source, target, linear, rows, columns in maps
+    ]
+
+
+def edges_present(model: GPT, edge_map: EdgeMap, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Which entries of a map are edges of the whole model: nonzero, and kept by the mask in `weights`; bool [O, I]."""
+    block = (edge_map.rows, edge_map.columns)
+    present = model.get_parameter(edge_map.parameter).detach()[block] != 0
+    if weights is not None and edge_map.parameter in weights:
+        present = present & weights[edge_map.parameter][block].to(present.device)
+    return present
+
+
+def count_edges(model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None) -> dict[str, int]:
+    """Edges between kept nodes, by map name. nodes: site -> bool [C]; weights: parameter name -> bool, of its shape."""
+    counts = {}
+    for edge_map in edge_maps(model):
+        present = edges_present(model, edge_map, weights)
+        kept_out, kept_in = (nodes[site].to(present.device) for site in (edge_map.target, edge_map.source))
+        counts[edge_map.name] = int(present[kept_out][:, kept_in].count_nonzero())
+    return counts
+
+
+def edges_by_size(model: GPT, ranks: Mapping[str, Tensor]) -> Tensor:
+    """Edges of the circuit of the k first nodes, for every k at once: int64 [N + 1], entry k.
+
+    ranks: site -> [C] int64, the place of each node in the ranking, from 0. An edge is there as soon as the later of
+    its two ends is.
+    """
+    total = sum(len(rank) for rank in ranks.values())
+    appear = torch.zeros(total + 1, dtype=torch.int64)
+    for edge_map in edge_maps(model):
+        out, into = edges_present(model, edge_map).nonzero(as_tuple=True)
+        later = torch.maximum(ranks[edge_map.target][out], ranks[edge_map.source][into])
+        appear += torch.bincount(later.cpu() + 1, minlength=total + 1)
+    return appear.cumsum(0)
+
+
+def count_side_edges(
+    model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
+) -> dict[str, int]:
+    """What a circuit uses beside its edges, by kind; never part of its size.
+
+    `embedding`: nonzero embedding weights (token and learned positions) into channels that a kept act_in reads.
+    `unembedding`: nonzero weights out of channels that a kept resid_delta writes. `positions`: nonzero weights from
+    concatenated position channels into kept nodes. `biases`: nonzero biases of kept nodes.
+    """
+    read, written = (_channels(model, nodes, place) for place in ("act_in", "resid_delta"))
+    embeddings = [model.wte.weight]
+    if model.config.positions == "learned":
+        embeddings.append(model.wpe.weight)
+    counts = {
+        "embedding": sum(int(table.detach()[:, read].count_nonzero()) for table in embeddings),
+        "unembedding": int(model.unembed.weight.detach()[:, written].count_nonzero()),
+        "positions": 0,
+        "biases": 0,
+    }
+    for edge_map in edge_maps(model):  # every site that a linear map writes is the target of exactly one map
+        kept = nodes[edge_map.target].to(model.wte.weight.device)
+        weight, bias = parameter_and_bias(model, edge_map)
+        if edge_map.columns.stop is not None:
+            counts["positions"] += int(weight[edge_map.rows, edge_map.columns.stop :][kept].count_nonzero())
+        if bias is not None:
+            counts["biases"] += int(bias[edge_map.rows][kept].count_nonzero())
+    return counts
+
+
+def parameter_and_bias(model: GPT, edge_map: EdgeMap) -> tuple[Tensor, Tensor | None]:
+    """The whole weight matrix that a map stands in and the bias vector beside it, detached."""
+    bias = dict(model.named_parameters()).get(edge_map.bias)
+    return model.get_parameter(edge_map.parameter).detach(), None if bias is None else bias.detach()
+
+
+def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
+
+    A removed edge from node i carries w * mean_i instead of w * x_i, so the mask Z over a matrix is the matrix W * Z
+    with the bias b + (W * (1 - Z)) @ mean (circuits.md, section 3). Columns that read concatenated positions stay.
+    """
+    changed: dict[str, Tensor] = {}
+    for edge_map in edge_maps(model):
+        if edge_map.parameter not in weights:
+            continue
+        weight, bias = parameter_and_bias(model, edge_map)
+        if bias is None:
+            raise UserError("a circuit with a mask over weights needs a model whose linear maps have biases")
+        new_weight = changed.setdefault(edge_map.parameter, weight.clone())
+        new_bias = changed.setdefault(edge_map.bias, bias.clone())
+        block = (edge_map.rows, edge_map.columns)
+        removed = weight[block] * ~weights[edge_map.parameter][block].to(weight.device)  # [O, I]
+        new_weight[block] -= removed
+        new_bias[edge_map.rows] += removed @ means[edge_map.source]
+    return changed
+
+
+def _channels(model: GPT, nodes: Mapping[str, Tensor], place: str) -> Tensor:
+    """Residual channels with a kept node at `place` of any sublayer, bool [D]."""
+    sites = [site for site in node_sites(model.config) if site.endswith(place)]
+    return torch.stack([nodes[site] for site in sites]).any(dim=0).to(model.wte.weight.device)

@@ -1,0 +1,83 @@
+"""Mean ablation at node sites, and the gates that learn what to ablate (paper, appendix A.5).
+
+Shapes: R runs, B rows a run, T positions, C channels of a site, N nodes of a model (all channels of all sites).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.model.gpt import GPT
+
+
+class MeanAblation:
+    """A site object: every channel x of a node site becomes m * x + (1 - m) * mean, at every position.
+
+    kept: site -> m, bool or float, [C], or [R, C] for R masks at once: the batch [R * B, T, C] is then R groups of B
+    rows, one after the other. means: site -> [C]. Sites without a mask pass unchanged.
+
+    It acts after AbsTopK, where the forward calls its sites. With m = 1 x comes out bit for bit as it went in.
+    """
+
+    def __init__(self, kept: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> None:
+        self.kept, self.means = kept, means
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        if name not in self.kept:
+            return x
+        kept = self.kept[name]
+        mask = kept.to(x.device, x.dtype)  # [C] or [R, C]
+        rest = ((1 - kept.to(x.device, torch.float32)) * self.means[name]).to(x.dtype)
+        if mask.ndim == 1:
+            return torch.addcmul(rest, x, mask)
+        runs = x.unflatten(0, (len(mask), -1))  # [R, B, T, C]
+        return torch.addcmul(rest[:, None, None], runs, mask[:, None, None]).flatten(0, 1)
+
+
+class _Gate(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, tau: Tensor, temperature: float) -> Tensor:
+        context.save_for_backward(tau)
+        context.temperature = temperature
+        return (tau >= 0).to(tau.dtype)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (tau,) = context.saved_tensors
+        sigmoid = torch.sigmoid(tau / context.temperature)
+        return gradients[0] * sigmoid * (1 - sigmoid) / context.temperature, None
+
+
+def gate(tau: Tensor, temperature: float) -> Tensor:
+    """Heaviside step of tau (1 from 0 upwards) whose gradient is the derivative of sigmoid(tau / temperature)."""
+    return _Gate.apply(tau, temperature)  # type: ignore[no-any-return]
+
+
+def split_nodes(flat: Tensor, sites: Mapping[str, int]) -> dict[str, Tensor]:
+    """[..., N] in site order -> site -> [..., C]; `sites` as from `model.sites.node_sites`."""
+    return dict(zip(sites, flat.split(list(sites.values()), dim=-1), strict=True))
+
+
+def join_nodes(by_site: Mapping[str, Tensor], sites: Mapping[str, int]) -> Tensor:
+    """The inverse of `split_nodes`: site -> [..., C] to [..., N]."""
+    return torch.cat([by_site[site] for site in sites], dim=-1)
+
+
+@contextmanager
+def frozen(model: GPT, dtype: torch.dtype) -> Iterator[None]:
+    """Run `model` in `dtype` and without gradients for its weights; afterwards it is as it was."""
+    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    compute_dtype = model.compute_dtype
+    try:
+        model.requires_grad_(False)
+        model.compute_dtype = dtype
+        yield
+    finally:
+        model.compute_dtype = compute_dtype
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(wanted[name])

@@ -1,0 +1,133 @@
+"""Which nodes of a circuit lie on a path from an input to the logits: what trimming keeps.
+
+A path runs along kept nodes. The embedding writes residual channel c if its column c has a nonzero entry (an all-zero
+column never brings anything in), and learned positions likewise. An act_in node reads the residual channel of its own
+index, if the embedding or an earlier kept resid_delta on a path writes it. Edges join act_in to q, k, v and post_act,
+v and post_act to resid_delta. Concatenated position channels are an input to every q, k, v and post_act that has a
+nonzero weight from them. A resid_delta node reaches the logits through a later kept act_in of its channel, or straight
+through a nonzero column of the unembedding.
+
+q and k act through attention: channel j of a head adds q_j * k_j to its scores, and the scores decide how its v
+channels are mixed. So q and k matter only in a head with a kept v that reaches the logits, and further:
+- an ablated partner is a constant, not a zero. k_j acts if q_j is kept or has a nonzero mean (a constant query);
+- q_j without an input-dependent k_j adds the same to the scores of all positions. Softmax cancels that, except against
+  a sink: so q_j acts if k_j is kept with an input, or if the head has a sink and k_j is kept or has a nonzero mean;
+- with a sink, attention sums to less than 1 and modulates even a v channel that is itself constant: such a v is on a
+  path if the head's scores depend on an input.
+
+AbsTopK's competition between channels and the norms' shared scale are no paths, and norm gains count as nonzero.
+Shapes: D d_model, A heads * head width (head-major), O and I channels written and read by a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.edges import EdgeMap, edge_maps, edges_present, parameter_and_bias
+from sparsegpt2.model.gpt import GPT
+
+Nodes = dict[str, Tensor]
+
+
+def nodes_on_paths(
+    model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The nodes (site -> bool [C]) with a kept path both from an input and to the logits, by the rules above."""
+    paths = _Paths(model, weights)
+    device = model.wte.weight.device
+    kept = {site: mask.to(device) for site, mask in nodes.items()}
+    while True:  # a node that falls can take a q/k partner with it
+        smaller = paths.towards_logits(kept, paths.from_inputs(kept))
+        if all(torch.equal(smaller[site], kept[site]) for site in kept):
+            return {site: mask.to(nodes[site].device) for site, mask in smaller.items()}
+        kept = smaller
+
+
+class _Paths:
+    """A model's edges as boolean matrices, and the two sweeps over them."""
+
+    def __init__(self, model: GPT, weights: Mapping[str, Tensor] | None) -> None:
+        self.config = model.config
+        self.edges = {(m.source, m.target): edges_present(model, m, weights) for m in edge_maps(model)}  # bool [O, I]
+        self.fed_by_positions = {m.target: _reads_positions(model, m) for m in edge_maps(model)}  # bool [O]
+        self.embedded = (model.wte.weight.detach() != 0).any(dim=0)  # [D]
+        if model.config.positions == "learned":
+            self.embedded = self.embedded | (model.wpe.weight.detach() != 0).any(dim=0)
+        self.unembedded = (model.unembed.weight.detach() != 0).any(dim=0)  # [D]
+        self.means = model.means
+
+    def from_inputs(self, kept: Nodes) -> Nodes:
+        """Kept nodes whose value (for v: whose mixture) depends on an input."""
+        live, stream = {}, self.embedded
+        for layer in range(self.config.n_layer):
+            for kind in ("attn", "mlp"):
+                act_in, delta = f"{layer}.{kind}.act_in", f"{layer}.{kind}.resid_delta"
+                live[act_in] = kept[act_in] & stream
+                hidden = [f"{layer}.attn.{part}" for part in "qkv"] if kind == "attn" else [f"{layer}.mlp.post_act"]
+                for site in hidden:
+                    live[site] = kept[site] & (self._written(act_in, site, live) | self.fed_by_positions[site])
+                if kind == "attn" and self.config.sink:
+                    modulated = self._live_scores(f"{layer}.attn", kept, live)
+                    live[f"{layer}.attn.v"] |= kept[f"{layer}.attn.v"] & modulated
+                live[delta] = kept[delta] & self._written(hidden[-1], delta, live)
+                stream = stream | live[delta]
+        return live
+
+    def towards_logits(self, kept: Nodes, live: Nodes) -> Nodes:
+        """Those of the `live` nodes from which a path of live nodes leads to the logits."""
+        on_path, stream = {}, self.unembedded
+        for layer in reversed(range(self.config.n_layer)):
+            for kind in ("mlp", "attn"):
+                act_in, delta = f"{layer}.{kind}.act_in", f"{layer}.{kind}.resid_delta"
+                on_path[delta] = live[delta] & stream
+                last = f"{layer}.attn.v" if kind == "attn" else f"{layer}.mlp.post_act"
+                on_path[last] = live[last] & self._read(last, delta, on_path)
+                used = self._read(act_in, last, on_path)
+                if kind == "attn":
+                    mixing = self._per_head(on_path[last])
+                    for part, acts in zip("qk", self._acting(f"{layer}.attn", kept, live), strict=True):
+                        site = f"{layer}.attn.{part}"
+                        on_path[site] = live[site] & acts & mixing
+                        used = used | self._read(act_in, site, on_path)
+                on_path[act_in] = live[act_in] & used
+                stream = stream | on_path[act_in]
+        return {site: on_path[site] for site in kept}
+
+    def _written(self, source: str, target: str, nodes: Nodes) -> Tensor:
+        """Channels of `target` with an edge from one of `nodes` at `source`, bool [O]."""
+        return (self.edges[source, target] & nodes[source]).any(dim=1)
+
+    def _read(self, source: str, target: str, nodes: Nodes) -> Tensor:
+        """Channels of `source` with an edge to one of `nodes` at `target`, bool [I]."""
+        return (self.edges[source, target] & nodes[target][:, None]).any(dim=0)
+
+    def _acting(self, attention: str, kept: Nodes, live: Nodes) -> tuple[Tensor, Tensor]:
+        """Which q and which k channels their partner lets act on the scores, each bool [A]."""
+        nonzero_q, nonzero_k = (self._nonzero(f"{attention}.{part}", kept) for part in "qk")
+        return live[f"{attention}.k"] | (nonzero_k & self.config.sink), nonzero_q
+
+    def _nonzero(self, site: str, kept: Nodes) -> Tensor:
+        """Channels that are kept or whose mean, which stands for an ablated one, is not zero (unknown: not zero)."""
+        return torch.ones_like(kept[site]) if self.means is None else kept[site] | (self.means[site] != 0)
+
+    def _live_scores(self, attention: str, kept: Nodes, live: Nodes) -> Tensor:
+        """Channels of the heads whose scores depend on an input, bool [A]."""
+        q_acts, k_acts = self._acting(attention, kept, live)
+        return self._per_head((live[f"{attention}.q"] & q_acts) | (live[f"{attention}.k"] & k_acts))
+
+    def _per_head(self, channels: Tensor) -> Tensor:
+        """Every channel of a head with any of `channels`, bool [A]."""
+        heads = channels.unflatten(0, (self.config.n_head, self.config.d_head)).any(dim=1)
+        return heads.repeat_interleave(self.config.d_head)
+
+
+def _reads_positions(model: GPT, edge_map: EdgeMap) -> Tensor:
+    """Channels written by a map with a nonzero weight from concatenated positions, bool [O]."""
+    weight, _ = parameter_and_bias(model, edge_map)
+    rows = weight[edge_map.rows]
+    if edge_map.columns.stop is None:
+        return torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    return (rows[:, edge_map.columns.stop :] != 0).any(dim=1)

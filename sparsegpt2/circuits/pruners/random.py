@@ -1,0 +1,19 @@
+"""The baseline that knows nothing: a random order of the nodes."""
+
+from __future__ import annotations
+
+import torch
+
+from sparsegpt2.circuits.config import PruneConfig
+from sparsegpt2.circuits.gates import split_nodes
+from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.task import Task
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import node_sites
+
+
+def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
+    """A uniformly random order, the same for the same seed."""
+    sites = node_sites(model.config)
+    generator = torch.Generator().manual_seed(config.seed)
+    return Ranking(split_nodes(torch.rand(sum(sites.values()), generator=generator), sites))
