@@ -12,7 +12,7 @@ HIGHEST = np.uint32(0x7FFFFFFF)  # above the magnitude bits of every finite floa
 
 def match_threads() -> None:
     """Use as many threads as torch does."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 @njit(parallel=True, fastmath=True, cache=True)

@@ -11,7 +11,8 @@ from sparsegpt2.model.gpt import GPT
 
 def make_optimizer(model: GPT, config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW, fused; weight decay on matrices other than the bigram table, none on vectors."""
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, parameter in model.named_parameters():
         (matrices if parameter.ndim >= 2 and name != "bigram" else others).append(parameter)
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]

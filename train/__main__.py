@@ -1,0 +1,8 @@
+"""`python -m train`: the same as `sparsegpt2 train`."""
+
+import sys
+
+from sparsegpt2.command import run
+from train.command import main
+
+sys.exit(run(main, sys.argv[1:]))

@@ -1,0 +1,83 @@
+"""Settings of a training run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from sparsegpt2.config import GPTConfig, OptimizerConfig, SparsityConfig, require, to_dict
+from train.data import DataConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run, complete: with the code's version it determines every weight."""
+
+    model: GPTConfig
+    """The shape of the model."""
+    sparsity: SparsityConfig = field(default_factory=SparsityConfig)
+    """Which weights survive."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """AdamW and the learning rate."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """What is read."""
+    data_folder: str = "runs/data"
+    """Where prepared tokens lie, a folder for each set of data settings; runs with equal ones share it."""
+    tokens: int = 10_000_000
+    """Tokens to train on, rounded up to whole steps."""
+    batch_size: int = 64
+    """Sequences a step."""
+    sequence: int = 0
+    """Tokens a sequence; 0: the model's context."""
+    seed: int = 0
+    """Seed of initial weights and of the order of the data."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Arithmetic inside sublayers; weights, residual stream and loss are float32 in either case."""
+    device: str = "auto"
+    """`auto`: CUDA where there is one, else the CPU; or a torch device such as `cuda:1`."""
+    threads: int = 0
+    """CPU threads; 0: torch's choice. Results repeat bit for bit only with the same number."""
+    log_every: int = 10
+    """Steps between lines in metrics.jsonl and TensorBoard."""
+    evaluations: int = 10
+    """How often held-out loss is taken (the last time at the end); `last` and `best` are saved then."""
+    checkpoint_every: int = 0
+    """Steps between further saves of `last`; 0: only at evaluations."""
+    held_out_tokens: int = 65536
+    """Held-out tokens in each evaluation, always the same ones."""
+    means_tokens: int = 131072
+    """Training tokens over which the mean of each node is taken at the end, for mean ablation."""
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "batch_size", "log_every", "evaluations", "held_out_tokens", "means_tokens"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("sequence", "checkpoint_every", "threads"):
+            require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
+        require(
+            self.sequence <= self.model.context,
+            f"sequence={self.sequence} exceeds the model's context of {self.model.context}",
+        )
+
+    @property
+    def prepared_data(self) -> Path:
+        """Folder of this run's prepared tokens."""
+        key = sha256(json.dumps(to_dict(self.data), sort_keys=True).encode()).hexdigest()[:12]
+        return Path(self.data_folder) / key
+
+    @property
+    def length(self) -> int:
+        """Tokens a sequence."""
+        return self.sequence or self.model.context
+
+    @property
+    def steps(self) -> int:
+        """Steps of the run."""
+        return -(-self.tokens // (self.batch_size * self.length))
+
+    def evaluation_steps(self) -> set[int]:
+        """Steps (counted from 1) after which held-out loss is taken, evenly spaced, the last one included."""
+        count = min(self.evaluations, self.steps)
+        return {round(self.steps * (i + 1) / count) for i in range(count)}

@@ -1,0 +1,97 @@
+"""What a run tells while it trains: metrics.jsonl, TensorBoard, and a console line with the time left."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsegpt2.files import write_text
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.sparsity.project import projected_parameters
+
+METRICS = "metrics.jsonl"
+
+
+class RunLog:
+    """Writes the metrics of one run; made anew on resume, when lines after `step` are dropped."""
+
+    def __init__(self, directory: Path, step: int, steps: int, title: str) -> None:
+        self.steps, self.title = steps, title
+        self.path = directory / METRICS
+        keep = [line for line in self._lines() if line["step"] <= step]
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in keep))
+        self.board = _tensorboard(directory / "tensorboard", step)
+        self.started, self.first = time.monotonic(), step
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """The complete lines there are; a last one torn by an interruption is dropped."""
+        lines = []
+        if self.path.exists():
+            for text in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
+                lines.append(json.loads(text))
+        return lines
+
+    def metrics(self, values: dict[str, Any]) -> None:
+        """One line of metrics, with its `step`; numbers also go to TensorBoard."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+        if self.board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float) and name != "step":
+                    self.board.add_scalar(name, value, values["step"])
+
+    def histograms(self, model: GPT, step: int) -> None:
+        """Density by tensor, and histograms of the nonzero weights."""
+        if self.board is None:
+            return
+        for tensor in projected_parameters(model):
+            weight = tensor.weight.detach()
+            nonzero = weight[weight != 0].float().cpu()
+            self.board.add_scalar(f"density/{tensor.name}", len(nonzero) / weight.numel(), step)
+            if len(nonzero):
+                self.board.add_histogram(f"weights/{tensor.name}", nonzero, step)
+
+    def console(self, step: int, values: dict[str, Any]) -> None:
+        """One line: how far, how good, how sparse, how fast, how long still."""
+        left = (time.monotonic() - self.started) / max(1, step - self.first) * (self.steps - step)
+        held_out = f"  held-out {values['held_out_loss']:.3f}" if "held_out_loss" in values else ""
+        text = (
+            f"{self.title}  step {step}/{self.steps}  loss {values['loss']:.3f}{held_out}  "
+            f"density {values['density']:.4f}  {values['tokens_per_second']:,.0f} tokens/s  "
+            f"{duration(left)} left"
+        )
+        if sys.stdout.isatty() and not held_out:
+            print(f"\r\x1b[2K{text}", end="", flush=True)
+        elif held_out or step % (max(1, self.steps // 20)) == 0:
+            print(f"\r\x1b[2K{text}" if sys.stdout.isatty() else text, flush=True)
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+
+def duration(seconds: float) -> str:
+    """`75` -> `1:15`, `3700` -> `1:01:40`."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _tensorboard(directory: Path, step: int) -> Any:
+    """A SummaryWriter that hides what was written after `step`, or None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(directory), purge_step=step + 1 if step else None)
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device, so that a clock means something."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,257 @@
+"""The training loop: forward in low precision, loss in float32, gradient RMS, AdamW, projection (paper, 2.2)."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from sparsegpt2.circuits.means import node_means
+from sparsegpt2.config import to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import write_text
+from sparsegpt2.model.checkpoint import load_model, model_info, save_model
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.sparsity.optimizer import make_optimizer, scale_gradients_
+from sparsegpt2.sparsity.project import check_feasible, project_model_
+from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
+from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
+from train.config import TrainConfig
+from train.data import TokenData, prepare
+from train.log import RunLog, synchronise
+from train.state import PROGRESS, Progress, load_state, optimizer_parameters, save_state
+
+CONFIG = "config.yaml"
+
+
+def train(config: TrainConfig, out: str | Path) -> Path:
+    """Train into the run folder `out`, going on from where an earlier call stopped; return the best model's folder.
+
+    `out` gets config.yaml, metrics.jsonl, tensorboard/, last/ (resumable) and best/ (lowest held-out loss at the
+    target density). A run killed at any step and started again ends with bit-identical weights.
+    """
+    out = Path(out)
+    claim_folder(out, config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    with interruptible() as stop:
+        Trainer(config, out).run(stop)
+    return out / "best"
+
+
+def claim_folder(out: Path, config: TrainConfig) -> None:
+    """Write config.yaml into a new run folder; an existing one must have been started with the same settings."""
+    text = yaml.safe_dump(plain(to_dict(config)), sort_keys=False)
+    path = out / CONFIG
+    if not path.exists():
+        write_text(path, text)
+        return
+    ours, theirs = yaml.safe_load(text), yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key in sorted(set(ours) | set(theirs)):
+        if ours.get(key) != theirs.get(key):
+            raise UserError(
+                f"{out} holds a run with other settings ({key} is {theirs.get(key)}, now {ours.get(key)}); "
+                "choose another --out, or delete it"
+            )
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, so that YAML stays plain."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Collect interrupt and termination signals instead of dying of them; a second one acts at once."""
+    caught: list[int] = []
+    earlier: dict[int, Any] = {}
+
+    def catch(number: int, frame: Any) -> None:
+        caught.append(number)
+        signal.signal(number, earlier[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            earlier[number] = signal.signal(number, catch)
+    except ValueError:  # not in the main thread: signals are somebody else's affair
+        pass
+    try:
+        yield caught
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
+class Trainer:
+    """One run: model, data, optimiser, and the step that ties them."""
+
+    def __init__(self, config: TrainConfig, out: Path) -> None:
+        self.config, self.out = config, out
+        self.device = torch.device(
+            config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        )
+        self.data: TokenData = prepare(config.data, config.prepared_data)
+        if self.data.tokenizer.vocab_size != config.model.vocab_size:
+            raise UserError(
+                f"the tokenizer has {self.data.tokenizer.vocab_size} tokens, the model vocab_size="
+                f"{config.model.vocab_size}; make them equal"
+            )
+        torch.manual_seed(config.seed)
+        self.model = GPT(config.model)
+        check_feasible(self.model, config.sparsity)
+        self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
+        self.optimizer = make_optimizer(self.model, config.optimizer)
+        self.parameters = optimizer_parameters(self.optimizer)
+        resumable = (out / "last" / PROGRESS).exists() or (out / ".last.previous" / PROGRESS).exists()
+        self.progress = load_state(out / "last", self.model, self.optimizer) if resumable else Progress()
+
+    def run(self, stop: list[int]) -> None:
+        """Train to the end, or until `stop` holds a signal; then save and leave through KeyboardInterrupt."""
+        if self.progress.finished:
+            print(f"{self.out} is finished: {self.config.steps} steps")
+            return
+        evaluations = self.config.evaluation_steps()
+        log = RunLog(self.out, self.progress.step, self.config.steps, self.out.name)
+        try:
+            while self.progress.step < self.config.steps:
+                started = time.perf_counter()
+                loss, rms = self.step()
+                step = self.progress.step
+                self.progress.running_loss += loss
+                self.progress.running_rms += rms
+                self.progress.running_steps += 1
+                self.progress.seconds += time.perf_counter() - started
+                if not math.isfinite(loss):
+                    raise UserError(
+                        f"the loss became {loss} at step {step}; the last good checkpoint is in {self.out / 'last'}; "
+                        f"a lower optimizer.lr (now {self.config.optimizer.lr:g}) usually helps"
+                    )
+                if step % self.config.log_every == 0 or step in evaluations:
+                    self.report(log, evaluate=step in evaluations)
+                if step in evaluations or (self.config.checkpoint_every and step % self.config.checkpoint_every == 0):
+                    self.save()
+                if stop:
+                    self.save()
+                    raise KeyboardInterrupt
+            self.finish()
+        finally:
+            log.close()
+
+    def step(self) -> tuple[float, float]:
+        """One step; returns its loss (nats per token) and the RMS of its gradients before scaling."""
+        config = self.config
+        share = (self.progress.step + 0.5) / config.steps  # the middle of the step: neither end has a rate of 0
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate_at(share, config.optimizer, config.sparsity)
+        tokens, targets = self.data.batch("train", self.progress.step, config.batch_size, config.length, config.seed)
+        loss = self.model.loss(tokens.to(self.device), targets.to(self.device))
+        loss.backward()
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        rms = scale_gradients_(gradients, config.optimizer.gradient_rms)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        project_model_(self.model, config.sparsity, self.progress.step / config.steps)
+        return loss.item(), rms.item()
+
+    def report(self, log: RunLog, *, evaluate: bool) -> None:
+        """Log the steps since the last report; with `evaluate` also held-out loss, dead neurons, histograms."""
+        progress, config = self.progress, self.config
+        share = progress.step / config.steps
+        values: dict[str, Any] = {
+            "step": progress.step,
+            "tokens": progress.step * config.batch_size * config.length,
+            "loss": progress.running_loss / progress.running_steps,
+            "density": density_at(share, config.sparsity),
+            "lr": learning_rate_at(share, config.optimizer, config.sparsity),
+            "gradient_rms": progress.running_rms / progress.running_steps,
+            "tokens_per_second": progress.step * config.batch_size * config.length / progress.seconds,
+        }
+        progress.running_loss = progress.running_rms = 0.0
+        progress.running_steps = 0
+        if evaluate:
+            dead = dead_neurons(self.model)
+            values |= {
+                "held_out_loss": self.held_out_loss(self.model),
+                "l0": l0(self.model),
+                "dead_mlp_neurons": dead["mlp"],
+                "dead_attention_channels": dead["attn"],
+            }
+            log.histograms(self.model, progress.step)
+            self.keep_best(values["held_out_loss"], share)
+        log.metrics(values)
+        log.console(progress.step, values)
+
+    def keep_best(self, loss: float, share: float) -> None:
+        """Save `best` when held-out loss is the lowest yet at the target density (earlier models are denser)."""
+        if self.config.sparsity.is_sparse and share < self.config.sparsity.anneal_end:
+            return
+        if self.progress.best_loss is None or loss < self.progress.best_loss:
+            self.progress.best_loss = loss
+            save_model(self.model, self.out / "best", tokenizer=self.data.tokenizer, info=self.info())
+
+    @torch.no_grad()
+    def held_out_loss(self, model: GPT) -> float:
+        """Mean loss in nats per token on the fixed held-out batches, in the model's compute dtype."""
+        losses = [
+            model.loss(tokens.to(self.device), targets.to(self.device)).item()
+            for tokens, targets in self.held_out_batches()
+        ]
+        return sum(losses) / len(losses)
+
+    def held_out_batches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The same held-out batches every time, about `held_out_tokens` in all."""
+        rows = min(self.config.batch_size, 32)
+        count = max(1, self.config.held_out_tokens // (rows * self.config.length))
+        return self.data.held_out(rows, self.config.length, count)
+
+    def save(self) -> None:
+        """Save `last`, from which the run goes on exactly."""
+        save_state(self.out / "last", self.model, self.optimizer, self.progress, self.data.tokenizer, self.info())
+
+    def info(self) -> dict[str, Any]:
+        """What is known of the model without looking at data; kept in its config.json."""
+        config, progress = self.config, self.progress
+        return {
+            "step": progress.step,
+            "tokens": progress.step * config.batch_size * config.length,
+            "seconds": round(progress.seconds, 1),
+            "l0": l0(self.model),
+            "l0_by_tensor": l0_by_tensor(self.model),
+            "dead_neurons": dead_neurons(self.model),
+            "density": density_at(progress.step / config.steps, config.sparsity),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "seed": config.seed,
+            "tokenizer": self.data.tokenizer.fingerprint,
+            "torch": torch.__version__,
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),
+            "train": plain(to_dict(config)),
+        }
+
+    def finish(self) -> None:
+        """Complete `best`: node means, float32 held-out loss and kurtosis; then mark the run finished."""
+        synchronise(self.device)
+        model = load_model(self.out / "best", self.device)
+        batches = self.held_out_batches()
+        rows = max(1, self.config.means_tokens // self.config.length)
+        sample, _ = self.data.batch("train", 0, rows, self.config.length, self.config.seed + 1)
+        model.means = node_means(model, sample.to(self.device))
+        info = model_info(self.out / "best") | {
+            "held_out_loss": self.held_out_loss(model),
+            "held_out_tokens": sum(tokens.numel() for tokens, _ in batches),
+            "means_tokens": sample.numel(),
+            "kurtosis": residual_kurtosis(model, [tokens.to(self.device) for tokens, _ in batches]),
+        }
+        save_model(model, self.out / "best", tokenizer=self.data.tokenizer, info=info)
+        self.progress.finished = True
+        self.save()
