@@ -1,0 +1,360 @@
+"""From results to the two headline figures and their tables.
+
+(a) Capability against interpretability: held-out loss against the geometric mean of edges (paper, figure 3).
+(b) Task loss against circuit size for models of matched held-out loss (paper, figure 2).
+
+Models are compared only on tasks that count for all of them; the figures and tables say how many those are.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.config import require
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import write_text
+from sparsegpt2.report.aggregate import (
+    ModelResult,
+    Size,
+    choose_pruner,
+    choose_target,
+    comparable,
+    geometric_mean,
+    load_results,
+    model_results,
+    shared_tasks,
+)
+from sparsegpt2.report.plots import Curve, Point, draw_frontier, draw_sizes
+from sparsegpt2.report.results import Row
+from sparsegpt2.report.size_curves import matched_models, size_curves
+from sparsegpt2.report.style import plain_number, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Table = list[dict[str, Any]]
+"""Rows of a table, all with the same keys in the same order."""
+
+SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges after trimming"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontierConfig:
+    """What is drawn, and which models are compared."""
+
+    pruner: str | None = None
+    """Pruner whose circuits are compared; by default the only one there is, or `node` among several."""
+    target_loss: float | None = None
+    """Target task loss in nats; by default the one nearest to 0.15 (paper)."""
+    models: tuple[str, ...] = ()
+    """Names of the models to draw; all by default."""
+    size: Size = "edges"
+    """Measure of circuit size: all edges between kept nodes, or only those left after trimming."""
+    min_shared: int = 1
+    """Tasks that must be shared: models that have the fewest tasks are left out, and named, until that many are."""
+    match_within: float = 0.05
+    """Held-out losses that differ by no more than this (nats per token) are matched, for the second figure."""
+    same_l0_within: float = 0.1
+    """Relative difference up to which two models are of the same L0 and joined by a line."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "models", tuple(self.models))
+        require(self.min_shared >= 1, f"min_shared must be at least 1, got {self.min_shared}")
+        require(self.match_within >= 0, f"match_within must be 0 or more, got {self.match_within}")
+        require(self.same_l0_within >= 0, f"same_l0_within must be 0 or more, got {self.same_l0_within}")
+        require(self.size in SIZE_NAMES, f"size must be one of {', '.join(SIZE_NAMES)}, got {self.size!r}")
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Everything the figures and tables show, worked out once."""
+
+    config: FrontierConfig
+    pruner: str
+    target_loss: float
+    models: list[ModelResult]
+    """All models with results under this pruner and target."""
+    left_out: list[tuple[str, str]]
+    """(model, why it is not compared)."""
+    shared: list[str]
+    """Tasks compared on."""
+    points: list[Point]
+    """Figure (a); empty when nothing can be compared."""
+    matched_with: str | None
+    """The model whose held-out loss those of figure (b) match; None when no two match and all are drawn."""
+    matched_tasks: list[str]
+    """Tasks that figure (b) is about."""
+    curves: list[Curve]
+    """Figure (b)."""
+    counts: dict[float, int]
+    """Target loss -> how many of those tasks reach it in all models of figure (b)."""
+
+    def figure(self) -> Figure:
+        """Figure (a). Needs `points`."""
+        of_size = f"{SIZE_NAMES[self.config.size]}, geometric mean over {_tasks(len(self.shared), 'shared ')}"
+        note = (
+            f"Lower left is better. Beside each point: tasks the model has, of those benchmarked. Compared on the "
+            f"{_tasks(len(self.shared))} that every model drawn has and prunes to a task loss of "
+            f"{self.target_loss:g} nats ({self.pruner} pruner)."
+        )
+        if self.left_out:
+            note += " Left out: " + ", ".join(f"{name} ({why})" for name, why in self.left_out) + "."
+        lines = l0_lines(self.points, self.config.same_l0_within)
+        return draw_frontier(self.points, lines, size_label=f"Circuit size ({of_size})", note=note)
+
+    def sizes_figure(self) -> Figure:
+        """Figure (b). Needs `curves`."""
+        if len(self.curves) == 1:
+            which = "One model"
+        elif self.matched_with:
+            which = (
+                f"Models whose held-out loss is within {self.config.match_within:g} nats/token of {self.matched_with}'s"
+            )
+        else:
+            which = "No two models have held-out losses that match: all are drawn"
+        note = (
+            f"{which}. Lines: along the pruner's ranking, on validation pairs, over {_tasks(len(self.matched_tasks))} "
+            f"that all have at {self.target_loss:g}. Markers: circuits found for each target loss, over those of these "
+            f"tasks that reach it in every model (number at the right)."
+        )
+        label = f"Circuit size ({SIZE_NAMES[self.config.size]}, geometric mean)"
+        return draw_sizes(self.curves, self.counts, target=self.target_loss, size_label=label, note=note)
+
+    def model_table(self) -> Table:
+        """One line a model."""
+        return [self._model_line(model) for model in self.models]
+
+    def _model_line(self, model: ModelResult) -> dict[str, Any]:
+        size = self.config.size
+        own = model.size(size=size)
+        point = next((point for point in self.points if point.name == model.name), None)
+        on_shared = model.size(self.shared, size) if point else None
+        return {
+            "model": model.name,
+            "dense": model.is_dense,
+            "d_model": model.row.d_model,
+            "n_layer": model.row.n_layer,
+            "parameters": model.row.parameters,
+            "l0": model.row.l0,
+            "density": model.row.density,
+            "tokens": model.row.tokens,
+            "held_out_loss": model.row.held_out_loss,
+            "tasks_benchmarked": len(model.cells),
+            "tasks_had": len(model.had),
+            "tasks_counted": own.tasks,
+            f"{size}_counted": _number(own.value),
+            "tasks_shared": on_shared.tasks if on_shared else 0,
+            f"{size}_shared": _number(on_shared.value) if on_shared else None,
+            f"{size}_shared_low": _number(on_shared.low) if on_shared else None,
+            f"{size}_shared_high": _number(on_shared.high) if on_shared else None,
+            "pruning_seeds": len(model.seeds),
+            "pareto": bool(point and point.pareto),
+            "pruner": self.pruner,
+            "target_loss": self.target_loss,
+        }
+
+    def task_table(self) -> Table:
+        """One line for each model and task."""
+        return [
+            {
+                "model": model.name,
+                "task": task,
+                "status": cell.status,
+                "has_task": cell.has_task,
+                "counts": cell.counts,
+                "shared": task in self.shared,
+                "edges": _number(cell.edges("edges")),
+                "edges_trimmed": _number(cell.edges("edges_trimmed")),
+                "loss": cell.loss,
+                "loss_full": cell.loss_full,
+                "pruning_seeds": len(cell.rows),
+                "reason": cell.rows[0].reason,
+            }
+            for model in self.models
+            for task, cell in sorted(model.cells.items())
+        ]
+
+    def sizes_table(self) -> Table:
+        """The markers (`target`) and lines (`curve`) of figure (b)."""
+        table = []
+        for curve in self.curves:
+            for size, loss in curve.marks:
+                table.append(_size_line(curve, "target", loss, size.value, size.low, size.high, size.tasks))
+            for edges, loss in curve.line:
+                table.append(_size_line(curve, "curve", loss, edges, None, None, len(self.matched_tasks)))
+        return table
+
+
+def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Frontier:
+    """Work out what the figures show. `UserError` when the config asks for what `rows` do not have."""
+    config = config or FrontierConfig()
+    require(bool(rows), "there are no results to compare")
+    pruner = choose_pruner(rows, config.pruner)
+    rows = [row for row in rows if row.pruner == pruner]
+    target = choose_target(rows, config.target_loss)
+    models = _named(model_results(rows, pruner, target), config.models)
+    with_loss = [model for model in models if model.row.held_out_loss is not None]
+    compared, weak = comparable(with_loss, config.min_shared)
+    left_out = [(model.name, "no held-out loss") for model in models if model.row.held_out_loss is None]
+    left_out += [(model.name, f"only {_tasks(len(model.counted))}" if model.counted else "no tasks") for model in weak]
+    shared = shared_tasks(compared)
+    points = _points(compared, shared, config.size)
+    group, matched_with = matched_models(compared, config.match_within)
+    names = {model.name for model in group}
+    by_target = {
+        other: [model for model in model_results(rows, pruner, other) if model.name in names]
+        for other in sorted({row.target_loss for row in rows}, reverse=True)
+    }
+    tasks = shared_tasks(group)
+    curves, counts = size_curves(group, by_target, tasks, config.size)
+    return Frontier(
+        config=config,
+        pruner=pruner,
+        target_loss=target,
+        models=models,
+        left_out=left_out,
+        shared=shared,
+        points=points,
+        matched_with=matched_with,
+        matched_tasks=tasks,
+        curves=curves,
+        counts=counts,
+    )
+
+
+def write_frontier(folders: Iterable[str | Path], out: str | Path, config: FrontierConfig | None = None) -> list[Path]:
+    """Draw both figures from results folders and write them with their tables; returns the files written.
+
+    out: a file name such as `figures/frontier.png`. Its ending is replaced, giving frontier.png, .svg and .csv (one
+    line a model), frontier-tasks.csv, and frontier-sizes.png, .svg and .csv. `UserError` when nothing can be drawn.
+    """
+    found = analyse(load_results(folders), config)
+    if not found.points:
+        raise UserError(nothing_to_draw(found))
+    stem = _stem(out)
+    sizes = stem.with_name(stem.name + "-sizes")
+    paths = save_figure(found.figure(), stem)
+    paths.append(write_table(stem.with_name(stem.name + ".csv"), found.model_table()))
+    paths.append(write_table(stem.with_name(stem.name + "-tasks.csv"), found.task_table()))
+    paths += save_figure(found.sizes_figure(), sizes)
+    paths.append(write_table(sizes.with_name(sizes.name + ".csv"), found.sizes_table()))
+    return paths
+
+
+def nothing_to_draw(found: Frontier) -> str:
+    """One sentence: why no model can be compared."""
+    most = max((len(model.counted) for model in found.models), default=0)
+    if most and found.config.min_shared > 1:
+        return (
+            f"no models share {found.config.min_shared} tasks at the target loss {found.target_loss:g}; "
+            f"the best has {most}: lower min_shared"
+        )
+    if most:
+        return "no model says its held-out loss; benchmark checkpoints written by `sparsegpt2 train`"
+    benchmarked = {task for model in found.models for task in model.cells}
+    return (
+        f"no model has any of the {_tasks(len(benchmarked))} at the target "
+        f"loss {found.target_loss:g}: train longer, or benchmark with an easier target"
+    )
+
+
+def pareto_set(values: Sequence[tuple[float, float]]) -> list[bool]:
+    """For each (loss, size), both better when smaller: whether no other is as good in both and better in one."""
+    return [
+        not any(a <= x and b <= y and (a < x or b < y) for a, b in values)
+        for x, y in values
+    ]  # fmt: skip
+
+
+def l0_lines(points: Sequence[Point], within: float) -> list[tuple[str, list[Point]]]:
+    """Sparse models of one L0 (relative difference to the smallest at most `within`) and at least two widths."""
+    groups: list[list[Point]] = []
+    for point in sorted((p for p in points if not p.dense), key=lambda p: p.l0):
+        if groups and point.l0 <= groups[-1][0].l0 * (1 + within):
+            groups[-1].append(point)
+        else:
+            groups.append([point])
+    return [
+        (f"L0 {plain_number(geometric_mean(point.l0 for point in group))}", group)
+        for group in groups
+        if len({point.d_model for point in group}) > 1
+    ]
+
+
+def write_table(path: str | Path, table: Table) -> Path:
+    """Write a table as CSV in one step: a header, empty fields for what is not known."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(table[0]) if table else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    write_text(path, buffer.getvalue())
+    return Path(path)
+
+
+# --- Parts ----------------------------------------------------------------------------------------------------------
+
+
+def _named(models: list[ModelResult], names: Sequence[str]) -> list[ModelResult]:
+    there = [model.name for model in models]
+    for name in names:
+        require(name in there, f"there are no results of a model named {name!r}; there are some of {', '.join(there)}")
+    return [model for model in models if not names or model.name in names]
+
+
+def _points(models: Sequence[ModelResult], shared: Sequence[str], size: Size) -> list[Point]:
+    if not shared:
+        return []
+    sizes = [model.size(shared, size) for model in models]
+    losses = [model.row.held_out_loss or 0.0 for model in models]
+    best = pareto_set([(loss, spread.value) for loss, spread in zip(losses, sizes, strict=True)])
+    return [
+        Point(
+            name=model.name,
+            d_model=model.row.d_model,
+            l0=model.row.l0,
+            dense=model.is_dense,
+            loss=loss,
+            size=spread,
+            had=len(model.had),
+            of=len(model.cells),
+            pareto=pareto,
+        )
+        for model, spread, loss, pareto in zip(models, sizes, losses, best, strict=True)
+    ]
+
+
+def _stem(out: str | Path) -> Path:
+    """`out` without a picture's or table's ending; a folder stands for `frontier` inside it."""
+    out = Path(out)
+    if out.is_dir():
+        return out / "frontier"
+    return out.with_suffix("") if out.suffix.lower() in (".png", ".svg", ".csv") else out
+
+
+def _tasks(count: int, kind: str = "") -> str:
+    return f"{count} {kind}task" + ("" if count == 1 else "s")
+
+
+def _number(value: float | None) -> float | None:
+    """Rounded for a table; None for what is not known."""
+    return None if value is None or math.isnan(value) else round(value, 2)
+
+
+def _size_line(
+    curve: Curve, kind: str, loss: float, edges: float, low: float | None, high: float | None, tasks: int
+) -> dict[str, Any]:
+    return {
+        "model": curve.name,
+        "kind": kind,
+        "task_loss": round(loss, 6),
+        "edges": _number(edges),
+        "edges_low": _number(low),
+        "edges_high": _number(high),
+        "tasks": tasks,
+    }

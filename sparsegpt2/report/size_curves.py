@@ -1,0 +1,86 @@
+"""Task loss against circuit size: how many edges a model needs for a task loss, over several tasks at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from sparsegpt2.report.aggregate import Cell, ModelResult, Size, Spread, geometric_mean, shared_tasks
+from sparsegpt2.report.plots import Curve
+from sparsegpt2.report.style import plain_number
+
+LEVELS = 60
+"""Losses at which a line along the ranking is evaluated."""
+
+
+def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[ModelResult], str | None]:
+    """The largest group of models whose held-out loss is `within` nats per token of a dense model's (of any model's,
+    when none is dense), and that model's name; all models and None when no two match."""
+    groups = []
+    for centre in [model for model in models if model.is_dense] or models:
+        loss = centre.row.held_out_loss or 0.0
+        near = [model for model in models if abs((model.row.held_out_loss or 0.0) - loss) <= within]
+        groups.append((near, centre.name))
+    largest, name = max(groups, key=lambda group: len(group[0]), default=([], ""))
+    return (largest, name) if len(largest) > 1 else (list(models), None)
+
+
+def size_curves(
+    models: Sequence[ModelResult], by_target: dict[float, list[ModelResult]], tasks: Sequence[str], size: Size
+) -> tuple[list[Curve], dict[float, int]]:
+    """Lines and markers of each model over `tasks`, and how many tasks stand behind the markers of each target."""
+    marks: dict[str, list[tuple[Spread, float]]] = {model.name: [] for model in models}
+    counts = {}
+    for target, at_target in by_target.items():
+        reached = sorted(set(shared_tasks(at_target)) & set(tasks)) if len(at_target) == len(models) else []
+        if reached:
+            counts[target] = len(reached)
+            for model in at_target:
+                marks[model.name].append((model.size(reached, size), target))
+    curves = []
+    for model in models if tasks else ():
+        row = model.row
+        label = f"{model.name} \nL0 {plain_number(row.l0)}, {row.held_out_loss:.3f} nats/token"
+        line = line_along_ranking([model.cells[task] for task in tasks], size, down_to=min(counts) / 2)
+        curves.append(Curve(model.name, label, line, marks[model.name]))
+    return curves, counts
+
+
+def line_along_ranking(cells: Sequence[Cell], size: Size, down_to: float) -> list[tuple[float, float]]:
+    """(edges, loss) from the empty circuit's loss down to `down_to`, or to the lowest loss that every task's curve
+    reaches; nothing for a size other than `edges`, which alone has curves."""
+    curves = [[row.curve for row in cell.rows] for cell in cells]
+    if size != "edges" or not all(curve for of_task in curves for curve in of_task):
+        return []
+    losses = [[[loss for _, _, loss in curve] for curve in of_task] for of_task in curves]
+    high = min(max(values) for of_task in losses for values in of_task)
+    low = max(max(min(min(values) for values in of_task) for of_task in losses), down_to)
+    if low >= high:
+        return []
+    line = []
+    for step in range(LEVELS):
+        level = high * (low / high) ** (step / (LEVELS - 1)) * (1 + 1e-9)
+        sizes = [[edges_at(curve, level) for curve in of_task] for of_task in curves]
+        if all(value is not None for of_task in sizes for value in of_task):
+            mean = geometric_mean(geometric_mean(v for v in of_task if v is not None) for of_task in sizes)
+            line.append((mean, level))
+    return line
+
+
+def edges_at(curve: Sequence[Sequence[float]], loss: float) -> float | None:
+    """Edges at which a curve of [nodes, edges, loss] first comes down to `loss`; None when it never does.
+
+    A curve may go up again, so the smallest size that meets the loss counts; between sizes that were tried, the
+    logarithms are interpolated. Sizes are at least 1.
+    """
+    previous: tuple[float, float] | None = None  # log edges, log loss, the lowest so far
+    for _, edges, value in sorted(curve, key=lambda entry: entry[1]):
+        here = (math.log(max(edges, 1)), math.log(max(value, 1e-12)))
+        if value <= loss:
+            if previous is None or here[1] == previous[1]:
+                return math.exp(here[0])
+            share = (math.log(loss) - previous[1]) / (here[1] - previous[1])
+            return math.exp(previous[0] + share * (here[0] - previous[0]))
+        if previous is None or here[1] < previous[1]:
+            previous = here
+    return None

@@ -1,0 +1,196 @@
+"""How every figure looks: colours, markers, dashes, logarithmic axes with plain numbers, notes, writing to files.
+
+Every distinction is made twice, by colour and by marker, dash or fill, so that a grey print loses nothing; colours are
+Okabe and Ito's, safe for colour-blind readers. Figures are matplotlib `Figure`s made without pyplot, so nothing global
+is touched; `save_figure` writes PNG and SVG, `to_svg` gives text for a web page.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import textwrap
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (1, 1.2)),
+    (0, (6, 1.5, 1, 1.5)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (9, 2)),
+)
+GREY, PALE = "0.45", "0.86"
+LABEL_PLACES = ((9, 0), (-9, 0), (8, 9), (8, -9), (-8, 9), (-8, -9), (0, 13), (0, -13))
+"""Where a point's text may stand, in points from it; the first is preferred."""
+
+STYLE: Any = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.92",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
+    "svg.hashsalt": "sparsegpt2",  # the same figure gives the same bytes
+}
+
+
+def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
+    """Write `stem`.png (200 dots an inch) and `stem`.svg, each in one step; returns both paths."""
+    paths = []
+    for suffix in ("png", "svg"):
+        path = Path(f"{stem}.{suffix}")
+        metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": "sparsegpt2"}
+        with styled(), replacing(path) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
+        paths.append(path)
+    return paths
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an <svg> element to put into a web page."""
+    buffer = io.StringIO()
+    with styled():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def plain_number(value: float) -> str:
+    """A short way to write a size: 950, 1,200, 21k, 4.5M."""
+    for unit, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if value >= unit:
+            scaled = value / (1e3 if suffix == "k" else unit)
+            return f"{scaled:.3g}{suffix}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+
+
+def look_of(number: int) -> dict[str, Any]:
+    """Colour, dash and marker of the n-th model, run or width."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": DASHES[number % len(DASHES)],
+        "marker": MARKERS[number % len(MARKERS)],
+    }
+
+
+def styled() -> AbstractContextManager[None]:
+    """matplotlib's settings for the time of one figure."""
+    import matplotlib
+
+    return matplotlib.rc_context(STYLE)
+
+
+def new_figure(panels: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Panels one above the other with a common x axis; inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0])
+
+
+def log_scales(axis: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+    """Logarithmic axes around the values, with room at the edges and ticks that read as plain numbers."""
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    for one, values, limit, least in ((axis.xaxis, x, axis.set_xlim, 1.01), (axis.yaxis, y, axis.set_ylim, 1.4)):
+        low, high = min(values), max(values)
+        room = min(max((high / low) ** 0.12, least), 1.8)
+        limit(low / room, high * room)
+        log_ticks(one, [low / room, high * room])
+
+
+def log_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Ticks at 1, 2, 5 times powers of ten; evenly spaced round numbers where the range is too narrow for those."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return
+    low, high = min(positive), max(positive)
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    steps = (1,) if high / low > 3e3 else (1, 3) if high / low > 100 else (1, 2, 5)
+    ticks = [step * 10.0**power for power in decades for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) < 3:
+        ticks = [tick for tick in MaxNLocator(6).tick_values(low, high) if tick > 0]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(tick_number)
+
+
+def tick_number(value: float, _position: float | None = None) -> str:
+    """`plain_number` as matplotlib wants it."""
+    return plain_number(value)
+
+
+def label_points(figure: Figure, axis: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
+    """Beside each point (data coordinates) its text, on that side of it where it covers least of what is there.
+
+    To be called last: the places are worked out in pixels of the finished layout.
+    """
+    figure.draw_without_rendering()  # settles the layout, so that text can be placed in pixels
+    marks = axis.transData.transform(list(points))
+    frame = axis.get_window_extent()
+    pixels = figure.dpi / 72
+    taken = [(x - 6 * pixels, y - 6 * pixels, x + 6 * pixels, y + 6 * pixels) for x, y in marks]
+    taken += [(x - pixels, y - pixels, x + pixels, y + pixels) for x, y in _along_lines(axis, step=4 * pixels)]
+    for point, text, (x, y) in zip(points, texts, marks, strict=True):
+        width, height = len(text) * 3.9 * pixels, 8 * pixels  # of 7-point DejaVu Sans, near enough
+        choices = []
+        for order, (dx, dy) in enumerate(LABEL_PLACES):
+            left = x + dx * pixels - (0 if dx > 0 else width if dx < 0 else width / 2)
+            bottom = y + dy * pixels - height / 2
+            box = (left, bottom, left + width, bottom + height)
+            outside = max(0, frame.x0 - left) + max(0, left + width - frame.x1) + max(0, frame.y0 - bottom)
+            choices.append((sum(_overlap(box, other) for other in taken) + 50 * outside, order, box))
+        _, order, box = min(choices)
+        taken.append(box)
+        dx, dy = LABEL_PLACES[order]
+        side = {1: "left", -1: "right", 0: "center"}[(dx > 0) - (dx < 0)]
+        ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
+        look: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 7, "color": "0.25", "zorder": 4.5}
+        axis.annotate(text, point, xytext=(dx, dy), textcoords="offset points", bbox=ground, **look)
+
+
+def _along_lines(axis: Axes, step: float) -> list[tuple[float, float]]:
+    """Points in pixels, `step` apart, along every line drawn so far that has data."""
+    found = []
+    for line in axis.get_lines():
+        if line.get_linestyle() == "None" or len(line.get_xdata(orig=True)) < 2:  # type: ignore[arg-type]
+            continue
+        corners = axis.transData.transform(line.get_xydata())  # type: ignore[arg-type]
+        for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+            count = max(1, round(math.hypot(x1 - x0, y1 - y0) / step))
+            found += [(x0 + (x1 - x0) * i / count, y0 + (y1 - y0) * i / count) for i in range(count + 1)]
+    return found
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Common area of two boxes (left, bottom, right, top)."""
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def add_note(figure: Figure, note: str) -> None:
+    """A small line or two under everything: what the means are of."""
+    if note:
+        figure.supxlabel("\n".join(textwrap.wrap(note, 120)), fontsize=7, color="0.35", x=0.01, ha="left")

@@ -1,0 +1,57 @@
+"""The course of training runs, from the metrics they log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.report.plots import TrainingCurve, draw_training
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = "metrics.jsonl"
+"""Name of the file inside a run folder."""
+
+
+def read_metrics(run: str | Path) -> list[dict[str, Any]]:
+    """The logged steps of a run folder, one dict each, in order.
+
+    A last line without its newline is passed over: a run may be writing it right now. Any other line that is not a
+    JSON object with tokens, loss and l0 is a `UserError` naming file and line.
+    """
+    path = Path(run) / METRICS
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give a run folder written by `sparsegpt2 train`")
+    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
+    steps = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            step = json.loads(line)
+            absent = [name for name in ("tokens", "loss", "l0") if name not in step]
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} line {number} is not a JSON object ({error})") from None
+        if absent:
+            raise UserError(f"{path} line {number} lacks the field {absent[0]!r}")
+        steps.append(step)
+    return steps
+
+
+def training_curve(run: str | Path) -> TrainingCurve:
+    """Loss, held-out loss and L0 over tokens of one run folder."""
+    steps = read_metrics(run)
+    return TrainingCurve(
+        name=Path(run).resolve().name,
+        tokens=[step["tokens"] for step in steps],
+        loss=[step["loss"] for step in steps],
+        held_out=[(s["tokens"], s["held_out_loss"]) for s in steps if s.get("held_out_loss") is not None],
+        l0=[step["l0"] for step in steps],
+    )
+
+
+def training_figure(runs: Iterable[str | Path]) -> Figure:
+    """Loss and L0 over tokens of several run folders."""
+    return draw_training([training_curve(run) for run in runs])
