@@ -1,0 +1,39 @@
+"""Close a list on one line with as many brackets as are open."""
+
+from __future__ import annotations
+
+from eval_tasks.base import PairTask
+
+TASK = PairTask(
+    description="`]` or `]]`, end of line: nesting depth 1 or 2",
+    answers=("]\n", "]]\n"),
+    templates="""
+...
+$name = {{[|[[}}$number, $number2{{answer}}
+---
+...
+def $verb_$name($name):
+    ${thing}s = {{[|[[}}$number, $number2, $number3{{answer}}
+---
+...
+$name = [[$number, $number2{{],|,}} $number3{{answer}}
+---
+$holder = [$number, {{|[}}$number2, $number3{{answer}}
+---
+${thing}s = [$number, $number2]
+for $thing in ${thing}s:
+    $name = [[$number3, $number4{{],|,}} $number5, $number6{{answer}}
+---
+def $verb_$name($name, $name2):
+    ...
+    ${thing}s = {{[|[[}}$name, $name2{{answer}}
+---
+...
+class $class:
+    def $verb(self):
+        self.$name = {{[|[[}}$number, $number2, $number3, $number4{{answer}}
+---
+...
+$holder = [[$number, $number2], {{|[}}$number3, $number4{{answer}}
+""",
+)

@@ -1,0 +1,55 @@
+"""Give an attribute the argument of its own name."""
+
+from __future__ import annotations
+
+from eval_tasks.base import PairTask
+
+TASK = PairTask(
+    description="the name after `self.x =`: the attribute's own name, among the arguments",
+    answers=(" $name1", " $name2"),
+    single=(".$name1", ".$name2"),
+    templates='''
+...
+class $class:
+    def __init__(self, $name1, $name2):
+        self.{{$name1|$name2}} ={{answer}}
+---
+class $class:
+    """$class $text."""
+    def __init__(self, $name2, $name1):
+        self.{{$name1|$name2}} ={{answer}}
+---
+...
+class $class:
+    def __init__(self, $name3, $name1, $name2):
+        self.$name3 = $name3
+        self.{{$name1|$name2}} ={{answer}}
+---
+class $class:
+    def __init__(self, $name2, $name3, $name1):
+        self.$name3 = $name3
+        self.{{$name1|$name2}} ={{answer}}
+---
+...
+class $class:
+    def __init__(self, $name1, $thing, $name2=None):
+        self.$thing = $thing
+        self.{{$name1|$name2}} ={{answer}}
+---
+class $class:
+    def __init__(self, $flag, $name2=None, $name1=None):
+        self.$flag = $flag
+        self.{{$name1|$name2}} ={{answer}}
+---
+class $class($class2):
+    def __init__(self, $name2, $name1, ${thing}s):
+        self.${thing}s = ${thing}s
+        self.{{$name1|$name2}} ={{answer}}
+---
+...
+class $class:
+    def __init__(self, $name1, $name2, $name3):
+        self.${thing}s = []
+        self.{{$name1|$name2}} ={{answer}}
+''',
+)

@@ -1,0 +1,77 @@
+"""Open a brace after a label in an f-string, not in a plain string.
+
+Where the tokenizer joins the quote and the label (`"Total`), the two starts `(f` `"Total` and `("` `Total` are of the
+same length. Where it doesn't, the f-string is one token longer, and templates in which the plain string stands one
+block deeper make up for it. A tokenizer takes the half that suits it.
+"""
+
+from __future__ import annotations
+
+from eval_tasks.base import PairTask
+
+TASK = PairTask(
+    description='` {` or anything else: `print(f"` or `print("`',
+    answers=(" {", None),
+    max_differing=3,
+    templates="""
+...
+for $thing in ${thing}s:
+    $name += $thing
+{{print(f|    print(}}"$label:{{answer}}{{$name}")| not found")}}
+---
+...
+if $name > $number:
+    $name = $number
+{{print(f|    print(}}'$label:{{answer}}{{$name}')| not found')}}
+---
+$name = $number
+while $name < $number2:
+    $name += 1
+{{print(f|    print(}}"$label:{{answer}}{{$name}")| try again")}}
+---
+...
+for i in range($number):
+    ${thing}s.append(i)
+{{print(f|    print(}}"$label:{{answer}}{{len(${thing}s)}")| try again")}}
+---
+with open("$source.txt") as f:
+    $name = f.read()
+{{print(f|    print(}}'$label:{{answer}}{{$name}')| file is empty')}}
+---
+...
+if $flag:
+    print("$text")
+else:
+    $name = $number
+{{print(f|    print(}}"$label:{{answer}}{{$name}")| not found")}}
+---
+...
+def $verb_$name($name):
+    print({{f|}}"$label:{{answer}}{{$name}")| not found")}}
+---
+...
+def $verb_${thing}s(${thing}s):
+    for $thing in ${thing}s:
+        ...
+        print({{f|}}'$label:{{answer}}{{$thing}')| try again')}}
+---
+class $class:
+    def $verb(self, $name):
+        self.$name = $name
+        print({{f|}}"$label:{{answer}}{{$name}")| no data left")}}
+---
+...
+if not ${thing}s:
+    $flag = False
+    print({{f|}}'$label:{{answer}}{{$flag}')| no data left')}}
+---
+${thing}s = [$number, $number2]
+for $thing in ${thing}s:
+    $name = $thing * $number
+print({{f|}}"$label:{{answer}}{{$name}")| file is empty")}}
+---
+with open("$source.txt") as f:
+    $name = f.read()
+    print({{f|}}'$label:{{answer}}{{$name}')| file is empty')}}
+""",
+)

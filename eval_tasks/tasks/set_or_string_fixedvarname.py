@@ -1,0 +1,14 @@
+"""set_or_string, with a variable that is always called `current`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from eval_tasks.tasks.set_or_string import TASK as VARIED
+
+TASK = replace(
+    VARIED,
+    description='`.add` or ` +=` after `current`: whether it was set to `set()` or to `""`',
+    single=(" $holder2",),
+    templates=VARIED.templates.replace("$holder1", "current"),
+)

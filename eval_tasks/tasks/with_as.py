@@ -1,0 +1,67 @@
+"""Go on with `as` after `with open(...)`, or end the line after `f = open(...)`.
+
+The line's end belongs to the closing sign's token, so the choice falls there: `)` (then ` as`) or `)` with newline.
+The `with` goes on in the block above it and the assignment ends the block, which makes both the same number of tokens.
+"""
+
+from __future__ import annotations
+
+from eval_tasks.base import PairTask
+
+TASK = PairTask(
+    description="`)` (before ` as`) or `)` + newline: `with open(...)` or `f = open(...)`",
+    answers=(")", ")\n"),
+    max_differing=3,
+    single=("$holder",),
+    templates="""
+...
+for $thing in ${thing}s:
+    print($thing)
+{{    with|f =}} open(${source}_path{{answer}}{{ as f:|}}
+{{        |}}$name = f.read()
+---
+...
+if $flag:
+    $name = $number
+{{    with|f =}} open(${target}_path{{answer}}{{ as f:|}}
+{{        |}}print(f)
+---
+${thing}s = [$number, $number2]
+while ${thing}s:
+    $thing = ${thing}s.pop()
+{{    with|file =}} open(${source}_file{{answer}}{{ as file:|}}
+{{        |}}print(file)
+---
+...
+if $name == $number:
+    print($quote$text$quote)
+else:
+    ...
+    $name += 1
+{{    with|$holder =}} open(${source}_file{{answer}}{{ as f:|}}
+{{        |}}print($name)
+---
+def $verb_$name(${source}_path):
+    print($quote$text$quote)
+{{    with|f =}} open(${source}_path{{answer}}{{ as f:|}}
+{{        |}}print(f)
+---
+...
+for i in range($number):
+    ...
+    ${target}_path = $quote$text$quote
+{{    with|f =}} open(${target}_path{{answer}}{{ as f:|}}
+{{        |}}print(f)
+---
+if __name__ == "__main__":
+    $name = len(${thing}s)
+{{    with|file =}} open(path{{answer}}{{ as file:|}}
+{{        |}}print($name)
+---
+...
+if not $flag:
+    print($quote$label: $text$quote)
+{{    with|f =}} open(${name}_file{{answer}}{{ as f:|}}
+{{        |}}for line in f:
+""",
+)
