@@ -1,0 +1,125 @@
+"""Projection against brute force: exact k, ties, min-alive, bias vectors, infeasible settings."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError
+from sparsegpt2.kernels.select import largest_mask
+from sparsegpt2.sparsity.project import check_feasible, project_, project_model_, projected_parameters
+
+
+def brute_force(weight, k, min_alive, neuron_dim):
+    """The definition over Python lists: reserve each neuron's largest, fill up, ties by lowest index."""
+    size = [abs(value) for value in weight.flatten().tolist()]
+    rank = lambda indices: sorted(indices, key=lambda i: (-size[i], i))  # noqa: E731
+    kept: set[int] = set()
+    if min_alive:
+        rows, columns = weight.shape
+        for n in range(weight.shape[neuron_dim]):
+            neuron = (
+                [n * columns + c for c in range(columns)] if neuron_dim == 0 else [r * columns + n for r in range(rows)]
+            )
+            kept.update(rank(neuron)[:min_alive])
+    kept.update(rank(set(range(len(size))) - kept)[: k - len(kept)])
+    return torch.tensor([i in kept for i in range(len(size))]).view(weight.shape)
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_equals_brute_force(data):
+    rows, columns = data.draw(st.integers(1, 9)), data.draw(st.integers(1, 9))
+    # few distinct values: ties everywhere
+    values = data.draw(
+        st.lists(
+            st.sampled_from([0.0, 0.5, -0.5, 1.0, -1.0, 3.0, 1e-30]), min_size=rows * columns, max_size=rows * columns
+        )
+    )
+    weight = torch.tensor(values).view(rows, columns)
+    neuron_dim = data.draw(st.sampled_from([0, 1]))
+    min_alive = data.draw(st.integers(0, weight.shape[1 - neuron_dim]))
+    k = data.draw(st.integers(max(1, min_alive * weight.shape[neuron_dim]), rows * columns))
+    density = k / weight.numel()
+    if math.floor(density * weight.numel()) != k:  # the ratio rounded down: not the k that was meant
+        density = math.nextafter(density, 2)
+    expected = brute_force(weight, k, min_alive, neuron_dim)
+    projected = project_(weight.clone(), min(density, 1.0), min_alive=min_alive, neuron_dim=neuron_dim)
+    assert torch.equal(projected, weight * expected)
+    assert torch.equal(largest_mask(weight, k, min_alive, neuron_dim), expected)
+
+
+def test_keeps_exactly_k_of_a_bias_vector():
+    bias = torch.tensor([1.0, -3.0, 2.0, -2.0, 2.0])
+    assert project_(bias, 0.6).tolist() == [0.0, -3.0, 2.0, -2.0, 0.0]
+
+
+def test_large_tensor_on_both_paths(monkeypatch):
+    torch.manual_seed(0)
+    weight = torch.randn(300, 500)
+    fast = project_(weight.clone(), 0.014, min_alive=4, neuron_dim=1)
+    monkeypatch.setenv("SPARSEGPT2_PLAIN", "1")
+    assert torch.equal(fast, project_(weight.clone(), 0.014, min_alive=4, neuron_dim=1))
+    assert fast.count_nonzero() == math.floor(0.014 * weight.numel())
+    assert fast.count_nonzero(dim=0).min() >= 4
+
+
+def test_views_of_other_layout_are_projected_too():
+    weight = torch.arange(6.0).view(2, 3).t()
+    assert project_(weight, 0.5).tolist() == [[0.0, 3.0], [0.0, 4.0], [0.0, 5.0]]
+
+
+@pytest.mark.parametrize("density", [0.0, -0.1, 1.5, float("nan")])
+def test_impossible_density(density):
+    with pytest.raises(UserError, match="density"):
+        project_(torch.ones(2, 2), density)
+
+
+def test_infeasible_reserve_names_the_numbers():
+    with pytest.raises(UserError, match=r"reserves 8 weights in the 4 neurons"):
+        project_(torch.ones(4, 5), 0.25, min_alive=2, neuron_dim=0)
+    with pytest.raises(UserError, match="exceeds the 4 weights"):
+        project_(torch.ones(4, 5), 1.0, min_alive=5, neuron_dim=1)
+
+
+def test_every_tensor_of_a_model_gets_its_density():
+    model = GPT(GPTConfig(vocab_size=50, context=8, d_model=32))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    project_model_(model, SparsityConfig(density=0.25, embedding_density=0.5, bias_density=0.75, min_alive=3))
+    kinds = set()
+    for tensor in projected_parameters(model):
+        share = {"embedding": 0.5, "bias": 0.75, "matrix": 0.25}[tensor.kind]
+        assert tensor.weight.count_nonzero() == math.floor(share * tensor.weight.numel()), tensor.name
+        if tensor.neuron_dim is not None:
+            assert tensor.weight.count_nonzero(dim=1 - tensor.neuron_dim).min() >= 3
+        kinds.add(tensor.kind)
+    assert kinds == {"embedding", "bias", "matrix"}
+    assert model.bigram.count_nonzero() == 2500
+    names = {tensor.name for tensor in projected_parameters(model)}
+    assert {"wte.weight", "unembed.weight", "blocks.1.attn.c_attn.bias", "blocks.0.mlp.c_proj.weight"} <= names
+    assert not any("norm" in name or "sink" in name or "bigram" in name for name in names)
+
+
+def test_min_alive_counts_what_a_neuron_writes_in_c_proj():
+    model = GPT(GPTConfig(vocab_size=20, context=8, d_model=16, n_layer=1))
+    dims = {
+        tensor.name.split(".", 2)[2]: tensor.neuron_dim
+        for tensor in projected_parameters(model)
+        if "blocks" in tensor.name
+    }
+    assert dims["attn.c_attn.weight"] == dims["mlp.c_fc.weight"] == 0
+    assert dims["attn.c_proj.weight"] == dims["mlp.c_proj.weight"] == 1
+
+
+def test_infeasible_model_is_told_before_training():
+    model = GPT(GPTConfig(vocab_size=50, context=8, d_model=32))
+    with pytest.raises(UserError, match=r"blocks\.0\.attn\.c_attn\.weight"):
+        check_feasible(model, SparsityConfig(density=0.05, min_alive=4))
+    with pytest.raises(UserError, match="leaves no weight"):
+        check_feasible(model, SparsityConfig(density=0.5, bias_density=0.001))
