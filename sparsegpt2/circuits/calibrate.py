@@ -64,6 +64,5 @@ def fit_calibration(
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return Calibration(
-        scale=float(scale), shifts=dict(zip(answer_tokens.tolist(), shifts.detach().tolist(), strict=True))
-    )
+    fitted = dict(zip(answer_tokens.tolist(), shifts.detach().tolist(), strict=True))
+    return Calibration(scale=float(scale.detach()), shifts=fitted)

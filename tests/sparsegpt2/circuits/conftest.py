@@ -7,6 +7,7 @@ reaches the unembedding of the two answers. Everything else in the model is nois
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -56,6 +57,7 @@ class Planted:
     circuit: dict[str, list[int]]
     edges: int = 6
 
+    @property
     def nodes(self) -> dict[str, Tensor]:
         """The planted circuit as node masks."""
         return masks(self.model, self.circuit)
@@ -74,6 +76,25 @@ def small_config(**changes: object) -> GPTConfig:
     shape = {"vocab_size": VOCAB, "context": 8, "n_layer": 1, "d_model": WIDTH, "d_head": 4, "d_mlp": 12}
     plain = {"activation": "relu", "norm": "none", "sink": False, "bigram_table": False, "activation_density": 1.0}
     return GPTConfig(**{**shape, **plain, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def random_model() -> GPT:
+    """Two layers with everything switched on: norms, sinks, AbsTopK, biases, bigram table; means of random text."""
+    torch.manual_seed(1)
+    config = GPTConfig(
+        vocab_size=VOCAB, context=8, n_layer=2, d_model=WIDTH, d_head=4, d_mlp=12, activation_density=0.5
+    )
+    model = GPT(config).requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.add_(torch.randn_like(parameter) * 0.3)
+    model.means = node_means(model, torch.randint(VOCAB, (32, 8)))
+    return model
+
+
+@pytest.fixture
+def make_masks() -> Callable[[GPT, dict[str, list[int]]], dict[str, Tensor]]:
+    return masks
 
 
 @pytest.fixture
