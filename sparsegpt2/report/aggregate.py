@@ -96,6 +96,8 @@ class Cell:
     def edges(self, size: Size = "edges") -> float | None:
         """Circuit size, geometric mean over seeds; None when nothing was pruned."""
         sizes = [row[size] for row in self.rows if row[size] is not None]
+        if len(sizes) == 1:
+            return float(sizes[0])  # not even an empty circuit is then changed
         return geometric_mean(sizes) if sizes else None
 
     def edges_of(self, seed: int, size: Size = "edges") -> int | None:

@@ -76,8 +76,8 @@ class TrainingCurve:
     """Training loss at each of `tokens`, nats per token."""
     held_out: list[tuple[int, float]]
     """(tokens, held-out loss)."""
-    l0: list[float]
-    """Nonzero weights at each of `tokens`."""
+    l0: list[tuple[int, float]]
+    """(tokens, nonzero weights)."""
 
 
 def draw_frontier(
@@ -136,7 +136,7 @@ def draw_sizes(
             axis.plot([], [], **look, markersize=6, label=curve.label)
             axis.plot(*_columns(curve.line), **{**look, "marker": ""}, zorder=2)
             for size, loss in curve.marks:
-                mark = {**look, "linestyle": "", "markeredgecolor": "white"}
+                mark = {**look, "linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.6}
                 axis.plot([size.value], [loss], **mark, markersize=7, zorder=4)
                 axis.plot([size.low, size.high], [loss, loss], color=look["color"], linewidth=2.2, alpha=0.5, zorder=3)
         for loss, count in counts.items():
@@ -165,7 +165,7 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
             look = look_of(number)
             upper.plot(curve.tokens, _smooth(curve.loss), **{**look, "marker": ""}, linewidth=0.7, alpha=0.6)
             upper.plot(*_columns(curve.held_out), **look, markersize=4, label=curve.name)
-            lower.plot(curve.tokens, curve.l0, **look, markersize=4, markevery=0.1)
+            lower.plot(*_columns(curve.l0), **look, markersize=4)
         upper.set_ylabel("Loss (nats per token)")
         last = [curve.held_out[-1][1] if curve.held_out else curve.loss[-1] for curve in curves if curve.loss]
         if last:  # the first steps' losses, near log of the vocabulary, would flatten everything else
@@ -173,7 +173,7 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
         lower.set_ylabel("L0 (nonzero weights)")
         lower.set_xlabel("Training tokens")
         lower.set_yscale("log")
-        log_ticks(lower.yaxis, [value for curve in curves for value in curve.l0])
+        log_ticks(lower.yaxis, [value for curve in curves for _, value in curve.l0])
         lower.xaxis.set_major_formatter(tick_number)
         figure.legend(loc="outside right upper")
         add_note(figure, note)

@@ -131,11 +131,13 @@ def log_ticks(axis: Axis, values: Sequence[float]) -> None:
     steps = (1,) if high / low > 3e3 else (1, 3) if high / low > 100 else (1, 2, 5)
     ticks = [step * 10.0**power for power in decades for step in steps]
     ticks = [tick for tick in ticks if low <= tick <= high]
+    axis.set_major_formatter(tick_number)
     if len(ticks) < 3:
-        ticks = [tick for tick in MaxNLocator(6).tick_values(low, high) if tick > 0]
+        ticks = [float(tick) for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high) if tick > 0]
+        decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0])))  # all that tell neighbours apart
+        axis.set_major_formatter(lambda value, _position: f"{value:,.{decimals}f}")
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(tick_number)
 
 
 def tick_number(value: float, _position: float | None = None) -> str:

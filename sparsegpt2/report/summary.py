@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class SummaryFacts:
     """What the page says of how it came about; empty entries are left out."""
 
-    title: str = "Capability against interpretability"
+    title: str = "Dense and sparse models, and the circuits in them"
     """Heading of the page."""
     command: str = ""
     """The command that made everything shown."""
@@ -140,8 +140,9 @@ def _tasks_note(found: Frontier) -> str:
         "(nats, mean over both sides). With several pruning seeds: geometric mean of edges, mean of losses. "
         "Grey: not counted."
     )
-    reasons = {row.reason for model in found.models for cell in model.cells.values() for row in cell.rows if row.reason}
-    return note + "".join(f" {_sentence(reason)}" for reason in sorted(reasons))
+    rows = [cell.rows[0] for model in found.models for cell in model.cells.values()]
+    reasons = sorted({f"{row.task} cannot be posed: {row.reason}" for row in rows if row.reason})
+    return note + "".join(f" {_sentence(reason)}" for reason in reasons)
 
 
 def _sentence(text: str) -> str:
@@ -177,13 +178,13 @@ def _facts(found: Frontier, facts: SummaryFacts) -> str:
         ("Time", "" if facts.minutes is None else f"{facts.minutes:.1f} minutes"),
         ("Machine", escape(row.machine)),
         ("Source", escape(" ".join(part for part in (f"sparsegpt2 {row.version}", row.commit) if part))),
-        ("Pruning", f"{escape(found.pruner)} pruner, target loss {found.target_loss:g} nats, seeds {_listed(seeds)}"),
+        ("Pruning", f"{escape(found.pruner)} pruner, target loss {found.target_loss:g} nats, {_listed(seeds)}"),
     ]
     return "\n".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in listed if value)
 
 
-def _listed(values: Iterable[int]) -> str:
-    return ", ".join(str(value) for value in values)
+def _listed(seeds: Sequence[int]) -> str:
+    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(str(seed) for seed in seeds)
 
 
 def _figures(found: Frontier, runs: Sequence[str | Path]) -> str:

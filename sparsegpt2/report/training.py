@@ -21,7 +21,7 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
     """The logged steps of a run folder, one dict each, in order.
 
     A last line without its newline is passed over: a run may be writing it right now. Any other line that is not a
-    JSON object with tokens, loss and l0 is a `UserError` naming file and line.
+    JSON object with tokens and loss is a `UserError` naming file and line.
     """
     path = Path(run) / METRICS
     if not path.exists():
@@ -31,7 +31,7 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             step = json.loads(line)
-            absent = [name for name in ("tokens", "loss", "l0") if name not in step]
+            absent = [name for name in ("tokens", "loss") if name not in step]
         except (ValueError, TypeError) as error:
             raise UserError(f"{path} line {number} is not a JSON object ({error})") from None
         if absent:
@@ -48,7 +48,7 @@ def training_curve(run: str | Path) -> TrainingCurve:
         tokens=[step["tokens"] for step in steps],
         loss=[step["loss"] for step in steps],
         held_out=[(s["tokens"], s["held_out_loss"]) for s in steps if s.get("held_out_loss") is not None],
-        l0=[step["l0"] for step in steps],
+        l0=[(s["tokens"], s["l0"]) for s in steps if s.get("l0") is not None],
     )
 
 

@@ -1,0 +1,137 @@
+"""What a benchmark prints: a line a cell with the time left, and at the end a table for each pruner and target."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sparsegpt2.report.aggregate import Cell, ModelResult, model_results, shared_tasks
+from sparsegpt2.report.results import Row
+
+ABREAST = 5
+"""Models in one table."""
+LOG_WIDTH = 160
+"""Columns of a table that does not go to a terminal."""
+
+
+class Display:
+    """Progress on the console; as a context manager it owns the live bar, which only a terminal shows."""
+
+    def __init__(self, cells: int, *, enabled: bool) -> None:
+        self.cells, self.done, self.cell = cells, 0, ""
+        self.started = time.monotonic()
+        self.bar = _bar(cells) if enabled and cells else None
+        self.task: Any = self.bar.add_task("", total=cells) if self.bar else None
+
+    def __enter__(self) -> Display:
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def begin(self, cell: str) -> None:
+        """A cell begins."""
+        self.cell = cell
+        self.inside(0, 1, "")
+
+    def inside(self, done: int, total: int, what: str) -> None:
+        """How far the cell is."""
+        if self.bar:
+            share = min(1.0, done / max(1, total))
+            self.bar.update(self.task, completed=self.done + 0.9 * share, description=f"{self.cell}  {what}")
+
+    def end(self, rows: Sequence[Row]) -> None:
+        """A cell is finished, with these rows."""
+        self.done += 1
+        if self.bar:
+            from rich.markup import escape
+
+            left = (time.monotonic() - self.started) / self.done * (self.cells - self.done)
+            results = "; ".join(dict.fromkeys(_outcome(row) for row in rows))
+            self.bar.update(self.task, completed=self.done)
+            line = escape(f"{self.done}/{self.cells}  {self.cell}: {results}")
+            self.bar.console.print(f"{line}  [dim]{duration(left)} left[/dim]", highlight=False, soft_wrap=True)
+
+
+def print_tables(rows: Sequence[Row]) -> None:
+    """A table for each pruner and target loss: tasks down, models across, geometric means at the foot."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=LOG_WIDTH)
+    for pruner in dict.fromkeys(row.pruner for row in rows):
+        for target in sorted({row.target_loss for row in rows}, reverse=True):
+            models = model_results(rows, pruner, target)
+            title = f"{pruner} pruner, target loss {target:g} nats"
+            for start in range(0, len(models), ABREAST):
+                console.print(table(models[start : start + ABREAST], shared_tasks(models), title))
+
+
+def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> Any:
+    """A rich table: edges of each circuit, its test loss, and the unpruned model's in parentheses.
+
+    shared: tasks that count for every model benchmarked, also those in other tables.
+    """
+    from rich.table import Table
+
+    tasks = sorted({task for model in models for task in model.cells})
+    grid = Table(title=title, caption="edges  loss (unpruned loss), on test pairs", show_footer=True)
+    grid.add_column("task", footer="geometric mean\nover shared tasks", no_wrap=True)
+    for model in models:
+        own, common = model.size(), model.size(shared)
+        had = f"{len(model.had)} of {len(model.cells)} had"
+        foot = f"{_edges(own.value)} over {own.tasks} ({had})\n{_edges(common.value)} over {common.tasks}"
+        grid.add_column(model.name, justify="right", footer=foot)
+    for task in tasks:
+        grid.add_row(task, *(_cell(model.cells.get(task)) for model in models))
+    return grid
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _bar(cells: int) -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    return Progress(*columns, transient=True, speed_estimate_period=3600)
+
+
+def _outcome(row: Row) -> str:
+    if row.status == "unavailable":
+        return f"not posed: {row.reason}"
+    if row.status == "has not":
+        return f"has not ({row.loss_full:.3f}, not under {row.target_loss:g})"
+    missed = "" if row.reached else ", target missed"
+    return f"{row.edges:,} edges, loss {row.loss:.3f} ({row.loss_full:.3f}) at {row.target_loss:g}{missed}"
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.status == "unavailable":
+        return "[dim]not posed[/dim]"
+    if cell.status == "has not":
+        return f"[dim]has not ({cell.loss_full:.3f})[/dim]"
+    text = f"{_edges(cell.edges() or 0)}  {cell.loss:.3f} ({cell.loss_full:.3f})"
+    return text if cell.counts else f"[dim]{text}, target missed[/dim]"
+
+
+def _edges(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:,.0f}"

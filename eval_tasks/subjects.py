@@ -1,0 +1,135 @@
+"""What is benchmarked: models read from disk, and tasks posed in each one's tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from eval_tasks.base import PosedTask, Unposable
+from eval_tasks.registry import get_task, task_names
+from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.task import SPLITS
+from sparsegpt2.config import require, to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.checkpoint import load_model, model_directory, model_info, unshared
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.provenance import provenance
+from sparsegpt2.sparsity.project import projected_parameters
+from sparsegpt2.sparsity.stats import l0
+from sparsegpt2.tokenizer import Tokenizer
+
+FINGERPRINT_PAIRS = 32
+"""Pairs of each split that stand for a task's instances in its fingerprint."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be benchmarked, without its weights."""
+
+    name: str
+    """Shortest end of its path that tells it from the others."""
+    path: str
+    """As given."""
+    fingerprint: str
+    """Hash of config, weights, node means and tokenizer."""
+    tokenizer: Tokenizer
+    about: dict[str, Any]
+    """Fields that all its rows share: held_out_loss, l0, density, d_model, n_layer, parameters and tokens of the model,
+    version and commit of this program, torch, device and machine."""
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A task in one tokenizer, or the reason why there is none."""
+
+    name: str
+    task: PosedTask | None
+    reason: str
+    """Why it cannot be posed; empty when it can."""
+    fingerprint: str
+    """Hash of its first instances; empty when it cannot be posed."""
+
+
+def read_subjects(models: Sequence[str | Path], device: str) -> list[Subject]:
+    """Look at every model before anything long begins; `UserError` names the first that cannot be benchmarked."""
+    require(bool(models), "give at least one model: a directory written by `sparsegpt2 train`")
+    return [_subject(name, path, device) for name, path in zip(short_names(models), models, strict=True)]
+
+
+def short_names(paths: Sequence[str | Path]) -> list[str]:
+    """A name for each path: its last part (before best or last), and as many parts more as tell them all apart."""
+    parts = []
+    for path in paths:
+        own = [part for part in Path(path).parts if part not in ("/", ".", "..")] or [Path(path).resolve().name]
+        parts.append(own[:-1] if len(own) > 1 and own[-1] in ("best", "last") else own)
+    for length in range(1, max(len(own) for own in parts) + 1):
+        names = ["/".join(own[-length:]) for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    names = [str(path) for path in paths]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    require(twice is None, f"the model {twice} is given twice")
+    return names
+
+
+def pose_tasks(tokenizer: Tokenizer, tasks: Sequence[str]) -> list[Posed]:
+    """Each of `tasks` (names or files; none: all there are) in one tokenizer, or why the tokenizer cannot pose it.
+
+    A task that does not exist, or whose file is wrong, is a `UserError`.
+    """
+    posed = [_pose(task, tokenizer) for task in tasks or task_names()]
+    names = [one.name for one in posed]
+    for name in names:
+        require(names.count(name) == 1, f"two of the tasks are called {name!r}: rename the file of one")
+    return posed
+
+
+def _pose(task: str, tokenizer: Tokenizer) -> Posed:
+    name = Path(task).stem if task.endswith(".py") else task
+    try:
+        posed = get_task(task, tokenizer)
+    except Unposable as error:
+        return Posed(name, None, error.reason, "")
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        batch = posed.batch(split, FINGERPRINT_PAIRS, 0)
+        for column in (batch.tokens, batch.position, batch.answer, batch.alternative):
+            digest.update(column.numpy().tobytes())
+    return Posed(name, posed, "", digest.hexdigest()[:16])
+
+
+def _subject(name: str, path: str | Path, device: str) -> Subject:
+    model = load_model(path, device)
+    try:
+        means_of(model)
+    except UserError as error:
+        raise UserError(f"{path} cannot be benchmarked: {error}") from None
+    tokenizer = Tokenizer.load(model_directory(path))
+    info, weights = model_info(path), l0(model)
+    parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
+    about = {
+        "held_out_loss": info.get("held_out_loss"),
+        "l0": weights,
+        "density": info.get("density", weights / parameters),
+        "d_model": model.config.d_model,
+        "n_layer": model.config.n_layer,
+        "parameters": parameters,
+        "tokens": info.get("tokens"),
+        **provenance(device),
+    }
+    return Subject(name, str(path), model_fingerprint(model, tokenizer), tokenizer, about)
+
+
+def model_fingerprint(model: GPT, tokenizer: Tokenizer) -> str:
+    """16 hex digits of everything in a model that circuits depend on."""
+    digest = hashlib.sha256(json.dumps([to_dict(model.config), tokenizer.fingerprint], sort_keys=True).encode())
+    for name, tensor in sorted({**unshared(model), **(model.means or {})}.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
