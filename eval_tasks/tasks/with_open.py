@@ -10,8 +10,9 @@ TASK = PairTask(
     single=("$source", "$target"),
     templates="""
 ...
+$name = $number
 with open("{{$source|$target}}.txt", "{{answer}}") as f:
-    $name = $number
+    print($name)
 ---
 ...
 def $verb_$name():
@@ -19,8 +20,8 @@ def $verb_$name():
         print(f)
 ---
 ...
-f = open("{{$source|$target}}.csv", "{{answer}}")
 print($name)
+f = open("{{$source|$target}}.csv", "{{answer}}")
 ---
 def $verb_${thing}s(${thing}s):
     ...

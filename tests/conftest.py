@@ -1,0 +1,22 @@
+"""Fixtures shared by all test packages."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # read when `tokenizers` starts; tests share few cores
+
+from sparsegpt2.tokenizer import Tokenizer
+from train.corpus.tinypython import document
+from train.tokenizer import train_tokenizer
+
+TEXTS = 1500
+"""Documents of tinypython the tokenizer is trained on: about 1 MB."""
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """A tokenizer of the default size, trained on a little of the default corpus."""
+    return train_tokenizer((document(0, index) for index in range(TEXTS)), vocab_size=2048)
