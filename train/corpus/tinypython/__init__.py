@@ -11,7 +11,7 @@ from itertools import count
 from sparsegpt2.errors import UserError
 from train.corpus.base import CorpusConfig, corpus
 from train.corpus.tinypython.program import Program
-from train.corpus.tinypython.units import program_lines
+from train.corpus.tinypython.programs import program_lines
 
 
 def document(seed: int, index: int, source: random.Random | None = None) -> str:

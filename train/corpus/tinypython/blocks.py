@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from train.corpus.tinypython import words
 from train.corpus.tinypython.expressions import DIGITS, SMALL, arithmetic, condition, element, number, text
-from train.corpus.tinypython.program import PADS, Program, Scope, fresh
+from train.corpus.tinypython.program import FULL, PADS, Program, Scope, fresh
 from train.corpus.tinypython.statements import (
     change,
     choose,
     comprehend,
     define_lambda,
     grow_holder,
+    introduce,
     set_flag,
     set_list,
     set_nested,
@@ -24,42 +25,65 @@ from train.corpus.tinypython.statements import (
     swap,
 )
 
-Statement = Callable[[Program, Scope, int], None]
+Statement = Callable[[Program, Scope, int], object]
 DEEPEST = 4
 """Depth at which no further block opens (16 spaces)."""
+
+
+def room(program: Program, depth: int) -> bool:
+    """Whether another block may open here."""
+    return depth < DEEPEST and len(program.lines) < FULL
+
+
+INDICES = ("i", "i", "i", "i", "index", "j", "n")
 
 
 def loop_head(program: Program, scope: Scope, depth: int) -> None:
     """Write `for ... :` over something in scope and make its variables known."""
     pad = PADS[depth]
     choice = program.random()
-    index = program.pick(("i", "i", "i", "index", "n", "j"))
-    if choice < 0.3 or not scope.lists:
-        if scope.lists and choice < 0.1:
-            many, thing = program.pick(scope.lists)
+    index = fresh(program, scope, INDICES)
+    many, thing = program.pick(scope.lists) if scope.lists else ("", program.thing)
+    if thing.one in scope.used or not many:  # a list gone over already, or none
+        many = many if choice < 0.1 else ""
+    if not many or choice < 0.3:
+        if many and choice < 0.1:
             program.lines.append(f"{pad}for {index} in range(len({many})):")
             scope.elements.append((f"{many}[{index}]", thing.kind))
         else:
             program.lines.append(f"{pad}for {index} in range({number(program, scope)}):")
             scope.elements.append((index, "number"))
-        scope.numbers.append(index)
-        return
-    many, thing = program.pick(scope.lists)
-    if choice < 0.55:
+    elif choice < 0.55:
         program.lines.append(f"{pad}for {index}, {thing.one} in enumerate({many}):")
-        scope.numbers.append(index)
     else:
         program.lines.append(f"{pad}for {thing.one} in {many}:")
-    scope.add(thing.one, thing.kind)
-    scope.elements.append((thing.one, thing.kind))
+        index = ""
+    if index:
+        scope.add(index, "number")
+        scope.fixed.add(index)
+    if many and choice >= 0.3:
+        know_element(scope, thing.one, thing.kind)
+
+
+def know_element(scope: Scope, name: str, kind: str) -> None:
+    """A variable that a loop sets anew each time."""
+    scope.add(name, kind)
+    scope.fixed.add(name)
+    scope.elements.append((name, kind))
 
 
 def loop(program: Program, scope: Scope, depth: int) -> None:
-    mark = scope.mark()
     if not scope.lists and program.chance(0.5):
         set_list(program, scope, depth)
-        mark = scope.mark()
-    loop_head(program, scope, depth)
+    mark = scope.mark()
+    if scope.holders and scope.holders[-1][1] == "dict" and not scope.elements and program.chance(0.6):
+        name = scope.holders.pop()[0]
+        program.lines.append(f"{PADS[depth]}for key, value in {name}.items():")
+        know_element(scope, "key", "text")
+        know_element(scope, "value", "number")
+        mark = (*mark[:5], mark[5] - 1, *mark[6:])
+    else:
+        loop_head(program, scope, depth)
     loop_body(program, scope, depth + 1)
     scope.reset(mark)
 
@@ -70,9 +94,9 @@ def loop_body(program: Program, scope: Scope, depth: int) -> None:
         choice = program.random()
         if choice < 0.55 and scope.holders:
             grow_holder(program, scope, depth)
-        elif choice < 0.75 and depth < DEEPEST:
+        elif choice < 0.75 and room(program, depth):
             branch(program, scope, depth)
-        elif choice < 0.83 and depth < DEEPEST:
+        elif choice < 0.83 and room(program, depth):
             loop(program, scope, depth)
         else:
             program.pick(IN_LOOP)(program, scope, depth)
@@ -101,7 +125,7 @@ def branch_body(program: Program, scope: Scope, depth: int) -> None:
         choice = program.random()
         if choice < 0.4 and scope.holders:
             grow_holder(program, scope, depth)
-        elif choice < 0.5 and depth < DEEPEST:
+        elif choice < 0.5 and room(program, depth):
             program.pick(BLOCKS)(program, scope, depth)
         else:
             program.pick(IN_BRANCH)(program, scope, depth)
@@ -109,46 +133,75 @@ def branch_body(program: Program, scope: Scope, depth: int) -> None:
 
 
 def repeat(program: Program, scope: Scope, depth: int) -> None:
-    """while: until a flag falls, a number runs out, a list is empty, or for ever with a break."""
-    pad, inner = PADS[depth], PADS[depth + 1]
-    mark = scope.mark()
+    """while: for ever with a break, until a list is empty, until a flag changes, or until a number runs out."""
     choice = program.random()
     if choice < 0.3:
-        program.lines.append(f"{pad}while True:")
-        name = fresh(program, scope, words.TEXTS)
-        quote = program.quote()
-        program.lines.append(f"{inner}{name} = input({quote}{program.pick(words.QUESTIONS)}: {quote})")
-        scope.add(name, "text")
-        program.lines.append(
-            f"{inner}if {name} == {text(program, scope)}:" if choice < 0.15 else f"{inner}if not {name}:"
-        )
-        program.lines.append(f"{PADS[depth + 2]}break")
-        loop_body(program, scope, depth + 1)
+        ask_until(program, scope, depth)
     elif choice < 0.55 and scope.lists:
-        many, thing = program.pick(scope.lists)
-        program.lines.append(f"{pad}while {many}:")
-        program.lines.append(f"{inner}{thing.one} = {many}.pop()")
-        scope.add(thing.one, thing.kind)
-        scope.elements.append((thing.one, thing.kind))
-        loop_body(program, scope, depth + 1)
+        empty_list(program, scope, depth)
     elif choice < 0.75:
-        flag = fresh(program, scope, words.FLAGS)
-        program.lines.append(f"{pad}{flag} = True")
-        scope.flags.append(flag)
-        program.lines.append(f"{pad}while {flag}:")
-        loop_body(program, scope, depth + 1)
-        program.lines.append(f"{inner}{flag} = {condition(program, scope) if choice < 0.6 else 'False'}")
+        run_while_flag(program, scope, depth)
     else:
-        name = program.pick(scope.numbers) if scope.numbers else "n"
-        program.lines.append(f"{pad}while {name} {'>' if choice < 0.9 else '<'} {program.pick(DIGITS)}:")
-        loop_body(program, scope, depth + 1)
-        program.lines.append(f"{inner}{name} {'-' if choice < 0.9 else '+'}= 1")
+        count_while(program, scope, depth)
+
+
+def ask_until(program: Program, scope: Scope, depth: int) -> None:
+    pad, inner = PADS[depth], PADS[depth + 1]
+    mark = scope.mark()
+    name = fresh(program, scope, words.TEXTS)
+    quote = program.quote()
+    program.lines.append(f"{pad}while True:")
+    program.lines.append(f"{inner}{name} = input({quote}{program.pick(words.QUESTIONS)}: {quote})")
+    scope.add(name, "text")
+    asked = f"{name} == {text(program, scope, name)}" if program.random() < 0.5 else f"not {name}"
+    program.lines.append(f"{inner}if {asked}:")
+    program.lines.append(f"{PADS[depth + 2]}break")
+    loop_body(program, scope, depth + 1)
+    scope.reset(mark)
+
+
+def empty_list(program: Program, scope: Scope, depth: int) -> None:
+    mark = scope.mark()
+    many, thing = program.pick(scope.lists)
+    program.lines.append(f"{PADS[depth]}while {many}:")
+    program.lines.append(f"{PADS[depth + 1]}{thing.one} = {many}.pop()")
+    know_element(scope, thing.one, thing.kind)
+    loop_body(program, scope, depth + 1)
+    scope.reset(mark)
+
+
+def run_while_flag(program: Program, scope: Scope, depth: int) -> None:
+    mark = scope.mark()
+    flag = fresh(program, scope, words.FLAGS)
+    start, stop = ("True", "False") if program.chance(0.7) else ("False", "True")
+    program.lines.append(f"{PADS[depth]}{flag} = {start}")
+    program.lines.append(f"{PADS[depth]}while {flag if start == 'True' else f'not {flag}'}:")
+    scope.flags.append(flag)
+    loop_body(program, scope, depth + 1)
+    program.lines.append(f"{PADS[depth + 1]}{flag} = {condition(program, scope) if program.chance(0.5) else stop}")
+    scope.reset(mark)
+
+
+def count_while(program: Program, scope: Scope, depth: int) -> None:
+    mark = scope.mark()
+    changing = [name for name in scope.numbers if name not in scope.fixed]
+    down = program.random() < 0.6
+    if changing and program.chance(0.6):
+        name = program.recent(changing)
+    else:
+        name = fresh(program, scope, words.NUMBERS)
+        program.lines.append(f"{PADS[depth]}{name} = {program.pick(DIGITS[5:]) if down else program.pick(SMALL)}")
+        scope.add(name, "number")
+    limit = program.pick(SMALL) if down else number(program, scope, name)
+    program.lines.append(f"{PADS[depth]}while {name} {'>' if down else '<'} {limit}:")
+    loop_body(program, scope, depth + 1)
+    program.lines.append(f"{PADS[depth + 1]}{name} {'-' if down else '+'}= 1")
     scope.reset(mark)
 
 
 def file_name(program: Program, reading: bool) -> str:
     """A path variable or a quoted file name whose name tells what it is for."""
-    if program.random() < 0.2:
+    if program.random() < 0.35:
         return program.pick(words.SOURCE_PATHS if reading else words.TARGET_PATHS)
     return program.quoted(program.pick(words.SOURCES if reading else words.TARGETS))
 
@@ -160,7 +213,7 @@ def use_file(program: Program, scope: Scope, depth: int) -> None:
     reading = program.random() < 0.5
     path = file_name(program, reading)
     mode = f", {program.quoted('r' if reading else 'w')}"
-    if reading and program.random() < 0.25:
+    if (reading and program.random() < 0.35) or (path[0] not in "'\"" and program.random() < 0.4):
         mode = ""
     f = "f" if program.random() < 0.75 else "file"
     managed = program.random() < 0.55
@@ -175,8 +228,7 @@ def use_file(program: Program, scope: Scope, depth: int) -> None:
         write_lines(program, scope, depth, f)
     elif choice < 0.45:
         program.lines.append(f"{pad}for line in {f}:")
-        scope.texts.append("line")
-        scope.elements.append(("line", "text"))
+        know_element(scope, "line", "text")
         loop_body(program, scope, depth + 1)
     else:
         name = fresh(program, scope, words.TEXTS if choice < 0.75 else words.HOLDERS)
@@ -192,8 +244,7 @@ def write_lines(program: Program, scope: Scope, depth: int, f: str) -> None:
     pad = PADS[depth]
     if scope.lists and program.random() < 0.6:
         many, thing = program.pick(scope.lists)
-        scope.elements.append((thing.one, thing.kind))
-        scope.add(thing.one, thing.kind)
+        know_element(scope, thing.one, thing.kind)
         program.lines.append(f"{pad}for {thing.one} in {many}:")
         part, kind = element(program, scope)
         newline = program.quoted("\\n")
@@ -216,17 +267,13 @@ def collect(program: Program, scope: Scope, depth: int) -> tuple[str, str]:
     return program.pick(started)
 
 
-def sum_up(program: Program, scope: Scope, depth: int) -> None:
-    collect(program, scope, depth)
-
-
 BLOCKS: tuple[Statement, ...] = (loop, loop, branch, branch, repeat, use_file)
-IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_number, set_text, change, change, swap)
-IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_number, set_text, choose, swap)
+IN_LOOP: tuple[Statement, ...] = (show, show, show, show, choose, set_flag, introduce, introduce, change, change, swap)
+IN_BRANCH: tuple[Statement, ...] = (show, show, show, show, change, change, change, introduce, choose, swap)
 ANY: tuple[Statement, ...] = (
     set_number, set_number, set_text, set_flag, set_flag, set_list, set_nested, set_table, show, show, show,
     choose, choose, swap, swap, define_lambda, comprehend,
-    loop, loop, branch, branch, branch, repeat, use_file, use_file, sum_up,
+    loop, loop, branch, branch, branch, repeat, use_file, use_file, collect,
 )  # fmt: skip
 
 

@@ -24,27 +24,29 @@ def field_of(program: Program, scope: Scope, kind: str) -> str | None:
 
 def number_name(program: Program, scope: Scope) -> str | None:
     if scope.numbers and program.random() < 0.75:
-        return program.pick(scope.numbers)
+        return program.recent(scope.numbers)
     return field_of(program, scope, "number")
 
 
 def text_name(program: Program, scope: Scope) -> str | None:
     if scope.texts and program.random() < 0.75:
-        return program.pick(scope.texts)
+        return program.recent(scope.texts)
     return field_of(program, scope, "text")
 
 
-def number(program: Program, scope: Scope) -> str:
+def number(program: Program, scope: Scope, other: str | None = None) -> str:
+    """A number that is not called `other`."""
     choice = program.random()
-    if choice < 0.7 and (name := number_name(program, scope)):
+    if choice < 0.6 and (name := number_name(program, scope)) and name != other:
         return name
-    if choice < 0.8 and scope.lists:
+    if choice < 0.7 and scope.lists:
         return f"len({program.pick(scope.lists)[0]})"
     return program.pick(DIGITS)
 
 
-def text(program: Program, scope: Scope) -> str:
-    if program.random() < 0.6 and (name := text_name(program, scope)):
+def text(program: Program, scope: Scope, other: str | None = None) -> str:
+    """A text that is not called `other`."""
+    if program.random() < 0.6 and (name := text_name(program, scope)) and name != other:
         return name
     return program.quoted(program.pick(words.WORDS if program.random() < 0.6 else words.PEOPLE))
 
@@ -55,13 +57,13 @@ def arithmetic(program: Program, scope: Scope) -> str:
         return program.pick(DIGITS)
     choice = program.random()
     if choice < 0.4:
-        return f"{left} {program.pick('+-*')} {number(program, scope)}"
+        return f"{left} {program.pick('+-*')} {number(program, scope, left)}"
     if choice < 0.7:
         return f"{left} {program.pick('+-*')} {program.pick(SMALL[1:])}"
     if choice < 0.8:
         return f"{left} // 2"
     if choice < 0.9:
-        return f"max({left}, {number(program, scope)})"
+        return f"max({left}, {number(program, scope, left)})"
     return f"abs({left})"
 
 
@@ -100,39 +102,64 @@ def bare(program: Program, scope: Scope) -> str | None:
     """A name whose truth is asked: a flag, or something that may be empty."""
     choice = program.random()
     if choice < 0.6 and scope.flags:
-        return program.pick(scope.flags)
+        return program.recent(scope.flags)
     if choice < 0.7 and scope.lists:
         return program.pick(scope.lists)[0]
     if choice < 0.8 and scope.texts:
-        return program.pick(scope.texts)
+        return program.recent(scope.texts)
     if choice < 0.9 and scope.holders:
         return program.pick(scope.holders)[0]
     return field_of(program, scope, "flag")
 
 
 def condition(program: Program, scope: Scope) -> str:
+    """A condition other than the last one of the program."""
+    asked = new_condition(program, scope)
+    for _ in range(3):
+        if asked != program.asked:
+            break
+        asked = new_condition(program, scope)
+    program.asked = asked
+    return asked
+
+
+def new_condition(program: Program, scope: Scope) -> str:
     choice = program.random()
     if choice < 0.36 and (name := bare(program, scope)):
         return name if choice < 0.30 else f"not {name}"
     if choice < 0.46 and scope.flags:
-        return f"{program.pick(scope.flags)} == {'True' if choice < 0.43 else 'False'}"
-    if choice < 0.58 and (name := text_name(program, scope)):
-        return f"{name} == {text(program, scope)}"
-    if choice < 0.63 and scope.lists and scope.texts:
-        return f"{program.pick(scope.texts)} in {program.pick(scope.lists)[0]}"
-    if choice < 0.67 and scope.objects:
-        return f"{program.pick(scope.objects)} is None"
+        return f"{program.recent(scope.flags)} == {'True' if choice < 0.43 else 'False'}"
+    if choice < 0.50 and scope.optional:
+        return f"{program.pick(scope.optional)} is {'None' if choice < 0.48 else 'not None'}"
+    if choice < 0.61 and (name := text_name(program, scope)):
+        if choice < 0.53:
+            return asked_of_text(program, scope, name)
+        return f"{name} == {text(program, scope, name)}"
+    if choice < 0.66 and scope.lists and scope.texts:
+        return f"{program.recent(scope.texts)} in {program.pick(scope.lists)[0]}"
     if name := number_name(program, scope):
-        if choice < 0.78:
+        if choice < 0.76:
             return f"{name} % {program.pick('234')} == 0"
-        if choice < 0.83 and scope.flags:
-            return f"{name} > {number(program, scope)} and {program.pick(scope.flags)}"
-        return f"{name} {program.pick(COMPARISONS)} {number(program, scope)}"
+        if choice < 0.81 and scope.flags:
+            return f"{name} > {number(program, scope, name)} and {program.pick(scope.flags)}"
+        return f"{name} {program.pick(COMPARISONS)} {number(program, scope, name)}"
     if name := text_name(program, scope):
-        return f"{name} {'==' if choice < 0.9 else '!='} {text(program, scope)}"
+        return f"{name} {'==' if choice < 0.9 else '!='} {text(program, scope, name)}"
     if scope.lists:
         return f"len({program.pick(scope.lists)[0]}) {program.pick(COMPARISONS)} {program.pick(SMALL)}"
     return bare(program, scope) or "True"
+
+
+def asked_of_text(program: Program, scope: Scope, name: str) -> str:
+    """A question put to a text by one of its methods, at times with another beside it."""
+    word = program.quoted(program.pick(words.WORDS))
+    choice = program.random()
+    if choice < 0.5:
+        return f"{name}.count({word}) {program.pick(COMPARISONS)} {program.pick(SMALL)}"
+    asked = f"{name}.{program.pick(('startswith', 'endswith'))}({word})"
+    if choice < 0.85 and (other := bare(program, scope)):
+        return f"{asked} {program.pick(('and', 'or'))} {other}"
+    return asked
 
 
 # --- Literals -------------------------------------------------------------------------------------------------------
@@ -164,50 +191,46 @@ def nested_list(program: Program, scope: Scope) -> str:
         return f"[{', '.join(parts)}]"
 
     choice = program.random()
-    if choice < 0.7:
+    if choice < 0.64:
         return f"[{', '.join([inner() for _ in range(2 + int(program.random() * 2))])}]"
-    if choice < 0.8:
+    if choice < 0.76:
         return f"[{atoms(program, kind, 1)[0]}, {inner()}]"
-    if choice < 0.9:
+    if choice < 0.88:
         return f"[{inner()}, {atoms(program, kind, 1)[0]}]"
     return f"[{inner()}]"
 
 
-def table(program: Program, scope: Scope, depth: int) -> str:
-    """A list or a dict over several lines, closed at `depth`."""
-    pad, inner = PADS[depth], PADS[depth + 1]
-    count = 2 + int(program.random() * 3)
+def list_rows(program: Program) -> list[str]:
+    """The lines of a list over several lines: one element each, some numbers each, or a list each."""
     choice = program.random()
-    if choice < 0.45:
-        keys = atoms(program, "text" if program.random() < 0.75 else "number", count)
-        kind = "number" if program.random() < 0.6 else "text"
-        rows = [f"{key}: {atom}" for key, atom in zip(keys, atoms(program, kind, count), strict=True)]
-        if program.random() < 0.15:
-            rows[-1] = f"{keys[-1]}: {short_list(program, program.thing)}"
-    elif choice < 0.6:
-        quote = program.quote()
-        rows = [
-            f"{quote}{field.name}{quote}: {value(program, scope, field.kind)}"
-            for field in program.some(program.fields, 3)
-        ]
-    elif choice < 0.8:
-        rows = atoms(program, "number" if program.random() < 0.4 else "text", count)
-    elif choice < 0.9:
-        rows = [", ".join(atoms(program, "number", 3)) for _ in range(count)]
-    else:
-        rows = [f"[{', '.join(atoms(program, 'number', 3))}]" for _ in range(count)]
-    opening, closing = "{}" if choice < 0.6 else "[]"
+    count = 2 + int(program.random() * 3)
+    if choice < 0.4:
+        return atoms(program, "number" if choice < 0.15 else "text", count)
+    if choice < 0.8:
+        return [", ".join(atoms(program, "number", 2 + int(program.random() * 2))) for _ in range(count)]
+    return [f"[{', '.join(atoms(program, 'number', 3))}]" for _ in range(count)]
+
+
+def over_lines(rows: list[str], opening: str, closing: str, depth: int) -> str:
+    """Rows one a line, closed at `depth`."""
+    inner = PADS[depth + 1]
     body = f",\n{inner}".join(rows)
-    return f"{opening}\n{inner}{body},\n{pad}{closing}"
+    return f"{opening}\n{inner}{body},\n{PADS[depth]}{closing}"
 
 
 # --- Printed texts --------------------------------------------------------------------------------------------------
 
 
+def label(program: Program) -> str:
+    if program.random() < 0.6:
+        return program.pick(words.LABELS)
+    return program.pick(program.fields).name.capitalize()
+
+
 def plain_message(program: Program) -> str:
     choice = program.random()
     if choice < 0.4:
-        return program.quoted(f"{program.pick(words.LABELS)}: {program.pick(words.MESSAGES)}")
+        return program.quoted(f"{label(program)}: {program.pick(words.MESSAGES)}")
     if choice < 0.7:
         return program.quoted(program.pick(words.SENTENCES))
     if choice < 0.85:
@@ -215,10 +238,9 @@ def plain_message(program: Program) -> str:
     return program.quoted(program.pick(words.WORDS))
 
 
-def shown(program: Program, scope: Scope) -> str:
+def shown(program: Program, scope: Scope) -> str | None:
     """What an f-string shows: a name, a field, a length."""
-    choice = program.random()
-    if choice < 0.6:
+    if program.random() < 0.6:
         name = number_name(program, scope) or text_name(program, scope)
     else:
         name = text_name(program, scope) or number_name(program, scope)
@@ -228,20 +250,23 @@ def shown(program: Program, scope: Scope) -> str:
         return scope.elements[-1][0]
     if scope.lists:
         return f"len({program.pick(scope.lists)[0]})"
-    return program.pick(scope.holders)[0] if scope.holders else program.pick(DIGITS)
+    return program.pick(scope.holders)[0] if scope.holders else None
 
 
 def filled_message(program: Program, scope: Scope) -> str:
-    """An f-string."""
+    """An f-string; its label often says the name of what it shows. A plain message where there is nothing to show."""
     quote = program.quote()
     choice = program.random()
     first = shown(program, scope)
-    if choice < 0.55:
-        return f"f{quote}{program.pick(words.LABELS)}: {{{first}}}{quote}"
+    if first is None:
+        return plain_message(program)
     if choice < 0.70:
+        told = first.rpartition(".")[2]
+        told = told.capitalize() if choice < 0.3 and told.isalpha() else label(program)
+        second = f" and {{{shown(program, scope)}}}" if choice > 0.62 else ""
+        return f"f{quote}{told}: {{{first}}}{second}{quote}"
+    if choice < 0.82:
         return f"f{quote}Found {{{first}}} {program.thing.many}{quote}"
-    if choice < 0.78:
-        return f"f{quote}Hello {{{first}}}{quote}"
     if choice < 0.90:
-        return f"f{quote}{{{first}}}: {{{shown(program, scope)}}}{quote}"
-    return f"f{quote}{program.pick(words.LABELS)}: {{{first}}} and {{{shown(program, scope)}}}{quote}"
+        return f"f{quote}Hello {{{first}}}{quote}"
+    return f"f{quote}{{{first}}}: {{{shown(program, scope)}}}{quote}"

@@ -15,6 +15,15 @@ PADS = tuple(" " * (4 * depth) for depth in range(8))
 """Indentation by depth."""
 
 
+FULL = 45
+"""Lines after which a program opens no further block inside another."""
+
+
+def plain(thing: Thing) -> Thing:
+    """Things that would be objects, in a program without a class for them: numbers."""
+    return thing._replace(kind="number") if thing.kind == "object" else thing
+
+
 class Function(NamedTuple):
     """A function the program has defined: its name, its parameters as (name, kind), and what it returns."""
 
@@ -26,21 +35,30 @@ class Function(NamedTuple):
 class Program:
     """One document being written: its random numbers, its subject, what it has defined, and its lines."""
 
-    __slots__ = ("classes", "fields", "functions", "lines", "quote_style", "random", "taken", "thing", "things")
+    __slots__ = ("asked", "class_name", "fields", "functions", "lines", "methods", "quote_style", "random", "taken",
+                 "thing", "things")  # fmt: skip
 
     def __init__(self, source: random.Random) -> None:
         self.random = source.random
         self.lines: list[str] = []
         self.quote_style = self.pick(("'", "'", '"', '"', ""))  # empty: each statement picks its own
-        self.things = [self.pick(words.THINGS) for _ in range(3)]
+        self.things = [plain(self.pick(words.THINGS)) for _ in range(3)]
         self.thing = self.things[0]
+        if self.random() < 0.45:
+            self.thing = self.things[0] = self.thing._replace(kind="object")  # there will be a class for it
         self.fields: list[Field] = self.some(words.FIELDS, 3 + int(self.random() * 3))
         self.functions: list[Function] = []
-        self.classes: list[tuple[str, list[Field]]] = []
+        self.class_name = self.thing.one.capitalize() if self.thing.kind == "object" else ""
+        self.methods: list[Function] = []
         self.taken: set[str] = set()
+        self.asked = ""  # the last condition: the next is another
 
     def pick(self, options: Sequence[T]) -> T:
         return options[int(self.random() * len(options))]
+
+    def recent(self, names: Sequence[T]) -> T:
+        """A name, the later the likelier: what was just defined is used next."""
+        return names[-1 - int(self.random() * self.random() * len(names))]
 
     def some(self, options: Sequence[T], count: int) -> list[T]:
         """`count` different options, in random order."""
@@ -65,7 +83,8 @@ class Program:
 class Scope:
     """The names a block can use, by what they hold. Names of an inner block go when it ends (`mark`, `reset`)."""
 
-    __slots__ = ("elements", "flags", "holders", "lists", "numbers", "objects", "texts", "used")
+    __slots__ = ("elements", "fixed", "flags", "holders", "lists", "numbers", "objects", "optional", "tables", "texts",
+                 "used")  # fmt: skip
 
     def __init__(self) -> None:
         self.numbers: list[str] = []
@@ -75,16 +94,19 @@ class Scope:
         self.lists: list[tuple[str, Thing]] = []
         self.holders: list[tuple[str, str]] = []  # (name, what: set, text, list, count or dict), grown in loops
         self.elements: list[tuple[str, str]] = []  # (name, kind) of the loops around, innermost last
+        self.optional: list[str] = []  # parameters that may be None
+        self.tables: list[tuple[str, str, str]] = []  # (dict, a key of it, kind of its values)
+        self.fixed: set[str] = set()  # loop variables, which nothing but their loop changes
         self.used: set[str] = set()
 
     def mark(self) -> tuple[int, ...]:
         return (len(self.numbers), len(self.texts), len(self.flags), len(self.objects),
-                len(self.lists), len(self.holders), len(self.elements))  # fmt: skip
+                len(self.lists), len(self.holders), len(self.elements), len(self.tables))  # fmt: skip
 
     def reset(self, mark: tuple[int, ...]) -> None:
-        numbers, texts, flags, objects, lists, holders, elements = mark
+        numbers, texts, flags, objects, lists, holders, elements, tables = mark
         del self.numbers[numbers:], self.texts[texts:], self.flags[flags:], self.objects[objects:]
-        del self.lists[lists:], self.holders[holders:], self.elements[elements:]
+        del self.lists[lists:], self.holders[holders:], self.elements[elements:], self.tables[tables:]
 
     def add(self, name: str, kind: str) -> None:
         """Make a name known by its kind: number, text, flag or object."""
@@ -106,6 +128,8 @@ class Scope:
 def fresh(program: Program, scope: Scope, options: Sequence[str]) -> str:
     """A name of `options` the scope does not use yet, as far as a few tries find one."""
     name = program.pick(options)
+    if program.random() < 0.05:
+        name = f"{program.thing.one}_{name}"
     for _ in range(6):
         if name not in scope.used:
             break
@@ -119,5 +143,5 @@ def fresh_list(program: Program, scope: Scope) -> Thing:
     for _ in range(6):
         if thing.many not in scope.used:
             break
-        thing = program.pick(words.THINGS)
+        thing = plain(program.pick(words.THINGS))
     return thing

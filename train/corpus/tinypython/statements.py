@@ -7,21 +7,23 @@ from train.corpus.tinypython.expressions import (
     DIGITS,
     SMALL,
     arithmetic,
+    atoms,
     bare,
     condition,
     element,
     filled_message,
+    list_rows,
     nested_list,
     number,
     number_name,
+    over_lines,
     plain_message,
     short_list,
-    table,
     text,
     text_name,
     value,
 )
-from train.corpus.tinypython.program import PADS, Program, Scope, fresh, fresh_list
+from train.corpus.tinypython.program import PADS, Program, Scope, fresh, fresh_list, plain
 
 
 def set_number(program: Program, scope: Scope, depth: int) -> None:
@@ -29,8 +31,17 @@ def set_number(program: Program, scope: Scope, depth: int) -> None:
     choice = program.random()
     if choice < 0.45:
         right = program.pick(DIGITS)
-    elif choice < 0.6 and scope.lists:
-        right = f"{program.pick(('len', 'len', 'sum', 'max', 'min'))}({program.pick(scope.lists)[0]})"
+        if choice < 0.08:
+            other = fresh(program, scope, words.NUMBERS)
+            if other != name:
+                program.lines.append(f"{PADS[depth]}{name}, {other} = {right}, {program.pick(DIGITS)}")
+                scope.add(name, "number")
+                return scope.add(other, "number")
+    elif choice < 0.55 and scope.lists:
+        many, thing = program.pick(scope.lists)
+        right = f"{program.pick(('len', 'sum', 'max', 'min')) if thing.kind == 'number' else 'len'}({many})"
+    elif choice < 0.62 and scope.tables and scope.tables[-1][2] == "number":
+        right = f"{scope.tables[-1][0]}[{scope.tables[-1][1]}]"
     else:
         right = arithmetic(program, scope)
     program.lines.append(f"{PADS[depth]}{name} = {right}")
@@ -53,7 +64,13 @@ def set_text(program: Program, scope: Scope, depth: int) -> None:
     elif choice < 0.85 and (source := text_name(program, scope)):
         right = f"{source}.{program.pick(('upper', 'lower', 'strip', 'title'))}()"
     elif source := text_name(program, scope):
-        right = f"{source} + {text(program, scope)}"
+        method = program.pick(("count", "index", "find"))
+        if program.random() < 0.3:
+            right = f"{source}.{method}({program.quoted(program.pick(words.WORDS))}) + {program.pick(SMALL)}"
+            name = fresh(program, scope, words.NUMBERS)
+            program.lines.append(f"{PADS[depth]}{name} = {right}")
+            return scope.add(name, "number")
+        right = f"{source} + {text(program, scope, source)}"
     else:
         right = plain_message(program)
     program.lines.append(f"{PADS[depth]}{name} = {right}")
@@ -63,14 +80,16 @@ def set_text(program: Program, scope: Scope, depth: int) -> None:
 def set_flag(program: Program, scope: Scope, depth: int) -> None:
     name = fresh(program, scope, words.FLAGS)
     choice = program.random()
-    if choice < 0.3:
-        right = "True" if choice < 0.15 else "False"
-    elif choice < 0.6 and scope.flags:
-        right = f"{program.pick(scope.flags)} == {'True' if choice < 0.5 else 'False'}"
+    if choice < 0.25:
+        right = "True" if choice < 0.13 else "False"
+    elif choice < 0.55 and scope.flags:
+        right = f"{program.recent(scope.flags)} == {'True' if choice < 0.48 else 'False'}"
+    elif choice < 0.65 and scope.flags:
+        right = f"not {program.recent(scope.flags)}"
     elif choice < 0.75 and (source := text_name(program, scope)):
-        right = f"{source} == {text(program, scope)}"
+        right = f"{source} == {text(program, scope, source)}"
     elif source := number_name(program, scope):
-        right = f"{source} {program.pick(('>', '<', '=='))} {number(program, scope)}"
+        right = f"{source} {program.pick(('>', '<', '=='))} {number(program, scope, source)}"
     else:
         right = "False"
     program.lines.append(f"{PADS[depth]}{name} = {right}")
@@ -78,11 +97,11 @@ def set_flag(program: Program, scope: Scope, depth: int) -> None:
 
 
 def set_list(program: Program, scope: Scope, depth: int) -> None:
-    thing = fresh_list(program, scope)
+    thing = plain(fresh_list(program, scope))
     if thing.many in scope.used:
         return set_nested(program, scope, depth)
     program.lines.append(f"{PADS[depth]}{thing.many} = {short_list(program, thing)}")
-    scope.add_list(thing.many, thing._replace(kind="number") if thing.kind == "object" else thing)
+    scope.add_list(thing.many, thing)
 
 
 def set_nested(program: Program, scope: Scope, depth: int) -> None:
@@ -98,10 +117,23 @@ def set_nested(program: Program, scope: Scope, depth: int) -> None:
 
 
 def set_table(program: Program, scope: Scope, depth: int) -> None:
-    name = program.pick(
-        ("data", "config", "scores", "prices", "settings", "names", "codes", "options", "ages", "colors")
-    )
-    program.lines.append(f"{PADS[depth]}{name} = {table(program, scope, depth)}")
+    """A dict or a list over several lines."""
+    name = program.pick(("data", "config", "scores", "prices", "settings", "names", "codes", "ages", "colors"))
+    choice = program.random()
+    if choice < 0.4:
+        rows = list_rows(program)
+    elif choice < 0.6:
+        quote = program.quote()
+        fields = program.some(program.fields, 3)
+        rows = [f"{quote}{field.name}{quote}: {value(program, scope, field.kind)}" for field in fields]
+    else:
+        count = 2 + int(program.random() * 3)
+        kind = "number" if program.random() < 0.6 else "text"
+        keys = atoms(program, "text" if choice < 0.82 else "number", count)
+        rows = [f"{key}: {atom}" for key, atom in zip(keys, atoms(program, kind, count), strict=True)]
+        scope.tables.append((name, program.pick(keys), kind))
+    opening, closing = "[]" if choice < 0.4 else "{}"
+    program.lines.append(f"{PADS[depth]}{name} = {over_lines(rows, opening, closing, depth)}")
     scope.used.add(name)
 
 
@@ -111,9 +143,9 @@ def show(program: Program, scope: Scope, depth: int) -> None:
     choice = program.random()
     if choice < 0.42:
         line = f"print({plain_message(program)})"
-        if choice < 0.03:
+        if choice < 0.04:
             line += f"  # {program.pick(('for the user', 'debug', 'tell the user', 'show it'))}"
-        elif choice < 0.05 and (name := bare(program, scope)):
+        elif choice < 0.07 and (name := bare(program, scope)):
             line += f" if {name} else None"
     elif choice < 0.78:
         line = f"print({filled_message(program, scope)})"
@@ -124,31 +156,41 @@ def show(program: Program, scope: Scope, depth: int) -> None:
     program.lines.append(pad + line)
 
 
+def introduce(program: Program, scope: Scope, depth: int) -> None:
+    """A new name in a branch, shown at once."""
+    program.pick((set_number, set_text))(program, scope, depth)
+    program.lines.append(f"{PADS[depth]}print({filled_message(program, scope)})")
+
+
 def choose(program: Program, scope: Scope, depth: int) -> None:
     """A ternary."""
     asked = condition(program, scope)
-    choice = program.random()
-    if choice < 0.45:
-        name, kind = fresh(program, scope, words.TEXTS), "text"
-        one, other = program.pick(words.PAIRS)
-        quote = program.quote()
-        line = f"{name} = {quote}{one}{quote} if {asked} else {quote}{other}{quote}"
-    elif choice < 0.8:
+    if program.random() < 0.4:
         name, kind = fresh(program, scope, words.NUMBERS), "number"
-        line = f"{name} = {number(program, scope)} if {asked} else {number(program, scope)}"
+        one = number(program, scope)
+        other = number(program, scope, one)
     else:
         name, kind = fresh(program, scope, words.TEXTS), "text"
-        line = f"{name} = {text(program, scope)} if {asked} else {text(program, scope)}"
-    program.lines.append(PADS[depth] + line)
+        if program.random() < 0.6:
+            first, second = program.pick(words.PAIRS)
+            quote = program.quote()
+            one, other = f"{quote}{first}{quote}", f"{quote}{second}{quote}"
+        else:
+            one = text(program, scope)
+            other = text(program, scope, one)
+    program.lines.append(f"{PADS[depth]}{name} = {one} if {asked} else {other}")
     scope.add(name, kind)
 
 
 def swap(program: Program, scope: Scope, depth: int) -> None:
     """Two variables change places; sometimes only when they are out of order."""
     pad = PADS[depth]
-    while len(set(scope.numbers)) < 2:
+    names = scope.texts if program.random() < 0.2 else scope.numbers
+    names = sorted(set(names) - scope.fixed)
+    while len(names) < 2:
         set_number(program, scope, depth)
-    one, other = program.some(scope.numbers, 2)
+        names = sorted(set(scope.numbers) - scope.fixed)
+    one, other = program.some(names, 2)
     choice = program.random()
     if choice < 0.25 and depth < 4:
         program.lines.append(f"{pad}if {one} > {other}:")
@@ -253,18 +295,17 @@ def grow_holder(program: Program, scope: Scope, depth: int) -> None:
 
 
 def change(program: Program, scope: Scope, depth: int) -> None:
-    """Something already defined gets a new value."""
+    """Something already defined, other than a loop's variable, gets a new value."""
     pad = PADS[depth]
     choice = program.random()
     if choice < 0.4 and scope.flags:
-        program.lines.append(f"{pad}{program.pick(scope.flags)} = {program.pick(('True', 'False'))}")
-    elif scope.numbers:
-        name = program.pick(scope.numbers)
+        program.lines.append(f"{pad}{program.recent(scope.flags)} = {program.pick(('True', 'False'))}")
+    elif scope.numbers and (name := program.recent(scope.numbers)) not in scope.fixed:
         if choice < 0.7:
-            program.lines.append(f"{pad}{name} += {program.pick(SMALL[1:])}")
+            program.lines.append(f"{pad}{name} {program.pick('++-')}= {program.pick(SMALL[1:])}")
         else:
             program.lines.append(f"{pad}{name} = {arithmetic(program, scope)}")
-    elif scope.texts:
-        program.lines.append(f"{pad}{program.pick(scope.texts)} = {text(program, scope)}")
+    elif scope.texts and (name := program.recent(scope.texts)) not in scope.fixed:
+        program.lines.append(f"{pad}{name} = {text(program, scope, name)}")
     else:
-        set_number(program, scope, depth)
+        show(program, scope, depth)

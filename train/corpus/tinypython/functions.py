@@ -1,0 +1,167 @@
+"""Functions: their names, their parameters and what they do."""
+
+from __future__ import annotations
+
+from train.corpus.tinypython import words
+from train.corpus.tinypython.blocks import body, collect, last_value, loop_head
+from train.corpus.tinypython.expressions import condition, number, text, value
+from train.corpus.tinypython.program import PADS, Function, Program, Scope, fresh
+from train.corpus.tinypython.statements import comprehend, define_lambda, show
+
+KINDS = (("number", words.NUMBERS), ("number", words.NUMBERS), ("text", words.TEXTS), ("flag", words.FLAGS))
+DEFAULTS = ("None", "None", "None", "None", "None", "None", "0", "1", "True", "False")
+
+
+def function_name(program: Program, verbs: tuple[str, ...]) -> str:
+    """`verb_noun`, not taken yet as far as a few tries find one."""
+    for _ in range(6):
+        choice = program.random()
+        if choice < 0.4:
+            noun = program.thing.many
+        elif choice < 0.6:
+            noun = program.thing.one
+        elif choice < 0.8:
+            noun = program.pick(program.fields).name
+        else:
+            noun = program.pick(words.NUMBERS[5:])
+        name = f"{program.pick(verbs)}_{noun}"
+        if name not in program.taken:
+            break
+    program.taken.add(name)
+    return name
+
+
+def new_parameters(program: Program, scope: Scope) -> list[tuple[str, str]]:
+    """One to four parameters as (name, kind), made known to the scope."""
+    parameters: list[tuple[str, str]] = []
+    if program.chance(0.6):
+        thing = program.pick(program.things)
+        scope.add_list(thing.many, thing)
+        parameters.append((thing.many, "list"))
+    elif program.chance(0.3):
+        scope.add(program.thing.one, program.thing.kind)
+        parameters.append((program.thing.one, program.thing.kind))
+    for _ in range(int(program.random() * 3) + (not parameters)):
+        kind, pool = program.pick(KINDS)
+        name = fresh(program, scope, pool)
+        if name not in scope.used:
+            scope.add(name, kind)
+            parameters.append((name, kind))
+    return parameters
+
+
+def signature(program: Program, names: list[str], scope: Scope | None = None) -> str:
+    """Names joined for a `def`; in some the last ones have defaults, of which those that are None go to the scope."""
+    if len(names) < 2 or program.random() > 0.3:
+        return ", ".join(names)
+    plain = 1 + int(program.random() * (len(names) - 1))
+    defaults = ["None" if program.random() < 0.6 else program.pick(DEFAULTS) for _ in names[plain:]]
+    if scope is not None:
+        scope.optional += [name for name, default in zip(names[plain:], defaults, strict=True) if default == "None"]
+    given = [f"{name}={default}" for name, default in zip(names[plain:], defaults, strict=True)]
+    return ", ".join(names[:plain] + given)
+
+
+def fill_optional(program: Program, scope: Scope, depth: int, parameters: list[tuple[str, str]]) -> None:
+    """`if name is None:` and a value for it, for a parameter that may be None."""
+    for name, kind in parameters:
+        if name in scope.optional and program.random() < 0.4:
+            filled = text(program, Scope()) if kind == "text" else "[]" if kind == "list" else number(program, Scope())
+            filled = "True" if kind == "flag" else filled
+            program.lines += [f"{PADS[depth]}if {name} is None:", f"{PADS[depth + 1]}{name} = {filled}"]
+            scope.optional.remove(name)
+
+
+def docstring(program: Program, depth: int, name: str) -> None:
+    if program.random() < 0.3:
+        told = name.replace("_", " ").capitalize()
+        end = program.pick(("", "", " of the list", " in the data", " from the input"))
+        program.lines.append(f'{PADS[depth]}"""{told}{end}."""')
+
+
+def function(program: Program) -> None:
+    """A function that collects, asks, computes, or just does something."""
+    choice = program.random()
+    if choice < 0.35:
+        verbs = words.COLLECTING
+    elif choice < 0.55:
+        verbs = words.ASKING
+    else:
+        verbs = words.COMPUTING if choice < 0.9 else words.VERBS
+    scope = Scope()
+    name = function_name(program, verbs)
+    parameters = new_parameters(program, scope)
+    names = signature(program, [parameter for parameter, _ in parameters], scope)
+    program.lines.append(f"def {name}({names}):")
+    docstring(program, 1, name)
+    fill_optional(program, scope, 1, parameters)
+    kind = "nothing"
+    if choice < 0.35:
+        kind = gather(program, scope)
+    elif choice < 0.55:
+        kind = search(program, scope)
+    else:
+        body(program, scope, 1, 2 + int(program.random() * 2))
+        if choice < 0.9:
+            returned, kind = last_value(program, scope)
+            program.lines.append(f"    return {returned}")
+    program.functions.append(Function(name, parameters, kind))
+
+
+def gather(program: Program, scope: Scope) -> str:
+    """Collect things in a loop or a comprehension and return them; the kind returned."""
+    if program.random() < 0.15 and scope.lists:
+        comprehend(program, scope, 1)
+        program.lines.append(f"    return {program.lines[-1].split()[0]}")
+        return "list"
+    if program.random() < 0.1:
+        define_lambda(program, scope, 1)
+    returned, kind = collect(program, scope, 1)
+    if program.random() < 0.3:
+        show(program, scope, 1)
+    program.lines.append(f"    return {returned}")
+    return kind
+
+
+def search(program: Program, scope: Scope) -> str:
+    """A test, or a loop of tests, that returns True or False as soon as it holds, and the other in the end."""
+    found, missed = ("True", "False") if program.random() < 0.7 else ("False", "True")
+    depth = 1
+    mark = scope.mark()
+    if scope.lists or program.random() < 0.3:
+        loop_head(program, scope, 1)
+        depth = 2
+    program.lines.append(f"{PADS[depth]}if {condition(program, scope)}:")
+    if program.random() < 0.2:
+        show(program, scope, depth + 1)
+    program.lines.append(f"{PADS[depth + 1]}return {found}")
+    scope.reset(mark)
+    program.lines.append(f"    return {missed}")
+    return "flag"
+
+
+# --- Calls ----------------------------------------------------------------------------------------------------------
+
+RESULT_NAMES = {"flag": words.FLAGS, "number": words.NUMBERS, "count": words.NUMBERS, "text": words.TEXTS}
+
+
+def call(program: Program, scope: Scope, defined: Function, depth: int) -> None:
+    """Call a function of the program, with what it returns used or kept."""
+    arguments = [name if name in scope.used else value(program, scope, kind) for name, kind in defined.parameters]
+    made = f"{defined.name}({', '.join(arguments)})"
+    pad = PADS[depth]
+    if defined.returns == "nothing":
+        program.lines.append(pad + made)
+    elif defined.returns == "flag" and program.random() < 0.5:
+        program.lines.append(f"{pad}if {made}:")
+        show(program, scope, depth + 1)
+    elif program.random() < 0.3:
+        program.lines.append(f"{pad}print({made})")
+    else:
+        name = fresh(program, scope, RESULT_NAMES.get(defined.returns, words.HOLDERS))
+        program.lines.append(f"{pad}{name} = {made}")
+        if defined.returns in RESULT_NAMES:
+            scope.add(name, "number" if defined.returns == "count" else defined.returns)
+        scope.used.add(name)
+        if program.random() < 0.5:
+            program.lines.append(f"{pad}print({name})")
