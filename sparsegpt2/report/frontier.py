@@ -134,7 +134,7 @@ class Frontier:
         size = self.config.size
         own = model.size(size=size)
         point = next((point for point in self.points if point.name == model.name), None)
-        on_shared = model.size(self.shared, size) if point else None
+        on_shared = point.size if point else None
         return {
             "model": model.name,
             "dense": model.is_dense,

@@ -141,8 +141,8 @@ def _tasks_note(found: Frontier) -> str:
         "Grey: not counted."
     )
     rows = [cell.rows[0] for model in found.models for cell in model.cells.values()]
-    reasons = sorted({f"{row.task} cannot be posed: {row.reason}" for row in rows if row.reason})
-    return note + "".join(f" {_sentence(reason)}" for reason in reasons)
+    reasons = sorted({f"{row.task} ({row.reason})" for row in rows if row.reason})
+    return f"{note} Cannot be posed: {'; '.join(reasons)}." if reasons else note
 
 
 def _sentence(text: str) -> str:
