@@ -18,15 +18,16 @@ def $verb_$name($name):
 ...
 $name = [[$number, $number2{{],|,}} $number3{{answer}}
 ---
-$holder = [$number, {{|[}}$number2, $number3{{answer}}
+if $flag:
+    $holder = {{[|[[}}$number, $number2{{answer}}
 ---
 ${thing}s = [$number, $number2]
 for $thing in ${thing}s:
-    $name = [[$number3, $number4{{],|,}} $number5, $number6{{answer}}
+    $name = {{[|[[}}$thing, $number3, $number4{{answer}}
 ---
 def $verb_$name($name, $name2):
     ...
-    ${thing}s = {{[|[[}}$name, $name2{{answer}}
+    ${thing}s = {{[|[[}}$name, $number{{answer}}
 ---
 ...
 class $class:

@@ -20,7 +20,7 @@ def $verb_$name($name{{=None|_$name2}}, $name3{{answer}}{{):|}}
 ---
 ...
 class $class:
-    def __init__(self, $name{{=None|_$name2}}, $name3{{answer}}{{):|}}
+    def __init__(self, $flag, $name4, $name{{=None|_$name2}}, $name3{{answer}}{{):|}}
         self.$name3 = $name3
 ---
 class $class:

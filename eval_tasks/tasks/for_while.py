@@ -9,10 +9,10 @@ TASK = PairTask(
     answers=(" in", ":\n"),
     templates="""
 ...
-def $verb_${thing}s(${thing}s):
+def $verb_${thing}s($name, $name2):
     ...
-    {{for|while}} $thing{{answer}}{{ ${thing}s:|}}
-        print($thing)
+    {{for|while}} $flag{{answer}}{{ $name:|}}
+        print($name2)
 ---
 ...
 $name = $number
@@ -22,32 +22,33 @@ $name = $number
 ...
 class $class:
     def $verb(self):
-        {{for|while}} $flag{{answer}}{{ self.${thing}s:|}}
+        {{for|while}} $flag{{answer}}{{ self.$name:|}}
             self.$name = $number
 ---
 def $verb_$name($flag, ${thing}s):
     if $flag:
         ...
-        {{for|while}} $thing{{answer}}{{ ${thing}s:|}}
-            print($thing)
+        {{for|while}} ${thing}s{{answer}}{{ $name:|}}
+            print($name)
 ---
 ...
 ${thing}s = [$quote$text$quote, $quote$text2$quote]
-{{for|while}} $thing{{answer}}{{ ${thing}s:|}}
-    print($thing)
+{{for|while}} $flag{{answer}}{{ ${thing}s:|}}
+    print(${thing}s)
 ---
 for $thing in ${thing}s:
-    {{for|while}} $thing2{{answer}}{{ $thing.$name:|}}
-        print($thing2)
+    {{for|while}} $flag{{answer}}{{ $thing.$name:|}}
+        print($thing)
 ---
-def $verb($flag):
+def $verb($flag2):
     $holder = []
-    while $flag:
-        {{for|while}} $thing{{answer}}{{ $holder:|}}
-            $holder.append($thing)
+    while $flag2:
+        {{for|while}} $flag{{answer}}{{ $holder:|}}
+            $holder.append($flag)
 ---
 with open($quote$source.txt$quote) as f:
-    {{for|while}} $name{{answer}}{{ f:|}}
-        print($name)
+    $name = f.read()
+{{for|while}} $flag{{answer}}{{ $name:|}}
+    print($name)
 """,
 )

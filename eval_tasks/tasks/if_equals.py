@@ -7,7 +7,6 @@ from eval_tasks.base import PairTask
 TASK = PairTask(
     description="` ==` or ` =` after a name: `if name` or a statement",
     answers=(" ==", " ="),
-    max_differing=2,
     templates="""
 ...
 for $thing in ${thing}s:
@@ -26,14 +25,16 @@ while $name2 < $number2:
 {{if|   }} $name{{answer}} $name2{{:|}}
 ---
 ...
-class $class:
-    def $verb(self, $name):
-        {{if not|$name2,}} self.$name{{answer}} $name{{:|, $number}}
+if $name2 > $number:
+    ${thing}s = []
+{{elif|   }} $name{{answer}} $number2{{:|}}
 ---
-def $verb_${thing}s(${thing}s):
-    for $thing in ${thing}s:
-        ...
-        {{if not|$name,}} $name2{{answer}} $number{{:|, $number2}}
+if not $flag:
+    ...
+    $flag = True
+else:
+    print($quote$text$quote)
+{{if|   }} $name{{answer}} $number{{:|}}
 ---
 with open($quote$source.txt$quote) as f:
     $holder = f.read()
@@ -44,8 +45,10 @@ for i in range($number):
     $holder.append(i)
 {{if|   }} $name{{answer}} i{{:|}}
 ---
-def $verb_$name($name, $name2):
-    ...
-    {{if not|$name3,}} $name{{answer}} $name2{{:|, $name}}
+while True:
+    $name2 = input($quote$text: $quote)
+    if not $name2:
+        break
+{{if|   }} $name{{answer}} $name2{{:|}}
 """,
 )
