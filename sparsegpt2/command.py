@@ -7,9 +7,10 @@ Leading arguments that are YAML files are read in order, later ones over earlier
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import ArgumentError
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,4 +70,21 @@ def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("sparsegpt2: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def run_commands(program: str, commands: Mapping[str, Callable[[list[str]], None]], arguments: list[str]) -> int:
+    """Run the command that the first argument names; without one, or with --help, list them."""
+    lines = [f"  {name:<12}{(command.__doc__ or '').splitlines()[0]}" for name, command in commands.items()]
+    listing = "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"{program} COMMAND --help tells more."])
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(listing)
+        return 0 if arguments else USER_MISTAKE
+    if arguments[0] not in commands:
+        print(
+            f"sparsegpt2: error: there is no command {arguments[0]!r}; there are {', '.join(commands)}", file=sys.stderr
+        )
+        return USER_MISTAKE
+    return run(commands[arguments[0]], arguments[1:])

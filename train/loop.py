@@ -80,8 +80,8 @@ def interruptible() -> Iterator[list[int]]:
         signal.signal(number, earlier[number])
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            earlier[number] = signal.signal(number, catch)
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            earlier[wanted] = signal.signal(wanted, catch)
     except ValueError:  # not in the main thread: signals are somebody else's affair
         pass
     try:

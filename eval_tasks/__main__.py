@@ -1,0 +1,8 @@
+"""`python -m eval_tasks COMMAND`: the commands tasks, prune and bench."""
+
+import sys
+
+from eval_tasks.command import COMMANDS
+from sparsegpt2.command import run_commands
+
+sys.exit(run_commands("python -m eval_tasks", COMMANDS, sys.argv[1:]))

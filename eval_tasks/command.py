@@ -1,0 +1,119 @@
+"""The commands `tasks`, `prune` and `bench`; also `python -m eval_tasks COMMAND`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sparsegpt2.command import add_settings, make_parser, parse, settings_from
+from sparsegpt2.errors import UserError
+
+
+def tasks(arguments: list[str]) -> None:
+    """List the tasks: what each asks, two example pairs, or why the tokenizer can't pose it."""
+    from eval_tasks.registry import describe
+    from sparsegpt2.tokenizer import Tokenizer
+
+    parser = make_parser("sparsegpt2 tasks", tasks.__doc__ or "")
+    parser.add_argument("--tokenizer", type=str, required=True, help="A tokenizer.json, or a folder that holds one.")
+    parser.add_argument("--examples", type=int, default=2, help="Example pairs of each task.")
+    parser.add_argument("names", nargs="*", type=str, default=[], help="Tasks, or files of your own; all by default.")
+    settings = parse(parser, arguments)
+    entries = describe(Tokenizer.load(_tokenizer(settings.tokenizer)), settings.examples, settings.names or None)
+    for entry in entries:
+        print(f"{entry.name}: {entry.description}")
+        if entry.reason is not None:
+            print(f"    can't be posed: {entry.reason}")
+        for pair in entry.pairs:
+            for side in (pair.left, pair.right):
+                print(f"    {side.prompt!r} -> {'anything else' if side.answer is None else repr(side.answer)}")
+    posable = sum(entry.reason is None for entry in entries)
+    print(f"{posable} of {len(entries)} tasks can be posed with this tokenizer")
+
+
+def prune(arguments: list[str]) -> None:
+    """Find the circuit of one task in one model, write it, and score it on the task's test split."""
+    from eval_tasks.registry import get_task
+    from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
+    from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.tokenizer import Tokenizer
+
+    model_path, arguments = _leading(arguments, "prune", "a model: sparsegpt2 prune MODEL --task NAME")
+    parser = make_parser("sparsegpt2 prune MODEL", prune.__doc__ or "")
+    add_settings(parser, PruneConfig)
+    parser.add_argument("--task", type=str, required=True, help="Name of a task, or a task file of your own.")
+    parser.add_argument("--out", type=str, default="", help="Circuit file; default circuits/TASK.json in the model's.")
+    parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
+    settings = parse(parser, arguments)
+    directory = model_directory(model_path[0])
+    model = load_model(directory, settings.device)
+    task = get_task(settings.task, Tokenizer.load(directory))
+    circuit = find_circuit(model, task, settings_from(settings, PruneConfig), _progress_line())
+    score = evaluate(model, task, circuit)
+    out = Path(settings.out or directory / "circuits" / f"{task.name}.json")
+    circuit.save(out)
+    _report(circuit, model, score, out)
+
+
+def bench(arguments: list[str]) -> None:
+    """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
+    from eval_tasks.benchmark import BenchConfig
+    from eval_tasks.benchmark import bench as run_bench
+    from sparsegpt2.circuits import PruneConfig
+
+    models, arguments = _leading(arguments, "bench", "models: sparsegpt2 bench MODEL... --out DIR")
+    parser = make_parser("sparsegpt2 bench MODEL...", bench.__doc__ or "")
+    add_settings(parser, BenchConfig)
+    parser.add_class_arguments(PruneConfig, "prune", skip={"pruner", "seed"})
+    parser.add_argument("--out", type=str, required=True, help="Results folder: results.jsonl and circuits/.")
+    settings = parse(parser, arguments)
+    run_bench(list(models), settings.out, settings_from(settings, BenchConfig), settings.prune)
+
+
+COMMANDS = {"tasks": tasks, "prune": prune, "bench": bench}
+
+
+def _leading(arguments: list[str], command: str, wanted: str) -> tuple[list[str], list[str]]:
+    """Split off the arguments before the first flag or YAML file; none is a `UserError`."""
+    count = 0
+    while count < len(arguments) and not arguments[count].startswith("-") and not arguments[count].endswith(".yaml"):
+        count += 1
+    if not count and not {"-h", "--help"} & set(arguments):
+        raise UserError(f"{command} needs {wanted}")
+    return arguments[:count], arguments[count:]
+
+
+def _tokenizer(path: str) -> Path:
+    """A model, a run or a tokenizer file: the place its tokenizer lies."""
+    from sparsegpt2.model.checkpoint import model_directory
+
+    given = Path(path)
+    return given if given.is_file() or (given / "tokenizer.json").exists() else model_directory(given)
+
+
+def _progress_line():  # type: ignore[no-untyped-def]
+    """Shows how far pruning is, on one line of a terminal; nothing elsewhere."""
+
+    def show(done: int, total: int, text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[2K{text}  {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]
+    """What came out, in a few lines."""
+    info = circuit.info
+    print(f"task      {info['task']}  pruner {info['pruner']}  seed {info['seed']}  {info['seconds']:.1f} s")
+    met = "met" if info["reached"] else "NOT met, this is the whole model"
+    print(f"target    {info['target_loss']:g} nats on validation pairs: {met} ({info['validation_loss']:.3f})")
+    print(
+        f"circuit   {circuit.n_nodes} nodes, {circuit.edges(model)} edges "
+        f"({circuit.trimmed(model).edges(model)} after trimming)"
+    )
+    print(
+        f"test      loss {score.loss:.3f} ± {score.loss_error:.3f}, accuracy {score.accuracy:.3f}; "
+        f"whole model {score.loss_full:.3f}, {score.accuracy_full:.3f} ({score.pairs} pairs)"
+    )
+    print(f"sites     {', '.join(f'{site} {count}' for site, count in circuit.nodes_per_site().items() if count)}")
+    print(f"written   {out}")

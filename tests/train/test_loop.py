@@ -1,0 +1,214 @@
+"""Training: exact resume after SIGKILL, golden losses, NaN, wrong settings, told by running the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from sparsegpt2 import GPTConfig, UserError, load_model
+from sparsegpt2.command import run
+from sparsegpt2.model.checkpoint import model_info
+from sparsegpt2.model.sites import node_sites
+from train.command import main
+from train.config import TrainConfig
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden_losses.json"
+
+SETTINGS = {
+    "model": {"vocab_size": 300, "context": 16, "n_layer": 1, "d_model": 32, "d_head": 8},
+    "sparsity": {"density": 0.25, "min_alive": 2},
+    "data": {"tokens": 30000, "vocab_size": 300, "held_out_fraction": 0.1, "tokenizer_bytes": 20000},
+    "tokens": 20 * 8 * 16,
+    "batch_size": 8,
+    "log_every": 1,
+    "evaluations": 4,
+    "checkpoint_every": 3,
+    "held_out_tokens": 512,
+    "means_tokens": 512,
+    "threads": 1,
+}
+
+
+WORDS = [first + second for first in "badofimu" for second in ("ra", "ten", "sil", "ko")]
+TEXT = "".join(
+    f"def {WORDS[i % 31]}(a, b={i % 11}):\n    {WORDS[i % 29]} = a + b * {i % 13}\n    return {WORDS[i % 29]}\n\n"
+    for i in range(60)
+)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> dict[str, Any]:
+    """The small run, on a text of its own, so that golden losses do not move with the generator of the corpus."""
+    folder = tmp_path_factory.mktemp("text")
+    for i in range(30):
+        (folder / f"{i:02d}.py").write_text(TEXT[i * 10 :])
+    data = SETTINGS["data"] | {"corpora": [{"name": "files", "path": str(folder)}]}
+    return SETTINGS | {"data": data, "data_folder": str(tmp_path_factory.mktemp("data"))}
+
+
+def arguments(tmp_path: Path, settings: dict[str, Any], out: str) -> list[str]:
+    path = tmp_path / f"{out}.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return [str(path), "--out", str(tmp_path / out)]
+
+
+def start(tmp_path: Path, settings: dict[str, Any], out: str) -> subprocess.Popen:
+    """`python -m train`, as a user runs it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *arguments(tmp_path, settings, out)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen, status: int = 0) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, err
+    return out + err
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, settings) -> Path:
+    """The run folder of the small run, never interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    finish(start(folder, settings, "run"))
+    return folder / "run"
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "best" / "model.safetensors") | {
+        f"last.{k}": v
+        for name in ("model", "optimizer")
+        for k, v in load_file(folder / "last" / f"{name}.safetensors").items()
+    }
+
+
+def steps_done(folder: Path) -> int:
+    path = folder / "metrics.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def test_a_run_killed_twice_ends_with_the_same_bits(whole, settings, tmp_path):
+    for kill_after in (5, 14):
+        process = start(tmp_path, settings, "killed")
+        while steps_done(tmp_path / "killed") < kill_after and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert json.loads((tmp_path / "killed" / "last" / "progress.json").read_text())["step"] < 20
+    finish(start(tmp_path, settings, "killed"))
+    expected, found = weights(whole), weights(tmp_path / "killed")
+    assert expected.keys() == found.keys()
+    for name in expected:
+        assert torch.equal(expected[name], found[name]), name
+    untimed = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "tokens_per_second"}
+            for line in (folder / "metrics.jsonl").open()
+        ]
+        for folder in (whole, tmp_path / "killed")
+    ]
+    assert untimed[0] == untimed[1]
+    assert [line["step"] for line in untimed[0]] == list(range(1, 21))
+
+
+def test_an_interruption_saves_and_says_how_to_go_on(settings, tmp_path):
+    process = start(tmp_path, settings | {"tokens": 400 * 8 * 16}, "run")
+    while steps_done(tmp_path / "run") < 4 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    assert "goes on from here" in finish(process, status=130)
+    assert json.loads((tmp_path / "run" / "last" / "progress.json").read_text())["step"] >= 4
+
+
+def test_a_finished_run(whole):
+    model, info = load_model(whole), model_info(whole)
+    assert model.means.keys() == node_sites(model.config).keys()
+    for name, parameter in model.named_parameters():
+        if name.endswith("weight") and "norm" not in name:
+            assert parameter.count_nonzero() == parameter.numel() // 4, name
+    assert info["density"] == 0.25
+    assert info["l0"] == sum(info["l0_by_tensor"].values())
+    assert info["held_out_tokens"] == 512
+    assert (whole / "best" / "tokenizer.json").exists()
+    assert any((whole / "tensorboard").iterdir())
+
+
+def test_golden_losses_of_twenty_steps(whole):
+    losses = [json.loads(line)["loss"] for line in (whole / "metrics.jsonl").open()]
+    assert losses == pytest.approx(json.loads(GOLDEN.read_text()), abs=0.02)
+
+
+def run_here(tmp_path, settings, capsys, status: int) -> str:
+    """The command inside this process; returns what it said on stderr."""
+    assert run(main, arguments(tmp_path, settings, "run")) == status
+    return capsys.readouterr().err
+
+
+def test_a_finished_run_is_left_alone_and_other_settings_are_refused(whole, settings, capsys):
+    stamp = (whole / "best" / "model.safetensors").stat().st_mtime_ns
+    run_here(whole.parent, settings, capsys, 0)
+    said = run_here(whole.parent, settings | {"batch_size": 4}, capsys, 2)
+    assert "batch_size is 8, now 4" in said
+    assert (whole / "best" / "model.safetensors").stat().st_mtime_ns == stamp
+
+
+def test_best_is_taken_only_at_the_target_density(settings, tmp_path, capsys):
+    run_here(tmp_path, settings | {"evaluations": 20}, capsys, 0)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    eligible = [line["held_out_loss"] for line in lines if line["step"] >= 10]
+    progress = json.loads((tmp_path / "run" / "last" / "progress.json").read_text())
+    assert progress["best_loss"] == min(eligible)
+
+
+def test_nan_stops_with_the_last_good_checkpoint_kept(settings, tmp_path, capsys):
+    wild = settings | {"optimizer": {"lr": 1e30, "warmup": 0.5}, "checkpoint_every": 1}
+    said = run_here(tmp_path, wild, capsys, 2)
+    assert said.startswith("sparsegpt2: error: the loss became") and said.count("\n") == 1
+    last = load_file(tmp_path / "run" / "last" / "model.safetensors")
+    assert all(torch.isfinite(value).all() for value in last.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model": {"d_modl": 3}}, "d_modl"),
+        ({"tokens": "many"}, "tokens"),
+        ({"sparsity": {"density": 0}}, "density must be over 0"),
+        ({"sparsity": {"density": 0.01}}, "min_alive=4 reserves"),
+        ({"model": SETTINGS["model"] | {"vocab_size": 400}}, "tokenizer has 300 tokens"),
+        ({"data": SETTINGS["data"] | {"corpora": [{"name": "files", "path": "nowhere.py"}]}}, "nowhere.py"),
+    ],
+)
+def test_bad_settings_are_one_sentence_and_status_2(settings, tmp_path, capsys, changes, sentence):
+    said = run_here(tmp_path, settings | changes, capsys, 2)
+    assert said.startswith("sparsegpt2: error: ") and sentence in said and said.count("\n") == 1
+    assert not (tmp_path / "run" / "last").exists()
+
+
+def test_a_missing_config_file(capsys):
+    assert run(main, ["no.yaml"]) == 2
+    assert "no.yaml does not exist" in capsys.readouterr().err
+
+
+def test_evaluation_steps_end_at_the_last():
+    config = TrainConfig(model=GPTConfig(context=10), tokens=1000, batch_size=10, evaluations=3)
+    assert config.steps == 10
+    assert config.evaluation_steps() == {3, 7, 10}
+    with pytest.raises(UserError, match="sequence=20"):
+        TrainConfig(model=GPTConfig(context=10), sequence=20)
