@@ -1,6 +1,7 @@
-"""Grow a variable the way it began: a set or a string.
+"""Grow a variable the way it began: as a set or a string.
 
-The string takes one token less than `set()`, so where only one of them is shown another word makes up for it.
+The empty string is one token shorter than `set()`; a word more in the line before or after makes up for it, in ways
+that vary (`not`, `=None`, `.size`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from eval_tasks.base import PairTask
 TASK = PairTask(
     description='`.add` or ` +=` after a variable: whether it was set to `set()` or to `""`',
     answers=(".add", " +="),
-    max_differing=5,
-    single=(" $holder1", " $holder2"),
+    max_differing=7,
+    single=(".$name2",),
     templates="""
 ...
 def $verb_${thing}s(${thing}s, $flag):
@@ -22,10 +23,10 @@ def $verb_${thing}s(${thing}s, $flag):
         $holder1{{answer}}{{($thing)| $thing}}
 ---
 ...
-def $verb_${thing}s(${thing}s, $name):
-    {{$holder1|$holder2}} = set()
-    {{$holder2|$holder1}} = ""
+def $verb_${thing}s(${thing}s, $name{{|=None}}):
+    $holder1 = {{set()|""}}
     for $thing in ${thing}s:
+        ...
         $holder1{{answer}}{{($thing)| $thing}}
 ---
 def $verb_$name($flag, $name):
@@ -35,12 +36,12 @@ def $verb_$name($flag, $name):
         $holder1{{answer}}{{($name)| str($name)}}
     return $holder1
 ---
-def $verb_$name(${thing}s):
-    $name = $number
-    {{$holder1|$holder2}} = set()
-    {{$holder2|$holder1}} = ""
+...
+def $verb_$name(${thing}s, $thing2):
+    $holder1 = {{set()|""}}
+    $name = $thing2{{|.$name2}}
     for i, $thing in enumerate(${thing}s):
-        if $thing.$name:
+        if $thing.$name3 > $name:
             $holder1{{answer}}{{($thing.$name)| $thing.$name}}
 ---
 ...
@@ -53,12 +54,11 @@ class $class:
             ...
             $holder1{{answer}}{{($thing)| $thing}}
 ---
-...
-def $verb_${thing}s(${thing}s):
-    {{$holder2|$holder1}} = ""
-    {{$holder1|$holder2}} = set()
+def $verb_${thing}s($name, ${thing}s{{|=None}}):
+    $holder1 = {{set()|""}}
+    $holder2 = [$number, $number2]
     for i in range(len(${thing}s)):
-        ...
+        print($holder2)
         $holder1{{answer}}{{(${thing}s[i])| ${thing}s[i]}}
 ---
 ...
@@ -69,12 +69,11 @@ def $verb(${thing}s, $name):
         if $thing > $name:
             $holder1{{answer}}{{($thing)| str($thing)}}
 ---
-def $verb_$name(${thing}s):
-    {{$holder2|$holder1}} = ""
+${thing}s = [$quote$text$quote, $quote$text2$quote]
+$holder1 = {{set()|""}}
+$name = $thing2{{|.$name2}}
+for $thing in ${thing}s:
     ...
-    {{$holder1|$holder2}} = set()
-    while ${thing}s:
-        $thing = ${thing}s.pop()
-        $holder1{{answer}}{{($thing)| $thing}}
+    $holder1{{answer}}{{($thing)| $thing}}
 """,
 )

@@ -9,6 +9,5 @@ from eval_tasks.tasks.set_or_string import TASK as VARIED
 TASK = replace(
     VARIED,
     description='`.add` or ` +=` after `current`: whether it was set to `set()` or to `""`',
-    single=(" $holder2",),
     templates=VARIED.templates.replace("$holder1", "current"),
 )
