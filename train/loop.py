@@ -19,14 +19,14 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.sparsity.optimizer import make_optimizer, scale_gradients_
+from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible, project_model_
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
 from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
 from train.config import TrainConfig
 from train.data import TokenData, prepare
 from train.log import RunLog, synchronise
-from train.state import PROGRESS, Progress, load_state, optimizer_parameters, save_state
+from train.state import PROGRESS, Progress, load_state, save_state
 
 CONFIG = "config.yaml"
 
@@ -110,7 +110,6 @@ class Trainer:
         check_feasible(self.model, config.sparsity)
         self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
         self.optimizer = make_optimizer(self.model, config.optimizer)
-        self.parameters = optimizer_parameters(self.optimizer)
         resumable = (out / "last" / PROGRESS).exists() or (out / ".last.previous" / PROGRESS).exists()
         self.progress = load_state(out / "last", self.model, self.optimizer) if resumable else Progress()
 
@@ -155,10 +154,7 @@ class Trainer:
         tokens, targets = self.data.batch("train", self.progress.step, config.batch_size, config.length, config.seed)
         loss = self.model.loss(tokens.to(self.device), targets.to(self.device))
         loss.backward()
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        rms = scale_gradients_(gradients, config.optimizer.gradient_rms)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        rms = optimizer_step(self.optimizer, config.optimizer.gradient_rms)
         self.progress.step += 1
         project_model_(self.model, config.sparsity, self.progress.step / config.steps)
         return loss.item(), rms.item()

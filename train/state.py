@@ -60,7 +60,7 @@ def load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW) -> Pro
         raise UserError(f"{directory / PROGRESS} does not hold the progress of a run; delete the run to start it anew")
     progress = Progress(**values)
     load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
-    for parameter in optimizer_parameters(optimizer):
+    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
         optimizer.state[parameter] = {
             "step": torch.tensor(float(progress.step)),
             "exp_avg": torch.zeros_like(parameter),
@@ -71,11 +71,6 @@ def load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW) -> Pro
     if progress.step:
         load_into(_moments(model, optimizer), read_tensors(directory / MOMENTS), str(directory / MOMENTS))
     return progress
-
-
-def optimizer_parameters(optimizer: torch.optim.AdamW) -> list[Tensor]:
-    """All parameters an optimiser updates."""
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _moments(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:

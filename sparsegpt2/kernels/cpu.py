@@ -10,9 +10,22 @@ from numba import njit, prange
 HIGHEST = np.uint32(0x7FFFFFFF)  # above the magnitude bits of every finite float32 and of infinity
 
 
+def start_threads() -> None:
+    """Start numba's threads now, and undo what that does to torch.
+
+    Numba's OpenMP layer sets the number of threads of the OpenMP runtime, which torch shares, to that of the machine.
+    """
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    torch.set_num_threads(threads)
+
+
 def match_threads() -> None:
     """Use as many threads as torch does."""
     numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+start_threads()
 
 
 @njit(parallel=True, fastmath=True, cache=True)

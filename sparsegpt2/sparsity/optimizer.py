@@ -35,3 +35,12 @@ def scale_gradients_(gradients: list[Tensor], mode: str) -> Tensor:
         floor = 1.0 if mode == "clip" else torch.finfo(torch.float32).tiny
         torch._foreach_mul_(gradients, rms.clamp(min=floor).reciprocal())
     return rms
+
+
+def optimizer_step(optimizer: torch.optim.AdamW, mode: str) -> Tensor:
+    """Scale the gradients (`scale_gradients_`), step, and drop them; returns the gradient RMS before scaling."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    rms = scale_gradients_([parameter.grad for parameter in parameters if parameter.grad is not None], mode)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return rms

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -45,3 +48,16 @@ def test_non_contiguous_input_and_full_width():
     x = torch.randn(3, 5, 8).transpose(0, 1)
     assert torch.equal(abs_topk(x, 3), x * abs_topk_mask(x, 3))
     assert abs_topk(x, 8) is x
+
+
+def test_torch_keeps_its_number_of_threads():
+    """Numba's OpenMP layer would set it to the number of cores."""
+    code = """
+import torch
+from sparsegpt2.kernels.abs_topk import select
+for threads in (1, 2):
+    torch.set_num_threads(threads)
+    select(torch.randn(4, 8), 2)
+    assert torch.get_num_threads() == threads, (torch.get_num_threads(), threads)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,91 @@
+"""A training step written plainly, as the published training script does it: the baseline to measure against.
+
+`torch.topk` on whole tensors for the projection and on rows for AbsTopK, boolean masks, attention with an additive
+[T, T + 1] mask that holds the sink, float32 logits, autocast for low precision. The same mathematics as our step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sparsegpt2 import GPT, OptimizerConfig, SparsityConfig
+from sparsegpt2.sparsity.project import projected_parameters
+
+
+def plain_abs_topk(x: Tensor, k: int) -> Tensor:
+    """AbsTopK by `torch.topk` and a scattered boolean mask."""
+    kept = torch.zeros_like(x, dtype=torch.bool).scatter_(-1, x.abs().topk(k, dim=-1).indices, True)
+    return torch.where(kept, x, torch.zeros_like(x))
+
+
+def plain_attention(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool) -> Tensor:
+    """Scaled dot-product attention with an extra zero key whose logit stands in an explicit additive mask."""
+    rows, heads, length, d = q.shape
+    mask = torch.full((length, length + 1), -math.inf, device=q.device).triu(2) if causal else q.new_zeros(1)
+    mask = mask.repeat(heads, 1, 1)
+    mask[:, :, 0] = 0
+    if sink is not None:
+        mask = torch.cat([sink[:, None, None].expand(-1, length, 1), mask[:, :, 1:]], dim=2)
+    zero = q.new_zeros(rows, heads, 1, d)
+    k, v = torch.cat([zero, k], dim=2), torch.cat([zero, v], dim=2)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask[None].to(q.dtype))
+
+
+def plain_project(model: GPT, density: float, min_alive: int) -> None:
+    """Keep the k largest of every tensor by `torch.topk`."""
+    for tensor in projected_parameters(model):
+        weight = tensor.weight.data
+        size = weight.abs()
+        if tensor.neuron_dim is not None and min_alive:
+            reserved = size.topk(min_alive, dim=1 - tensor.neuron_dim).indices
+            size = size.scatter(1 - tensor.neuron_dim, reserved, math.inf)
+        kept = size.flatten().topk(math.floor(density * weight.numel())).indices
+        mask = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device).scatter_(0, kept, True)
+        weight *= mask.view_as(weight)
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Let the model's forward use the plain functions."""
+    import sparsegpt2.model.gpt as gpt
+
+    ours = gpt.abs_topk, gpt.sink_attention
+    gpt.abs_topk, gpt.sink_attention = plain_abs_topk, plain_attention
+    try:
+        yield
+    finally:
+        gpt.abs_topk, gpt.sink_attention = ours
+
+
+class PlainStep:
+    """One optimiser step on random tokens, the plain way."""
+
+    def __init__(self, model: GPT, sparsity: SparsityConfig, optimizer: OptimizerConfig) -> None:
+        self.model, self.sparsity = model, sparsity
+        self.optimizer = torch.optim.AdamW(
+            model.parameters(), lr=optimizer.lr, betas=optimizer.betas, eps=optimizer.eps
+        )
+
+    def __call__(self, tokens: Tensor, targets: Tensor) -> float:
+        """tokens, targets [B, T] int64 -> loss in nats."""
+        device = tokens.device.type
+        with plain_kernels(), torch.autocast(device, dtype=torch.bfloat16):
+            self.model.compute_dtype = torch.bfloat16
+            logits = self.model(tokens)
+            loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+        self.optimizer.zero_grad()
+        loss.backward()
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        rms = math.sqrt(sum(g.square().sum().item() for g in gradients) / sum(g.numel() for g in gradients))
+        for gradient in gradients:
+            gradient /= rms
+        self.optimizer.step()
+        with torch.no_grad():
+            plain_project(self.model, self.sparsity.density, self.sparsity.min_alive)
+        return loss.item()
