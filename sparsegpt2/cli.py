@@ -77,10 +77,10 @@ def quickstart(arguments: list[str]) -> None:
         "bench",
         [*map(str, runs), str(CONFIGS / "quickstart" / "bench.yaml"), "--seeds", f"[{seed}]", "--out", str(out)],
     )
-    step("frontier", [str(out), "--out", str(out / "frontier.png")])
     minutes = (time.monotonic() - started) / 60
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)
+    step("frontier", [str(out), "--out", str(out / "frontier.png")])
     print(closing_text(found, out / "summary.html"))
 
 
