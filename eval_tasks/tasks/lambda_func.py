@@ -1,6 +1,7 @@
 """Go on after the name that follows `lambda` or `def`.
 
-What stands before the two is as long as needed for them to come at the same position.
+The token of the bracket after `def name` holds what follows it too, the first parameter or the line's end; here the
+functions have no parameters. What stands before `lambda` and `def` is as long as needed for them to align.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="`:` or `(`: `lambda name` or `def name`",
-    answers=(":", "("),
+    description="`:` or `():` + newline: `lambda name` or `def name`",
+    answers=(":", "():\n"),
     max_differing=7,
     single=(" $helper", " $name1"),
     templates="""
@@ -19,7 +20,7 @@ for $thing in ${thing}s:
         {{$helper = lambda|break
 
 
-def}} $name1{{answer}}{{ $name1 + $number|$parameter, $flag2):}}
+def}} $name1{{answer}}{{ $name1 + $number|    return $number}}
 ---
 ...
 def $verb_$name2($name2):
@@ -27,21 +28,21 @@ def $verb_$name2($name2):
         {{$helper = lambda|return
 
 
-def}} $name1{{answer}}{{ $name1 * $number2|$parameter, $flag):}}
+def}} $name1{{answer}}{{ $name1 * $number2|    return $number}}
 ---
 ...
 class $class:
     {{$helper = lambda|pass
 
 
-def}} $name1{{answer}}{{ $name1 - $number|$parameter, $flag):}}
+def}} $name1{{answer}}{{ $name1 - $number|    return $number}}
 ---
 def $verb_${thing}s(${thing}s):
     ...
     {{${thing}s.sort(key=lambda|return ${thing}s
 
 
-def}} $name1{{answer}}{{ -$name1)|$parameter, $flag):}}
+def}} $name1{{answer}}{{ -$name1)|    return $number}}
 ---
 ...
 def $verb_$name2($flag):
@@ -49,12 +50,12 @@ def $verb_$name2($flag):
         {{$helper = lambda|continue
 
 
-def}} $name1{{answer}}{{ $name1 + $name2|$parameter, $flag2):}}
+def}} $name1{{answer}}{{ $name1 + $name2|    return $number}}
 ---
 def $verb_${thing}s(${thing}s, $name2):
     {{$holder = sorted(${thing}s, key=lambda|$name2 = $name2 + $name3
 
 
-def}} $name1{{answer}}{{ $name1.$name2)|$parameter, $flag):}}
+def}} $name1{{answer}}{{ $name1.$name2)|    return $number}}
 """,
 )

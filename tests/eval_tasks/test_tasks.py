@@ -27,7 +27,7 @@ TASKS = (
 ONE_SIDED = {"else_elif", "fstring_brace", "if_ternary"}
 """Tasks of which one side wants anything but the other's answer."""
 
-NAMES = {"name", "flag", "holder", "thing", "verb", "helper", "class", "parameter"}
+NAMES = {"name", "flag", "holder", "thing", "verb", "helper", "class"}
 """Sections of words.txt whose words are identifiers, not texts between quotes."""
 
 FIXED = {"input", "count", "index", "sort", "read", "get"}
