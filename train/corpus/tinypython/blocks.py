@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from train.corpus.tinypython import words
-from train.corpus.tinypython.expressions import DIGITS, SMALL, arithmetic, condition, element, number, text
+from train.corpus.tinypython.expressions import SMALL, arithmetic, condition, element, number, text
 from train.corpus.tinypython.program import FULL, PADS, Program, Scope, fresh
 from train.corpus.tinypython.statements import (
     change,
@@ -24,7 +24,9 @@ from train.corpus.tinypython.statements import (
     start_holder,
     swap,
 )
+from train.corpus.tinypython.words import Thing
 
+LINES = Thing("line", "lines", "text")
 Statement = Callable[[Program, Scope, int], object]
 DEEPEST = 4
 """Depth at which no further block opens (16 spaces)."""
@@ -35,14 +37,11 @@ def room(program: Program, depth: int) -> bool:
     return depth < DEEPEST and len(program.lines) < FULL
 
 
-INDICES = ("i", "i", "i", "i", "index", "j", "n")
-
-
 def loop_head(program: Program, scope: Scope, depth: int) -> None:
     """Write `for ... :` over something in scope and make its variables known."""
     pad = PADS[depth]
     choice = program.random()
-    index = fresh(program, scope, INDICES)
+    index = fresh(program, scope, "index")
     many, thing = program.pick(scope.lists) if scope.lists else ("", program.thing)
     if thing.one in scope.used or not many:  # a list gone over already, or none
         many = many if choice < 0.1 else ""
@@ -53,7 +52,7 @@ def loop_head(program: Program, scope: Scope, depth: int) -> None:
         else:
             program.lines.append(f"{pad}for {index} in range({number(program, scope)}):")
             scope.elements.append((index, "number"))
-    elif choice < 0.55:
+    elif choice < 0.65:
         program.lines.append(f"{pad}for {index}, {thing.one} in enumerate({many}):")
     else:
         program.lines.append(f"{pad}for {thing.one} in {many}:")
@@ -108,13 +107,13 @@ def branch(program: Program, scope: Scope, depth: int) -> None:
     program.lines.append(f"{pad}if {condition(program, scope)}:")
     branch_body(program, scope, depth + 1)
     choice = program.random()
-    if choice < 0.3:
+    if choice < 0.2:
         program.lines.append(f"{pad}elif {condition(program, scope)}:")
         branch_body(program, scope, depth + 1)
-        if choice < 0.1:
+        if choice < 0.04:
             program.lines.append(f"{pad}elif {condition(program, scope)}:")
             branch_body(program, scope, depth + 1)
-    if choice < 0.22 or choice > 0.65:
+    if choice < 0.15 or choice > 0.7:
         program.lines.append(f"{pad}else:")
         branch_body(program, scope, depth + 1)
 
@@ -148,7 +147,7 @@ def repeat(program: Program, scope: Scope, depth: int) -> None:
 def ask_until(program: Program, scope: Scope, depth: int) -> None:
     pad, inner = PADS[depth], PADS[depth + 1]
     mark = scope.mark()
-    name = fresh(program, scope, words.TEXTS)
+    name = fresh(program, scope, "text")
     quote = program.quote()
     program.lines.append(f"{pad}while True:")
     program.lines.append(f"{inner}{name} = input({quote}{program.pick(words.QUESTIONS)}: {quote})")
@@ -172,7 +171,7 @@ def empty_list(program: Program, scope: Scope, depth: int) -> None:
 
 def run_while_flag(program: Program, scope: Scope, depth: int) -> None:
     mark = scope.mark()
-    flag = fresh(program, scope, words.FLAGS)
+    flag = fresh(program, scope, "flag")
     start, stop = ("True", "False") if program.chance(0.7) else ("False", "True")
     program.lines.append(f"{PADS[depth]}{flag} = {start}")
     program.lines.append(f"{PADS[depth]}while {flag if start == 'True' else f'not {flag}'}:")
@@ -189,8 +188,8 @@ def count_while(program: Program, scope: Scope, depth: int) -> None:
     if changing and program.chance(0.6):
         name = program.recent(changing)
     else:
-        name = fresh(program, scope, words.NUMBERS)
-        program.lines.append(f"{PADS[depth]}{name} = {program.pick(DIGITS[5:]) if down else program.pick(SMALL)}")
+        name = fresh(program, scope, "number")
+        program.lines.append(f"{PADS[depth]}{name} = {program.pick(program.digits if down else SMALL)}")
         scope.add(name, "number")
     limit = program.pick(SMALL) if down else number(program, scope, name)
     program.lines.append(f"{PADS[depth]}while {name} {'>' if down else '<'} {limit}:")
@@ -199,81 +198,103 @@ def count_while(program: Program, scope: Scope, depth: int) -> None:
     scope.reset(mark)
 
 
-def file_name(program: Program, reading: bool) -> str:
-    """A path variable or a quoted file name whose name tells what it is for."""
-    if program.random() < 0.35:
-        return program.pick(words.SOURCE_PATHS if reading else words.TARGET_PATHS)
-    return program.quoted(program.pick(words.SOURCES if reading else words.TARGETS))
+def file_path(program: Program, scope: Scope, depth: int, reading: bool) -> str:
+    """A quoted file name, or a variable that holds it; either tells whether it is for reading."""
+    name = program.quoted(program.pick(words.SOURCES if reading else words.TARGETS))
+    if program.random() < 0.6:
+        return name
+    path = program.pick(words.SOURCE_PATHS if reading else words.TARGET_PATHS)
+    if path not in scope.used:
+        program.lines.append(f"{PADS[depth]}{path} = {name}")
+        scope.used.add(path)
+    return path
 
 
 def use_file(program: Program, scope: Scope, depth: int) -> None:
     """A file opened in a `with` block, or opened and closed by hand."""
-    pad, inner = PADS[depth], PADS[depth + 1]
-    mark = scope.mark()
-    reading = program.random() < 0.5
-    path = file_name(program, reading)
+    pad = PADS[depth]
+    reading = program.random() < 0.55
+    path = file_path(program, scope, depth, reading)
     mode = f", {program.quoted('r' if reading else 'w')}"
-    if (reading and program.random() < 0.35) or (path[0] not in "'\"" and program.random() < 0.4):
+    if reading and program.random() < (0.1 if path[0] in "'\"" else 0.5):
         mode = ""
     f = "f" if program.random() < 0.75 else "file"
     managed = program.random() < 0.55
-    if managed:
-        program.lines.append(f"{pad}with open({path}{mode}) as {f}:")
-        depth += 1
-        pad = inner
+    program.lines.append(f"{pad}with open({path}{mode}) as {f}:" if managed else f"{pad}{f} = open({path}{mode})")
+    if reading:
+        read_file(program, scope, depth + managed, f)
     else:
-        program.lines.append(f"{pad}{f} = open({path}{mode})")
+        write_lines(program, scope, depth + managed, f)
+    if not managed:
+        program.lines.append(f"{pad}{f}.close()")
+
+
+def read_file(program: Program, scope: Scope, depth: int, f: str) -> None:
+    """Go over a file's lines, or take all its text."""
+    pad = PADS[depth]
     choice = program.random()
-    if not reading:
-        write_lines(program, scope, depth, f)
-    elif choice < 0.45:
+    if choice < 0.45:
+        mark = scope.mark()
         program.lines.append(f"{pad}for line in {f}:")
         know_element(scope, "line", "text")
         loop_body(program, scope, depth + 1)
+        scope.reset(mark)
+    elif choice < 0.75:
+        name = fresh(program, scope, "text")
+        program.lines.append(f"{pad}{name} = {f}.read()")
+        scope.add(name, "text")
     else:
-        name = fresh(program, scope, words.TEXTS if choice < 0.75 else words.HOLDERS)
-        program.lines.append(f"{pad}{name} = {f}.{'read' if choice < 0.75 else 'readlines'}()")
-        if choice < 0.75:
-            scope.texts.append(name)
-    if not managed:
-        program.lines.append(f"{pad}{f}.close()")
-    scope.reset(mark)
+        name = fresh(program, scope, "holder")
+        program.lines.append(f"{pad}{name} = {f}.readlines()")
+        scope.add_list(name, LINES)
 
 
 def write_lines(program: Program, scope: Scope, depth: int, f: str) -> None:
     pad = PADS[depth]
     if scope.lists and program.random() < 0.6:
         many, thing = program.pick(scope.lists)
+        mark = scope.mark()
         know_element(scope, thing.one, thing.kind)
         program.lines.append(f"{pad}for {thing.one} in {many}:")
         part, kind = element(program, scope)
         newline = program.quoted("\\n")
         program.lines.append(f"{PADS[depth + 1]}{f}.write({part if kind == 'text' else f'str({part})'} + {newline})")
+        scope.reset(mark)
     else:
         program.lines.append(f"{pad}{f}.write({text(program, scope)})")
 
 
 def collect(program: Program, scope: Scope, depth: int) -> tuple[str, str]:
-    """Start one to three holders, go over a list and fill them; returns the (name, kind) of one of them."""
-    started = [start_holder(program, scope, depth) for _ in range(1 + int(program.random() * 2.2))]
+    """Start one to three holders, go over a list and fill each; returns the (name, kind) of one of them."""
+    started = [start_holder(program, scope, depth) for _ in range(1 + int(program.random() * 2.4))]
     if not scope.lists:
         set_list(program, scope, depth)
     mark = scope.mark()
     loop_head(program, scope, depth)
-    loop_body(program, scope, depth + 1)
-    if program.chance(0.6):
-        grow_holder(program, scope, depth + 1)
+    for holder in program.some(started, len(started)):
+        choice = program.random()
+        if choice < 0.25:
+            program.pick(IN_LOOP)(program, scope, depth + 1)
+        if choice < 0.65:
+            grow_holder(program, scope, depth + 1, holder)
+            continue
+        program.lines.append(f"{PADS[depth + 1]}if {condition(program, scope)}:")
+        grow_holder(program, scope, depth + 2, holder)
+        if choice > 0.85:
+            program.lines.append(f"{PADS[depth + 1]}else:")
+            branch_body(program, scope, depth + 2)
     scope.reset(mark)
     return program.pick(started)
 
 
+# What bodies are made of; a statement's share is how often it stands here.
 BLOCKS: tuple[Statement, ...] = (loop, loop, branch, branch, repeat, use_file)
-IN_LOOP: tuple[Statement, ...] = (show, show, show, show, choose, set_flag, introduce, introduce, change, change, swap)
-IN_BRANCH: tuple[Statement, ...] = (show, show, show, show, change, change, change, introduce, choose, swap)
+IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_flag, introduce, change, change, swap)
+IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_flag, introduce, choose, swap)
 ANY: tuple[Statement, ...] = (
-    set_number, set_number, set_text, set_flag, set_flag, set_list, set_nested, set_table, show, show, show,
-    choose, choose, swap, swap, define_lambda, comprehend,
-    loop, loop, branch, branch, branch, repeat, use_file, use_file, collect,
+    set_number, set_text, set_flag, set_flag, set_flag, set_flag, set_list, set_nested, set_nested, set_nested,
+    set_table, set_table, set_table, show, show, choose, choose, swap, swap, swap, swap, define_lambda, define_lambda,
+    comprehend, loop, loop, branch, branch, repeat, repeat, use_file, use_file, use_file, use_file, collect, collect,
 )  # fmt: skip
 
 

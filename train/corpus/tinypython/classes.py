@@ -13,7 +13,7 @@ def class_definition(program: Program) -> None:
     """A class for the program's subject."""
     thing = program.thing
     names = [field.name for field in program.fields]
-    parent = f"({program.pick(words.PARENTS)})" if program.random() < 0.1 else ""
+    parent = "(object)" if program.random() < 0.05 else ""
     program.lines.append(f"class {program.class_name}{parent}:")
     if program.random() < 0.3:
         program.lines.append(f'    """A {thing.one} with {names[0]} and {names[1]}."""')
@@ -21,7 +21,7 @@ def class_definition(program: Program) -> None:
     for name in program.some(names, len(names)) if program.random() < 0.25 else names:
         program.lines.append(f"        self.{name} = {name}")
     if program.random() < 0.2:
-        extra = program.pick(words.HOLDERS)
+        extra = program.pick(program.names["holder"])
         if extra not in names:
             program.lines.append(f"        self.{extra} = {program.pick(('[]', 'set()', '0', '{}', 'None'))}")
     for method in program.some(METHODS, 1 + int(program.random() * 3)):
@@ -66,7 +66,7 @@ def describe(program: Program) -> None:
 
 def ask(program: Program) -> None:
     field = program.pick(program.fields)
-    name = f"is_{program.pick(words.FLAGS)}"
+    name = f"is_{program.pick(program.names['flag'])}"
     program.lines.append(f"    def {name}(self):")
     asked = f"self.{field.name}"
     if field.kind == "number":

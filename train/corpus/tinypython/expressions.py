@@ -6,9 +6,8 @@ from train.corpus.tinypython import words
 from train.corpus.tinypython.program import PADS, Program, Scope
 from train.corpus.tinypython.words import Thing
 
-DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "1", "2", "3", "10", "12", "20", "50", "100")
 SMALL = ("0", "1", "2", "3", "4", "5")
-COMPARISONS = (">", "<", ">", "<", ">=", "<=", "==", "==", "!=")
+COMPARISONS = (">", "<", ">", "<", ">=", "<=", "==", "==", "==", "!=")
 
 
 # --- Values by kind -------------------------------------------------------------------------------------------------
@@ -41,20 +40,21 @@ def number(program: Program, scope: Scope, other: str | None = None) -> str:
         return name
     if choice < 0.7 and scope.lists:
         return f"len({program.pick(scope.lists)[0]})"
-    return program.pick(DIGITS)
+    return program.pick(program.digits)
 
 
 def text(program: Program, scope: Scope, other: str | None = None) -> str:
     """A text that is not called `other`."""
     if program.random() < 0.6 and (name := text_name(program, scope)) and name != other:
         return name
-    return program.quoted(program.pick(words.WORDS if program.random() < 0.6 else words.PEOPLE))
+    word = program.pick(program.words)
+    return program.quoted(word if program.random() < 0.8 else f"{word} {program.pick(program.words)}")
 
 
 def arithmetic(program: Program, scope: Scope) -> str:
     left = number_name(program, scope)
     if left is None:
-        return program.pick(DIGITS)
+        return program.pick(program.digits)
     choice = program.random()
     if choice < 0.4:
         return f"{left} {program.pick('+-*')} {number(program, scope, left)}"
@@ -147,12 +147,13 @@ def new_condition(program: Program, scope: Scope) -> str:
         return f"{name} {'==' if choice < 0.9 else '!='} {text(program, scope, name)}"
     if scope.lists:
         return f"len({program.pick(scope.lists)[0]}) {program.pick(COMPARISONS)} {program.pick(SMALL)}"
-    return bare(program, scope) or "True"
+    known = scope.flags or scope.numbers or scope.texts or [name for name, _ in scope.holders]
+    return program.recent(known) if known else "True"
 
 
 def asked_of_text(program: Program, scope: Scope, name: str) -> str:
     """A question put to a text by one of its methods, at times with another beside it."""
-    word = program.quoted(program.pick(words.WORDS))
+    word = program.quoted(program.pick(program.words))
     choice = program.random()
     if choice < 0.5:
         return f"{name}.count({word}) {program.pick(COMPARISONS)} {program.pick(SMALL)}"
@@ -168,10 +169,9 @@ def asked_of_text(program: Program, scope: Scope, name: str) -> str:
 def atoms(program: Program, kind: str, count: int) -> list[str]:
     """`count` literals of one kind; texts share their quote."""
     if kind == "number":
-        return [program.pick(DIGITS) for _ in range(count)]
+        return [program.pick(program.digits) for _ in range(count)]
     quote = program.quote()
-    pool = words.PEOPLE if program.chance(0.35) else words.WORDS
-    return [f"{quote}{word}{quote}" for word in program.some(pool, count)]
+    return [f"{quote}{word}{quote}" for word in program.some(program.words, count)]
 
 
 def short_list(program: Program, thing: Thing) -> str:
@@ -191,11 +191,11 @@ def nested_list(program: Program, scope: Scope) -> str:
         return f"[{', '.join(parts)}]"
 
     choice = program.random()
-    if choice < 0.64:
+    if choice < 0.56:
         return f"[{', '.join([inner() for _ in range(2 + int(program.random() * 2))])}]"
-    if choice < 0.76:
+    if choice < 0.67:
         return f"[{atoms(program, kind, 1)[0]}, {inner()}]"
-    if choice < 0.88:
+    if choice < 0.78:
         return f"[{inner()}, {atoms(program, kind, 1)[0]}]"
     return f"[{inner()}]"
 
@@ -223,7 +223,7 @@ def over_lines(rows: list[str], opening: str, closing: str, depth: int) -> str:
 
 def label(program: Program) -> str:
     if program.random() < 0.6:
-        return program.pick(words.LABELS)
+        return program.pick(program.labels)
     return program.pick(program.fields).name.capitalize()
 
 
@@ -235,7 +235,7 @@ def plain_message(program: Program) -> str:
         return program.quoted(program.pick(words.SENTENCES))
     if choice < 0.85:
         return program.quoted(f"{program.pick(('No', 'Found', 'All', 'Loading', 'Saving'))} {program.thing.many}")
-    return program.quoted(program.pick(words.WORDS))
+    return program.quoted(program.pick(program.words))
 
 
 def shown(program: Program, scope: Scope) -> str | None:
@@ -260,13 +260,14 @@ def filled_message(program: Program, scope: Scope) -> str:
     first = shown(program, scope)
     if first is None:
         return plain_message(program)
+    second = shown(program, scope)
     if choice < 0.70:
         told = first.rpartition(".")[2]
         told = told.capitalize() if choice < 0.3 and told.isalpha() else label(program)
-        second = f" and {{{shown(program, scope)}}}" if choice > 0.62 else ""
-        return f"f{quote}{told}: {{{first}}}{second}{quote}"
+        rest = f" and {{{second}}}" if choice > 0.62 and second != first else ""
+        return f"f{quote}{told}: {{{first}}}{rest}{quote}"
     if choice < 0.82:
         return f"f{quote}Found {{{first}}} {program.thing.many}{quote}"
-    if choice < 0.90:
+    if choice < 0.90 or second == first:
         return f"f{quote}Hello {{{first}}}{quote}"
-    return f"f{quote}{{{first}}}: {{{shown(program, scope)}}}{quote}"
+    return f"f{quote}{{{first}}}: {{{second}}}{quote}"

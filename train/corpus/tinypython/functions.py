@@ -8,7 +8,7 @@ from train.corpus.tinypython.expressions import condition, number, text, value
 from train.corpus.tinypython.program import PADS, Function, Program, Scope, fresh
 from train.corpus.tinypython.statements import comprehend, define_lambda, show
 
-KINDS = (("number", words.NUMBERS), ("number", words.NUMBERS), ("text", words.TEXTS), ("flag", words.FLAGS))
+KINDS = ("number", "number", "text", "flag")
 DEFAULTS = ("None", "None", "None", "None", "None", "None", "0", "1", "True", "False")
 
 
@@ -20,11 +20,11 @@ def function_name(program: Program, verbs: tuple[str, ...]) -> str:
             noun = program.thing.many
         elif choice < 0.6:
             noun = program.thing.one
-        elif choice < 0.8:
+        elif choice < 0.75:
             noun = program.pick(program.fields).name
         else:
-            noun = program.pick(words.NUMBERS[5:])
-        name = f"{program.pick(verbs)}_{noun}"
+            noun = program.pick(words.NUMBERS if choice < 0.9 else words.HELPERS)
+        name = noun if choice > 0.8 else f"{program.pick(verbs)}_{noun}"
         if name not in program.taken:
             break
     program.taken.add(name)
@@ -42,8 +42,8 @@ def new_parameters(program: Program, scope: Scope) -> list[tuple[str, str]]:
         scope.add(program.thing.one, program.thing.kind)
         parameters.append((program.thing.one, program.thing.kind))
     for _ in range(int(program.random() * 3) + (not parameters)):
-        kind, pool = program.pick(KINDS)
-        name = fresh(program, scope, pool)
+        kind = program.pick(KINDS)
+        name = fresh(program, scope, kind)
         if name not in scope.used:
             scope.add(name, kind)
             parameters.append((name, kind))
@@ -52,10 +52,10 @@ def new_parameters(program: Program, scope: Scope) -> list[tuple[str, str]]:
 
 def signature(program: Program, names: list[str], scope: Scope | None = None) -> str:
     """Names joined for a `def`; in some the last ones have defaults, of which those that are None go to the scope."""
-    if len(names) < 2 or program.random() > 0.3:
+    if len(names) < 2 or program.random() > (0.1 if len(names) == 2 else 0.4):
         return ", ".join(names)
-    plain = 1 + int(program.random() * (len(names) - 1))
-    defaults = ["None" if program.random() < 0.6 else program.pick(DEFAULTS) for _ in names[plain:]]
+    plain = 1 + int(program.random() * max(1, len(names) - 2))  # two defaults at least, where there are three names
+    defaults = ["None" if program.random() < 0.7 else program.pick(DEFAULTS) for _ in names[plain:]]
     if scope is not None:
         scope.optional += [name for name, default in zip(names[plain:], defaults, strict=True) if default == "None"]
     given = [f"{name}={default}" for name, default in zip(names[plain:], defaults, strict=True)]
@@ -75,16 +75,16 @@ def fill_optional(program: Program, scope: Scope, depth: int, parameters: list[t
 def docstring(program: Program, depth: int, name: str) -> None:
     if program.random() < 0.3:
         told = name.replace("_", " ").capitalize()
-        end = program.pick(("", "", " of the list", " in the data", " from the input"))
+        end = program.pick(("", "", " of the list", " of the data", " from the input"))
         program.lines.append(f'{PADS[depth]}"""{told}{end}."""')
 
 
 def function(program: Program) -> None:
     """A function that collects, asks, computes, or just does something."""
     choice = program.random()
-    if choice < 0.35:
+    if choice < 0.4:
         verbs = words.COLLECTING
-    elif choice < 0.55:
+    elif choice < 0.57:
         verbs = words.ASKING
     else:
         verbs = words.COMPUTING if choice < 0.9 else words.VERBS
@@ -96,9 +96,9 @@ def function(program: Program) -> None:
     docstring(program, 1, name)
     fill_optional(program, scope, 1, parameters)
     kind = "nothing"
-    if choice < 0.35:
+    if choice < 0.4:
         kind = gather(program, scope)
-    elif choice < 0.55:
+    elif choice < 0.57:
         kind = search(program, scope)
     else:
         body(program, scope, 1, 2 + int(program.random() * 2))
@@ -142,7 +142,7 @@ def search(program: Program, scope: Scope) -> str:
 
 # --- Calls ----------------------------------------------------------------------------------------------------------
 
-RESULT_NAMES = {"flag": words.FLAGS, "number": words.NUMBERS, "count": words.NUMBERS, "text": words.TEXTS}
+RESULT_KINDS = {"flag": "flag", "number": "number", "count": "number", "text": "text"}
 
 
 def call(program: Program, scope: Scope, defined: Function, depth: int) -> None:
@@ -158,10 +158,11 @@ def call(program: Program, scope: Scope, defined: Function, depth: int) -> None:
     elif program.random() < 0.3:
         program.lines.append(f"{pad}print({made})")
     else:
-        name = fresh(program, scope, RESULT_NAMES.get(defined.returns, words.HOLDERS))
+        kind = RESULT_KINDS.get(defined.returns, "holder")
+        name = fresh(program, scope, kind)
         program.lines.append(f"{pad}{name} = {made}")
-        if defined.returns in RESULT_NAMES:
-            scope.add(name, "number" if defined.returns == "count" else defined.returns)
+        if kind != "holder":
+            scope.add(name, kind)
         scope.used.add(name)
         if program.random() < 0.5:
             program.lines.append(f"{pad}print({name})")

@@ -15,6 +15,9 @@ PADS = tuple(" " * (4 * depth) for depth in range(8))
 """Indentation by depth."""
 
 
+VARIETY = {"number": 7, "text": 5, "flag": 4, "holder": 5, "index": 2}
+"""Names of each kind that one program uses."""
+
 FULL = 45
 """Lines after which a program opens no further block inside another."""
 
@@ -35,8 +38,8 @@ class Function(NamedTuple):
 class Program:
     """One document being written: its random numbers, its subject, what it has defined, and its lines."""
 
-    __slots__ = ("asked", "class_name", "fields", "functions", "lines", "methods", "quote_style", "random", "taken",
-                 "thing", "things")  # fmt: skip
+    __slots__ = ("asked", "class_name", "digits", "fields", "functions", "labels", "lines", "methods", "names",
+                 "quote_style", "random", "taken", "thing", "things", "words")  # fmt: skip
 
     def __init__(self, source: random.Random) -> None:
         self.random = source.random
@@ -44,8 +47,13 @@ class Program:
         self.quote_style = self.pick(("'", "'", '"', '"', ""))  # empty: each statement picks its own
         self.things = [plain(self.pick(words.THINGS)) for _ in range(3)]
         self.thing = self.things[0]
-        if self.random() < 0.45:
+        if self.random() < 0.4:
             self.thing = self.things[0] = self.thing._replace(kind="object")  # there will be a class for it
+        # What this program calls things and says: few of the words there are, so that they come back.
+        self.names = {kind: self.some(words.NAMES[kind], count) for kind, count in VARIETY.items()}
+        self.words = self.some(words.WORDS, 6) if self.random() < 0.7 else self.some(words.PEOPLE, 6)
+        self.labels = self.some(words.LABELS, 3)
+        self.digits = self.some(words.DIGITS, 6)
         self.fields: list[Field] = self.some(words.FIELDS, 3 + int(self.random() * 3))
         self.functions: list[Function] = []
         self.class_name = self.thing.one.capitalize() if self.thing.kind == "object" else ""
@@ -62,9 +70,10 @@ class Program:
 
     def some(self, options: Sequence[T], count: int) -> list[T]:
         """`count` different options, in random order."""
+        random, size = self.random, len(options)
         chosen: list[T] = []
         while len(chosen) < count:
-            option = options[int(self.random() * len(options))]
+            option = options[int(random() * size)]
             if option not in chosen:
                 chosen.append(option)
         return chosen
@@ -125,15 +134,15 @@ class Scope:
         self.lists.append((name, thing))
 
 
-def fresh(program: Program, scope: Scope, options: Sequence[str]) -> str:
-    """A name of `options` the scope does not use yet, as far as a few tries find one."""
-    name = program.pick(options)
-    if program.random() < 0.05:
-        name = f"{program.thing.one}_{name}"
-    for _ in range(6):
-        if name not in scope.used:
-            break
-        name = program.pick(options)
+def fresh(program: Program, scope: Scope, kind: str) -> str:
+    """A name for a number, text, flag, holder or index that the scope does not use yet: the program's own first."""
+    for options in (program.names[kind], words.NAMES[kind]):
+        for _ in range(5):
+            name = program.pick(options)
+            if kind not in ("index", "flag") and program.random() < 0.06:
+                name = f"{program.thing.one}_{name}"
+            if name not in scope.used:
+                return name
     return name
 
 

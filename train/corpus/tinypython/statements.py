@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from train.corpus.tinypython import words
 from train.corpus.tinypython.expressions import (
-    DIGITS,
     SMALL,
     arithmetic,
     atoms,
     bare,
     condition,
     element,
+    field_of,
     filled_message,
     list_rows,
     nested_list,
@@ -27,14 +27,14 @@ from train.corpus.tinypython.program import PADS, Program, Scope, fresh, fresh_l
 
 
 def set_number(program: Program, scope: Scope, depth: int) -> None:
-    name = fresh(program, scope, words.NUMBERS)
+    name = fresh(program, scope, "number")
     choice = program.random()
     if choice < 0.45:
-        right = program.pick(DIGITS)
+        right = program.pick(program.digits)
         if choice < 0.08:
-            other = fresh(program, scope, words.NUMBERS)
+            other = fresh(program, scope, "number")
             if other != name:
-                program.lines.append(f"{PADS[depth]}{name}, {other} = {right}, {program.pick(DIGITS)}")
+                program.lines.append(f"{PADS[depth]}{name}, {other} = {right}, {program.pick(program.digits)}")
                 scope.add(name, "number")
                 return scope.add(other, "number")
     elif choice < 0.55 and scope.lists:
@@ -49,7 +49,7 @@ def set_number(program: Program, scope: Scope, depth: int) -> None:
 
 
 def set_text(program: Program, scope: Scope, depth: int) -> None:
-    name = fresh(program, scope, words.TEXTS)
+    name = fresh(program, scope, "text")
     choice = program.random()
     if choice < 0.4:
         right = text(program, scope)
@@ -58,7 +58,7 @@ def set_text(program: Program, scope: Scope, depth: int) -> None:
         question = program.pick(words.QUESTIONS)
         right = f"input({quote}{question}: {quote})"
         if choice < 0.48:
-            right += f" or {program.quoted(program.pick(words.WORDS))}"
+            right += f" or {program.quoted(program.pick(program.words))}"
     elif choice < 0.65 and (source := number_name(program, scope)):
         right = f"str({source})"
     elif choice < 0.85 and (source := text_name(program, scope)):
@@ -66,8 +66,8 @@ def set_text(program: Program, scope: Scope, depth: int) -> None:
     elif source := text_name(program, scope):
         method = program.pick(("count", "index", "find"))
         if program.random() < 0.3:
-            right = f"{source}.{method}({program.quoted(program.pick(words.WORDS))}) + {program.pick(SMALL)}"
-            name = fresh(program, scope, words.NUMBERS)
+            right = f"{source}.{method}({program.quoted(program.pick(program.words))}) + {program.pick(SMALL)}"
+            name = fresh(program, scope, "number")
             program.lines.append(f"{PADS[depth]}{name} = {right}")
             return scope.add(name, "number")
         right = f"{source} + {text(program, scope, source)}"
@@ -78,14 +78,15 @@ def set_text(program: Program, scope: Scope, depth: int) -> None:
 
 
 def set_flag(program: Program, scope: Scope, depth: int) -> None:
-    name = fresh(program, scope, words.FLAGS)
+    name = fresh(program, scope, "flag")
     choice = program.random()
-    if choice < 0.25:
-        right = "True" if choice < 0.13 else "False"
-    elif choice < 0.55 and scope.flags:
-        right = f"{program.recent(scope.flags)} == {'True' if choice < 0.48 else 'False'}"
-    elif choice < 0.65 and scope.flags:
-        right = f"not {program.recent(scope.flags)}"
+    asked = program.recent(scope.flags) if scope.flags else field_of(program, scope, "flag")
+    if choice < 0.2:
+        right = "True" if choice < 0.1 else "False"
+    elif choice < 0.6 and asked:
+        right = f"{asked} == {'True' if choice < 0.53 else 'False'}"
+    elif choice < 0.66 and asked:
+        right = f"not {asked}"
     elif choice < 0.75 and (source := text_name(program, scope)):
         right = f"{source} == {text(program, scope, source)}"
     elif source := number_name(program, scope):
@@ -152,7 +153,7 @@ def show(program: Program, scope: Scope, depth: int) -> None:
     elif choice < 0.9:
         line = f"print({value(program, scope, 'number' if choice < 0.84 else 'text')})"
     else:
-        line = f"print({program.quoted(program.pick(words.LABELS) + ':')}, {number(program, scope)})"
+        line = f"print({program.quoted(program.pick(program.labels) + ':')}, {number(program, scope)})"
     program.lines.append(pad + line)
 
 
@@ -166,11 +167,11 @@ def choose(program: Program, scope: Scope, depth: int) -> None:
     """A ternary."""
     asked = condition(program, scope)
     if program.random() < 0.4:
-        name, kind = fresh(program, scope, words.NUMBERS), "number"
+        name, kind = fresh(program, scope, "number"), "number"
         one = number(program, scope)
         other = number(program, scope, one)
     else:
-        name, kind = fresh(program, scope, words.TEXTS), "text"
+        name, kind = fresh(program, scope, "text"), "text"
         if program.random() < 0.6:
             first, second = program.pick(words.PAIRS)
             quote = program.quote()
@@ -178,6 +179,8 @@ def choose(program: Program, scope: Scope, depth: int) -> None:
         else:
             one = text(program, scope)
             other = text(program, scope, one)
+        if one == other:
+            other = program.quoted(program.pick(words.PAIRS)[0])
     program.lines.append(f"{PADS[depth]}{name} = {one} if {asked} else {other}")
     scope.add(name, kind)
 
@@ -202,9 +205,7 @@ def swap(program: Program, scope: Scope, depth: int) -> None:
 
 def define_lambda(program: Program, scope: Scope, depth: int) -> None:
     pad = PADS[depth]
-    argument = program.pick(
-        words.NUMBERS[:4] if program.chance(0.3) else (program.thing.one, program.pick(words.NUMBERS))
-    )
+    argument = program.thing.one if program.random() < 0.4 else program.pick(program.names["number"])
     choice = program.random()
     if choice < 0.35 and scope.lists:
         many, thing = program.pick(scope.lists)
@@ -217,10 +218,10 @@ def define_lambda(program: Program, scope: Scope, depth: int) -> None:
             program.lines.append(f"{pad}ordered = sorted({many}, key=lambda {thing.one}: {key})")
         return
     name = program.pick(words.HELPERS)
-    body = f"{argument} {program.pick('+*-')} {program.pick(SMALL)}" if choice < 0.8 else f"{argument} % 2 == 0"
+    body = f"{argument} {program.pick('+*-')} {program.pick(SMALL[1:])}" if choice < 0.8 else f"{argument} % 2 == 0"
     program.lines.append(f"{pad}{name} = lambda {argument}: {body}")
     if program.chance(0.5):
-        result = fresh(program, scope, words.NUMBERS)
+        result = fresh(program, scope, "number")
         program.lines.append(f"{pad}{result} = {name}({number(program, scope)})")
         scope.add(result, "number")
 
@@ -231,14 +232,14 @@ def comprehend(program: Program, scope: Scope, depth: int) -> None:
         return set_list(program, scope, depth)
     many, thing = program.pick(scope.lists)
     one = thing.one
-    name = fresh(program, scope, words.HOLDERS)
+    name = fresh(program, scope, "holder")
     if thing.kind == "object":
         field = program.pick(program.fields).name
         made = f"{one}.{field}"
         test = f"{one}.{field}"
     elif thing.kind == "number":
         made = program.pick((one, f"{one} * 2", f"{one} + 1", f"str({one})"))
-        test = f"{one} > {program.pick(DIGITS)}"
+        test = f"{one} > {program.pick(program.digits)}"
     else:
         made = program.pick((one, f"{one}.upper()", f"len({one})", f"{one}.strip()"))
         test = program.pick((one, f"len({one}) > {program.pick(SMALL)}"))
@@ -249,18 +250,20 @@ def comprehend(program: Program, scope: Scope, depth: int) -> None:
 
 # --- Holders: empty at first, grown in loops ------------------------------------------------------------------------
 
-HOLDER_KINDS = ("set", "set", "set", "text", "text", "text", "list", "list", "count", "count", "dict")
+HOLDER_KINDS = ("set", "set", "set", "set", "text", "text", "text", "text", "list", "count", "dict")
 
 
 def start_holder(program: Program, scope: Scope, depth: int, kind: str | None = None) -> tuple[str, str]:
     """`seen = set()`, `text = ""`, ...; the name says little about the kind."""
     kind = kind or program.pick(HOLDER_KINDS)
     if kind == "count":
-        name = fresh(program, scope, words.NUMBERS)
+        name = fresh(program, scope, "number")
         right = "0"
         scope.numbers.append(name)
     else:
-        name = "current" if program.random() < 0.08 else fresh(program, scope, words.HOLDERS)
+        name = "current"
+        if name in scope.used or program.random() > 0.2:
+            name = fresh(program, scope, "holder")
         if kind == "text":
             right = program.quote() * 2
         else:
@@ -271,9 +274,9 @@ def start_holder(program: Program, scope: Scope, depth: int, kind: str | None = 
     return name, kind
 
 
-def grow_holder(program: Program, scope: Scope, depth: int) -> None:
+def grow_holder(program: Program, scope: Scope, depth: int, holder: tuple[str, str] | None = None) -> None:
     """Put something into a holder in the way its kind asks for."""
-    name, kind = program.pick(scope.holders)
+    name, kind = holder or program.pick(scope.holders)
     part, part_kind = element(program, scope)
     choice = program.random()
     if kind == "set":

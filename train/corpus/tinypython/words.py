@@ -46,9 +46,15 @@ def _lines(section: str) -> tuple[str, ...]:
 THINGS = tuple(Thing(*line.split()) for line in _lines("things"))
 FIELDS = tuple(Field(*line.split()) for line in _lines("fields"))
 NUMBERS = _words("numbers")
-TEXTS = _words("texts")
-FLAGS = _words("flags")
-HOLDERS = _words("holders")
+NAMES = {
+    "number": NUMBERS,
+    "text": _words("texts"),
+    "flag": _words("flags"),
+    "holder": _words("holders"),
+    "index": _words("indices"),
+}
+"""Names by what they hold; a holder is a set, text, list or dict that a loop fills."""
+DIGITS = _words("digits")
 HELPERS = _words("helpers")
 VERBS = _words("verbs")
 COLLECTING = _words("collecting")
@@ -56,7 +62,6 @@ ASKING = _words("asking")
 COMPUTING = _words("computing")
 PEOPLE = _words("people")
 WORDS = _words("words")
-PARENTS = _words("parents")
 PAIRS = tuple(tuple(line.split()) for line in _lines("pairs"))
 LABELS = _words("labels")
 MESSAGES = _lines("messages")
