@@ -33,7 +33,7 @@ SPLITS = ("train", "held_out")
 LARGEST_VOCABULARY = 2**16
 SHARD_TOKENS = 2**26
 """Tokens after which a shard is closed at the next document: 128 MiB."""
-BATCH_BYTES = 2**22
+BATCH_BYTES = 2**20
 """Characters of text tokenized at a time: bounds memory."""
 
 

@@ -43,16 +43,16 @@ def loop_head(program: Program, scope: Scope, depth: int) -> None:
     choice = program.random()
     index = fresh(program, scope, "index")
     many, thing = program.pick(scope.lists) if scope.lists else ("", program.thing)
-    if thing.one in scope.used or not many:  # a list gone over already, or none
-        many = many if choice < 0.1 else ""
-    if not many or choice < 0.3:
+    if thing.one in scope.numbers or thing.one in scope.texts or thing.one in scope.objects:
+        many = many if choice < 0.1 else ""  # the name is taken: a loop around goes over the same list
+    if not many or choice < 0.25:
         if many and choice < 0.1:
             program.lines.append(f"{pad}for {index} in range(len({many})):")
             scope.elements.append((f"{many}[{index}]", thing.kind))
         else:
             program.lines.append(f"{pad}for {index} in range({number(program, scope)}):")
             scope.elements.append((index, "number"))
-    elif choice < 0.65:
+    elif choice < 0.62:
         program.lines.append(f"{pad}for {index}, {thing.one} in enumerate({many}):")
     else:
         program.lines.append(f"{pad}for {thing.one} in {many}:")
@@ -60,7 +60,7 @@ def loop_head(program: Program, scope: Scope, depth: int) -> None:
     if index:
         scope.add(index, "number")
         scope.fixed.add(index)
-    if many and choice >= 0.3:
+    if many and choice >= 0.25:
         know_element(scope, thing.one, thing.kind)
 
 

@@ -148,6 +148,7 @@ def new_condition(program: Program, scope: Scope) -> str:
     if scope.lists:
         return f"len({program.pick(scope.lists)[0]}) {program.pick(COMPARISONS)} {program.pick(SMALL)}"
     known = scope.flags or scope.numbers or scope.texts or [name for name, _ in scope.holders]
+    known = known or [f"{name}.{program.fields[0].name}" for name in scope.objects]
     return program.recent(known) if known else "True"
 
 

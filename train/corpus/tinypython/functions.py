@@ -6,7 +6,7 @@ from train.corpus.tinypython import words
 from train.corpus.tinypython.blocks import body, collect, last_value, loop_head
 from train.corpus.tinypython.expressions import condition, number, text, value
 from train.corpus.tinypython.program import PADS, Function, Program, Scope, fresh
-from train.corpus.tinypython.statements import comprehend, define_lambda, show
+from train.corpus.tinypython.statements import comprehend, define_lambda, set_list, set_number, show
 
 KINDS = ("number", "number", "text", "flag")
 DEFAULTS = ("None", "None", "None", "None", "None", "None", "0", "1", "True", "False")
@@ -55,7 +55,7 @@ def signature(program: Program, names: list[str], scope: Scope | None = None) ->
     if len(names) < 2 or program.random() > (0.1 if len(names) == 2 else 0.4):
         return ", ".join(names)
     plain = 1 + int(program.random() * max(1, len(names) - 2))  # two defaults at least, where there are three names
-    defaults = ["None" if program.random() < 0.7 else program.pick(DEFAULTS) for _ in names[plain:]]
+    defaults = ["None" if program.random() < 0.85 else program.pick(DEFAULTS) for _ in names[plain:]]
     if scope is not None:
         scope.optional += [name for name, default in zip(names[plain:], defaults, strict=True) if default == "None"]
     given = [f"{name}={default}" for name, default in zip(names[plain:], defaults, strict=True)]
@@ -90,11 +90,13 @@ def function(program: Program) -> None:
         verbs = words.COMPUTING if choice < 0.9 else words.VERBS
     scope = Scope()
     name = function_name(program, verbs)
-    parameters = new_parameters(program, scope)
+    parameters = new_parameters(program, scope) if program.random() > 0.2 else []
     names = signature(program, [parameter for parameter, _ in parameters], scope)
     program.lines.append(f"def {name}({names}):")
     docstring(program, 1, name)
     fill_optional(program, scope, 1, parameters)
+    if not parameters:
+        program.pick((set_list, set_number))(program, scope, 1)
     kind = "nothing"
     if choice < 0.4:
         kind = gather(program, scope)

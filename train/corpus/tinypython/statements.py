@@ -130,7 +130,7 @@ def set_table(program: Program, scope: Scope, depth: int) -> None:
     else:
         count = 2 + int(program.random() * 3)
         kind = "number" if program.random() < 0.6 else "text"
-        keys = atoms(program, "text" if choice < 0.82 else "number", count)
+        keys = atoms(program, "text", count) if choice < 0.82 else program.some(program.digits, count)
         rows = [f"{key}: {atom}" for key, atom in zip(keys, atoms(program, kind, count), strict=True)]
         scope.tables.append((name, program.pick(keys), kind))
     opening, closing = "[]" if choice < 0.4 else "{}"
