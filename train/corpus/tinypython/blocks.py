@@ -72,10 +72,10 @@ def know_element(scope: Scope, name: str, kind: str) -> None:
 
 
 def loop(program: Program, scope: Scope, depth: int) -> None:
-    if not scope.lists and program.chance(0.5):
+    if not scope.lists and program.random() < 0.5:
         set_list(program, scope, depth)
     mark = scope.mark()
-    if scope.holders and scope.holders[-1][1] == "dict" and not scope.elements and program.chance(0.6):
+    if scope.holders and scope.holders[-1][1] == "dict" and not scope.elements and program.random() < 0.6:
         name = scope.holders.pop()[0]
         program.lines.append(f"{PADS[depth]}for key, value in {name}.items():")
         know_element(scope, "key", "text")
@@ -172,12 +172,12 @@ def empty_list(program: Program, scope: Scope, depth: int) -> None:
 def run_while_flag(program: Program, scope: Scope, depth: int) -> None:
     mark = scope.mark()
     flag = fresh(program, scope, "flag")
-    start, stop = ("True", "False") if program.chance(0.7) else ("False", "True")
+    start, stop = ("True", "False") if program.random() < 0.7 else ("False", "True")
     program.lines.append(f"{PADS[depth]}{flag} = {start}")
     program.lines.append(f"{PADS[depth]}while {flag if start == 'True' else f'not {flag}'}:")
     scope.flags.append(flag)
     loop_body(program, scope, depth + 1)
-    program.lines.append(f"{PADS[depth + 1]}{flag} = {condition(program, scope) if program.chance(0.5) else stop}")
+    program.lines.append(f"{PADS[depth + 1]}{flag} = {condition(program, scope) if program.random() < 0.5 else stop}")
     scope.reset(mark)
 
 
@@ -185,7 +185,7 @@ def count_while(program: Program, scope: Scope, depth: int) -> None:
     mark = scope.mark()
     changing = [name for name in scope.numbers if name not in scope.fixed]
     down = program.random() < 0.6
-    if changing and program.chance(0.6):
+    if changing and program.random() < 0.6:
         name = program.recent(changing)
     else:
         name = fresh(program, scope, "number")

@@ -74,10 +74,12 @@ def value(program: Program, scope: Scope, kind: str) -> str:
     if kind == "text":
         return text(program, scope)
     if kind == "flag":
-        return program.pick(scope.flags) if scope.flags and program.chance(0.5) else program.pick(("True", "False"))
+        return program.pick(scope.flags) if scope.flags and program.random() < 0.5 else program.pick(("True", "False"))
     if kind == "list":
         return (
-            program.pick(scope.lists)[0] if scope.lists and program.chance(0.6) else short_list(program, program.thing)
+            program.pick(scope.lists)[0]
+            if scope.lists and program.random() < 0.6
+            else short_list(program, program.thing)
         )
     return program.pick(scope.objects) if scope.objects else "None"
 

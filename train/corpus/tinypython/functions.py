@@ -34,11 +34,11 @@ def function_name(program: Program, verbs: tuple[str, ...]) -> str:
 def new_parameters(program: Program, scope: Scope) -> list[tuple[str, str]]:
     """One to four parameters as (name, kind), made known to the scope."""
     parameters: list[tuple[str, str]] = []
-    if program.chance(0.6):
+    if program.random() < 0.6:
         thing = program.pick(program.things)
         scope.add_list(thing.many, thing)
         parameters.append((thing.many, "list"))
-    elif program.chance(0.3):
+    elif program.random() < 0.3:
         scope.add(program.thing.one, program.thing.kind)
         parameters.append((program.thing.one, program.thing.kind))
     for _ in range(int(program.random() * 3) + (not parameters)):

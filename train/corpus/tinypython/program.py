@@ -78,9 +78,6 @@ class Program:
                 chosen.append(option)
         return chosen
 
-    def chance(self, probability: float) -> bool:
-        return self.random() < probability
-
     def quote(self) -> str:
         return self.quote_style or ("'" if self.random() < 0.5 else '"')
 

@@ -209,21 +209,26 @@ def define_lambda(program: Program, scope: Scope, depth: int) -> None:
     choice = program.random()
     if choice < 0.35 and scope.lists:
         many, thing = program.pick(scope.lists)
-        field = program.pick(program.fields).name
-        key = f"{thing.one}.{field}" if thing.kind == "object" else f"{program.pick(('-', 'len('))}{thing.one}"
-        key += ")" if "(" in key else ""
+        if thing.kind == "object":
+            key = f"{thing.one}.{program.pick(program.fields).name}"
+        else:
+            key = f"-{thing.one}" if thing.kind == "number" else f"len({thing.one})"
         if choice < 0.2:
             program.lines.append(f"{pad}{many}.sort(key=lambda {thing.one}: {key})")
         else:
             program.lines.append(f"{pad}ordered = sorted({many}, key=lambda {thing.one}: {key})")
         return
-    name = program.pick(words.HELPERS)
-    body = f"{argument} {program.pick('+*-')} {program.pick(SMALL[1:])}" if choice < 0.8 else f"{argument} % 2 == 0"
+    if choice < 0.8:
+        name, kind = program.pick(words.HELPERS), "number"
+        body = f"{argument} {program.pick('+*-')} {program.pick(SMALL[1:])}"
+    else:
+        (name, rest), kind = program.pick((("is_even", "0"), ("is_odd", "1"))), "flag"
+        body = f"{argument} % 2 == {rest}"
     program.lines.append(f"{pad}{name} = lambda {argument}: {body}")
-    if program.chance(0.5):
-        result = fresh(program, scope, "number")
+    if program.random() < 0.5:
+        result = fresh(program, scope, kind)
         program.lines.append(f"{pad}{result} = {name}({number(program, scope)})")
-        scope.add(result, "number")
+        scope.add(result, kind)
 
 
 def comprehend(program: Program, scope: Scope, depth: int) -> None:
@@ -243,7 +248,7 @@ def comprehend(program: Program, scope: Scope, depth: int) -> None:
     else:
         made = program.pick((one, f"{one}.upper()", f"len({one})", f"{one}.strip()"))
         test = program.pick((one, f"len({one}) > {program.pick(SMALL)}"))
-    tail = f" if {test}" if program.chance(0.4) else ""
+    tail = f" if {test}" if program.random() < 0.4 else ""
     program.lines.append(f"{PADS[depth]}{name} = [{made} for {one} in {many}{tail}]")
     scope.used.add(name)
 
