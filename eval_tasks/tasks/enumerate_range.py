@@ -17,7 +17,7 @@ def $verb_${thing}s(${thing}s{{|, $name}}):
     for i{{, $thing|}} in{{answer}}{{(${thing}s):|($name):}}
 ---
 ...
-def $verb_${thing}s($flag):
+def $verb_${thing}s(${thing}s, $flag):
     ...
     print($flag{{|, $name}})
     for i{{, $thing|}} in{{answer}}{{(${thing}s):|($name):}}

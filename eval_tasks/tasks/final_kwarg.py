@@ -15,12 +15,12 @@ def $verb_${thing}s(${thing}s, $name{{=None|_$name2}}, $name3{{answer}}{{):|}}
     return ${thing}s
 ---
 ...
-def $verb_$name($name{{=None|_$name2}}, $name3{{answer}}{{):|}}
+def $verb_$name($flag, $name{{=None|_$name2}}, $name3{{answer}}{{):|}}
     print($name3)
 ---
 ...
 class $class:
-    def __init__(self, $flag, $name4, $name{{=None|_$name2}}, $name3{{answer}}{{):|}}
+    def __init__(self, $flag, $name4, $name5, $name{{=None|_$name2}}, $name3{{answer}}{{):|}}
         self.$name3 = $name3
 ---
 class $class:
@@ -31,8 +31,8 @@ class $class:
         return self.$name
 ---
 ...
-def $verb_$thing($thing, $name{{=None|_$name2}}, $name4{{=None|_$name5}}, $name3{{answer}}{{):|}}
-    $thing.$name3 = $name3
+def $verb_$thing($name{{=None|_$name2}}, $name4{{=None|_$name5}}, $name3{{answer}}{{):|}}
+    return $name3
 ---
 def $verb_$thing($thing, $name=None):
     ...
@@ -47,11 +47,11 @@ def $verb_$thing($name, $flag):
     return $flag
 
 
-def $verb2_$name($flag{{=None|_$name2}}, $name3{{answer}}{{):|}}
+def $verb2_$name($flag{{=None|_$name2}}, $name4{{=None|_$name5}}, $name3{{answer}}{{):|}}
     return $name3
 ---
 ...
-def $verb($holder, $thing, $flag{{=None|_$name2}}, $name3{{answer}}{{):|}}
+def $verb($holder, $flag{{=None|_$name2}}, $name3{{answer}}{{):|}}
     return $holder
 """,
 )

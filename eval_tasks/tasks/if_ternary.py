@@ -8,6 +8,7 @@ TASK = PairTask(
     description="`:` + newline or anything else, after the condition: `if c` statement or `a if c else b`",
     answers=(":\n", None),
     max_differing=3,
+    single=(".$name3",),
     templates="""
 ...
 def $verb_$name($name, $name2):
@@ -24,14 +25,14 @@ def $verb_$name($flag, $name):
 ---
 ...
 $name = {{$name2
-if|$number if}} $name3 == $name4{{answer}}{{| else $number2}}
+if|$number if}} $name3 == $number3{{answer}}{{| else $number2}}
     print($name)
 ---
 class $class:
     def $verb(self, $name):
         ...
         $name2 = {{$name
-       |'$text'}} if self.$name > $name{{answer}}{{| else '$text2'}}
+       |'$text'}} if self.$name > $number{{answer}}{{| else '$text2'}}
             return $name2
 ---
 for $thing in ${thing}s:
@@ -41,18 +42,18 @@ for $thing in ${thing}s:
 ---
 ...
 $name = {{$name2
-if|$thing.$name3 if}} $name2 > $name4{{answer}}{{| else $name2}}
+if|$thing.$name3 if}} $name2 > $number{{answer}}{{| else $name2}}
     print($name)
 ---
 def $verb_$name(${thing}s):
     for i, $thing in enumerate(${thing}s):
         $name = {{i
-       |$thing.$name2 *}} if i % 2 == 0{{answer}}{{| else i}}
+       |'$text'}} if i % 2 == 0{{answer}}{{| else '$text2'}}
             print($thing)
 ---
 ...
 $name = {{$name2
-if|$number if}} $name2 <= $name3{{answer}}{{| else $name3}}
+if|$number if}} $flag == True{{answer}}{{| else $name3}}
     $name2 = $number2
 """,
 )

@@ -32,7 +32,8 @@ def}} $name1{{answer}}{{ $name1 * $number2|    return $number}}
 ---
 ...
 class $class:
-    {{$helper = lambda|pass
+    def $verb(self):
+        {{$helper = lambda|return
 
 
 def}} $name1{{answer}}{{ $name1 - $number|    return $number}}
@@ -47,7 +48,7 @@ def}} $name1{{answer}}{{ -$name1)|    return $number}}
 ...
 def $verb_$name2($flag):
     while $flag:
-        {{$helper = lambda|continue
+        {{$helper = lambda|break
 
 
 def}} $name1{{answer}}{{ $name1 + $name2|    return $number}}

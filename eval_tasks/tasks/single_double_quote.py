@@ -30,10 +30,10 @@ class $class:
 ...
 $name = input({{'|"}}$text $text2{{answer}} or $quote$text3$quote
 ---
-${thing}s = [$quote$text$quote, $quote$text2$quote]
+...
 for $thing in ${thing}s:
     print($thing)
-    if $thing.startswith({{'|"}}$text3{{answer}} and $name > $number:
+    if $thing.startswith({{'|"}}$text{{answer}} and $name > $number:
 ---
 def $verb_$name(${thing}s, $holder):
     $holder.append($quote$text$quote)
@@ -45,6 +45,7 @@ while $flag:
     print({{'|"}}$label: $text{{answer}} if $name == $number else None
 ---
 ...
-$name = int({{'|"}}$number{{answer}} * $number2
+if $flag:
+    $name = $thing.find({{'|"}}$text{{answer}} + $number
 """,
 )

@@ -55,7 +55,7 @@ for i in range($number):
 ---
 if __name__ == "__main__":
     $name = len(${thing}s)
-{{    with|file =}} open(${target}_file{{answer}}{{ as file:|}}
+{{    with|file =}} open(${source}_path{{answer}}{{ as file:|}}
 {{        |}}print($name)
 ---
 ...

@@ -30,7 +30,7 @@ ONE_SIDED = {"else_elif", "fstring_brace", "if_ternary"}
 NAMES = {"name", "flag", "holder", "thing", "verb", "helper", "class"}
 """Sections of words.txt whose words are identifiers, not texts between quotes."""
 
-FIXED = {"input", "count", "index", "sort", "read", "get"}
+FIXED = {"input", "count", "index", "sort", "read", "get", "find"}
 """Words of words.txt that are also names in the library, and stand as such in templates and snippets."""
 
 _posed: dict[tuple[str, str], PosedTask] = {}
