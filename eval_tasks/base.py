@@ -98,7 +98,8 @@ class PosedTask:
         pools = {**common_pools(), **deal(definition.words, common_pools())}
         templates = self._read_templates(pools)
         self._words = {split: self._usable_words(pools, split) for split in SPLITS}
-        self._templates = self._posable(templates)
+        self.templates = self._posable(templates)
+        """Those of the definition's templates that this tokenizer can pose, used in turn."""
         self._pair = lru_cache(maxsize=1 << 14)(self._make_pair)
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
@@ -124,15 +125,13 @@ class PosedTask:
 
     def _make_pair(self, split: str, seed: int, index: int) -> Pair:
         source = random.Random(f"{self.name}/{split}/{seed}/{index}")
-        template = self._templates[index % len(self._templates)]
+        template = self.templates[index % len(self.templates)]
         for _ in range(ATTEMPTS):
             try:
                 return self._posed(*template.render(self._words[split], source))
-            except Flaw:
+            except Flaw:  # other words may do
                 continue
-        raise UserError(
-            f"task {self.name!r}: no words of split {split} fit its template {index % len(self._templates)}"
-        )
+        raise UserError(f"task {self.name!r}: no words of split {split} fit its template {index % len(self.templates)}")
 
     # --- Before any pair is made --------------------------------------------------------------------------------
 

@@ -14,46 +14,38 @@ TASK = PairTask(
 def $verb_$name($name, $name2):
     ...
     $holder = {{$name
-   |'$text'}} if $name > $name2{{answer}}{{| else '$text2'}}
-        print($holder)
+   |'$text'}} if $name > $name2{{answer}}{{        print($holder)| else '$text2'}}
 ---
 ...
 def $verb_$name($flag, $name):
     $name2 = {{$name
-   |"$text"}} if not $flag{{answer}}{{| else "$text2"}}
-        return $name2
+   |"$text"}} if not $flag{{answer}}{{        return $name2| else "$text2"}}
 ---
 ...
 $name = {{$name2
-if|$number if}} $name3 == $number3{{answer}}{{| else $number2}}
-    print($name)
+if|$number if}} $name3 == $number3{{answer}}{{    print($name)| else $number2}}
 ---
 class $class:
     def $verb(self, $name):
         ...
         $name2 = {{$name
-       |'$text'}} if self.$name > $number{{answer}}{{| else '$text2'}}
-            return $name2
+       |'$text'}} if self.$name > $number{{answer}}{{            return $name2| else '$text2'}}
 ---
 for $thing in ${thing}s:
     $name = {{$name2
-   |"$text"}} if $thing is None{{answer}}{{| else "$text2"}}
-        print($name)
+   |"$text"}} if $thing is None{{answer}}{{        print($name)| else "$text2"}}
 ---
 ...
 $name = {{$name2
-if|$thing.$name3 if}} $name2 > $number{{answer}}{{| else $name2}}
-    print($name)
+if|$thing.$name3 if}} $name2 > $number{{answer}}{{    print($name)| else $name2}}
 ---
 def $verb_$name(${thing}s):
     for i, $thing in enumerate(${thing}s):
         $name = {{i
-       |'$text'}} if i % 2 == 0{{answer}}{{| else '$text2'}}
-            print($thing)
+       |'$text'}} if i % 2 == 0{{answer}}{{            print($thing)| else '$text2'}}
 ---
 ...
 $name = {{$name2
-if|$number if}} $flag == True{{answer}}{{| else $name3}}
-    $name2 = $number2
+if|$number if}} $flag == True{{answer}}{{    $name2 = $number2| else $name3}}
 """,
 )

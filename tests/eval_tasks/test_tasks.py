@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import keyword
+import random
 import tokenize
 from collections import Counter
 
@@ -106,6 +108,31 @@ def test_batch_holds_the_pairs(task: PosedTask, tokenizer: Tokenizer) -> None:
             assert batch.position[row] == length - 1
             assert batch.answer[row] == side.answer_id
             assert batch.alternative[row] == other.answer_id
+
+
+def completions(text: str) -> list[str]:
+    """`text`, and ways to complete it where it breaks off: a body, closing brackets, both."""
+    last = text.split("\n")[-1]
+    indentation = " " * (len(last) - len(last.lstrip()) + 4)
+    return [text, f"{text}\n{indentation}pass", f"{text}\n]", f"{text}\n}}"]
+
+
+def test_both_sides_go_on_as_python(task: PosedTask) -> None:
+    """With its answer and the code after it, each side of each template parses."""
+    words = {name: splits["train"] for name, splits in common_pools().items()}
+    for template in task.templates:
+        for seed in range(4):
+            for side in template.render(words, random.Random(seed)):
+                text = side.prompt + (side.answer or "") + side.rest
+                assert any(parses(code) for code in completions(text)), text
+
+
+def parses(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return True
 
 
 def test_splits_share_no_prompt_and_no_identifiers(task: PosedTask) -> None:
