@@ -40,6 +40,11 @@ class LossCurve:
         self.losses: dict[int, float] = {}
         """Loss in nats by k, of the sizes asked for so far."""
 
+    @property
+    def first_with_edges(self) -> int:
+        """The smallest number of nodes that are joined by an edge (1 for a model without edges)."""
+        return next((k for k, edges in enumerate(self.edges) if edges), 1)
+
     def loss(self, k: int) -> float:
         """Validation loss of the circuit of the k first nodes."""
         return self.score([k])[0]
@@ -83,10 +88,11 @@ def scan(curve: LossCurve, target: float) -> int | None:
     """The smallest size that meets the target: over a geometric grid, then ever finer below the smallest that did.
 
     The loss is not monotone in k, so the whole grid is scored, with the mask the pruner trained as one of its sizes.
+    Sizes too small to have an edge are left out: nothing passes through them.
     """
-    config, total = curve.config, curve.ranking.n_nodes
-    trained = [] if curve.ranking.trained_size is None else [curve.ranking.trained_size]
-    grid = sorted({*geometric_grid(1, total, config.grid_ratio), *(k for k in trained if k > 0)})
+    total, trained = curve.ranking.n_nodes, curve.ranking.trained_size or 0
+    first = min(curve.first_with_edges, total)
+    grid = sorted({*geometric_grid(first, total, curve.config.grid_ratio), max(first, trained)})
     best: int | None = None
     while True:
         losses = curve.score(grid)
@@ -94,14 +100,14 @@ def scan(curve: LossCurve, target: float) -> int | None:
         if not met:
             return best
         below = [k for k in grid if k < met[0]]
-        best, lowest = met[0], below[-1] if below else 1
-        if best - lowest <= 1 or best / lowest <= config.grid_precision:
+        best, lowest = met[0], below[-1] if below else met[0]
+        if best - lowest <= 1 or best / lowest <= curve.config.grid_precision:
             return best
-        ratio = max(config.grid_precision, (best / lowest) ** (1 / REFINEMENT))
+        ratio = max(curve.config.grid_precision, (best / lowest) ** (1 / REFINEMENT))
         grid = geometric_grid(lowest, best, ratio)
 
 
-REFINEMENT = 5
+REFINEMENT = 4
 """Parts into which the scan divides the gap below its smallest size, each time."""
 
 

@@ -69,11 +69,13 @@ class Penalty:
     """What a kept node costs: fixed, or the output of a controller that holds the task loss at its target.
 
     The controller treats the target as a constraint and k_coef as its multiplier: while the running task loss is under
-    the aim, k_coef rises, while it is over, it falls; by a factor, as its right size spans orders of magnitude.
+    the aim, k_coef rises, while it is over, it falls; by a factor, as its right size spans orders of magnitude. It is
+    the sum of a lasting part, which finds that size, and an immediate one, as gates answer with a delay of many steps.
     """
 
     def __init__(self, config: PruneConfig) -> None:
         self.config, self.k_coef = config, config.k_coef
+        self.lasting = math.log(config.k_coef)
         self.aim = config.controller_margin * config.target_loss
         self.running: float | None = None
 
@@ -83,8 +85,9 @@ class Penalty:
             return
         memory = self.config.controller_memory
         self.running = task_loss if self.running is None else memory * self.running + (1 - memory) * task_loss
-        error = math.log(self.aim / max(self.running, 1e-9))
-        self.k_coef *= math.exp(self.config.controller_rate * max(-1.0, min(1.0, error)))
+        error = max(-1.0, min(1.0, math.log(self.aim / max(self.running, 1e-9))))
+        self.lasting += self.config.controller_rate * error
+        self.k_coef = math.exp(self.lasting + self.config.controller_gain * error)
 
 
 def record(task: Task, loss: Tensor, kept: Tensor, penalty: Penalty) -> dict[str, float]:

@@ -20,9 +20,10 @@ from sparsegpt2.model.sites import node_sites
 class MadeUpCurve:
     """A curve given by a formula, in place of a model's; counts how often it is asked."""
 
-    def __init__(self, loss_of: Any, total: int, trained: int | None = None, **settings: Any) -> None:
+    def __init__(self, loss_of: Any, total: int, trained: int | None = None, first: int = 1, **settings: Any) -> None:
         self.loss_of, self.asked = loss_of, []
         self.config = PruneConfig(**settings)
+        self.first_with_edges = first
         self.ranking = SimpleNamespace(n_nodes=total, trained_size=trained)
 
     def score(self, sizes: list[int]) -> list[float]:
@@ -105,6 +106,15 @@ def test_one_fixed_batch_serves_every_size_and_every_curve(planted: Any) -> None
     assert {split for split, *_ in planted.task.asked} == {"train", "validation"}  # "train": the fixture's means
     shared = set(curves[0].losses) & set(curves[1].losses)
     assert shared and all(curves[0].losses[k] == curves[1].losses[k] for k in shared)
+
+
+def test_the_scan_begins_where_there_is_an_edge(planted: Any) -> None:
+    ranking = random_ranking(planted.model)
+    curve = LossCurve(planted.model, planted.task, ranking, PruneConfig(validation_pairs=4))
+    assert scan(curve, 1e-12) is None
+    smallest = min(curve.losses)
+    assert smallest > 1 and Circuit(ranking.nodes(smallest - 1)).edges(planted.model) == 0
+    assert Circuit(ranking.nodes(smallest)).edges(planted.model) > 0
 
 
 def test_points_tell_nodes_edges_and_loss(planted: Any) -> None:

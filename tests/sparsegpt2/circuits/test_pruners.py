@@ -139,18 +139,27 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
 
 
 def test_the_controller_raises_the_penalty_under_the_target_and_lowers_it_over() -> None:
-    config = PruneConfig(target_loss=0.2, controller_margin=0.5, controller_rate=0.1, controller_memory=0.0)
-    penalty = Penalty(config)
-    penalty.update(0.001)  # far under the aim of 0.1: the largest step up
+    settings = {"controller_margin": 0.5, "controller_rate": 0.1, "controller_gain": 2.0, "controller_memory": 0.0}
+    penalty = Penalty(PruneConfig(target_loss=0.2, k_coef=1e-4, **settings))
+    penalty.update(0.001)  # far under the aim of 0.1: the largest lasting and immediate steps up
+    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(0.1 + 2))
+    penalty.update(0.1)  # at the aim only the lasting part stays
     assert penalty.k_coef == pytest.approx(1e-4 * math.exp(0.1))
     penalty.update(5.0)
     penalty.update(5.0)
-    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(-0.1))
-    penalty.update(0.1)  # at the aim nothing changes
-    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(-0.1))
+    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(-0.1 - 2))
+    penalty.update(0.1 * math.exp(-0.5))
+    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(-0.1 + 0.05 + 1))
     fixed = Penalty(PruneConfig(penalty="fixed", k_coef=0.003))
     fixed.update(0.001)
     assert fixed.k_coef == 0.003
+
+
+def test_the_controller_follows_a_running_loss() -> None:
+    penalty = Penalty(PruneConfig(controller_memory=0.75))
+    for loss in (0.4, 0.8):
+        penalty.update(loss)
+    assert penalty.running == pytest.approx(0.5)
 
 
 def test_a_larger_fixed_penalty_keeps_fewer_nodes(planted: Any) -> None:
