@@ -186,6 +186,7 @@ def run_cell(cell: Cell, model: GPT, out: Path, progress: Progress | None = None
             circuit = circuit_at(curve, target)
             score = evaluate(model, task, circuit, pairs=cell.test_pairs, seed=TEST_SEED)
             path = circuit_path(cell, target)
+            circuit.info["model"] = cell.subject.path
             circuit.save(out / path)
             seconds = curve.ranking.seconds + time.perf_counter() - started
             yield _row(cell, target, circuit=path, seconds=seconds, **_measures(circuit, model, score))

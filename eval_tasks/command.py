@@ -51,6 +51,7 @@ def prune(arguments: list[str]) -> None:
     circuit = find_circuit(model, task, settings_from(settings, PruneConfig), _progress_line())
     score = evaluate(model, task, circuit)
     out = Path(settings.out or directory / "circuits" / f"{task.name}.json")
+    circuit.info["model"] = str(directory)
     circuit.save(out)
     _report(circuit, model, score, out)
 

@@ -57,6 +57,26 @@ def frontier(arguments: list[str]) -> None:
         print(path)
 
 
+def view(arguments: list[str]) -> None:
+    """Read a circuit: its nodes in forward order, their edges and the tokens they touch."""
+    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.report.listing import list_circuit
+    from sparsegpt2.tokenizer import Tokenizer
+
+    parser = make_parser("sparsegpt2 view CIRCUIT", view.__doc__ or "")
+    parser.add_argument("circuit", type=str, help="A circuit file written by prune or bench.")
+    parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
+    settings = parse(parser, arguments)
+    circuit = Circuit.load(settings.circuit)
+    path = settings.model or circuit.info.get("model")
+    if not path:
+        raise UserError(f"{settings.circuit} does not name its model; give it with --model")
+    directory = model_directory(path)
+    for line in list_circuit(circuit, load_model(directory), Tokenizer.load(directory)):
+        print(line)
+
+
 def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
@@ -97,6 +117,7 @@ COMMANDS = {
     "prune": prune,
     "bench": bench,
     "frontier": frontier,
+    "view": view,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparsegpt2 import GPT, GPTConfig, save_model
+from sparsegpt2 import GPT, GPTConfig, load_model, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.cli import COMMANDS
 from sparsegpt2.command import run_commands
@@ -77,6 +77,10 @@ def test_prune_writes_a_circuit(command, model, tmp_path):
     assert status == 0, err
     circuit = Circuit.load(tmp_path / "c.json")
     assert f"{circuit.n_nodes} nodes" in out and "256 pairs" in out
+    status, listed, err = command("view", tmp_path / "c.json")
+    assert status == 0, err
+    assert f"{circuit.n_nodes} nodes, {circuit.edges(load_model(model))} edges" in listed
+    assert listed.count("\n    ") == circuit.edges(load_model(model))
 
 
 def test_bench_then_frontier(command, model, tmp_path):
@@ -116,7 +120,6 @@ def unposable(model: Path, tmp_path: Path) -> Path:
 
 
 def with_nan(model: Path, tmp_path: Path) -> Path:
-    from sparsegpt2 import load_model
     from sparsegpt2.tokenizer import Tokenizer
 
     broken = load_model(model)
@@ -156,6 +159,7 @@ def test_a_bad_model_is_one_sentence(command, model, tmp_path, damage, sentence)
         (["tasks", "--tokenizer", "nowhere"], "nowhere"),
         (["frontier", "nowhere", "--out", "f.png"], "nowhere"),
         (["train", "nowhere.yaml"], "nowhere.yaml"),
+        (["view", "nowhere.json"], "nowhere.json"),
     ],
 )
 def test_bad_arguments_are_one_sentence(command, model, tmp_path, arguments, sentence):

@@ -1,0 +1,67 @@
+"""A circuit as text: what it is, and for each node its edges and the tokens it touches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits.edges import edge_maps, edges_present
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import place_of
+from sparsegpt2.tokenizer import Tokenizer
+
+TOKENS = 5
+"""Tokens named beside a node that touches the embedding or the unembedding."""
+
+
+def list_circuit(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> Iterator[str]:
+    """Lines of text: facts, then the kept nodes in forward order with their in-edges, largest weight first.
+
+    A node that reads the residual stream names the tokens whose embedding excites its channel most, one that writes it
+    the tokens whose logits its channel raises most (final norm left out).
+    """
+    info = circuit.info
+    circuit.check(model)
+    facts = [f"{name} {info[name]}" for name in ("task", "pruner", "seed", "target_loss") if name in info]
+    yield "  ".join(facts) or "circuit"
+    if "validation_loss" in info:
+        met = "" if info.get("reached", True) else "  (target not met: this is the whole model)"
+        yield f"validation loss {info['validation_loss']:.3f} nats, whole model {info['validation_loss_full']:.3f}{met}"
+    trimmed = circuit.trimmed(model).edges(model)
+    yield f"{circuit.n_nodes} nodes, {circuit.edges(model)} edges, {trimmed} after trimming"
+    for site, kept in circuit.nodes.items():
+        for channel in kept.nonzero().flatten().tolist():
+            yield f"{site}.{channel}{_tokens(model, tokenizer, site, channel)}"
+            for weight, source in in_edges(circuit, model, site, channel):
+                yield f"    {weight:+.4f}  {source}"
+
+
+def in_edges(circuit: Circuit, model: GPT, site: str, channel: int) -> list[tuple[float, str]]:
+    """(weight, source node) of every edge into a kept node, largest magnitude first."""
+    found = []
+    for edge_map in edge_maps(model):
+        if edge_map.target != site:
+            continue
+        present = edges_present(model, edge_map, circuit.weights)[channel].cpu() & circuit.nodes[edge_map.source]
+        row = model.get_parameter(edge_map.parameter).detach()[edge_map.rows, edge_map.columns][channel]
+        found += [(float(row[i]), f"{edge_map.source}.{i}") for i in present.nonzero().flatten().tolist()]
+    return sorted(found, key=lambda edge: -abs(edge[0]))
+
+
+def _tokens(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> str:
+    """The tokens a node touches through the embedding or the unembedding, as text; empty for inner nodes."""
+    place = place_of(site).split(".")[1]
+    if place == "act_in":
+        return _top("  excited by", model.wte.weight[:, channel], tokenizer)
+    if place == "resid_delta":
+        return _top("  raises", model.unembed.weight[:, channel], tokenizer)
+    return ""
+
+
+def _top(words: str, weights: Tensor, tokenizer: Tokenizer) -> str:
+    values, ids = torch.topk(weights.detach(), min(TOKENS, len(weights)))
+    named = [tokenizer.token(int(id)) for value, id in zip(values, ids, strict=True) if value > 0]
+    return f"{words} {' '.join(map(repr, named))}" if named else ""
