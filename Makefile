@@ -9,7 +9,7 @@ quickstart: $(VENV)/.ready
 	$(BIN)/sparsegpt2 quickstart
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
