@@ -88,7 +88,7 @@ def quickstart(arguments: list[str]) -> None:
     out, seed = Path(settings.out), str(settings.seed)
     if not CONFIGS.is_dir():
         raise UserError(f"quickstart reads its settings from {CONFIGS}, which is missing; run it from a clone")
-    started = time.monotonic()
+    started, fresh = time.monotonic(), not out.exists()
     runs = [out / name for name in QUICKSTART]
     for name, run in zip(QUICKSTART, runs, strict=True):
         config = str(CONFIGS / "quickstart" / f"{name}.yaml")
@@ -97,7 +97,7 @@ def quickstart(arguments: list[str]) -> None:
         "bench",
         [*map(str, runs), str(CONFIGS / "quickstart" / "bench.yaml"), "--seeds", f"[{seed}]", "--out", str(out)],
     )
-    minutes = (time.monotonic() - started) / 60
+    minutes = (time.monotonic() - started) / 60 if fresh else None  # of a run gone on with, only the rest was timed
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)
     step("frontier", [str(out), "--out", str(out / "frontier.png")])
