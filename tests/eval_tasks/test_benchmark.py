@@ -76,7 +76,7 @@ def without_times(rows):
 
 
 def test_every_cell_gets_rows_with_the_right_numbers_and_its_circuit(tmp_path, model, task, tokenizer):
-    dense, sparse = model("dense", seed=14, scale=40), model("sparse", density=0.3)
+    dense, sparse = model("dense"), model("sparse", density=0.3)
     closing = task("closing")
     rows = run(
         [dense, sparse / "best"],
@@ -109,8 +109,13 @@ def test_every_cell_gets_rows_with_the_right_numbers_and_its_circuit(tmp_path, m
 
 
 def test_a_circuit_that_misses_the_target_on_validation_pairs_does_not_count(tmp_path, model, task):
-    (row,) = run([model("lucky", seed=19, scale=40)], tmp_path / "out", [task("closing")], target_losses=(30,))
-    assert row.has_task and row.loss_full < 30  # on test pairs, but on validation pairs it has not
+    closing = task("closing")
+    for seed in range(100):  # until an untrained model has the task on test pairs, but not on validation pairs
+        lucky = model(f"lucky{seed}", seed=seed, scale=40)
+        (row,) = run([lucky], tmp_path / f"out{seed}", [closing], target_losses=(30,))
+        if row.status == "pruned" and not row.reached:
+            break
+    assert row.has_task and row.loss_full < 30
     assert (row.status, row.reached, row.counts) == ("pruned", False, False)
 
 
