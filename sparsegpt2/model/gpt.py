@@ -20,13 +20,13 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import sink_attention
 from sparsegpt2.kernels.loss import next_token_loss
-from sparsegpt2.model.sites import Site
+from sparsegpt2.model.sites import Site, Streams
 
 
-def linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """x [..., in] -> [..., out] in x's dtype, whatever the dtype of the weights."""
-    bias = None if layer.bias is None else layer.bias.to(x.dtype)
-    return F.linear(x, layer.weight.to(x.dtype), bias)
+def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
+    """x [..., in] -> [..., out], or only the outputs `rows`, in x's dtype, whatever the dtype of the weights."""
+    bias = None if layer.bias is None else layer.bias[rows].to(x.dtype)
+    return F.linear(x, layer.weight[rows].to(x.dtype), bias)
 
 
 class Norm(nn.Module):
@@ -53,7 +53,7 @@ class Sublayer(nn.Module):
 
     def __init__(self, config: GPTConfig, layer: int, kind: str) -> None:
         super().__init__()
-        self.name = f"{layer}.{kind}"
+        self.name, self.component = f"{layer}.{kind}", f"{kind[0]}{layer}"
         self.keep = {
             place: config.keep_at(f"{kind}.{place}")
             for place in ("act_in", "q", "k", "v", "post_act", "resid_delta", "resid_post")
@@ -78,9 +78,14 @@ class Sublayer(nn.Module):
         channels = self.position_norm(positions).to(dtype)  # [T, P]
         return torch.cat([h, channels.expand(*h.shape[:-1], -1)], dim=-1)
 
-    def write(self, x: Tensor, delta: Tensor, site: Site | None) -> Tensor:
-        """Add the sublayer's output to the residual stream; both [B, T, D]."""
-        x = x + self.at("resid_delta", delta, site)
+    def write(
+        self, x: Tensor, delta: Tensor, site: Site | None, streams: Streams | None = None, heads: Tensor | None = None
+    ) -> Tensor:
+        """Add the sublayer's output to the residual stream; both [B, T, D]. heads: as in `Streams.wrote`."""
+        delta = self.at("resid_delta", delta, site)
+        if streams is not None:
+            streams.wrote(self.component, delta, heads)
+        x = x + delta
         if self.relu_residual:
             x = F.relu(x)
         return self.at("resid_post", x, site)
@@ -100,12 +105,36 @@ class Attention(Sublayer):
         """[B, T, A] -> [B, H, T, d_head]."""
         return x.unflatten(-1, (self.n_head, self.d_head)).transpose(1, 2)
 
-    def forward(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
-        h = self.read(x, positions, site, dtype)
-        q, k, v = linear(h, self.c_attn).chunk(3, dim=-1)  # each [B, T, A]
+    def read_by_head(
+        self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype, streams: Streams
+    ) -> Tensor:
+        """q, k and v side by side, [B, T, 3 A], where each head has a residual stream of its own for each of them."""
+        parts = []
+        for index, part in enumerate("qkv"):
+            for head in range(self.n_head):
+                own = streams.read(f"{self.component}.h{head}.{part}", x)
+                first = (index * self.n_head + head) * self.d_head
+                h = self.read(own, positions, site, dtype)
+                parts.append(linear(h, self.c_attn, slice(first, first + self.d_head)))  # [B, T, d_head]
+        return torch.cat(parts, dim=-1)
+
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor | None,
+        site: Site | None,
+        dtype: torch.dtype,
+        streams: Streams | None = None,
+    ) -> Tensor:
+        if streams is None:
+            qkv = linear(self.read(x, positions, site, dtype), self.c_attn)
+        else:
+            qkv = self.read_by_head(x, positions, site, dtype, streams)
+        q, k, v = qkv.chunk(3, dim=-1)  # each [B, T, A]
         q, k, v = self.at("q", q, site), self.at("k", k, site), self.at("v", v, site)
         mixed = sink_attention(self.heads(q), self.heads(k), self.heads(v), self.sink, causal=self.causal)
-        return self.write(x, linear(mixed.transpose(1, 2).flatten(-2), self.c_proj), site)
+        mixed = mixed.transpose(1, 2).flatten(-2)  # [B, T, A]
+        return self.write(x, linear(mixed, self.c_proj), site, streams, mixed)
 
 
 class MLP(Sublayer):
@@ -117,13 +146,21 @@ class MLP(Sublayer):
         self.c_fc = nn.Linear(config.d_model + config.d_pos, config.d_mlp, bias=config.bias)
         self.c_proj = nn.Linear(config.d_mlp, config.d_model, bias=config.bias)
 
-    def forward(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
-        h = linear(self.read(x, positions, site, dtype), self.c_fc)  # [B, T, M]
+    def forward(
+        self,
+        x: Tensor,
+        positions: Tensor | None,
+        site: Site | None,
+        dtype: torch.dtype,
+        streams: Streams | None = None,
+    ) -> Tensor:
+        own = x if streams is None else streams.read(self.component, x)
+        h = linear(self.read(own, positions, site, dtype), self.c_fc)  # [B, T, M]
         if self.activation == "relu":
             h = F.relu(h)
         else:
             h = F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
-        return self.write(x, linear(self.at("post_act", h, site), self.c_proj), site)
+        return self.write(x, linear(self.at("post_act", h, site), self.c_proj), site, streams)
 
 
 class Block(nn.Module):
@@ -184,15 +221,24 @@ class GPT(nn.Module):
         """Attention and MLP of layer 0, of layer 1, ...: the steps of the residual stream."""
         return [sublayer for block in self.layers for sublayer in (block.attn, block.mlp)]
 
-    def forward(self, tokens: Tensor, *, site: Site | None = None, position: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        *,
+        site: Site | None = None,
+        position: Tensor | None = None,
+        streams: Streams | None = None,
+    ) -> Tensor:
         """Logits of the next token.
 
         tokens: [B, T] int64, T at most `config.context`. site: sees and may change every named site (model.sites).
-        position: [B] int64; if given, only the logits at that position of each row are computed.
+        position: [B] int64; if given, only the logits at that position of each row are computed. streams: gives each
+        reader of the residual stream an input of its own (model.sites).
         Returns [B, T, V], or [B, V] with `position`, in `compute_dtype`.
         """
-        x = self.embed(tokens, site=site)
-        x = self.run(x, site=site)
+        x = self.run(self.embed(tokens, site=site), site=site, streams=streams)
+        if streams is not None:
+            x = streams.read("logits", x)
         if position is not None:
             rows = torch.arange(len(x), device=x.device)
             x, tokens = x[rows, position], tokens[rows, position]
@@ -215,11 +261,24 @@ class GPT(nn.Module):
             x = x + self.wpe.weight[: tokens.shape[1]].float()
         return x if site is None else site("embed", x)
 
-    def run(self, x: Tensor, *, site: Site | None = None, start: int = 0, stop: int | None = None) -> Tensor:
-        """Carry the residual stream [B, T, D] through sublayers `start` (included) to `stop` (excluded; None: all)."""
+    def run(
+        self,
+        x: Tensor,
+        *,
+        site: Site | None = None,
+        start: int = 0,
+        stop: int | None = None,
+        streams: Streams | None = None,
+    ) -> Tensor:
+        """Carry the residual stream [B, T, D] through sublayers `start` (included) to `stop` (excluded; None: all).
+
+        With `streams`, x as it comes in is what the writer `emb` wrote.
+        """
         positions = self.position_channels(x.shape[1])
+        if streams is not None:
+            streams.wrote("emb", x)
         for sublayer in self.sublayers[start:stop]:
-            x = sublayer(x, positions, site, self.compute_dtype)
+            x = sublayer(x, positions, site, self.compute_dtype, streams=streams)
         return x
 
     def logits(self, x: Tensor, tokens: Tensor, *, site: Site | None = None) -> Tensor:

@@ -11,6 +11,7 @@ Node sites of layer i (circuits.md's names): `i.attn.act_in`, `i.attn.q`, `i.att
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from torch import Tensor
 
@@ -18,6 +19,25 @@ from sparsegpt2.config import NODE_PLACES, GPTConfig
 
 Site = Callable[[str, Tensor], Tensor]
 """Given to the forward for one call: (site name, x [B, T, C]) -> x of the same shape."""
+
+
+class Streams(Protocol):
+    """Given to the forward for one call: a residual stream of its own for each of its readers.
+
+    Readers are `a{i}.h{j}.q`, `a{i}.h{j}.k`, `a{i}.h{j}.v`, `m{i}` and `logits`; writers `emb`, `a{i}` and `m{i}`. The
+    sites act_in are then passed once a reader; everything else of the forward stays as it is.
+    """
+
+    def read(self, reader: str, x: Tensor) -> Tensor:
+        """What `reader` reads, [B, T, D], where without this object it would read the residual stream x [B, T, D]."""
+        ...
+
+    def wrote(self, writer: str, delta: Tensor, heads: Tensor | None = None) -> None:
+        """Told what `writer` adds to the residual stream, [B, T, D], as soon as it is known.
+
+        heads: of attention, what its heads hand to c_proj, [B, T, A], head after head.
+        """
+        ...
 
 
 def node_sites(config: GPTConfig) -> dict[str, int]:
