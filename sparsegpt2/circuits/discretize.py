@@ -16,7 +16,7 @@ from sparsegpt2.circuits.edges import edges_by_size
 from sparsegpt2.circuits.gates import MeanAblation, frozen
 from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.ranking import Progress, Ranking
-from sparsegpt2.circuits.score import answer_logits, rows_at_once, task_batch, task_loss
+from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -66,8 +66,9 @@ class LossCurve:
         site = MeanAblation({name: places < limits for name, places in self.ranks.items()}, self.means)  # masks [R, C]
         total, runs = torch.zeros(len(sizes), dtype=torch.float64), len(sizes)
         with frozen(self.model, torch.float32):
-            for part in rows_at_once(self.batch, max(2, self.config.score_rows // runs)):
-                logits = answer_logits(self.model, part, site, runs=runs).unflatten(0, (runs, -1))  # [R, B, V]
+            for _, part in self.batch.by_length(self.config.score_rows // runs):
+                logits = answer_logits(self.model, part, site, runs=runs, position_only=True)
+                logits = logits.unflatten(0, (runs, -1))  # [R, B, V]
                 total += torch.stack([task_loss(one, part).double().sum() for one in logits]).cpu()
         losses = (total / len(self.batch)).tolist()
         if not all(map(math.isfinite, losses)):

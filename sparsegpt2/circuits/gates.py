@@ -18,14 +18,15 @@ from sparsegpt2.model.gpt import GPT
 class MeanAblation:
     """A site object: every channel x of a node site becomes m * x + (1 - m) * mean, at every position.
 
-    kept: site -> m, bool or float, [C], or [R, C] for R masks at once: the batch [R * B, T, C] is then R groups of B
-    rows, one after the other. means: site -> [C]. Sites without a mask pass unchanged.
+    kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, the mask of
+    each row of the batch [B, T, C]; without it R masks take R groups of rows, one after the other. Sites without a mask
+    pass unchanged.
 
     It acts after AbsTopK, where the forward calls its sites. With m = 1 x comes out bit for bit as it went in.
     """
 
-    def __init__(self, kept: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> None:
-        self.kept, self.means = kept, means
+    def __init__(self, kept: Mapping[str, Tensor], means: Mapping[str, Tensor], rows: Tensor | None = None) -> None:
+        self.kept, self.means, self.rows = kept, means, rows
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
         if name not in self.kept:
@@ -35,8 +36,10 @@ class MeanAblation:
         rest = ((1 - kept.to(x.device, torch.float32)) * self.means[name]).to(x.dtype)
         if mask.ndim == 1:
             return torch.addcmul(rest, x, mask)
-        runs = x.unflatten(0, (len(mask), -1))  # [R, B, T, C]
-        return torch.addcmul(rest[:, None, None], runs, mask[:, None, None]).flatten(0, 1)
+        if self.rows is None:
+            runs = x.unflatten(0, (len(mask), -1))  # [R, B / R, T, C]
+            return torch.addcmul(rest[:, None, None], runs, mask[:, None, None]).flatten(0, 1)
+        return torch.addcmul(rest[self.rows][:, None], x, mask[self.rows][:, None])
 
 
 class _Gate(torch.autograd.Function):

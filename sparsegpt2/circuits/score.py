@@ -6,7 +6,7 @@ Shapes: B rows (two a pair), T positions, V vocabulary, R runs (circuits in one 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -68,14 +68,15 @@ def answer_logits(
     *,
     runs: int = 1,
     parameters: Mapping[str, Tensor] | None = None,
+    position_only: bool = False,
 ) -> Tensor:
     """Logits after each prompt, [runs * B, V] float32, of the batch repeated `runs` times.
 
     Padding behind the longest prompt is cut: in a causal model it changes nothing, and it costs time.
-    parameters: replace the model's own, by name, for this call.
+    parameters: replace the model's own, by name, for this call. position_only: as in `GPT.forward`.
     """
     tokens = batch.tokens[:, : int(batch.position.max()) + 1].repeat(runs, 1)
-    arguments = {"site": site, "position": batch.position.repeat(runs)}
+    arguments = {"site": site, "position": batch.position.repeat(runs), "position_only": position_only}
     logits: Tensor = functional_call(model, dict(parameters or {}), (tokens,), arguments)
     return logits.float()
 
@@ -107,19 +108,6 @@ def task_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
     return F.softplus(wrong - right)
 
 
-def rows_at_once(batch: TaskBatch, rows: int) -> Iterator[TaskBatch]:
-    """The batch in pieces of at most `rows` rows (an even number, so that pairs stay together)."""
-    step = max(2, rows - rows % 2)
-    for start in range(0, len(batch), step):
-        part = slice(start, start + step)
-        yield TaskBatch(
-            tokens=batch.tokens[part],
-            position=batch.position[part],
-            answer=batch.answer[part],
-            alternative=batch.alternative[part],
-        )
-
-
 @torch.no_grad()
 def circuit_logits(model: GPT, circuit: Circuit | None, batch: TaskBatch) -> Tensor:
     """Logits after each prompt, [B, V], in float32, with all but the circuit mean-ablated (None: nothing is)."""
@@ -128,9 +116,11 @@ def circuit_logits(model: GPT, circuit: Circuit | None, batch: TaskBatch) -> Ten
         means = means_of(model)
         site = MeanAblation(circuit.nodes, means)
         parameters = ablate_edges(model, circuit.weights or {}, means)
+    logits = torch.empty(len(batch), model.config.vocab_size, device=batch.tokens.device)
     with frozen(model, torch.float32):
-        parts = [answer_logits(model, part, site, parameters=parameters) for part in rows_at_once(batch, ROWS)]
-    return torch.cat(parts)
+        for rows, part in batch.by_length(ROWS):
+            logits[rows] = answer_logits(model, part, site, parameters=parameters, position_only=True)
+    return logits
 
 
 def unpruned_loss(model: GPT, task: Task, *, split: str = "test", pairs: int = 256, seed: int = 0) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.errors import UserError
@@ -15,6 +17,9 @@ SPLITS = ("train", "validation", "test")
 
 ANYTHING_ELSE = -1
 """In `TaskBatch.answer` or `.alternative`: whatever token the other column does not name."""
+
+LENGTH_GROUPS = 4
+"""Pieces into which a batch is cut by the length of its prompts, at least: more pad less, and start more operations."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,43 @@ class TaskBatch:
     def __len__(self) -> int:
         """Rows, 2n."""
         return len(self.tokens)
+
+    def take(self, rows: Tensor | slice) -> TaskBatch:
+        """Some of the rows (whole pairs), in the order asked for, without the padding that none of them needs.
+
+        In a causal model padding changes nothing, and it costs time.
+        """
+        position = self.position[rows]
+        length = int(position.max()) + 1
+        return TaskBatch(
+            tokens=self.tokens[rows, :length],
+            position=position,
+            answer=self.answer[rows],
+            alternative=self.alternative[rows],
+        )
+
+    def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
+        """(rows, those rows) in pieces of similar length, so that little is padded; pairs stay together.
+
+        A piece has at most `most` rows (2 if that is less), and there are `LENGTH_GROUPS` pieces at least.
+        """
+        pairs = self.position.view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
+        at_once = max(1, min(most // 2, -(-len(pairs) // LENGTH_GROUPS)))
+        for some in pairs.split(at_once):
+            rows = torch.stack([2 * some, 2 * some + 1], dim=1).flatten()
+            yield rows, self.take(rows)
+
+    @staticmethod
+    def join(batches: Sequence[TaskBatch]) -> TaskBatch:
+        """Several batches as one, row after row."""
+        longest = max(batch.tokens.shape[1] for batch in batches)
+        tokens = [F.pad(batch.tokens, (0, longest - batch.tokens.shape[1])) for batch in batches]
+        return TaskBatch(
+            tokens=torch.cat(tokens),
+            position=torch.cat([batch.position for batch in batches]),
+            answer=torch.cat([batch.answer for batch in batches]),
+            alternative=torch.cat([batch.alternative for batch in batches]),
+        )
 
     def to(self, device: torch.device | str) -> TaskBatch:
         """The same batch on `device`."""

@@ -13,8 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def sink_attention(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool) -> Tensor:
-    """q, k, v [B, H, T, d] of one dtype, sink logits [H] or None -> [B, H, T, d] of that dtype."""
+def sink_attention(
+    q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool, position: Tensor | None = None
+) -> Tensor:
+    """q, k, v [B, H, T, d] of one dtype, sink logits [H] or None -> [B, H, T, d] of that dtype.
+
+    position: [B] int64 for one query a row, which stands there: q and the result are then [B, H, 1, d].
+    """
+    if position is not None:
+        return _one_query(q, k, v, sink, position, causal=causal)
     if sink is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     if q.device.type == "cpu":
@@ -66,6 +73,15 @@ def sink_attention_padded(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, *, caus
     return mixed[:, :, 1:, :d]
 
 
+def _one_query(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, position: Tensor, *, causal: bool) -> Tensor:
+    """q [B, H, 1, d] at `position` [B], k and v [B, H, T, d] -> [B, H, 1, d], in float32 inside."""
+    scores = (q.float() @ k.float().transpose(-1, -2)) / math.sqrt(q.shape[-1])  # [B, H, 1, T]
+    if causal:
+        future = torch.arange(k.shape[-2], device=k.device) > position[:, None]  # [B, T]
+        scores = scores.masked_fill(future[:, None, None], -math.inf)
+    return (_softmax_with_sink(scores, sink) @ v.float()).to(v.dtype)
+
+
 def attention_pattern(q: Tensor, k: Tensor, sink: Tensor | None, *, causal: bool) -> Tensor:
     """Attention weights [B, H, T, T] float32; with a sink the rows sum to less than 1."""
     scores = (q.float() @ k.float().transpose(-1, -2)) / math.sqrt(q.shape[-1])  # [B, H, T, T]
@@ -73,6 +89,11 @@ def attention_pattern(q: Tensor, k: Tensor, sink: Tensor | None, *, causal: bool
         length = q.shape[-2]
         future = torch.ones(length, length, dtype=torch.bool, device=q.device).triu(1)
         scores = scores.masked_fill(future, -math.inf)
+    return _softmax_with_sink(scores, sink)
+
+
+def _softmax_with_sink(scores: Tensor, sink: Tensor | None) -> Tensor:
+    """Scores [B, H, Q, T] float32 -> weights that, with a sink [H], sum to less than 1."""
     if sink is None:
         return scores.softmax(dim=-1)
     column = sink.float()[None, :, None, None].expand(*scores.shape[:-1], 1)

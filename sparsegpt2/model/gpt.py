@@ -29,6 +29,11 @@ def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
     return F.linear(x, layer.weight[rows].to(x.dtype), bias)
 
 
+def at_position(x: Tensor, position: Tensor) -> Tensor:
+    """x [B, T, ...] at `position` [B] of each row: [B, ...]."""
+    return x[torch.arange(len(position), device=x.device), position]
+
+
 class Norm(nn.Module):
     """RMSNorm, LayerNorm or nothing, computed in float32 over the last axis."""
 
@@ -124,15 +129,23 @@ class Attention(Sublayer):
         positions: Tensor | None,
         site: Site | None,
         dtype: torch.dtype,
+        position: Tensor | None = None,
         streams: Streams | None = None,
     ) -> Tensor:
-        if streams is None:
-            qkv = linear(self.read(x, positions, site, dtype), self.c_attn)
+        """The residual stream [B, T, D] after this sublayer, or only at `position` [B] of each row: [B, 1, D]."""
+        if streams is not None:
+            q, k, v = self.read_by_head(x, positions, site, dtype, streams).chunk(3, dim=-1)
+        elif position is None:
+            q, k, v = linear(self.read(x, positions, site, dtype), self.c_attn).chunk(3, dim=-1)  # each [B, T, A]
         else:
-            qkv = self.read_by_head(x, positions, site, dtype, streams)
-        q, k, v = qkv.chunk(3, dim=-1)  # each [B, T, A]
+            h = self.read(x, positions, site, dtype)
+            x, width = at_position(x, position)[:, None], self.n_head * self.d_head
+            q = linear(at_position(h, position)[:, None], self.c_attn, slice(0, width))  # [B, 1, A]
+            k, v = linear(h, self.c_attn, slice(width, None)).chunk(2, dim=-1)
         q, k, v = self.at("q", q, site), self.at("k", k, site), self.at("v", v, site)
-        mixed = sink_attention(self.heads(q), self.heads(k), self.heads(v), self.sink, causal=self.causal)
+        mixed = sink_attention(
+            self.heads(q), self.heads(k), self.heads(v), self.sink, causal=self.causal, position=position
+        )
         mixed = mixed.transpose(1, 2).flatten(-2)  # [B, T, A]
         return self.write(x, linear(mixed, self.c_proj), site, streams, mixed)
 
@@ -227,21 +240,26 @@ class GPT(nn.Module):
         *,
         site: Site | None = None,
         position: Tensor | None = None,
+        position_only: bool = False,
         streams: Streams | None = None,
     ) -> Tensor:
         """Logits of the next token.
 
         tokens: [B, T] int64, T at most `config.context`. site: sees and may change every named site (model.sites).
-        position: [B] int64; if given, only the logits at that position of each row are computed. streams: gives each
-        reader of the residual stream an input of its own (model.sites).
+        position: [B] int64; if given, only the logits at that position of each row are computed.
+        position_only: spare what those logits do not need of the last layer: but for act_in, k and v of its attention,
+        its sites then see x at `position` alone, [B, 1, C]. Not with `streams`, which give each reader of the residual
+        stream an input of its own (model.sites).
         Returns [B, T, V], or [B, V] with `position`, in `compute_dtype`.
         """
-        x = self.run(self.embed(tokens, site=site), site=site, streams=streams)
+        x = self.embed(tokens, site=site)
+        if position is not None and position_only and streams is None:
+            return self.logits(self.run_to(x, position, site=site), at_position(tokens, position), site=site)
+        x = self.run(x, site=site, streams=streams)
         if streams is not None:
             x = streams.read("logits", x)
         if position is not None:
-            rows = torch.arange(len(x), device=x.device)
-            x, tokens = x[rows, position], tokens[rows, position]
+            x, tokens = at_position(x, position), at_position(tokens, position)
         return self.logits(x, tokens, site=site)
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
@@ -280,6 +298,15 @@ class GPT(nn.Module):
         for sublayer in self.sublayers[start:stop]:
             x = sublayer(x, positions, site, self.compute_dtype, streams=streams)
         return x
+
+    def run_to(self, x: Tensor, position: Tensor, *, site: Site | None = None) -> Tensor:
+        """What `run` gives at `position` [B] of each row, [B, D], without the rest of the last layer."""
+        attention, mlp = self.layers[-1].attn, self.layers[-1].mlp
+        positions = self.position_channels(x.shape[1])
+        x = self.run(x, site=site, stop=-2)
+        x = attention(x, positions, site, self.compute_dtype, position)
+        here = None if positions is None else positions[position][:, None]  # [B, 1, P]
+        return mlp(x, here, site, self.compute_dtype)[:, 0]
 
     def logits(self, x: Tensor, tokens: Tensor, *, site: Site | None = None) -> Tensor:
         """Residual stream [..., D] and the tokens [...] it stands at -> logits [..., V] in `compute_dtype`."""

@@ -14,7 +14,7 @@ from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.gates import MeanAblation, frozen
 from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.ranking import Progress, Ranking
-from sparsegpt2.circuits.score import answer_logits, rows_at_once, task_batch, task_loss
+from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -30,12 +30,13 @@ def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None 
     scores = {site: torch.zeros(width, device=device) for site, width in sites.items()}
     done = 0
     with frozen(model, torch.float32), torch.enable_grad():
-        for part in rows_at_once(batch, ROWS):
+        for _, part in batch.by_length(ROWS):
             # With a mask of ones for each row, dL/dm at m = 1 is the sum over positions of dL/dx * (x - mean).
             masks = {site: torch.ones(len(part), width, device=device) for site, width in sites.items()}
             for mask in masks.values():
                 mask.requires_grad_(True)
-            task_loss(answer_logits(model, part, MeanAblation(masks, means_of(model))), part).sum().backward()
+            logits = answer_logits(model, part, MeanAblation(masks, means_of(model)), position_only=True)
+            task_loss(logits, part).sum().backward()
             for site, mask in masks.items():
                 assert mask.grad is not None
                 scores[site] += mask.grad.abs().sum(dim=0) / len(batch)

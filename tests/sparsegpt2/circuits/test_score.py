@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sparsegpt2 import UserError
 from sparsegpt2.circuits.circuit import Circuit, every_node
-from sparsegpt2.circuits.score import answer_logits, evaluate, rows_at_once, task_loss, unpruned_loss
+from sparsegpt2.circuits.score import answer_logits, evaluate, task_loss, unpruned_loss
 from sparsegpt2.circuits.task import TaskBatch
 
 
@@ -78,9 +78,13 @@ def test_padding_and_pieces_change_nothing(planted: Any) -> None:
     longer = replace(batch, tokens=torch.cat([batch.tokens, torch.full((10, 2), 0)], dim=1))
     whole = answer_logits(planted.model, batch)
     assert torch.equal(answer_logits(planted.model, longer), whole)
-    parts = list(rows_at_once(batch, 5))
-    assert [len(part) for part in parts] == [4, 4, 2]
-    torch.testing.assert_close(torch.cat([answer_logits(planted.model, part) for part in parts]), whole)
+    parts = list(batch.by_length(5))
+    assert [len(part) for _, part in parts] == [4, 4, 2]
+    assert sorted(torch.cat([rows for rows, _ in parts]).tolist()) == list(range(10))
+    for rows, part in parts:
+        assert rows[1::2].tolist() == (rows[::2] + 1).tolist()  # pairs stay together
+        torch.testing.assert_close(answer_logits(planted.model, part), whole[rows])
+        torch.testing.assert_close(answer_logits(planted.model, part, position_only=True), whole[rows])
     twice = answer_logits(planted.model, batch, runs=2)
     torch.testing.assert_close(twice, torch.cat([whole, whole]))
 

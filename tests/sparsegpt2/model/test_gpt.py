@@ -117,6 +117,31 @@ def test_position_gives_the_same_logits():
     assert torch.allclose(model(tokens(), position=position), model(tokens())[torch.arange(3), position], atol=1e-5)
 
 
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("options", VARIANTS)
+def test_the_last_layer_at_one_position_gives_the_same_logits_and_gradients(options, causal):
+    model = random_model(**(options | {"causal": causal}))
+    position = torch.tensor([3, 11, 0])
+    results = []
+    for position_only in (False, True):
+        model.zero_grad()
+        logits = model(tokens(), position=position, position_only=position_only)
+        logits.square().sum().backward()
+        results.append((logits.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    (whole, gradients), (spared, spared_gradients) = results
+    for one, other in zip([spared, *spared_gradients], [whole, *gradients], strict=True):
+        assert (one - other).abs().max() <= 1e-4 * other.abs().max()
+
+
+def test_position_only_spares_the_rest_of_the_last_layer():
+    model, record = random_model(), Record()
+    model(tokens(), site=record, position=torch.tensor([3, 11, 0]), position_only=True)
+    lengths = {name: x.shape[1] for name, x in record.values.items() if x.ndim == 3}
+    everywhere = {"1.attn.act_in", "1.attn.k", "1.attn.v"}
+    assert {name for name, length in lengths.items() if name.startswith("1.") and length == 12} == everywhere
+    assert all(length == 12 for name, length in lengths.items() if name.startswith("0."))
+
+
 def test_run_can_start_and_stop_midway():
     model = random_model()
     x = model.embed(tokens())
