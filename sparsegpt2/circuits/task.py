@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from sparsegpt2.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 """Prune on `train`, choose settings on `validation`, report on `test`."""
+
+SURROUNDINGS = ("longer", "distractors")
+"""What a `VariedTask` can put around its questions: other code before them, or the same question answered before."""
 
 ANYTHING_ELSE = -1
 """In `TaskBatch.answer` or `.alternative`: whatever token the other column does not name."""
@@ -109,4 +112,13 @@ class Task(Protocol):
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
         """`n` pairs of `split` (one of `SPLITS`); pair i depends on (split, seed, i) only. Raises `UserError`."""
+        ...
+
+
+@runtime_checkable
+class VariedTask(Task, Protocol):
+    """A task that can put its questions into other surroundings, to see whether a circuit still answers them."""
+
+    def variant(self, kind: str, length: int) -> Task:
+        """The task in surroundings of `kind` (one of `SURROUNDINGS`), its prompts at most `length` tokens long."""
         ...
