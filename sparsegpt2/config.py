@@ -55,11 +55,16 @@ class GPTConfig:
     """Norm before each sublayer and before the unembedding (paper: RMSNorm, so that zero stays special)."""
     norm_eps: float = 1.1920929e-07
     """Added to the mean square inside the norm; the default is float32's epsilon, as in the script."""
+    norm_bias: bool = True
+    """Whether LayerNorm adds a bias; other norms never do."""
     positions: Literal["none", "learned", "concat_learned", "concat_sinusoidal"] = "none"
     """Positional embedding: none (paper), learned and added to the residual stream, or `d_pos` read-only channels
     concatenated after the input channels of c_attn and c_fc."""
     d_pos: int = 0
     """Width of concatenated positions in channels; 0 unless `positions` is one of the concatenated kinds."""
+    positions_compete: bool = False
+    """AbsTopK at act_in chooses among residual and concatenated position channels together (the published code),
+    instead of among the residual channels alone."""
     sink: bool = True
     """One learnable logit per head in the softmax denominator (initially 0), so that a head may attend to nothing."""
     bigram_table: bool = True
@@ -72,6 +77,8 @@ class GPTConfig:
     """Bias vectors in the four linear maps of a layer (the unembedding never has one)."""
     tied_unembedding: bool = False
     """Share the embedding matrix with the unembedding (paper: untied)."""
+    logits_bias: bool = False
+    """A constant [vocab] added to the logits, zero unless imported (`final_logits_bias` of published models)."""
     residual_activation: Literal["identity", "relu"] = "identity"
     """Applied to the residual stream after each sublayer."""
     causal: bool = True
@@ -100,8 +107,9 @@ class GPTConfig:
             require(self.d_pos >= 1, f"positions={self.positions} needs d_pos of at least 1, got {self.d_pos}")
         else:
             require(self.d_pos == 0, f"d_pos={self.d_pos} needs positions=concat_learned or concat_sinusoidal")
+            require(not self.positions_compete, "positions_compete needs positions=concat_learned or concat_sinusoidal")
         for place in self.activation_places:
-            width = self.width_of(place)
+            width = self._competitors(place)
             require(
                 int(self.activation_density * width) >= 1,
                 f"activation_density={self.activation_density} keeps no channel of {place} (width {width})",
@@ -122,7 +130,12 @@ class GPTConfig:
         """How many channels AbsTopK keeps at a place, or None where it does not act."""
         if self.activation_density == 1 or place not in self.activation_places:
             return None
-        return int(self.activation_density * self.width_of(place))
+        return int(self.activation_density * self._competitors(place))
+
+    def _competitors(self, place: str) -> int:
+        """Channels among which AbsTopK chooses at a place."""
+        competing = self.d_pos if self.positions_compete and place.endswith("act_in") else 0
+        return self.width_of(place) + competing
 
 
 @dataclass(frozen=True, kw_only=True)

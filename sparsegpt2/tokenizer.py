@@ -104,9 +104,15 @@ class Tokenizer:
         return cls(ranks, pattern, end_of_text)
 
     @classmethod
-    def from_letters(cls, vocab: dict[str, int]) -> Tokenizer:
+    def from_letters(
+        cls, vocab: dict[str, int], pattern: str = SPLIT_PATTERN, end_of_text: int | None = None
+    ) -> Tokenizer:
         """From a table as byte-level BPE files write it (one printable letter for each byte) to ids."""
-        return cls({_to_bytes(letters): rank for letters, rank in vocab.items()})
+        return cls({_to_bytes(letters): rank for letters, rank in vocab.items()}, pattern, end_of_text)
+
+    def letters(self) -> dict[str, int]:
+        """The table that `from_letters` reads: end of text left out."""
+        return {_to_letters(token): rank for token, rank in self.ranks.items()}
 
 
 # --- The file -------------------------------------------------------------------------------------------------------

@@ -37,13 +37,12 @@ def at_position(x: Tensor, position: Tensor) -> Tensor:
 class Norm(nn.Module):
     """RMSNorm, LayerNorm or nothing, computed in float32 over the last axis."""
 
-    def __init__(self, kind: str, width: int, eps: float) -> None:
+    def __init__(self, config: GPTConfig, width: int) -> None:
         super().__init__()
-        self.kind, self.width, self.eps = kind, width, eps
-        if kind != "none":
+        self.kind, self.width, self.eps = config.norm, width, config.norm_eps
+        if self.kind != "none":
             self.weight = nn.Parameter(torch.ones(width))
-        if kind == "layer":
-            self.bias = nn.Parameter(torch.zeros(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if self.kind == "layer" and config.norm_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "rms":
@@ -64,9 +63,10 @@ class Sublayer(nn.Module):
             for place in ("act_in", "q", "k", "v", "post_act", "resid_delta", "resid_post")
         }
         self.relu_residual = config.residual_activation == "relu"
-        self.norm = Norm(config.norm, config.d_model, config.norm_eps)
+        self.positions_compete = config.positions_compete
+        self.norm = Norm(config, config.d_model)
         if config.d_pos:
-            self.position_norm = Norm(config.norm, config.d_pos, config.norm_eps)
+            self.position_norm = Norm(config, config.d_pos)
 
     def at(self, place: str, x: Tensor, site: Site | None) -> Tensor:
         """AbsTopK, where it acts at this place, then whatever the caller put at the site."""
@@ -75,8 +75,20 @@ class Sublayer(nn.Module):
             x = abs_topk(x, keep)
         return x if site is None else site(f"{self.name}.{place}", x)
 
+    def read_competing(self, x: Tensor, positions: Tensor, site: Site | None, dtype: torch.dtype) -> Tensor:
+        """`read` where AbsTopK chooses among residual and position channels together."""
+        channels = self.position_norm(positions).to(dtype).expand(*x.shape[:-1], -1)  # [B, T, P]
+        h = torch.cat([self.norm(x).to(dtype), channels], dim=-1)
+        h = h if self.keep["act_in"] is None else abs_topk(h, self.keep["act_in"])
+        if site is None:
+            return h
+        own = site(f"{self.name}.act_in", h[..., : x.shape[-1]])  # positions are no nodes
+        return torch.cat([own, h[..., x.shape[-1] :]], dim=-1)
+
     def read(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
         """Residual stream [B, T, D] -> input of the sublayer's first linear map [B, T, D + P]."""
+        if positions is not None and self.positions_compete:
+            return self.read_competing(x, positions, site, dtype)
         h = self.at("act_in", self.norm(x).to(dtype), site)
         if positions is None:
             return h
@@ -202,11 +214,13 @@ class GPT(nn.Module):
         elif config.positions == "concat_sinusoidal":
             self.register_buffer("sinusoids", sinusoids(config.context, config.d_pos), persistent=False)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
-        self.norm = Norm(config.norm, config.d_model, config.norm_eps)
+        self.norm = Norm(config, config.d_model)
         self.unembed = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied_unembedding:
             self.unembed.weight = self.wte.weight
         self.bigram = nn.Parameter(torch.zeros(config.vocab_size, config.vocab_size)) if config.bigram_table else None
+        self.logits_bias: Tensor | None  # a buffer: imported with a model and kept, never trained or sparsified
+        self.register_buffer("logits_bias", torch.zeros(config.vocab_size) if config.logits_bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -267,6 +281,8 @@ class GPT(nn.Module):
 
         The same as cross-entropy of `forward`'s logits (added up in float32), without storing them.
         """
+        if self.logits_bias is not None:
+            return F.cross_entropy(self(tokens).flatten(0, 1).float(), targets.flatten())
         h = self.norm(self.run(self.embed(tokens))).to(self.compute_dtype)
         return next_token_loss(h.flatten(0, 1), self.unembed.weight, self.bigram, tokens.flatten(), targets.flatten())
 
@@ -316,6 +332,8 @@ class GPT(nn.Module):
         logits = linear(h, self.unembed)
         if self.bigram is not None:
             logits = logits + F.embedding(tokens, self.bigram).to(logits.dtype)
+        if self.logits_bias is not None:
+            logits = logits + self.logits_bias.to(logits.dtype)
         return logits
 
     def position_channels(self, length: int) -> Tensor | None:
