@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_loops
+from sparsegpt2.kernels.dispatch import cpu_kernels, over_rows
 
 
 def abs_topk(x: Tensor, k: int) -> Tensor:
@@ -24,35 +24,39 @@ def abs_topk(x: Tensor, k: int) -> Tensor:
 class _AbsTopK(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, k: int) -> Tensor:
-        out, kept = select(x, k)
+        kernels = cpu_kernels(x)
+        ctx.fast = kernels is not None
+        if kernels is None:
+            kept = abs_topk_mask(x, k)
+            out = x * kept
+        else:
+            x = x.contiguous()
+            out, kept = torch.empty_like(x), kept_words(x)
+            over_rows(kernels.topk.select_rows, len(kept), as_rows(x), k, as_rows(out), kept.numpy())
         ctx.save_for_backward(kept)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        return gradients[0] * kept, None
+        kernels = cpu_kernels(gradients[0]) if ctx.fast else None
+        if kernels is None:
+            return gradients[0] * kept, None
+        gradient = gradients[0].contiguous()
+        masked = torch.empty_like(gradient)
+        over_rows(kernels.topk.mask_rows, len(kept), as_rows(gradient), kept.numpy(), as_rows(masked))
+        return masked, None
 
 
-def select(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """(x with only the kept entries, bool mask of them), both [..., C]; the fast path where there is one."""
-    loops = cpu_loops(x)
-    if loops is None:
-        kept = abs_topk_mask(x, k)
-        return x * kept, kept
-    x = x.contiguous()
-    integer, mask = (torch.int32, 0x7FFFFFFF) if x.element_size() == 4 else (torch.int16, 0x7FFF)
-    out = torch.empty_like(x)
-    kept = torch.empty(x.shape, dtype=torch.bool, device=x.device)
-    flat = (-1, x.shape[-1])
-    loops.select_rows(
-        x.detach().view(integer).view(flat).numpy(),
-        mask,
-        k,
-        out.view(integer).view(flat).numpy(),
-        kept.view(torch.uint8).view(flat).numpy(),
-    )
-    return out, kept
+def as_rows(x: Tensor) -> Any:
+    """x [..., C] contiguous on the CPU -> numpy [rows, C] on the same memory: integers where numpy lacks the float."""
+    integer = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}[x.dtype]
+    return x.detach().view(-1, x.shape[-1]).view(integer).numpy()
+
+
+def kept_words(x: Tensor) -> Tensor:
+    """Room for one bit for each entry of x [..., C]: uint32 [rows, ceil(C / 32)]."""
+    return torch.empty(x.numel() // x.shape[-1], -(-x.shape[-1] // 32), dtype=torch.uint32)
 
 
 def abs_topk_mask(x: Tensor, k: int) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sparsegpt2.kernels.dispatch import cpu_kernels, over_rows
+
 
 def sink_attention(
     q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool, position: Tensor | None = None
@@ -22,13 +24,82 @@ def sink_attention(
     """
     if position is not None:
         return _one_query(q, k, v, sink, position, causal=causal)
+    kernels = cpu_kernels(q)
+    if kernels is not None and q.dtype == torch.bfloat16 and q.shape[-1] == kernels.attention.D:
+        mixed: Tensor = _NarrowHeads.apply(q, k, v, sink, causal)
+        return mixed
     if sink is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     if q.device.type == "cpu":
         # float32 inside: the fused CPU kernel is 3 times slower in bfloat16 at head width 16
-        mixed: Tensor = _FlashSinkCPU.apply(q.float(), k.float(), v.float(), sink.float(), causal)
+        mixed = _FlashSinkCPU.apply(q.float(), k.float(), v.float(), sink.float(), causal)
         return mixed.to(v.dtype)
     return sink_attention_padded(q, k, v, sink, causal=causal)
+
+
+class _NarrowHeads(torch.autograd.Function):
+    """The loops of `cpu_attention`: bfloat16, heads of 16 channels."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, causal: bool) -> Tensor:
+        kernels = cpu_kernels(q)
+        assert kernels is not None
+        rows, heads, length, d = q.shape
+        flat = [_flat(x) for x in (q, k, v)]
+        out = q.new_empty(rows, length, heads * d)
+        lse = torch.empty(rows * heads, length)
+        logits = torch.empty(0) if sink is None else sink.detach().float()
+        strides = (*(stride for _, stride in flat), heads * d)
+        arrays = [array for array, _ in flat]
+        shape = (logits.numpy(), heads, length, causal)
+        over_rows(
+            kernels.attention.attend, rows * heads, *arrays, strides, *shape, out.view(torch.int16).view(-1).numpy(),
+            lse.numpy(),
+        )  # fmt: skip
+        ctx.save_for_backward(q, k, v, sink, out, lse)
+        ctx.causal = causal
+        return out.unflatten(-1, (heads, d)).transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, sink, out, lse = ctx.saved_tensors
+        kernels = cpu_kernels(q)
+        assert kernels is not None
+        rows, heads, length, d = q.shape
+        flat = [_flat(x) for x in (q, k, v)]
+        grad, grad_stride = _flat(gradients[0])
+        of_qkv = q.new_empty(rows, length, 3 * heads * d)  # one buffer, as q, k and v have one
+        parts = of_qkv.chunk(3, dim=-1)
+        targets = tuple(part.as_strided((_span(part),), (1,)).view(torch.int16).numpy() for part in parts)
+        paid = torch.empty(rows * heads)
+        logits = torch.empty(0) if sink is None else sink.detach().float()
+        strides = (*(stride for _, stride in flat), heads * d, grad_stride, 3 * heads * d)
+        over_rows(
+            kernels.attention.attend_backward, rows * heads, grad, out.view(torch.int16).view(-1).numpy(),
+            *(array for array, _ in flat), strides, logits.numpy(), heads, length, ctx.causal, lse.numpy(), targets,
+            paid.numpy(),
+        )  # fmt: skip
+        of_sink = None if sink is None else paid.view(rows, heads).sum(0).to(sink.dtype)
+        return (*(part.unflatten(-1, (heads, d)).transpose(1, 2) for part in parts), of_sink, None)
+
+
+def _flat(x: Tensor) -> tuple[Any, int]:
+    """x [B, H, T, d] bfloat16 as a flat int16 array, and the distance between positions in it.
+
+    Views of [B, T, ..., H * d] stay where they are, anything else is copied.
+    """
+    rows, heads, length, d = x.shape
+    stride = x.stride(0) // length
+    if x.stride() != (length * stride, d, stride, 1):
+        x = x.detach().transpose(1, 2).contiguous().transpose(1, 2)
+        stride = heads * d
+    span = (rows * length - 1) * stride + heads * d
+    return x.detach().as_strided((span,), (1,)).view(torch.int16).numpy(), stride
+
+
+def _span(x: Tensor) -> int:
+    """Entries of memory from the first of x [B, T, A] to its last."""
+    return (x.shape[0] * x.shape[1] - 1) * x.stride(1) + x.shape[2]
 
 
 class _FlashSinkCPU(torch.autograd.Function):

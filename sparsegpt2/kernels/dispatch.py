@@ -1,28 +1,59 @@
-"""Which fast path can run here."""
+"""Which fast path can run here, and how the CPU's share its work among threads."""
 
 from __future__ import annotations
 
 import functools
 import os
-from types import ModuleType
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import torch
 from torch import Tensor
 
 
+class CpuKernels:
+    """The modules whose loops numba compiles, imported together."""
+
+    def __init__(self) -> None:
+        from sparsegpt2.kernels import cpu_attention, cpu_loss, cpu_rows, cpu_select, cpu_topk
+
+        self.attention, self.loss, self.rows, self.select = cpu_attention, cpu_loss, cpu_rows, cpu_select
+        self.topk = cpu_topk
+
+
 @functools.cache
-def _numba_loops() -> ModuleType | None:
+def _numba_kernels() -> CpuKernels | None:
     try:
-        from sparsegpt2.kernels import cpu
+        return CpuKernels()
     except ImportError:
         return None
-    return cpu
 
 
-def cpu_loops(tensor: Tensor) -> ModuleType | None:
+def cpu_kernels(tensor: Tensor) -> CpuKernels | None:
     """The numba loops, when `tensor` is on the CPU, numba is installed and SPARSEGPT2_PLAIN is not set."""
     if tensor.device.type != "cpu" or os.environ.get("SPARSEGPT2_PLAIN"):
         return None
-    loops = _numba_loops()
-    if loops is not None:
-        loops.match_threads()
-    return loops
+    return _numba_kernels()
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="kernel")
+
+
+def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: int = 1) -> None:
+    """Call `function(start, stop, *arguments)` for ranges that cover `rows`, one for each of torch's CPU threads.
+
+    The function must release Python's lock. Ranges begin at multiples of `grain`. Threads of our own instead of
+    numba's: its OpenMP layer would change torch's number of threads, and `parallel=True` compiles slowly.
+    """
+    threads = torch.get_num_threads()
+    step = -(-rows // (threads * grain)) * grain
+    if step >= rows:
+        function(0, rows, *arguments)
+        return
+    starts = range(0, rows, step)
+    jobs = [_pool(threads).submit(function, start, min(start + step, rows), *arguments) for start in starts]
+    for job in jobs:
+        job.result()

@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sparsegpt2.kernels.abs_topk import as_rows
+from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows
+
 CHUNK_ENTRIES = 1 << 21
 """Logits held at a time: 8 MB in float32, so that a chunk stays in a CPU's cache."""
 
@@ -58,6 +61,9 @@ def _chunked(
     gradients: list[Tensor | None] | None = None,
 ) -> Tensor:
     """Loss, and the gradients of its mean written into `gradients` = [of h, of weight, of bigram] where not None."""
+    kernels = cpu_kernels(h)
+    if kernels is not None and h.dtype == torch.bfloat16:
+        return _chunked_cpu(kernels, h, weight, bigram, tokens, targets, gradients)
     matrix = weight.detach().to(h.dtype)
     rows = max(1, CHUNK_ENTRIES // len(weight))
     total = torch.zeros((), dtype=torch.float32, device=h.device)
@@ -82,6 +88,44 @@ def _chunked(
         if of_weight is not None:
             of_weight += low.T @ h[chunk].detach()
     return total / len(h)
+
+
+def _chunked_cpu(
+    kernels: CpuKernels,
+    h: Tensor,
+    weight: Tensor,
+    bigram: Tensor | None,
+    tokens: Tensor,
+    targets: Tensor,
+    gradients: list[Tensor | None] | None,
+) -> Tensor:
+    """`_chunked` in bfloat16 with one pass over each row of logits.
+
+    Rows are taken in the order of their tokens, so that a row of the bigram table and of its gradient is fetched once
+    for all the places where its token stands.
+    """
+    order = tokens.argsort(stable=True)
+    h, tokens, targets = h.detach()[order], tokens[order], targets[order]
+    of_h, of_weight, of_bigram = gradients or (None, None, None)
+    matrix = weight.detach().to(h.dtype)
+    table = torch.empty(0, 0) if bigram is None else bigram.detach()
+    of_table = torch.empty(0, 0) if of_bigram is None else of_bigram
+    losses, sorted_of_h = torch.empty(len(h)), torch.empty_like(h)
+    rows = max(1, CHUNK_ENTRIES // len(weight))
+    for start in range(0, len(h), rows):
+        chunk = slice(start, start + rows)
+        logits = h[chunk] @ matrix.T  # [n, V]
+        over_rows(
+            kernels.loss.loss_rows, len(logits), as_rows(logits), table.numpy(), tokens[chunk].numpy(),
+            targets[chunk].numpy(), 1 / len(h), losses[chunk].numpy(), of_table.numpy(), gradients is not None,
+        )  # fmt: skip
+        if of_h is not None:
+            torch.mm(logits, matrix, out=sorted_of_h[chunk])
+        if of_weight is not None:
+            of_weight += logits.T @ h[chunk]
+    if of_h is not None:
+        of_h[order] = sorted_of_h
+    return losses.mean()
 
 
 def next_token_loss_reference(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_loops
+from sparsegpt2.kernels.dispatch import cpu_kernels
 
 HIGHEST = 0x7FFFFFFF
 
@@ -20,8 +20,8 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
     min_alive: so many largest entries of every slice along `neuron_dim` of a matrix are reserved first and count
     within k (the caller has checked that they fit).
     """
-    loops = cpu_loops(weight)
-    if loops is None or not weight.is_contiguous():
+    kernels = cpu_kernels(weight)
+    if kernels is None or not weight.is_contiguous():
         weight *= largest_mask(weight, k, min_alive, neuron_dim)
         return
     if k == 0:
@@ -29,7 +29,7 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
         return
     rows, columns = weight.shape if weight.ndim == 2 else (1, weight.numel())
     bits = weight.detach().view(torch.uint32).view(-1).numpy()
-    loops.keep_largest(bits, rows, columns, k, min_alive, neuron_dim == 1)
+    kernels.select.keep_largest(bits, rows, columns, k, min_alive, neuron_dim == 1)
 
 
 def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> Tensor:

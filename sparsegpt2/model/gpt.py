@@ -19,6 +19,7 @@ from sparsegpt2.config import GPTConfig
 from sparsegpt2.errors import UserError
 from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import sink_attention
+from sparsegpt2.kernels.fused import activation_topk, add_topk, norm_topk
 from sparsegpt2.kernels.loss import next_token_loss
 from sparsegpt2.model.sites import Site, Streams
 
@@ -71,8 +72,10 @@ class Sublayer(nn.Module):
     def at(self, place: str, x: Tensor, site: Site | None) -> Tensor:
         """AbsTopK, where it acts at this place, then whatever the caller put at the site."""
         keep = self.keep[place]
-        if keep is not None:
-            x = abs_topk(x, keep)
+        return self.see(place, x if keep is None else abs_topk(x, keep), site)
+
+    def see(self, place: str, x: Tensor, site: Site | None) -> Tensor:
+        """Whatever the caller put at the site, given values that AbsTopK has already passed."""
         return x if site is None else site(f"{self.name}.{place}", x)
 
     def read_competing(self, x: Tensor, positions: Tensor, site: Site | None, dtype: torch.dtype) -> Tensor:
@@ -89,7 +92,10 @@ class Sublayer(nn.Module):
         """Residual stream [B, T, D] -> input of the sublayer's first linear map [B, T, D + P]."""
         if positions is not None and self.positions_compete:
             return self.read_competing(x, positions, site, dtype)
-        h = self.at("act_in", self.norm(x).to(dtype), site)
+        if self.norm.kind == "rms":
+            h = self.see("act_in", norm_topk(x, self.norm.weight, self.norm.eps, self.keep["act_in"], dtype), site)
+        else:
+            h = self.at("act_in", self.norm(x).to(dtype), site)
         if positions is None:
             return h
         channels = self.position_norm(positions).to(dtype)  # [T, P]
@@ -99,10 +105,13 @@ class Sublayer(nn.Module):
         self, x: Tensor, delta: Tensor, site: Site | None, streams: Streams | None = None, heads: Tensor | None = None
     ) -> Tensor:
         """Add the sublayer's output to the residual stream; both [B, T, D]. heads: as in `Streams.wrote`."""
-        delta = self.at("resid_delta", delta, site)
-        if streams is not None:
-            streams.wrote(self.component, delta, heads)
-        x = x + delta
+        if site is None and streams is None:
+            x = add_topk(x, delta, self.keep["resid_delta"])
+        else:
+            delta = self.at("resid_delta", delta, site)
+            if streams is not None:
+                streams.wrote(self.component, delta, heads)
+            x = x + delta
         if self.relu_residual:
             x = F.relu(x)
         return self.at("resid_post", x, site)
@@ -181,11 +190,8 @@ class MLP(Sublayer):
     ) -> Tensor:
         own = x if streams is None else streams.read(self.component, x)
         h = linear(self.read(own, positions, site, dtype), self.c_fc)  # [B, T, M]
-        if self.activation == "relu":
-            h = F.relu(h)
-        else:
-            h = F.gelu(h, approximate="tanh" if self.activation == "gelu_tanh" else "none")
-        return self.write(x, linear(self.at("post_act", h, site), self.c_proj), site, streams)
+        h = self.see("post_act", activation_topk(h, self.activation, self.keep["post_act"]), site)
+        return self.write(x, linear(h, self.c_proj), site, streams)
 
 
 class Block(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsegpt2.kernels.abs_topk import abs_topk, abs_topk_mask, select
+from sparsegpt2.kernels.abs_topk import abs_topk, abs_topk_mask
 
 
 def brute_force(row: list[float], k: int) -> list[bool]:
@@ -31,9 +31,13 @@ def test_keeps_the_k_largest_of_each_row(rows, share, dtype, plain):
     with pytest.MonkeyPatch.context() as patch:
         if plain:
             patch.setenv("SPARSEGPT2_PLAIN", "1")
-        out, kept = select(x, k)
+        x.requires_grad_()
+        out = abs_topk(x, k)
+        out.backward(torch.full_like(out, 0.5))
+        x.requires_grad_(False)
     expected = torch.tensor([brute_force(row, k) for row in x.float().tolist()])
-    assert torch.equal(kept, expected)
+    if k < x.shape[1]:
+        assert torch.equal(x.grad, 0.5 * expected.to(dtype))  # also where the kept entry is itself zero
     assert torch.equal(out, torch.where(expected, x, torch.zeros_like(x)))
     assert torch.equal(abs_topk_mask(x, k), expected)
 
@@ -51,13 +55,13 @@ def test_non_contiguous_input_and_full_width():
 
 
 def test_torch_keeps_its_number_of_threads():
-    """Numba's OpenMP layer would set it to the number of cores."""
+    """Numba's own OpenMP layer would set it to the number of cores."""
     code = """
 import torch
-from sparsegpt2.kernels.abs_topk import select
+from sparsegpt2.kernels.abs_topk import abs_topk
 for threads in (1, 2):
     torch.set_num_threads(threads)
-    select(torch.randn(4, 8), 2)
+    abs_topk(torch.randn(4, 8), 2)
     assert torch.get_num_threads() == threads, (torch.get_num_threads(), threads)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

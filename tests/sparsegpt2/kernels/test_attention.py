@@ -53,6 +53,32 @@ def test_gradients_equal_the_reference(qkv, path):
         assert (a - b).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("length", [1, 16, 37])
+@pytest.mark.parametrize("with_sink", [True, False])
+@pytest.mark.parametrize("split", [True, False])
+def test_narrow_heads_in_bfloat16(causal, length, with_sink, split):
+    """Heads of 16 channels, as views of one tensor or as tensors of their own."""
+    torch.manual_seed(0)
+    heads, width = 3, 48
+    qkv = torch.randn(2, length, 3 * width).to(torch.bfloat16).requires_grad_()
+    sink = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True) if with_sink else None
+    inputs = [qkv] if sink is None else [qkv, sink]
+
+    def mix(attention):
+        parts = [part.unflatten(-1, (heads, 16)).transpose(1, 2) for part in qkv.chunk(3, dim=-1)]
+        if split:
+            parts = [part.contiguous() for part in parts]
+        return attention(*parts, sink, causal=causal).transpose(1, 2).flatten(-2)
+
+    ours, reference = mix(sink_attention), mix(sink_attention_reference)
+    assert (ours.float() - reference.float()).abs().max() < 2**-7 * reference.abs().max()
+    upstream = torch.randn(2, length, width).to(torch.bfloat16)
+    gradients = [torch.autograd.grad(out, inputs, upstream) for out in (ours, reference)]
+    for a, b in zip(*gradients, strict=True):
+        assert (a.float() - b.float()).abs().max() < 0.02 * b.float().abs().max()
+
+
 def test_the_sink_takes_its_share(qkv):
     q, k, _v, _ = qkv
     pattern = attention_pattern(q, k, torch.tensor([0.0, 0.0, 50.0]), causal=True)

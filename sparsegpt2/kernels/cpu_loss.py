@@ -1,0 +1,56 @@
+"""Cross-entropy of a chunk of logits and its gradient in one pass over each row, compiled by numba at first use."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from sparsegpt2.kernels.cpu_math import FAST, exponential, from_bfloat16, to_bfloat16
+
+
+@njit(fastmath=FAST, nogil=True, cache=True)
+def loss_rows(start, stop, logits, bigram, tokens, targets, share, losses, of_bigram, backward):  # type: ignore[no-untyped-def]
+    """Loss of each row into `losses` [n] (nats), and, with `backward`, its gradients.
+
+    logits [n, V] bfloat16: with `backward` overwritten by their gradient, `share` * (softmax - one-hot of the target).
+    bigram [V, V] float32, or with no rows when there is none: row tokens[i] is added to the logits first. of_bigram,
+    like it, gets its gradient added. tokens [n] must be sorted: a range begins with the first row of a token and ends
+    with the last, so that no two threads add to one row of `of_bigram`.
+    """
+    vocabulary = logits.shape[1]
+    full = np.empty(vocabulary, np.float32)
+    share = np.float32(share)
+    while 0 < start < logits.shape[0] and tokens[start] == tokens[start - 1]:
+        start += 1
+    while 0 < stop < logits.shape[0] and tokens[stop] == tokens[stop - 1]:
+        stop += 1
+    for row in range(start, stop):
+        values, target = logits[row], targets[row]
+        if bigram.shape[0] > 0:
+            extra = bigram[tokens[row]]
+            for i in range(vocabulary):
+                full[i] = from_bfloat16(values[i]) + extra[i]
+        else:
+            for i in range(vocabulary):
+                full[i] = from_bfloat16(values[i])
+        highest = full[0]
+        for i in range(vocabulary):
+            highest = max(highest, full[i])
+        aim = full[target]
+        total = np.float32(0)
+        for i in range(vocabulary):
+            full[i] = exponential(full[i] - highest)
+            total += full[i]
+        losses[row] = np.log(total) + highest - aim
+        if not backward:
+            continue
+        factor = share / total
+        for i in range(vocabulary):
+            full[i] *= factor
+        full[target] -= share
+        for i in range(vocabulary):
+            values[i] = to_bfloat16(full[i])
+        if of_bigram.shape[0] > 0:
+            sums = of_bigram[tokens[row]]
+            for i in range(vocabulary):
+                sums[i] += full[i]

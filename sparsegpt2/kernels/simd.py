@@ -1,0 +1,403 @@
+"""Vectors of floats and integers for numba: enough to keep sums in registers and to count without branches.
+
+Numba vectorises simple loops by itself. What it cannot do is hold a tile of sums in registers over a loop of varying
+length, or count 16-bit comparisons; the kernels that need it write their inner loops with these. LLVM splits a
+vector that is wider than the machine's registers, so nothing here asks for a particular instruction set.
+
+A `float32` vector has 16 lanes (`load`, `store`, `fma`, ...); the comparisons work on 32 integers at a time and
+return one bit a lane. bfloat16 is read and written as int16.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic as _intrinsic
+from numba.extending import lower_builtin, models, register_model, type_callable
+
+intrinsic: Any = _intrinsic  # what it makes is called with the arguments of the compiled code
+
+LANES = 16
+WORD = 32
+"""Integers compared at a time: the bits of one uint32."""
+
+FLOAT, INT16, INT32 = ir.FloatType(), ir.IntType(16), ir.IntType(32)
+
+
+class _Vector(types.Type):
+    """16 float32 in a register."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+VECTOR = _Vector()
+_IR = ir.VectorType(FLOAT, LANES)
+_IR_INT = ir.VectorType(INT32, LANES)
+
+
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _IR)
+
+
+def _splat(builder: Any, value: Any, kind: Any) -> Any:
+    """`value` in every lane of a vector of type `kind`."""
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(INT32, kind.count), [0] * kind.count)
+    )
+
+
+def _constant(kind: Any, value: int | float) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _call(builder: Any, name: str, arguments: Any) -> Any:
+    """An LLVM intrinsic that takes and returns float32 vectors."""
+    kind = ir.FunctionType(_IR, [_IR] * len(arguments))
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
+
+
+def _address(context: Any, builder: Any, kind: Any, vector: Any, array: Any, index: Any) -> Any:
+    """Pointer to `vector` at element `index` of the flat, contiguous numba array."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def _flat(array: Any) -> bool:
+    return isinstance(array, types.Array) and array.ndim == 1
+
+
+@intrinsic
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """16 entries of a flat float32 array, or of an int16 array that holds bfloat16, from `index` on."""
+    if not _flat(array):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        if kind.dtype == types.float32:
+            return builder.load(_address(context, builder, kind, _IR, *arguments), align=4)
+        short = ir.VectorType(INT16, LANES)
+        half = builder.load(_address(context, builder, kind, short, *arguments), align=2)
+        return builder.bitcast(builder.shl(builder.zext(half, _IR_INT), _constant(_IR_INT, 16)), _IR)
+
+    return VECTOR(array, types.intp), generate
+
+
+@intrinsic
+def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Write 16 entries into a flat float32 array, or into an int16 one as bfloat16, rounded to nearest even."""
+    if not _flat(array):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, value = signature.args[0], arguments[2]
+        if kind.dtype == types.float32:
+            builder.store(value, _address(context, builder, kind, _IR, *arguments[:2]), align=4)
+            return context.get_dummy_value()
+        short = ir.VectorType(INT16, LANES)
+        bits = _rounded(builder, builder.bitcast(value, _IR_INT))
+        half = builder.trunc(builder.lshr(bits, _constant(_IR_INT, 16)), short)
+        builder.store(half, _address(context, builder, kind, short, *arguments[:2]), align=2)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, VECTOR), generate
+
+
+def _rounded(builder: Any, bits: Any) -> Any:
+    """Bits of float32, moved so that their upper halves are the nearest bfloat16 (ties to even)."""
+    kind = bits.type
+    one = ir.Constant(kind, 1) if isinstance(kind, ir.IntType) else _constant(kind, 1)
+    half = ir.Constant(kind, 0x7FFF) if isinstance(kind, ir.IntType) else _constant(kind, 0x7FFF)
+    shift = ir.Constant(kind, 16) if isinstance(kind, ir.IntType) else _constant(kind, 16)
+    odd = builder.and_(builder.lshr(bits, shift), one)
+    return builder.add(bits, builder.add(odd, half))
+
+
+@intrinsic
+def broadcast(typing: Any, value: Any) -> Any:
+    """The same float32 in all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[0], _IR)
+
+    return VECTOR(types.float32), generate
+
+
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c, lane by lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, "llvm.fma.v16f32", arguments)
+
+    return VECTOR(VECTOR, VECTOR, VECTOR), generate
+
+
+@intrinsic
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """The larger of each pair of lanes; `a` where it is not a number."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, b = arguments
+        return builder.select(builder.fcmp_ordered("<", a, b), b, a)
+
+    return VECTOR(VECTOR, VECTOR), generate
+
+
+@intrinsic
+def two_to(typing: Any, whole: Any) -> Any:
+    """2 ** n for lanes that hold whole numbers from -126 to 127."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        exponent = builder.add(builder.fptosi(arguments[0], _IR_INT), _constant(_IR_INT, 127))
+        return builder.bitcast(builder.shl(exponent, _constant(_IR_INT, 23)), _IR)
+
+    return VECTOR(VECTOR), generate
+
+
+@intrinsic
+def round_(typing: Any, vector: Any) -> Any:
+    """The nearest whole number, lane by lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _call(builder, "llvm.rint.v16f32", arguments)
+
+    return VECTOR(VECTOR), generate
+
+
+@intrinsic
+def from_lane(typing: Any, vector: Any, first: Any, other: Any) -> Any:
+    """`vector` with its lanes before lane `first` set to `other`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector, first, other = arguments
+        places = ir.Constant(_IR_INT, list(range(LANES)))
+        limits = _splat(builder, builder.trunc(first, INT32), _IR_INT)
+        return builder.select(builder.icmp_signed(">=", places, limits), vector, _splat(builder, other, _IR))
+
+    return VECTOR(VECTOR, types.intp, types.float32), generate
+
+
+class _Tile(types.Type):
+    """16 vectors: sums, or operands, that stay in registers over a loop."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16x16")
+
+
+TILE = _Tile()
+_IR_TILE = ir.ArrayType(_IR, LANES)
+
+
+@register_model(_Tile)
+class _TileModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _IR_TILE)
+
+
+def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any, offset: int) -> Any:
+    """array[index + offset] of a flat float32 array, in all lanes."""
+    data = context.make_array(kind)(context, builder, array).data
+    place = builder.add(index, ir.Constant(index.type, offset))
+    return _splat(builder, builder.load(builder.gep(data, [place])), _IR)
+
+
+@intrinsic
+def zero_tile(typing: Any) -> Any:
+    """16 vectors of zeros."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return ir.Constant(_IR_TILE, [_constant(_IR, 0.0)] * LANES)
+
+    return TILE(), generate
+
+
+@intrinsic
+def load_tile(typing: Any, array: Any, index: Any) -> Any:
+    """The 256 float32 of a flat array from `index` on, as 16 vectors."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile = ir.Constant(_IR_TILE, ir.Undefined)
+        address = _address(context, builder, signature.args[0], _IR, *arguments)
+        for i in range(LANES):
+            tile = builder.insert_value(tile, builder.load(builder.gep(address, [INT32(i)]), align=4), i)
+        return tile
+
+    return TILE(types.Array(types.float32, 1, "C"), types.intp), generate
+
+
+@intrinsic
+def store_tile(typing: Any, array: Any, index: Any, tile: Any) -> Any:
+    """Write 16 vectors one after the other into a flat float32 array."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args[0], _IR, *arguments[:2])
+        for i in range(LANES):
+            builder.store(builder.extract_value(arguments[2], i), builder.gep(address, [INT32(i)]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.Array(types.float32, 1, "C"), types.intp, TILE), generate
+
+
+@intrinsic
+def dot_tile(typing: Any, tile: Any, array: Any, index: Any) -> Any:
+    """Sum over i of tile[i] * array[index + i]: a vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, array, index = arguments
+        sums = [_constant(_IR, 0.0)] * 2  # two chains of additions, so that they overlap
+        for i in range(LANES):
+            factor = _element(context, builder, signature.args[1], array, index, i)
+            sums[i % 2] = _call(builder, "llvm.fma.v16f32", [builder.extract_value(tile, i), factor, sums[i % 2]])
+        return builder.fadd(*sums)
+
+    return VECTOR(TILE, types.Array(types.float32, 1, "C"), types.intp), generate
+
+
+@intrinsic
+def add_outer(typing: Any, tile: Any, vector: Any, array: Any, index: Any) -> Any:
+    """tile[i] + vector * array[index + i] for each i: a tile."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, vector, array, index = arguments
+        for i in range(LANES):
+            factor = _element(context, builder, signature.args[2], array, index, i)
+            total = _call(builder, "llvm.fma.v16f32", [vector, factor, builder.extract_value(tile, i)])
+            tile = builder.insert_value(tile, total, i)
+        return tile
+
+    return TILE(TILE, VECTOR, types.Array(types.float32, 1, "C"), types.intp), generate
+
+
+@intrinsic
+def scale_tile(typing: Any, tile: Any, vector: Any) -> Any:
+    """tile[i] * vector for each i."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, vector = arguments
+        for i in range(LANES):
+            tile = builder.insert_value(tile, builder.fmul(builder.extract_value(tile, i), vector), i)
+        return tile
+
+    return TILE(TILE, VECTOR), generate
+
+
+def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:
+    """Let `symbol` (operator.add, ...) act on two vectors."""
+
+    @type_callable(symbol)
+    def typed(context: Any) -> Callable[..., Any]:
+        return lambda a, b: VECTOR if a is VECTOR and b is VECTOR else None
+
+    @lower_builtin(symbol, _Vector, _Vector)
+    def lowered(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return getattr(builder, instruction)(*arguments)
+
+
+for _symbol, _instruction in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _arithmetic(_symbol, _instruction)
+_arithmetic(operator.truediv, "fdiv")
+
+
+def _word(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """32 integers of a flat int16 or int32 array from `index` on."""
+    element = INT16 if kind.dtype.bitwidth == 16 else INT32
+    vector = ir.VectorType(element, WORD)
+    return builder.load(_address(context, builder, kind, vector, array, index), align=kind.dtype.bitwidth // 8)
+
+
+def _comparison(name: str, sign: str) -> Any:
+    def compare(typing: Any, array: Any, index: Any, value: Any) -> Any:
+        if not _flat(array):
+            return None
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            vector = _word(context, builder, signature.args[0], *arguments[:2])
+            value = builder.trunc(arguments[2], vector.type.element)
+            bits = builder.icmp_signed(sign, vector, _splat(builder, value, vector.type))
+            return builder.bitcast(bits, INT32)
+
+        return types.uint32(array, types.intp, types.int64), generate
+
+    compare.__name__ = name
+    compare.__doc__ = f"One bit for each of 32 integers from `index` on: whether it is {sign} `value`."
+    return intrinsic(compare)
+
+
+bits_at_least = _comparison("bits_at_least", ">=")
+bits_above = _comparison("bits_above", ">")
+bits_equal = _comparison("bits_equal", "==")
+
+
+@intrinsic
+def magnitudes(typing: Any, array: Any, index: Any, out: Any, place: Any) -> Any:
+    """Copy 32 integers without their sign bits: floats seen as integers become their magnitudes."""
+    if not (_flat(array) and _flat(out)):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, target = signature.args[0], signature.args[2]
+        vector = _word(context, builder, kind, *arguments[:2])
+        mask = (1 << (kind.dtype.bitwidth - 1)) - 1
+        address = _address(context, builder, target, vector.type, *arguments[2:])
+        builder.store(builder.and_(vector, _constant(vector.type, mask)), address, align=kind.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, out, types.intp), generate
+
+
+@intrinsic
+def copy_kept(typing: Any, array: Any, index: Any, word: Any, out: Any, place: Any) -> Any:
+    """Copy those of 32 integers whose bit in `word` is set, zeros for the others."""
+    if not (_flat(array) and _flat(out)):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind, target = signature.args[0], signature.args[3]
+        vector = _word(context, builder, kind, *arguments[:2])
+        kept = builder.bitcast(arguments[2], ir.VectorType(ir.IntType(1), WORD))
+        address = _address(context, builder, target, vector.type, *arguments[3:])
+        value = builder.select(kept, vector, _constant(vector.type, 0))
+        builder.store(value, address, align=kind.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.uint32, out, types.intp), generate
+
+
+@intrinsic
+def count_bits(typing: Any, word: Any) -> Any:
+    """How many bits of a uint32 are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.ctpop(arguments[0]), ir.IntType(64))
+
+    return types.int64(types.uint32), generate
+
+
+@intrinsic
+def as_float(typing: Any, bits: Any) -> Any:
+    """The float32 with these 32 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], FLOAT)
+
+    return types.float32(types.int32), generate
+
+
+@intrinsic
+def as_bits(typing: Any, value: Any) -> Any:
+    """The 32 bits of a float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], INT32)
+
+    return types.int32(types.float32), generate
