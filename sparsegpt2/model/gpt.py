@@ -10,6 +10,8 @@ weights cast from their float32 masters, as under autocast but with each weight 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,7 @@ from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import sink_attention
 from sparsegpt2.kernels.fused import activation_topk, add_topk, norm_topk
 from sparsegpt2.kernels.loss import next_token_loss
+from sparsegpt2.model import hooks
 from sparsegpt2.model.sites import Site, Streams
 
 
@@ -291,6 +294,34 @@ class GPT(nn.Module):
             return F.cross_entropy(self(tokens).flatten(0, 1).float(), targets.flatten())
         h = self.norm(self.run(self.embed(tokens))).to(self.compute_dtype)
         return next_token_loss(h.flatten(0, 1), self.unembed.weight, self.bigram, tokens.flatten(), targets.flatten())
+
+    def run_with_cache(
+        self,
+        tokens: Tensor,
+        names_filter: hooks.NamesFilter = None,
+        return_type: hooks.ReturnType = "logits",
+        remove_batch_dim: bool = False,
+    ) -> tuple[Any, hooks.ActivationCache]:
+        """(logits [B, T, V], what every site held), as in TransformerLens.
+
+        names_filter: which sites to keep, by name, names or a function of names; ours and TransformerLens's (see
+        model.hooks). return_type: "logits", "loss" (next-token, nats), "both" or None. remove_batch_dim: leave the
+        first axis out of the cache, for one row. Raises `hooks.UnknownSite` (a `UserError`) for an unknown name.
+        """
+        return hooks.run_with_cache(self, tokens, names_filter, return_type, remove_batch_dim)
+
+    def run_with_hooks(
+        self,
+        tokens: Tensor,
+        fwd_hooks: Sequence[tuple[str | Callable[[str], bool], hooks.HookFunction]] = (),
+        return_type: hooks.ReturnType = "logits",
+    ) -> Any:
+        """Logits [B, T, V] with functions called at sites, as in TransformerLens.
+
+        fwd_hooks: (name, or function of names; fn). fn(tensor, hook=point) may return a tensor of the same shape to go
+        on with. return_type and errors: as in `run_with_cache`.
+        """
+        return hooks.run_with_hooks(self, tokens, fwd_hooks, return_type)
 
     def embed(self, tokens: Tensor, *, site: Site | None = None) -> Tensor:
         """tokens [B, T] -> residual stream before the first sublayer [B, T, D], float32."""

@@ -1,0 +1,1 @@
+"""Other people's models in, ours out: one file for each foreign format."""
