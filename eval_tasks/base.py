@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import lru_cache
 
 import torch
 
+from eval_tasks.surroundings import Preface, preface_of
 from eval_tasks.template import Flaw, Rendered, Template, fill, section, slots_of, split_templates
 from eval_tasks.words import Pools, common_pools, deal, is_divided
 from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch
@@ -95,12 +97,27 @@ class PosedTask:
         self.name = name
         self.definition = definition
         self.tokenizer = tokenizer
+        self._longest = LONGEST
+        self._preface: Preface | None = None
         pools = {**common_pools(), **deal(definition.words, common_pools())}
         templates = self._read_templates(pools)
         self._words = {split: self._usable_words(pools, split) for split in SPLITS}
         self.templates = self._posable(templates)
         """Those of the definition's templates that this tokenizer can pose, used in turn."""
         self._pair = lru_cache(maxsize=1 << 14)(self._make_pair)
+
+    def variant(self, kind: str, length: int) -> PosedTask:
+        """The same questions in other surroundings: a `sparsegpt2.circuits.task.VariedTask`.
+
+        `longer` puts blocks of code that ask nothing before each prompt, as many as fit; `distractors` a finished
+        program of this very task, with either answer. Both sides of a pair get the same; words are of the pair's split.
+        length: most tokens of a prompt. `UserError` for another kind.
+        """
+        varied = copy.copy(self)
+        varied.name = f"{self.name}, {kind}"
+        varied._longest, varied._preface = min(length, LONGEST), preface_of(kind)
+        varied._pair = lru_cache(maxsize=1 << 14)(varied._make_pair)
+        return varied
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
         """`n` pairs of `split` as rows: the left prompt of pair i is row 2i, the right one row 2i+1."""
@@ -128,10 +145,21 @@ class PosedTask:
         template = self.templates[index % len(self.templates)]
         for _ in range(ATTEMPTS):
             try:
-                return self._posed(*template.render(self._words[split], source))
+                sides = template.render(self._words[split], source)
+                if self._preface is not None:
+                    sides = self._preface(self, sides, split, source)
+                return self._posed(*sides)
             except Flaw:  # other words may do
                 continue
         raise UserError(f"task {self.name!r}: no words of split {split} fit its template {index % len(self.templates)}")
+
+    def words(self, split: str) -> dict[str, tuple[str, ...]]:
+        """Words of a split by section, and by slot where the task needs them to be single tokens."""
+        return self._words[split]
+
+    def room(self, prompt: str) -> int:
+        """Tokens that may still stand before a prompt."""
+        return self._longest - 1 - len(self.tokenizer.encode(prompt))
 
     # --- Before any pair is made --------------------------------------------------------------------------------
 
@@ -209,8 +237,8 @@ class PosedTask:
                 f"the two prompts have {len(one.tokens)} and {len(other.tokens)} tokens: "
                 f"{_end(one.prompt)} and {_end(other.prompt)}"
             )
-        if len(one.tokens) > LONGEST:
-            raise Flaw(f"a prompt has {len(one.tokens)} tokens, more than {LONGEST}")
+        if len(one.tokens) > self._longest:
+            raise Flaw(f"a prompt has {len(one.tokens)} tokens, more than {self._longest}")
         differing = [i for i, (a, b) in enumerate(zip(one.tokens, other.tokens, strict=True)) if a != b]
         if not 1 <= len(differing) <= self.definition.max_differing:
             raise Flaw(

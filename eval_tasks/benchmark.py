@@ -17,9 +17,12 @@ from typing import Any
 
 import torch
 
+from eval_tasks.base import PosedTask
 from eval_tasks.bench_display import Display, print_tables
+from eval_tasks.evidence import TextOf, print_verdicts
 from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes, unpruned_loss
+from sparsegpt2.circuits.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.circuits.pruners import get_pruner
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.config import require, to_dict
@@ -52,6 +55,8 @@ class BenchConfig:
     rank_each_target: bool = False
     """Rank the nodes anew for every target loss, with the penalty's controller aimed at it, instead of once, aimed at
     the target nearest to the pruning settings' own. Costs a pruning run for each target."""
+    evidence: bool = False
+    """Judge every circuit by the checks of `sparsegpt2 evaluate`; the report stands in its row and beside its file."""
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
 
@@ -80,6 +85,8 @@ class Cell:
     targets: tuple[float, ...]
     """Target losses, falling; a row each."""
     test_pairs: int
+    check: EvidenceConfig | None = None
+    """How circuits are judged; None: not at all."""
 
     def __str__(self) -> str:
         return f"{self.subject.name} · {self.posed.name} · {self.prune.pruner}, seed {self.prune.seed}"
@@ -88,8 +95,9 @@ class Cell:
     def settings(self) -> dict[str, Any]:
         """What else decides the rows' numbers, as it stands in them."""
         own = {name: value for name, value in to_dict(self.prune).items() if name not in ("pruner", "seed")}
-        settings = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
-        return {"ranking_target": settings.pop("target_loss"), "test_pairs": self.test_pairs, **settings}
+        settings = _without_tuples(own)
+        settings = {"ranking_target": settings.pop("target_loss"), "test_pairs": self.test_pairs, **settings}
+        return settings if self.check is None else {**settings, "evidence": _without_tuples(to_dict(self.check))}
 
     def identity(self, target: float) -> str:
         """The identity of the row for `target`, known before it is made."""
@@ -109,6 +117,8 @@ def bench(
     out: str | Path,
     config: BenchConfig | None = None,
     prune: PruneConfig | None = None,
+    check: EvidenceConfig | None = None,
+    text_of: TextOf | None = None,
     *,
     progress: bool = True,
 ) -> list[Row]:
@@ -116,6 +126,7 @@ def bench(
 
     Appends a row to out/results.jsonl, and writes a circuit under out/circuits, for whatever is not there yet. Tasks a
     model has not, or its tokenizer cannot pose, get rows that say so. Returns all rows asked for, earlier ones too.
+    check: how circuits are judged, with `config.evidence`. text_of: pretraining text of a model, for it.
     progress: print a line a cell with the time left, then the table. `UserError` for a model, task, pruner or earlier
     results that cannot be used, before anything is pruned.
     """
@@ -124,7 +135,7 @@ def bench(
         get_pruner(pruner)
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     subjects = read_subjects(models, device)
-    cells = list(plan(subjects, config, prune))
+    cells = list(plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None))
     out.mkdir(parents=True, exist_ok=True)
     repair(out)
     finished = _finished(out)
@@ -132,7 +143,7 @@ def bench(
     with Display(len(missing), enabled=progress) as display:
         for cell, model in _with_models(missing, device):
             display.begin(str(cell))
-            for row in run_cell(cell, model, out, display.inside):
+            for row in run_cell(cell, model, out, display.inside, text_of):
                 if row.identity not in finished:
                     append_row(out, row)
                     finished[row.identity] = row
@@ -140,10 +151,13 @@ def bench(
     rows = [finished[cell.identity(target)] for cell in cells for target in cell.targets]
     if progress:
         print_tables(rows)
+        print_verdicts(rows)
     return rows
 
 
-def plan(subjects: Sequence[Subject], config: BenchConfig, prune: PruneConfig) -> Iterator[Cell]:
+def plan(
+    subjects: Sequence[Subject], config: BenchConfig, prune: PruneConfig, check: EvidenceConfig | None = None
+) -> Iterator[Cell]:
     """Every cell, models outermost. A ranking is aimed at the target nearest to `prune.target_loss`."""
     targets = tuple(sorted(config.target_losses or (prune.target_loss,), reverse=True))
     aim = nearest(targets, prune.target_loss)
@@ -154,10 +168,12 @@ def plan(subjects: Sequence[Subject], config: BenchConfig, prune: PruneConfig) -
         posed[key] = posed.get(key) or pose_tasks(subject.tokenizer, config.tasks)
         for task, pruner, seed, (group, aimed) in product(posed[key], config.pruners, config.seeds, groups):
             settings = replace(prune, pruner=pruner, seed=seed, target_loss=aimed)
-            yield Cell(subject, task, settings, group, config.test_pairs)
+            yield Cell(subject, task, settings, group, config.test_pairs, check)
 
 
-def run_cell(cell: Cell, model: GPT, out: Path, progress: Progress | None = None) -> Iterator[Row]:
+def run_cell(
+    cell: Cell, model: GPT, out: Path, progress: Progress | None = None, text_of: TextOf | None = None
+) -> Iterator[Row]:
     """The rows of a cell, one for each target, falling. A circuit's file is written before its row is given out.
 
     All targets are gone through even if some rows are there already: which sizes a later target tries, and so its
@@ -189,7 +205,27 @@ def run_cell(cell: Cell, model: GPT, out: Path, progress: Progress | None = None
             circuit.info["model"] = cell.subject.path
             circuit.save(out / path)
             seconds = curve.ranking.seconds + time.perf_counter() - started
-            yield _row(cell, target, circuit=path, seconds=seconds, **_measures(circuit, model, score))
+            evidence = _evidence(cell, model, task, circuit, out / path, progress, text_of)
+            yield _row(
+                cell, target, circuit=path, seconds=seconds, evidence=evidence, **_measures(circuit, model, score)
+            )
+
+
+def _evidence(
+    cell: Cell,
+    model: GPT,
+    task: PosedTask,
+    circuit: Circuit,
+    path: Path,
+    progress: Progress | None,
+    text_of: TextOf | None,
+) -> dict[str, Any] | None:
+    """The circuit's report as plain values, kept beside its file too; None when it is not asked for."""
+    if cell.check is None:
+        return None
+    text = None if text_of is None else text_of(cell.subject.path, cell.check.text_rows, model.config.context)
+    report = collect_evidence(model, task, circuit, cell.check, text=text, path=report_path(path), progress=progress)
+    return report.to_dict()
 
 
 def nearest(targets: Sequence[float], wanted: float) -> float:
@@ -219,6 +255,11 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
         "calibrated": circuit.info["calibrated"],
         "curve": circuit.info["curve"],
     }
+
+
+def _without_tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
 def _row(cell: Cell, target: float, **measured: Any) -> Row:

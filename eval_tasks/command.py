@@ -1,10 +1,11 @@
-"""The commands `tasks`, `prune` and `bench`; also `python -m eval_tasks COMMAND`."""
+"""The commands `tasks`, `prune`, `bench` and `evaluate`; also `python -m eval_tasks COMMAND`."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from eval_tasks.evidence import TextOf, evaluate
 from sparsegpt2.command import add_settings, make_parser, parse, settings_from
 from sparsegpt2.errors import UserError
 
@@ -56,22 +57,24 @@ def prune(arguments: list[str]) -> None:
     _report(circuit, model, score, out)
 
 
-def bench(arguments: list[str]) -> None:
+def bench(arguments: list[str], text_of: TextOf | None = None) -> None:
     """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
     from eval_tasks.benchmark import BenchConfig
     from eval_tasks.benchmark import bench as run_bench
     from sparsegpt2.circuits import PruneConfig
+    from sparsegpt2.circuits.evidence import EvidenceConfig
 
     models, arguments = _leading(arguments, "bench", "models: sparsegpt2 bench MODEL... --out DIR")
     parser = make_parser("sparsegpt2 bench MODEL...", bench.__doc__ or "")
     add_settings(parser, BenchConfig)
     parser.add_class_arguments(PruneConfig, "prune", skip={"pruner", "seed"})
+    parser.add_class_arguments(EvidenceConfig, "check")
     parser.add_argument("--out", type=str, required=True, help="Results folder: results.jsonl and circuits/.")
     settings = parse(parser, arguments)
-    run_bench(list(models), settings.out, settings_from(settings, BenchConfig), settings.prune)
+    run_bench(list(models), settings.out, settings_from(settings, BenchConfig), settings.prune, settings.check, text_of)
 
 
-COMMANDS = {"tasks": tasks, "prune": prune, "bench": bench}
+COMMANDS = {"tasks": tasks, "prune": prune, "bench": bench, "evaluate": evaluate}
 
 
 def _leading(arguments: list[str], command: str, wanted: str) -> tuple[list[str], list[str]]:

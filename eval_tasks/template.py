@@ -97,6 +97,13 @@ class Template:
         return Rendered(prompt, answer, rest)
 
 
+def filler(words: Words, source: random.Random) -> str:
+    """A block of code that asks nothing, with empty lines behind it; empty when there are too few words for it."""
+    options = _snippets()["blocks"]
+    text, slots = options[int(source.random() * len(options))]
+    return _filled(text, slots, words, set(), source, indent="", end="\n\n")
+
+
 def split_templates(text: str) -> list[str]:
     """Templates (or snippets) parted by lines of `---`, without the line ends around them."""
     return [part.strip("\n") for part in _RULE.split(text.strip("\n") + "\n")]
@@ -147,8 +154,15 @@ def _snippet(gap: re.Match[str], words: Words, taken: set[str], source: random.R
     if wanted < 0.5:
         return ""
     text, slots = options[int(choice * len(options))]
+    return _filled(text, slots, words, taken, source, indent=gap[1], end="\n\n" if is_start else "")
+
+
+def _filled(
+    text: str, slots: Sequence[str], words: Words, taken: set[str], source: random.Random, *, indent: str, end: str
+) -> str:
+    """A snippet with words of its own, its lines indented, and `end` behind it; empty when there are too few words."""
     chosen = {slot: _draw(slot, words, taken, source) for slot in slots}
     if None in chosen.values():
         return ""
-    indented = "".join(gap[1] + line + "\n" if line else "\n" for line in fill(text, chosen).split("\n"))  # type: ignore[arg-type]
-    return indented + "\n\n" if is_start else indented
+    lines = fill(text, chosen).split("\n")  # type: ignore[arg-type]
+    return "".join(indent + line + "\n" if line else "\n" for line in lines) + end

@@ -77,6 +77,8 @@ class Row:
     """Wall-clock time of pruning (shared by all targets of one ranking), choosing the size and scoring."""
     circuit: str | None = None
     """The circuit's file, relative to the results folder."""
+    evidence: dict[str, Any] | None = None
+    """The circuit's faithfulness report (circuits.evidence.Report.to_dict); None when it was not asked for."""
 
     held_out_loss: float | None
     """Pretraining loss of the model on held-out text, nats per token; None when its checkpoint does not say."""

@@ -1,0 +1,1 @@
+"""The checks of a faithfulness report, a file each; see `registry.py`."""

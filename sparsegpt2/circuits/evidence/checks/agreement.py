@@ -1,0 +1,51 @@
+"""Agreement: does the circuit say what the model says, not only what is right?
+
+On the test prompts, between the whole model's and the circuit's distributions: KL(model || circuit) over the two
+answers (right and wrong choice, renormalised) and over the vocabulary; whether both make the same choice; whether both
+have the same most likely token (exact match). Circuits are pruned on the choice alone, so the last two of these ask for
+more than pruning did: the shared choice decides, the rest is shown.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sparsegpt2.circuits.evidence.case import Case
+from sparsegpt2.circuits.evidence.estimate import at_least, mean_over_pairs
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.ranking import Progress
+from sparsegpt2.circuits.score import choice_logits
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """KL in nats, and the shares of prompts with the same choice and the same most likely token."""
+    model, circuit = case.full_logits, case.circuit_logits
+    choices = [torch.stack(choice_logits(logits, case.batch), dim=1) for logits in (model, circuit)]  # each [B, 2]
+    same_choice = (choices[0].argmax(1) == choices[1].argmax(1)).double()
+    numbers = {
+        "same choice": mean_over_pairs(same_choice),
+        "exact match": mean_over_pairs((model.argmax(1) == circuit.argmax(1)).double()),
+        "KL over answers": mean_over_pairs(kl(*choices)),
+        "KL over vocabulary": mean_over_pairs(kl(model, circuit)),
+    }
+    progress(1, 1, "agreement")
+    bar = case.config.agreement
+    return Finding(
+        verdict=at_least(numbers["same choice"], bar),
+        says=f"circuit and model make the same choice on {100 * numbers['same choice'].value:.1f}% of prompts (the bar "
+        f"is {100 * bar:.0f}%) and agree on the likeliest token on {100 * numbers['exact match'].value:.1f}%",
+        numbers=numbers,
+        details={"bar": bar},
+    )
+
+
+def kl(model: Tensor, circuit: Tensor) -> Tensor:
+    """KL(softmax(model) || softmax(circuit)) of each row, nats, [B] from logits [B, K]."""
+    reference, other = F.log_softmax(model.double(), dim=1), F.log_softmax(circuit.double(), dim=1)
+    return (reference.exp() * (reference - other)).sum(dim=1)
+
+
+CHECK = Check(asks="Does the circuit say what the model says?", run=run)

@@ -1,0 +1,138 @@
+"""Binarisation: is what each node says no more than one bit?
+
+Each kept node becomes a two-level step: `low` below a threshold, `high` from it on (paper, appendix C). Levels and
+threshold start from a two-means fit on train pairs and are then fitted by gradient on train pairs, while the node goes
+over from its own value to a sigmoid between the levels and the sigmoid sharpens to a step. The loss is that of the hard
+steps, on test pairs. Passing says that the circuit can be read as logic; a circuit that fails may be faithful all the
+same, if it counts or compares.
+
+Shapes: C kept channels of a site, X values (all positions of all prompts).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sparsegpt2.circuits.evidence.case import Case
+from sparsegpt2.circuits.evidence.checks.seeds import part
+from sparsegpt2.circuits.evidence.estimate import at_most, mean_over_pairs
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.gates import MeanAblation, frozen
+from sparsegpt2.circuits.ranking import Progress
+from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.model.sites import Chain, Record
+
+BLUNTEST, SHARPEST = 2.0, 32.0
+"""Slope of the sigmoid at the start and at the end of annealing, per standard deviation of the node."""
+MIXED_BY = 0.7
+"""Share of the steps by which a node has gone over to its step."""
+FITTING_ROUNDS = 10
+"""Rounds of two-means."""
+FITTING_ROWS = 64
+"""Train pairs that the two-means fit sees."""
+
+
+class Steps(nn.Module):
+    """A site object, after the ablation: each kept node x becomes (1 - mix) x + mix * (low + (high - low) * step).
+
+    step is sigmoid(slope * (x - threshold) / std), or with `hard` 1 from the threshold on and 0 below.
+    """
+
+    def __init__(self, kept: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+        """kept: site -> bool [C of the model]; values: what its kept nodes were, [X, C], to fit the start on."""
+        super().__init__()
+        self.kept = kept
+        self.mix, self.slope, self.hard = 1.0, SHARPEST, True
+        self.std = {site: value.std(dim=0, unbiased=False).clamp(min=1e-6) for site, value in values.items()}
+        self.start = {site: two_means(value) for site, value in values.items()}  # [3, C]
+        self.moves = nn.ParameterDict({key(site): nn.Parameter(torch.zeros_like(self.start[site])) for site in values})
+
+    def forward(self, name: str, x: Tensor) -> Tensor:
+        if name not in self.start:
+            return x
+        kept, std = self.kept[name], self.std[name]
+        low, high, threshold = self.start[name] + self.moves[key(name)] * std
+        own = x[..., kept]
+        distance = (own - threshold) / std
+        step = (distance >= 0).to(x.dtype) if self.hard else torch.sigmoid(self.slope * distance)
+        stepped = (1 - self.mix) * own + self.mix * (low + (high - low) * step)
+        return x.index_copy(-1, kept.nonzero().flatten(), stepped.to(x.dtype))
+
+
+def key(site: str) -> str:
+    """A site's name as torch wants names of parameters."""
+    return site.replace(".", "_")
+
+
+def two_means(values: Tensor) -> Tensor:
+    """low, high and the threshold between them, [3, C], of values [X, C]: one-dimensional two-means by channel."""
+    low, high = values.min(dim=0).values, values.max(dim=0).values
+    for _ in range(FITTING_ROUNDS):
+        upper = values >= (low + high) / 2
+        counts = upper.sum(dim=0)
+        high = torch.where(counts > 0, (values * upper).sum(dim=0) / counts.clamp(min=1), high)
+        below = len(values) - counts
+        low = torch.where(below > 0, (values * ~upper).sum(dim=0) / below.clamp(min=1), low)
+    return torch.stack([low, high, (low + high) / 2])
+
+
+@torch.no_grad()
+def fitted_steps(case: Case, ablation: MeanAblation) -> Steps:
+    """Steps from the values that kept nodes have in the circuit on train pairs, positions of the prompts only."""
+    batch = case.pairs("train", FITTING_ROWS)
+    record = Record(case.sites)
+    with frozen(case.model, torch.float32):
+        answer_logits(case.model, batch, Chain(ablation, record), parameters=case.edge_parameters())
+    inside = torch.arange(int(batch.position.max()) + 1, device=case.device) <= batch.position[:, None]  # [B, T]
+    kept = {site: mask for site, mask in case.nodes.items() if bool(mask.any())}
+    return Steps(kept, {site: record.values[site][inside][:, mask] for site, mask in kept.items()})
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """Loss with every kept node a hard step against the bar; that before the fit by gradient is shown."""
+    if not case.circuit.n_nodes:
+        return Finding(verdict="not run", says="the circuit has no nodes")
+    ablation, validation = MeanAblation(case.nodes, case.means), case.pairs("validation")
+    steps = fitted_steps(case, ablation)
+    site, rates = Chain(ablation, steps), case.config.binarisation_lrs
+    numbers = {"circuit": mean_over_pairs(case.circuit_loss), "two means": mean_over_pairs(case.losses_through(site))}
+    tried = {0.0: (case.losses_through(site, validation), case.losses_through(site))}
+    for done, rate in enumerate(rates):
+        fit(case, steps, site, rate, part(progress, done, len(rates)))
+        tried[rate] = case.losses_through(site, validation), case.losses_through(site)
+    best = min(tried, key=lambda rate: float(tried[rate][0].mean()))
+    numbers["binarised"] = mean_over_pairs(tried[best][1])
+    bar = case.bar()
+    return Finding(
+        verdict=at_most(numbers["binarised"], bar),
+        says=f"with every node a two-level step the loss is {numbers['binarised']}; the bar is {bar:.3f}",
+        numbers=numbers,
+        details={"bar": bar, "nodes": case.circuit.n_nodes, "learning rate": best},
+    )
+
+
+def fit(case: Case, steps: Steps, site: Chain, rate: float, progress: Progress) -> None:
+    """Fit levels and thresholds anew on train pairs, annealed from the nodes' own values to hard steps."""
+    config, parameters = case.config, case.edge_parameters()
+    for move in steps.parameters():
+        move.data.zero_()
+    optimizer = torch.optim.Adam(steps.parameters(), lr=rate)
+    steps.hard = False
+    with frozen(case.model, torch.float32), torch.enable_grad():
+        for step in range(config.binarisation_steps):
+            share = (step + 1) / config.binarisation_steps
+            steps.mix, steps.slope = min(1.0, share / MIXED_BY), BLUNTEST * (SHARPEST / BLUNTEST) ** share
+            batch = case.pairs("train", config.binarisation_pairs, config.seed + 1 + step)
+            logits = case.calibrate(answer_logits(case.model, batch, site, parameters=parameters))
+            loss = task_loss(logits, batch).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(steps.parameters(), 1.0)
+            optimizer.step()
+            progress(step + 1, config.binarisation_steps, f"binarisation: loss {float(loss.detach()):.3f}")
+    steps.mix, steps.hard = 1.0, True
+
+
+CHECK = Check(asks="Can each node be replaced by a step between two levels?", run=run, dear=True)

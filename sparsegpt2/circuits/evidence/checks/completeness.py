@@ -1,0 +1,45 @@
+"""Completeness: when parts of the circuit fail, do circuit and model fail alike?
+
+A circuit that misses a backup or a parallel path breaks where the model goes on (Wang et al. 2022, section 4.2). Random
+subsets K of the circuit's nodes are mean-ablated in the circuit (C \\ K) and in the whole model (M \\ K). The gap is
+|loss(C \\ K) - loss(M \\ K)|, losses averaged over pairs, then averaged over subsets.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sparsegpt2.circuits.evidence.case import Case, stack_masks
+from sparsegpt2.circuits.evidence.estimate import at_most, mean_of, mean_over_draws
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.ranking import Progress
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """The mean gap over knockouts of every size decides."""
+    generator = case.generator("completeness")
+    numbers, gaps = {}, []
+    for done, share in enumerate(case.config.knockouts, 1):
+        dropped = [case.random_nodes(share, case.nodes, generator) for _ in range(case.config.draws)]
+        inside = [{site: case.nodes[site] & ~mask for site, mask in drop.items()} for drop in dropped]
+        outside = [{site: ~mask for site, mask in drop.items()} for drop in dropped]
+        circuit = case.losses(stack_masks(inside), weights=case.weights, calibrated=True)  # [R, B]
+        model = case.losses(stack_masks(outside))
+        gap = (circuit.mean(dim=1) - model.mean(dim=1)).abs()
+        gaps.append(gap)
+        numbers[f"circuit, {share:g} knocked out"] = mean_over_draws(circuit)
+        numbers[f"model, {share:g} knocked out"] = mean_over_draws(model)
+        numbers[f"gap, {share:g} knocked out"] = mean_of(gap, "draws")
+        progress(done, len(case.config.knockouts), "completeness")
+    numbers["gap"] = mean_of(torch.cat(gaps), "draws")
+    bar = case.config.completeness_gap
+    return Finding(
+        verdict=at_most(numbers["gap"], bar),
+        says=f"knocked out alike, circuit and model differ by {numbers['gap']} nats; the bar is {bar:g}",
+        numbers=numbers,
+        details={"bar": bar},
+    )
+
+
+CHECK = Check(asks="When parts of the circuit are knocked out, do circuit and model fail alike?", run=run)

@@ -1,0 +1,93 @@
+"""Controls: would the pruner have found as small a circuit where there is none?
+
+The same pruner, settings and target on the task with shuffled answers, and on models of the same shape and density that
+learned nothing (`twins.py` defines both). A control that cannot meet the target at all counts as larger than its whole
+model. A real circuit is far smaller than its controls; one that is not is not believable, whatever else it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sparsegpt2.circuits.circuit import Circuit, every_node
+from sparsegpt2.circuits.evidence.case import Case
+from sparsegpt2.circuits.evidence.checks.seeds import part
+from sparsegpt2.circuits.evidence.estimate import Estimate, Verdict, all_of, at_least, mean_of
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.evidence.twins import NonsenseTask, random_twin
+from sparsegpt2.circuits.ranking import Progress
+from sparsegpt2.circuits.score import evaluate
+from sparsegpt2.circuits.search import find_circuit
+from sparsegpt2.circuits.task import Task
+from sparsegpt2.model.gpt import GPT
+
+Control = Callable[[int], tuple[GPT, Task]]
+"""Seed -> the model and the task of a control."""
+
+
+def controls(case: Case) -> dict[str, Control]:
+    """Every control by name."""
+    vocabulary = case.model.config.vocab_size
+    found: dict[str, Control] = {
+        "shuffled answers": lambda seed: (case.model, NonsenseTask(case.task, vocabulary, seed))
+    }
+    for kind in case.config.twins:
+        found[f"random model, {kind}"] = partial(_in_random_model, case, kind)
+    return found
+
+
+def _in_random_model(case: Case, kind: str, seed: int) -> tuple[GPT, Task]:
+    return random_twin(case.model, kind, seed, case.text), case.task
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """log2 of control edges : circuit edges, for each control; every one must reach log2 of `control_ratio`."""
+    edges = case.circuit.edges(case.model)
+    if not edges:
+        return Finding(verdict="not run", says="the circuit has no edges to compare")
+    bar, names = math.log2(case.config.control_ratio), controls(case)
+    numbers: dict[str, Estimate] = {}
+    verdicts: dict[str, Verdict] = {}
+    details: dict[str, Any] = {"bar": case.config.control_ratio, "edges": edges, "text": case.text_source}
+    total, said = len(names) * case.config.control_seeds, []
+    for order, (name, control) in enumerate(names.items()):
+        runs = []
+        for index in range(case.config.control_seeds):
+            step = part(progress, order * case.config.control_seeds + index, total)
+            seed = case.config.seed + index
+            runs.append(case.remember(f"controls/{name}/{seed}", partial(measure, case, control, seed, step)))
+        numbers[name] = mean_of([math.log2(max(1, run["edges"]) / edges) for run in runs], "control seeds")
+        verdicts[name] = at_least(numbers[name], bar)
+        details[name] = runs
+        missed = not all(run["reached"] for run in runs)
+        said.append(f"{name} {'more than ' * missed}{2 ** numbers[name].value:.3g} times as large")
+    return Finding(
+        verdict=all_of(verdicts.values()),
+        says=f"against {edges} edges: {', '.join(said)}; the bar is {case.config.control_ratio:g} times",
+        numbers={f"log2 of size ratio, {name}": number for name, number in numbers.items()},
+        details={**details, "verdicts": verdicts},
+    )
+
+
+def measure(case: Case, control: Control, seed: int, progress: Progress) -> dict[str, Any]:
+    """Edges, nodes, loss and whether the target was reached by the circuit of one control; unreached: all edges."""
+    model, task = control(seed)
+    found = find_circuit(model, task, replace(case.prune, seed=seed), progress)
+    reached = bool(found.info.get("reached", True))
+    circuit = found if reached else Circuit(every_node(model))
+    score = evaluate(model, task, circuit, pairs=case.config.pairs, seed=case.config.seed)
+    return {
+        "edges": circuit.edges(model),
+        "nodes": circuit.n_nodes,
+        "reached": reached,
+        "loss": score.loss,
+        "loss_full": score.loss_full,
+    }
+
+
+CHECK = Check(asks="Is the circuit far smaller than circuits of nonsense and of random models?", run=run, dear=True)

@@ -1,0 +1,51 @@
+"""Generalisation: does the circuit do the task where it was not found?
+
+Beside the whole model's loss, on
+- seen: pairs of the train split, whose names the circuit was found on;
+- held-out names: pairs of the test split, which shares no names with it;
+- longer: test pairs with other code before them, up to the model's context;
+- distractors: test pairs after a finished program that asked the same question, with either answer.
+
+How a task poses the last two is its own affair (`task.VariedTask`; a generic way is in `surroundings.py`).
+"""
+
+from __future__ import annotations
+
+from sparsegpt2.circuits.evidence.case import Case
+from sparsegpt2.circuits.evidence.estimate import all_of, at_most, mean_over_pairs
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.evidence.surroundings import in_surroundings
+from sparsegpt2.circuits.ranking import Progress
+from sparsegpt2.circuits.score import circuit_logits, task_loss
+from sparsegpt2.circuits.task import SURROUNDINGS
+from sparsegpt2.errors import UserError
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """In all four the circuit must meet the bar that the whole model's loss there gives."""
+    batches, missing = {"seen": case.pairs("train"), "held-out names": case.batch}, {}
+    for kind in SURROUNDINGS:
+        try:
+            task = in_surroundings(case.task, kind, case.model.config.context, case.text)
+            batches[kind] = case.pairs("test", task=task)
+        except UserError as error:
+            missing[kind] = str(error)
+    numbers, verdicts, bars, said = {}, [], {}, []
+    for done, (kind, batch) in enumerate(batches.items(), 1):
+        full = task_loss(circuit_logits(case.model, None, batch), batch)
+        loss = case.losses(case.nodes, weights=case.weights, batch=batch, calibrated=True)[0]
+        numbers[kind], numbers[f"{kind}, whole model"] = mean_over_pairs(loss), mean_over_pairs(full)
+        bars[kind] = case.bar(full)
+        verdicts.append(at_most(numbers[kind], bars[kind]))
+        said.append(f"{kind} {numbers[kind].value:.3f} ({float(full.mean()):.3f})")
+        progress(done, len(batches), "generalisation")
+    return Finding(
+        verdict=all_of(verdicts),
+        says=f"loss (and the whole model's): {', '.join(said)}",
+        numbers=numbers,
+        details={"bars": bars, "verdicts": dict(zip(batches, verdicts, strict=True)), "not posed": missing},
+    )
+
+
+CHECK = Check(asks="Does the circuit do the task with other names, longer prompts and distractors?", run=run)

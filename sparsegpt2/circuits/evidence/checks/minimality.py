@@ -1,0 +1,59 @@
+"""Minimality: does every node of the circuit earn its place?
+
+Each node alone is mean-ablated in the circuit and the loss it gains is measured on the same pairs (Wang et al. 2022,
+section 4.3, with single nodes as sets). A node is needed if that is at least `minimality_gain` nats. Nodes that stand
+in for each other each look idle, so this finds too many idle nodes, never too few.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sparsegpt2.circuits.evidence.case import Case
+from sparsegpt2.circuits.evidence.estimate import at_least, mean_of
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.gates import join_nodes, split_nodes
+from sparsegpt2.circuits.ranking import Progress
+
+AT_ONCE = 64
+"""Nodes dropped between two lines of progress."""
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """The share of needed nodes decides; gains are also given as mean, median and largest."""
+    kept = join_nodes(case.nodes, case.sites)  # [N]
+    members = kept.nonzero().flatten().cpu()
+    if not len(members):
+        return Finding(verdict="not run", says="the circuit has no nodes")
+    order = torch.randperm(len(members), generator=case.generator("minimality"))[: case.config.minimality_nodes]
+    chosen = members[order.sort().values]
+    batch = case.pairs("test", case.config.minimality_pairs)
+    whole = case.losses(case.nodes, weights=case.weights, batch=batch, calibrated=True)[0]
+    gains = []
+    for start in range(0, len(chosen), AT_ONCE):
+        part = chosen[start : start + AT_ONCE]
+        masks = kept.repeat(len(part), 1)
+        masks[torch.arange(len(part)), part] = False
+        without = case.losses(split_nodes(masks, case.sites), weights=case.weights, batch=batch, calibrated=True)
+        gains.append((without - whole).mean(dim=1))
+        progress(min(start + AT_ONCE, len(chosen)), len(chosen), "dropping each node")
+    gain = torch.cat(gains).double().cpu()
+    bar, share = case.config.minimality_share, mean_of((gain >= case.config.minimality_gain).double(), "nodes")
+    return Finding(
+        verdict=at_least(share, bar),
+        says=f"{100 * share.value:.0f}% of the nodes cost {case.config.minimality_gain:g} nats or more when dropped; "
+        f"the bar is {100 * bar:.0f}%",
+        numbers={"needed": share, "gain": mean_of(gain, "nodes")},
+        details={
+            "bar": bar,
+            "nodes": len(members),
+            "dropped": len(chosen),
+            "median gain": float(gain.median()),
+            "largest gain": float(gain.max()),
+            "smallest gain": float(gain.min()),
+        },
+    )
+
+
+CHECK = Check(asks="Does every node of the circuit earn its place?", run=run)

@@ -1,0 +1,78 @@
+"""Necessity: does the model fail without the circuit, and only without the circuit?
+
+The circuit alone is mean-ablated, all else is left (paper, figure 32), beside random node sets of the same size at
+every site. A circuit with a mask over weights is also taken out edge by edge (its edges carry their source's mean, the
+rest of its nodes' edges stay), beside as many random edges of every map; then that decides.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.edges import edge_maps, edges_present
+from sparsegpt2.circuits.evidence.case import CHANCE, Case, stack_masks
+from sparsegpt2.circuits.evidence.estimate import Estimate, all_of, at_least, at_most, mean_over_draws, mean_over_pairs
+from sparsegpt2.circuits.evidence.registry import Check
+from sparsegpt2.circuits.evidence.report import Finding
+from sparsegpt2.circuits.ranking import Progress
+
+
+def run(case: Case, progress: Progress) -> Finding:
+    """Loss without the circuit and without random sets; chance, ln 2, is the bar for both."""
+    generator, draws = case.generator("necessity"), case.config.draws
+    without = mean_over_pairs(case.losses(case.complement())[0])
+    random = case.losses(stack_masks([without_random(case.nodes, generator) for _ in range(draws)]))  # [R, B]
+    numbers = {"full": mean_over_pairs(case.full_loss), "without circuit": without}
+    numbers |= _random_numbers("random set", random)
+    decisive, beside = without, numbers["without random set"]
+    progress(1, 2, "necessity")
+    if case.has_edge_mask:
+        numbers["without edges"] = mean_over_pairs(case.losses(case.everything, weights=without_edges(case))[0])
+        random = torch.cat([case.losses(case.everything, weights=without_edges(case, generator)) for _ in range(draws)])
+        numbers |= _random_numbers("random edges", random)
+        decisive, beside = numbers["without edges"], numbers["without random edges"]
+    progress(2, 2, "necessity")
+    kind = "edges" if case.has_edge_mask else "nodes"
+    return Finding(
+        verdict=all_of([at_least(decisive, CHANCE), at_most(beside, CHANCE)]),
+        says=f"without the circuit's {kind} the loss is {decisive}, without as many random ones {beside}; "
+        f"chance is {CHANCE:.3f}",
+        numbers=numbers,
+        details={"bar": CHANCE, "decided by": kind},
+    )
+
+
+def _random_numbers(what: str, losses: Tensor) -> dict[str, Estimate]:
+    """Mean over draws of losses [R, B], and the worst draw by itself."""
+    worst = losses[int(losses.mean(dim=1).argmax())]
+    return {f"without {what}": mean_over_draws(losses), f"without {what}, worst": mean_over_pairs(worst)}
+
+
+def without_random(nodes: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """A mask that leaves out as many random nodes of every site as the circuit has there: site -> bool [C]."""
+    kept = {}
+    for site, mask in nodes.items():
+        order = torch.randperm(len(mask), generator=generator).to(mask.device)
+        kept[site] = torch.ones_like(mask).index_fill_(0, order[: int(mask.count_nonzero())], False)
+    return kept
+
+
+def without_edges(case: Case, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    """A mask over weights without the circuit's edges, or (with a generator) as many random ones of each map."""
+    masks = {
+        edge_map.parameter: torch.ones_like(case.model.get_parameter(edge_map.parameter), dtype=torch.bool)
+        for edge_map in edge_maps(case.model)
+    }
+    for edge_map, _, circuit in case.edge_masks():
+        removed = circuit
+        if generator is not None:
+            entries = edges_present(case.model, edge_map).nonzero()
+            chosen = torch.randperm(len(entries), generator=generator)[: int(circuit.count_nonzero())]
+            removed = torch.zeros_like(circuit)
+            removed[tuple(entries[chosen.to(entries.device)].T)] = True
+        masks[edge_map.parameter][edge_map.rows, edge_map.columns] &= ~removed
+    return masks
+
+
+CHECK = Check(asks="Does the model fail without the circuit, and not without random sets of its size?", run=run)

@@ -1,0 +1,140 @@
+"""The whole report: every check of a circuit, one after the other, kept as they finish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.circuit import Circuit
+from sparsegpt2.circuits.config import PruneConfig
+from sparsegpt2.circuits.evidence.case import Case
+from sparsegpt2.circuits.evidence.config import EvidenceConfig
+from sparsegpt2.circuits.evidence.registry import check_names, get_check
+from sparsegpt2.circuits.evidence.report import Report, load_report
+from sparsegpt2.circuits.evidence.text import STAND_IN, prompt_text
+from sparsegpt2.circuits.ranking import Progress
+from sparsegpt2.circuits.task import Task
+from sparsegpt2.config import from_dict, to_dict
+from sparsegpt2.model.gpt import GPT
+
+
+def collect_evidence(
+    model: GPT,
+    task: Task,
+    circuit: Circuit,
+    config: EvidenceConfig | None = None,
+    *,
+    text: Tensor | None = None,
+    text_source: str = "pretraining text",
+    path: str | Path | None = None,
+    about: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Run the checks of `config` on `circuit` and report what they find.
+
+    text: pretraining text [N, T] int64 for resampling and for the node means of random models; without it the task's
+    prompts stand in, and the report says so. path: a file that grows as checks finish; if it holds findings of the same
+    model, circuit, test pairs, text and settings, those are kept, so that interrupted work goes on. about: plain values
+    for the report's head. The pruner's settings are read from `circuit.info["config"]`.
+
+    `UserError` for a circuit of another model, a model without node means, a task the model can't read, or an unknown
+    check.
+    """
+    config = config or EvidenceConfig()
+    chosen = chosen_checks(config)
+    if text is None:
+        text, text_source = prompt_text(model, task, config.text_rows), STAND_IN
+    case = Case(
+        model, task, circuit, config, text=text[: config.text_rows], text_source=text_source, prune=settings_of(circuit)
+    )
+    report = _started(case, path, {**_about(case), **(about or {})})
+    case.remember, progress = report.remember, progress or _silent
+    for name in chosen:
+        if name in report.findings:
+            continue
+        started = time.perf_counter()
+        progress(0, 1, name)
+        finding = get_check(name).run(case, progress)
+        report.add(name, replace(finding, seconds=time.perf_counter() - started))
+    report.findings = {name: report.findings[name] for name in check_names() if name in report.findings}
+    report.save()
+    return report
+
+
+def chosen_checks(config: EvidenceConfig) -> list[str]:
+    """The checks that `config` asks for, cheap ones first; an unknown one is a `UserError`."""
+    for name in config.checks:
+        get_check(name)
+    return [
+        name
+        for name in check_names()
+        if (not config.checks or name in config.checks) and (config.dear or not get_check(name).dear)
+    ]
+
+
+def settings_of(circuit: Circuit) -> PruneConfig:
+    """The settings that found `circuit`: those of its file, or the defaults with what its file says."""
+    if circuit.info.get("config"):
+        settings = from_dict(PruneConfig, dict(circuit.info["config"]), "the circuit's file")
+    else:
+        settings = PruneConfig(pruner=circuit.info.get("pruner", "node"), seed=circuit.info.get("seed", 0))
+    # one ranking may have served several targets: the circuit's own is what it must be judged by
+    return replace(settings, target_loss=circuit.info.get("target_loss", settings.target_loss))
+
+
+def report_path(circuit: str | Path) -> Path:
+    """Where a circuit file's report is kept: `x.json` -> `x.evidence.json`."""
+    return Path(circuit).with_suffix(".evidence.json")
+
+
+def _started(case: Case, path: str | Path | None, about: dict[str, Any]) -> Report:
+    """The report in `path` if it is of the same case, else an empty one."""
+    identity, path = case_identity(case), None if path is None else Path(path)
+    if path is not None and path.exists():
+        earlier = load_report(path)
+        if earlier.identity == identity:
+            earlier.about = about
+            return earlier
+    return Report(identity=identity, about=about, path=path)
+
+
+def case_identity(case: Case) -> str:
+    """16 hex digits of everything that decides the numbers: which checks are run is left out."""
+    settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
+    plain = [settings, to_dict(case.prune), case.circuit.info.get("calibration"), case.task.name, case.text_source]
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    tensors = {**dict(case.model.named_parameters()), **case.means}
+    tensors |= {f"kept {name}": kept for name, kept in {**case.nodes, **(case.weights or {})}.items()}
+    tensors |= {"text": case.text, "tokens": case.batch.tokens, "answer": case.batch.answer}
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _about(case: Case) -> dict[str, Any]:
+    info = case.circuit.info
+    return {
+        "task": case.task.name,
+        "pruner": case.prune.pruner,
+        "seed": case.prune.seed,
+        "target_loss": case.target,
+        "reached": info.get("reached"),
+        "nodes": case.circuit.n_nodes,
+        "edges": case.circuit.edges(case.model),
+        "edges_trimmed": case.circuit.trimmed(case.model).edges(case.model),
+        "calibrated": case.calibration is not None,
+        "pairs": case.config.pairs,
+        "text": case.text_source,
+    }
+
+
+def _silent(_done: int, _total: int, _what: str) -> None:
+    return None

@@ -1,0 +1,109 @@
+"""Numbers with their sampling errors, and what a threshold says of them.
+
+Shapes: B rows (two a pair), P pairs, R draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.errors import UserError
+
+Verdict = Literal["holds", "fails", "unclear", "not run"]
+"""`unclear`: within two standard errors of the threshold."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and its standard error."""
+
+    value: float
+    error: float | None
+    """Standard error of `value`; None where it was measured once."""
+    n: int
+    """How many were averaged."""
+    over: str
+    """What was averaged over: pairs, draws, nodes, seeds ..."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and math.isfinite(self.error or 0)):
+            raise UserError("the model yields numbers that are not finite: its weights or node means hold NaN")
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}" if self.error is None else f"{self.value:.3f} ± {self.error:.3f}"
+
+
+def mean_of(values: Tensor | Iterable[float], over: str) -> Estimate:
+    """Mean of independent values [N], with the standard error of the mean."""
+    table = torch.as_tensor(values if isinstance(values, Tensor) else list(values)).double()
+    error = float(table.std() / math.sqrt(len(table))) if len(table) > 1 else None
+    return Estimate(float(table.mean()), error, len(table), over)
+
+
+def mean_over_pairs(by_row: Tensor) -> Estimate:
+    """Mean of a number per row [B]; the two rows of a pair are one independent value."""
+    return mean_of(by_row.double().view(-1, 2).mean(dim=1), "pairs")
+
+
+def mean_over_draws(by_row: Tensor) -> Estimate:
+    """Mean of [R, B] over random draws and pairs, each of which adds to the error.
+
+    Two-way layout without repetition: the error's square is the variance of the draws' means over R plus that of the
+    pairs' means over P, less the residual variance that both contain, over RP (never below the larger of the two).
+    """
+    table = by_row.double().unflatten(1, (-1, 2)).mean(dim=2)  # [R, P]
+    draws, pairs = table.shape
+    if draws == 1:
+        return mean_over_pairs(by_row[0])
+    if pairs == 1:
+        return mean_of(table[:, 0], "draws")
+    from_draws, from_pairs = float(table.mean(1).var()) / draws, float(table.mean(0).var()) / pairs
+    residual = table - table.mean(1, keepdim=True) - table.mean(0, keepdim=True) + table.mean()
+    shared = float(residual.square().sum()) / ((draws - 1) * (pairs - 1)) / (draws * pairs)
+    variance = max(from_draws, from_pairs, from_draws + from_pairs - shared)
+    return Estimate(float(table.mean()), math.sqrt(variance), draws, "draws")
+
+
+def jackknife(values: Tensor, over: str) -> Estimate:
+    """Mean over all unordered pairs of things [S, S] (such as IoUs of seeds); the error leaves out one thing a time."""
+    count = len(values)
+    pairs = torch.triu_indices(count, count, 1)
+    mean = float(values[pairs[0], pairs[1]].double().mean())
+    if count < 3:
+        return Estimate(mean, None, count, over)
+    without = [_mean_off_diagonal(values, [i for i in range(count) if i != out]) for out in range(count)]
+    spread = torch.tensor(without, dtype=torch.float64)
+    error = math.sqrt((count - 1) / count * float((spread - spread.mean()).square().sum()))
+    return Estimate(mean, error, count, over)
+
+
+def at_most(estimate: Estimate, bar: float) -> Verdict:
+    """Whether the estimate is at most `bar`; unclear within two standard errors of it."""
+    if estimate.error is not None and abs(estimate.value - bar) <= 2 * estimate.error:
+        return "unclear"
+    return "holds" if estimate.value <= bar else "fails"
+
+
+def at_least(estimate: Estimate, bar: float) -> Verdict:
+    """Whether the estimate is at least `bar`; unclear within two standard errors of it."""
+    flipped = Estimate(-estimate.value, estimate.error, estimate.n, estimate.over)
+    return at_most(flipped, -bar)
+
+
+def all_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """Fails when one fails, else unclear when one is unclear, else holds; those not run do not count."""
+    found = [verdict for verdict in verdicts if verdict != "not run"]
+    if not found:
+        return "not run"
+    return "fails" if "fails" in found else "unclear" if "unclear" in found else "holds"
+
+
+def _mean_off_diagonal(values: Tensor, kept: list[int]) -> float:
+    pairs = torch.combinations(torch.tensor(kept))
+    return float(values[pairs[:, 0], pairs[:, 1]].double().mean())

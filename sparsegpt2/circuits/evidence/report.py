@@ -1,0 +1,124 @@
+"""The report: what each check found of one circuit, its summary line, and its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sparsegpt2.circuits.evidence.estimate import Estimate, Verdict
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, write_json
+
+FORMAT, KIND = 1, "sparsegpt2 evidence"
+CONTROLS = "controls"
+"""The check that decides by itself whether a circuit is believable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one check found."""
+
+    verdict: Verdict
+    says: str
+    """One sentence: the deciding numbers and the threshold, or why the check could not run."""
+    numbers: dict[str, Estimate] = field(default_factory=dict)
+    """Every number measured, with its sampling error; losses and gaps in nats."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Plain values that are no estimates: counts, thresholds, settings."""
+    seconds: float = 0.0
+    """Wall-clock time the check took."""
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Findings of one circuit by check, kept in a file that grows as checks finish."""
+
+    identity: str
+    """Hash of everything that decides the numbers: model, circuit, test pairs, text and settings."""
+    about: dict[str, Any]
+    """Task, pruner, seed, target_loss, nodes, edges and so on of the circuit, and what made the numbers."""
+    findings: dict[str, Finding] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
+    """Finished parts of unfinished checks, such as the circuit of one pruning seed."""
+    path: Path | None = None
+    """Where it is kept; None keeps it in memory only."""
+
+    def add(self, check: str, finding: Finding) -> None:
+        """Take in a finished check and write the file."""
+        self.findings[check] = finding
+        self.memo = {key: value for key, value in self.memo.items() if not key.startswith(f"{check}/")}
+        self.save()
+
+    def remember(self, key: str, make: Callable[[], Any]) -> Any:
+        """The value of `make()`, JSON-able, made once and kept in the file under `check/part`."""
+        if key not in self.memo:
+            self.memo[key] = make()
+            self.save()
+        return self.memo[key]
+
+    def save(self) -> None:
+        """Write the file in one step, if there is one."""
+        if self.path is not None:
+            values = {"format": FORMAT, "kind": KIND, "identity": self.identity, **self.to_dict(), "memo": self.memo}
+            write_json(self.path, values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a file or a results row: about, summary, verdict, findings."""
+        findings = {name: asdict(finding) for name, finding in self.findings.items()}
+        return {"about": self.about, "verdict": self.verdict, "summary": self.summary(), "findings": findings}
+
+    def with_verdict(self, verdict: Verdict) -> list[str]:
+        """Names of the checks with that verdict."""
+        return [name for name, finding in self.findings.items() if finding.verdict == verdict]
+
+    @property
+    def verdict(self) -> str:
+        """`believable`, `not believable` (the controls fail), `doubtful` (another check fails or is unclear), or
+        `undecided` (the controls were not run)."""
+        controls = self.findings.get(CONTROLS)
+        if controls is not None and controls.verdict == "fails":
+            return "not believable"
+        if self.with_verdict("fails"):
+            return "doubtful"
+        if controls is None or controls.verdict == "not run":
+            return "undecided"
+        return "doubtful" if self.with_verdict("unclear") else "believable"
+
+    def summary(self) -> str:
+        """One line: the verdict, then which checks hold, fail, are unclear or were not run."""
+        parts = [
+            f"{word} {', '.join(names)}"
+            for word, names in (
+                ("holds:", self.with_verdict("holds")),
+                ("fails:", self.with_verdict("fails")),
+                ("unclear:", self.with_verdict("unclear")),
+                ("not run:", self.with_verdict("not run")),
+            )
+            if names
+        ]
+        return "; ".join([self.verdict, *parts])
+
+
+def load_report(path: str | Path) -> Report:
+    """Read a report; a missing, truncated or foreign file is a `UserError` that names it."""
+    values = read_json(path, "evidence file")
+    if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
+        raise UserError(f"{path} is not an evidence file of format {FORMAT}: write one with `sparsegpt2 evaluate`")
+    try:
+        findings = {name: _finding(entry) for name, entry in values["findings"].items()}
+        return Report(
+            identity=values["identity"],
+            about=values["about"],
+            findings=findings,
+            memo=values["memo"],
+            path=Path(path),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"evidence file {path} is damaged ({type(error).__name__}: {error}); delete it") from None
+
+
+def _finding(entry: dict[str, Any]) -> Finding:
+    numbers = {name: Estimate(**number) for name, number in entry["numbers"].items()}
+    return Finding(**{**entry, "numbers": numbers})

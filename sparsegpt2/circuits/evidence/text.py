@@ -1,0 +1,28 @@
+"""A stand-in for pretraining text where none is at hand: the task's own train prompts, end to end.
+
+It is narrower than what the model was trained on, so reports say which was used.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.task import Task
+from sparsegpt2.model.gpt import GPT
+
+STAND_IN = "train prompts of the task, as no pretraining text was given"
+
+
+def prompt_text(model: GPT, task: Task, rows: int) -> Tensor:
+    """`rows` windows [rows, context] int64 cut from train prompts with their answers, one after the other."""
+    length = model.config.context
+    stream: list[int] = []
+    seed, pairs = 0, 64
+    while len(stream) < rows * length:
+        batch = task_batch(model, task, "train", pairs, seed)
+        for tokens, position, answer in zip(batch.tokens, batch.position, batch.answer, strict=True):
+            stream += tokens[: int(position) + 1].tolist() + [int(answer)] * (int(answer) >= 0)
+        seed += 1
+    return torch.tensor(stream[: rows * length]).view(rows, length)

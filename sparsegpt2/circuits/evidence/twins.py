@@ -1,0 +1,72 @@
+"""What a real circuit must be smaller than: circuits for nonsense, and circuits in random models.
+
+After Drori 2026, "Weight-sparse circuits may be interpretable yet unfaithful": a pruner that finds small circuits for a
+task without sense, or in a model that learned nothing, makes circuits rather than finds them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.means import node_means
+from sparsegpt2.circuits.task import Task, TaskBatch
+from sparsegpt2.model.gpt import GPT
+
+
+@dataclass(frozen=True)
+class NonsenseTask:
+    """The task with its answers shuffled: every answer token stands for another, drawn once from the vocabulary.
+
+    The prompts and what decides stay, and it is as consistent as the task, so it could be solved; but nothing in the
+    training text goes on so. Answers dealt anew to each pair would be no control: no circuit could have a low loss.
+    """
+
+    task: Task
+    vocab_size: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.task.name}, shuffled answers"
+
+    def batch(self, split: str, n: int, seed: int) -> TaskBatch:
+        """The task's pairs with every answer and alternative exchanged; `ANYTHING_ELSE` stays."""
+        batch = self.task.batch(split, n, seed)
+        table = self.table()
+        shuffled = [torch.where(tokens >= 0, table[tokens], tokens) for tokens in (batch.answer, batch.alternative)]
+        return replace(batch, answer=shuffled[0], alternative=shuffled[1])
+
+    def table(self) -> Tensor:
+        """Token -> token it is exchanged for, [V]: one cycle through the vocabulary, so that none stays itself."""
+        order = torch.randperm(self.vocab_size, generator=torch.Generator().manual_seed(self.seed))
+        return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+@torch.no_grad()
+def random_twin(model: GPT, kind: str, seed: int, text: Tensor) -> GPT:
+    """A model of the same shape and density that learned nothing, with node means of its own over `text` [N, T].
+
+    kind `initial`: the initialisation of a new model, each tensor then cut to its largest entries, as many as the
+    trained tensor has nonzero ones (as training starts, and ends, in projection). kind `permuted`: the trained entries
+    of each tensor in random order, which keeps their sizes too: a freshly initialised model's logits are so small that
+    no circuit in it can meet a low target.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        twin = GPT(model.config)
+    trained = dict(model.named_parameters())
+    for name, parameter in twin.named_parameters():
+        source = trained[name].detach().cpu()
+        if kind == "permuted":
+            order = torch.randperm(source.numel(), generator=generator)
+            parameter.copy_(source.flatten()[order].view_as(source))
+        else:
+            cut = parameter.abs().flatten().argsort(stable=True)[: source.numel() - int(source.count_nonzero())]
+            parameter.view(-1)[cut] = 0
+    twin.to(text.device).eval().requires_grad_(False)
+    twin.means = node_means(twin, text)
+    return twin

@@ -1,0 +1,30 @@
+"""The text that a model was trained on, where its run's prepared tokens are still there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from torch import Tensor
+
+from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.tokenizer import Tokenizer
+from train.data import MANIFEST, TokenData
+
+
+def training_text(model: str | Path, rows: int, context: int) -> Tensor | None:
+    """`rows` windows [rows, context] int64 of the train split that the run of `model` read, always the same ones.
+
+    None where the run's settings or its prepared tokens are gone, or were written with another tokenizer.
+    """
+    directory = model_directory(model)
+    settings = directory.parent / "config.yaml"
+    if not settings.is_file():
+        return None
+    folder = Path(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
+    wanted = Tokenizer.load(directory).fingerprint
+    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+        data = TokenData(manifest.parent)
+        if data.tokenizer.fingerprint == wanted:
+            return data.batch("train", 0, rows, context, seed=0)[0]
+    return None
