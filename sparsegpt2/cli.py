@@ -37,8 +37,17 @@ def prune(arguments: list[str]) -> None:
 def bench(arguments: list[str]) -> None:
     """Benchmark models x tasks x pruners x target losses into results.jsonl."""
     from eval_tasks.command import bench as bench_models
+    from train.text import training_text
 
-    bench_models(arguments)
+    bench_models(arguments, training_text)
+
+
+def evaluate(arguments: list[str]) -> None:
+    """Report whether to believe a circuit: every check of its faithfulness, and one line that sums up."""
+    from eval_tasks.evidence import evaluate as evaluate_circuit
+    from train.text import training_text
+
+    evaluate_circuit(arguments, training_text)
 
 
 def frontier(arguments: list[str]) -> None:
@@ -116,6 +125,7 @@ COMMANDS = {
     "tasks": tasks,
     "prune": prune,
     "bench": bench,
+    "evaluate": evaluate,
     "frontier": frontier,
     "view": view,
 }
