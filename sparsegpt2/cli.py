@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sparsegpt2.command import add_settings, make_parser, parse, run_commands, settings_from
+from sparsegpt2.command import add_settings, make_parser, parse, progress_bar, run_commands, settings_from
 from sparsegpt2.errors import UserError
+
+if TYPE_CHECKING:
+    from sparsegpt2.report.viewer import CircuitData, RunData, ViewConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
@@ -67,23 +72,97 @@ def frontier(arguments: list[str]) -> None:
 
 
 def view(arguments: list[str]) -> None:
-    """Read a circuit: its nodes in forward order, their edges and the tokens they touch."""
+    """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
+    from sparsegpt2.report.viewer import ViewConfig, is_run, page_data, read_notes, write_page
+
+    parser = make_parser("sparsegpt2 view CIRCUIT|RUN", view.__doc__ or "")
+    parser.add_argument("path", type=str, help="A circuit file written by prune or bench, or a run or results folder.")
+    parser.add_argument("--out", type=str, default="", help="The page; by default beside the circuit, or in the run.")
+    parser.add_argument("--text", action="store_true", help="List the circuit in the terminal instead.")
+    parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
+    parser.add_argument("--task", type=str, default="", help="The task's file, where it is not one of those listed.")
+    parser.add_argument("--notes", type=str, default="", help="Labels and notes that such a page exported.")
+    parser.add_argument("--evidence", type=str, default="", help="A JSON report; by default those beside the circuit.")
+    parser.add_argument("--corpus", type=str, default="", help="Text for activations: a corpus's name, or files.")
+    parser.add_argument("--circuits", type=int, default=24, help="Circuits of a run that the page holds, at most.")
+    add_settings(parser, ViewConfig)
+    settings = parse(parser, arguments)
+    path = Path(settings.path)
+    if settings.text:
+        list_in_terminal(path, settings.model)
+        return
+    config = settings_from(settings, ViewConfig)
+    circuits, run = view_run(path, settings, config) if is_run(path) else ([view_circuit(path, settings, config)], None)
+    notes = read_notes(settings.notes, [circuit["name"] for circuit in circuits]) if settings.notes else None
+    out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
+    size = write_page(out, page_data(circuits, run, notes))
+    print(f"{out}  {size / 1e6:.1f} MB, {len(circuits)} circuit{'' if len(circuits) == 1 else 's'}")
+
+
+def list_in_terminal(path: Path, model: str) -> None:
+    """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
     from sparsegpt2.circuits import Circuit
-    from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.report.listing import list_circuit
+    from sparsegpt2.report.viewer import circuit_model
     from sparsegpt2.tokenizer import Tokenizer
 
-    parser = make_parser("sparsegpt2 view CIRCUIT", view.__doc__ or "")
-    parser.add_argument("circuit", type=str, help="A circuit file written by prune or bench.")
-    parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
-    settings = parse(parser, arguments)
-    circuit = Circuit.load(settings.circuit)
-    path = settings.model or circuit.info.get("model")
-    if not path:
-        raise UserError(f"{settings.circuit} does not name its model; give it with --model")
-    directory = model_directory(path)
+    circuit = Circuit.load(path)
+    directory = circuit_model(circuit, path, model)
     for line in list_circuit(circuit, load_model(directory), Tokenizer.load(directory)):
         print(line)
+
+
+def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
+    """Gather what a page shows of one circuit, with its task and the text its model read."""
+    from eval_tasks.registry import get_task
+    from eval_tasks.subjects import short_names
+    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.files import read_json
+    from sparsegpt2.model.checkpoint import load_model
+    from sparsegpt2.report.viewer import Subject, circuit_data, circuit_model, evidence_beside
+    from sparsegpt2.tokenizer import Tokenizer
+    from train.sample import text_to_look_at
+
+    circuit = Circuit.load(path)
+    directory = circuit_model(circuit, path, settings.model)
+    model, tokenizer = load_model(directory), Tokenizer.load(directory)
+    try:
+        name = settings.task or circuit.info.get("task", "")
+        task = get_task(name, tokenizer) if name else None
+    except UserError as error:
+        if settings.task:
+            raise
+        print(f"without its task: {error}; give its file with --task", file=sys.stderr)
+        task = None
+    corpus, corpus_name = None, ""
+    if config.windows:
+        corpus, corpus_name = text_to_look_at(directory, config.windows, model.config.context, settings.corpus)
+    subject = Subject(
+        model=model,
+        name=short_names([directory])[0],
+        tokenizer=tokenizer,
+        task=task,
+        corpus=corpus,
+        corpus_name=corpus_name,
+    )
+    report = Path(settings.evidence) if settings.evidence else None
+    evidence = {report.name: read_json(report, "report")} if report else evidence_beside(path)
+    with progress_bar(circuit.info.get("task", path.name)) as progress:
+        return circuit_data(circuit, subject, config, file=path, evidence=evidence, progress=progress)
+
+
+def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[CircuitData], RunData]:
+    """Gather a run: its curves, its frontier, and the circuits behind it, lightly, as they share one page."""
+    from sparsegpt2.report.viewer import circuit_files, run_data, run_results
+
+    rows = run_results(folder)
+    files = circuit_files(folder, rows)
+    shown, left = files[: settings.circuits], files[settings.circuits :]
+    light = replace(config, windows=0, pattern_bytes=0, effect_pairs=min(4, config.effect_pairs), examples=4)
+    circuits = [view_circuit(file, settings, light) for file in shown]
+    why = f"Not in this page: {len(left)} larger circuits; --circuits takes more in." if left else ""
+    return circuits, run_data(folder, rows, {str(file): place for place, file in enumerate(shown)}, why)
 
 
 def quickstart(arguments: list[str]) -> None:

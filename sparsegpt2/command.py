@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +59,23 @@ def settings_from(namespace: Any, kind: type[Settings]) -> Settings:
 
     names = [field.name for field in fields(kind) if hasattr(namespace, field.name)]  # type: ignore[arg-type]
     return kind(**{name: getattr(namespace, name) for name in names})
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr with the time left, fed with (done, total, what); on no terminal it stays silent."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title)
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.update(task, description=f"{title}: {what}", completed=done, total=total)
+
+        yield show
 
 
 def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:

@@ -77,7 +77,7 @@ def test_prune_writes_a_circuit(command, model, tmp_path):
     assert status == 0, err
     circuit = Circuit.load(tmp_path / "c.json")
     assert f"{circuit.n_nodes} nodes" in out and "256 pairs" in out
-    status, listed, err = command("view", tmp_path / "c.json")
+    status, listed, err = command("view", tmp_path / "c.json", "--text")
     assert status == 0, err
     assert f"{circuit.n_nodes} nodes, {circuit.edges(load_model(model))} edges" in listed
     assert listed.count("\n    ") == circuit.edges(load_model(model))

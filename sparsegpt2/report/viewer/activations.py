@@ -1,0 +1,173 @@
+"""Nodes on text: histograms and snippets, gathered in batches with bounded memory.
+
+Two passes over the same rows: the first finds each node's range and the rows it is strongest and weakest in, the second
+counts the histogram over that range and cuts the snippets. Only a batch of activations exists at a time.
+Shapes: N rows, B rows of a batch, T tokens, K shown nodes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.gates import frozen
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import Record
+from sparsegpt2.report.viewer.graph import Shown, short
+from sparsegpt2.report.viewer.schema import Activations, Snippet
+
+Progress = Callable[[int, int, str], None]
+
+BINS = 40
+"""Of a histogram."""
+TOP, BOTTOM, RANDOM = 6, 4, 4
+"""Snippets of each kind."""
+BEFORE, AFTER = 26, 9
+"""Tokens of a snippet before its peak, and after."""
+HUNDREDTHS = 100
+
+
+@dataclass(frozen=True)
+class Text:
+    """Rows of tokens of one source."""
+
+    tokens: Tensor
+    """[N, T] int64, right-padded."""
+    lengths: Tensor
+    """[N] int64, tokens of each row without padding."""
+
+    def rows(self) -> list[list[int]]:
+        """The rows as lists, without padding."""
+        return [row[:length].tolist() for row, length in zip(self.tokens, self.lengths.tolist(), strict=True)]
+
+
+@dataclass
+class _Found:
+    """What the first pass finds; all [K] but the two places, [count, K]."""
+
+    total: Tensor
+    zeros: Tensor
+    low: Tensor
+    high: Tensor
+    top: tuple[Tensor, Tensor]
+    """Values and places (row * T + position) of the largest, one a row."""
+    bottom: tuple[Tensor, Tensor]
+
+
+@torch.no_grad()
+def node_activations(
+    model: GPT, text: Text, shown: Shown, *, batch_size: int, seed: int, progress: Progress | None, what: str
+) -> list[Activations]:
+    """For each shown node, in order: what it does on `text` in the whole model, in float32."""
+    length, tokens = text.tokens.shape[1], int(text.lengths.sum())
+    with frozen(model, torch.float32):
+        found = _first_pass(_batches(model, text, shown, batch_size, progress, f"{what}: extremes"), shown, length)
+        random = _random_places(text, len(shown.nodes), seed)
+        chosen = {"top": found.top[1], "bottom": found.bottom[1], "random": random}
+        cuts = {kind: places.T.tolist() for kind, places in chosen.items()}  # kind -> [K][count]
+        counts, snippets = _second_pass(
+            _batches(model, text, shown, batch_size, progress, f"{what}: snippets"), found, cuts, text
+        )
+    scale = torch.maximum(found.low.abs(), found.high.abs())
+    return [
+        {
+            "mean": short(float(found.total[k]) / tokens),
+            "low": short(float(found.low[k])),
+            "high": short(float(found.high[k])),
+            "scale": short(float(scale[k])),
+            "zeros": short(float(found.zeros[k]) / tokens),
+            "counts": counts[k].tolist(),
+            "top": [snippets[k, place] for place in cuts["top"][k]],
+            "bottom": [snippets[k, place] for place in cuts["bottom"][k]],
+            "random": [snippets[k, place] for place in cuts["random"][k]],
+        }
+        for k in range(len(shown.nodes))
+    ]
+
+
+def _batches(
+    model: GPT, text: Text, shown: Shown, batch_size: int, progress: Progress | None, what: str
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """(first row, activations [B, T, K], which positions are text [B, T]) of each batch, on the CPU."""
+    positions = torch.arange(text.tokens.shape[1])
+    for start in range(0, len(text.tokens), batch_size):
+        batch = text.tokens[start : start + batch_size].to(model.wte.weight.device)
+        record = Record(shown.by_site)
+        # Only the nodes matter here: logits at one position spare the unembedding.
+        model(batch, site=record, position=torch.zeros(len(batch), dtype=torch.int64, device=batch.device))
+        parts = [record.values[site][..., channels].float().cpu() for site, channels in shown.by_site.items()]
+        valid = positions < text.lengths[start : start + batch_size, None]
+        yield start, torch.cat(parts, dim=-1), valid
+        if progress is not None:
+            progress(min(start + batch_size, len(text.tokens)), len(text.tokens), what)
+
+
+def _first_pass(batches: Iterator[tuple[int, Tensor, Tensor]], shown: Shown, length: int) -> _Found:
+    width = len(shown.nodes)
+    nothing = (torch.empty(0, width), torch.empty(0, width, dtype=torch.int64))
+    found = _Found(
+        torch.zeros(width, dtype=torch.float64),
+        torch.zeros(width, dtype=torch.int64),
+        torch.full((width,), torch.inf),
+        torch.full((width,), -torch.inf),
+        nothing,
+        nothing,
+    )
+    for start, values, valid in batches:
+        mask = valid[..., None]
+        found.total += (values * mask).sum(dim=(0, 1), dtype=torch.float64)
+        found.zeros += ((values == 0) & mask).sum(dim=(0, 1))
+        found.top = _merge(found.top, values.masked_fill(~mask, -torch.inf), start, length, TOP, largest=True)
+        found.bottom = _merge(found.bottom, values.masked_fill(~mask, torch.inf), start, length, BOTTOM, largest=False)
+    found.high, found.low = found.top[0].amax(dim=0), found.bottom[0].amin(dim=0)
+    return found
+
+
+def _merge(
+    best: tuple[Tensor, Tensor], values: Tensor, start: int, length: int, count: int, *, largest: bool
+) -> tuple[Tensor, Tensor]:
+    """The `count` most extreme of those so far and the most extreme of each new row; ties go to the earlier place."""
+    extreme, position = values.max(dim=1) if largest else values.min(dim=1)  # [B, K]
+    rows = torch.arange(start, start + len(values))[:, None]
+    joined, places = torch.cat([best[0], extreme]), torch.cat([best[1], rows * length + position])
+    order = joined.sort(dim=0, descending=largest, stable=True).indices[:count]
+    return joined.gather(0, order), places.gather(0, order)
+
+
+def _random_places(text: Text, nodes: int, seed: int) -> Tensor:
+    """[RANDOM, K] places (row * T + position) that only the seed and the text's shape decide."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(text.tokens), (RANDOM, nodes), generator=generator)
+    position = (torch.rand(RANDOM, nodes, generator=generator) * text.lengths[rows]).long()
+    return rows * text.tokens.shape[1] + position
+
+
+def _second_pass(
+    batches: Iterator[tuple[int, Tensor, Tensor]], found: _Found, cuts: dict[str, list[list[int]]], text: Text
+) -> tuple[Tensor, dict[tuple[int, int], Snippet]]:
+    """Histograms [K, BINS] int64, and the snippet of every (node, place) wanted."""
+    length, width = text.tokens.shape[1], len(found.low)
+    wanted: dict[int, set[tuple[int, int]]] = defaultdict(set)  # row -> (node, place)
+    for by_node in cuts.values():
+        for node, places in enumerate(by_node):
+            for place in places:
+                wanted[place // length].add((node, place))
+    counts = torch.zeros(width * BINS, dtype=torch.int64)
+    snippets: dict[tuple[int, int], Snippet] = {}
+    scale = torch.maximum(found.low.abs(), found.high.abs()).clamp(min=1e-30)
+    span = (found.high - found.low).clamp(min=1e-30)
+    for start, values, valid in batches:
+        bins = ((values - found.low) / span * BINS).long().clamp(0, BINS - 1) + torch.arange(width) * BINS
+        counts += torch.bincount(bins[valid[..., None] & (values != 0)], minlength=width * BINS)
+        parts = (values / scale * HUNDREDTHS).round().to(torch.int8)
+        for row in range(start, start + len(values)):
+            for node, place in wanted[row]:
+                peak, end = place % length, int(text.lengths[row])
+                first = max(0, peak - BEFORE)
+                stretch = parts[row - start, first : min(end, peak + AFTER + 1), node].tolist()
+                snippets[node, place] = {"row": row, "start": first, "peak": peak, "values": stretch}
+    return counts.view(width, BINS), snippets

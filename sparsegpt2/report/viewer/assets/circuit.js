@@ -1,0 +1,275 @@
+// The view of one circuit: tabs, the graph with its tools and side panel, the table of nodes, task and facts.
+
+const TABS = { graph: "Graph", nodes: "Nodes", task: "Task", evidence: "Evidence", about: "About" };
+
+class CircuitView {
+  constructor(data, notes, navigate) {
+    this.circuit = new CircuitModel(data);
+    this.data = data;
+    this.notes = notes;
+    this.navigate = navigate; // (tab, what): what is a node's id, "lane N" or ""
+    this.trail = []; // what was looked at before, for stepping back
+    this.what = "";
+    this.go = (i) => this.show("graph", i === null ? "" : this.circuit.nodes[i].id);
+    this.panel = h("aside", { class: "panel", "aria-live": "polite", tabindex: 0, "aria-label": "Details" });
+    this.canvas = h("div", { class: "canvas", id: "graph", tabindex: 0, role: "application", "aria-label": "Circuit graph. Arrow keys move along edges, Escape shows everything, Backspace steps back, plus and minus zoom, f fits, slash searches." });
+    this.tip = h("div", { class: "tip", hidden: true });
+    this.state = h("span", { class: "state", id: "state", role: "status" });
+    this.printed = h("img", { class: "printed", alt: `Graph of ${data.name}` });
+    this.sections = {
+      graph: h("div", { class: "tab graph-tab" }, this.tools(), h("div", { class: "split" }, h("div", { class: "stage" }, h("div", { class: "frame" }, this.canvas, this.tip), this.legend()), this.panel), this.printed),
+      nodes: h("div", { class: "tab page" }),
+      task: h("div", { class: "tab page" }, taskSection(data)),
+      about: h("div", { class: "tab page" }, this.about()),
+    };
+    if (Object.keys(data.evidence).length) this.sections.evidence = h("div", { class: "tab page" }, evidenceSection(data));
+    this.tabs = h(
+      "nav",
+      { class: "tabs", "aria-label": "Views of the circuit" },
+      Object.keys(TABS).filter((tab) => this.sections[tab]).map((tab) => h("button", { "data-tab": tab, onclick: () => this.show(tab, this.what) }, TABS[tab])),
+    );
+    this.element = h("div", { class: "circuit" }, this.tabs, this.hiddenNotice(), Object.keys(TABS).map((tab) => this.sections[tab]));
+    notes.listeners.push(() => this.graph && this.renewLabels());
+    this.canvas.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  // To be called once the element is in the document: the graph needs its size.
+  open(tab, what) {
+    for (const [name, element] of Object.entries(this.sections)) element.hidden = name !== tab;
+    for (const button of this.tabs.children) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
+    if (!this.graph && tab === "graph") {
+      this.graph = new Graph(this.circuit, this.canvas, {
+        choose: (i) => this.go(i),
+        lane: (channel) => this.show("graph", `lane ${channel}`),
+        hover: (target, at) => this.hover(target, at),
+      });
+      this.graph.fit();
+      this.renewLabels();
+      this.filter();
+    }
+    if (tab === "nodes") fill(this.sections.nodes, this.nodeTable());
+    this.select(what);
+  }
+
+  show(tab, what) {
+    if (what !== this.what) this.trail.push(this.what);
+    this.navigate(tab, what);
+  }
+
+  stepBack() {
+    if (this.trail.length) this.navigate("graph", this.trail.pop());
+  }
+
+  select(what) {
+    const lane = /^lane (\d+)$/.exec(what);
+    const channel = lane && this.data.lanes.some((one) => one.channel === Number(lane[1])) ? Number(lane[1]) : null;
+    const i = this.circuit.index.get(what) ?? null;
+    this.what = i !== null || channel !== null ? what : "";
+    this.back.disabled = !this.trail.length;
+    this.clear.disabled = !this.what;
+    if (channel !== null) {
+      this.graph?.isolateLane(channel);
+      fill(this.panel, lanePage(this.circuit, this.notes, channel, this.go));
+    } else {
+      this.graph?.isolate(i);
+      if (i !== null) this.graph?.reveal(i);
+      fill(this.panel, i === null ? this.overview() : nodePage(this.circuit, this.notes, i, this.go));
+    }
+    this.panel.scrollTop = 0;
+  }
+
+  // --- Tools ---------------------------------------------------------------------------------------------------
+
+  tools() {
+    this.results = h("div", { class: "results", hidden: true });
+    this.search = h("input", {
+      type: "search", id: "search", placeholder: "Search: attn.q, head 1.3, a token", "aria-label": "Search nodes",
+      oninput: () => this.find(),
+      onkeydown: (event) => {
+        if (event.key === "Enter") this.results.querySelector("button")?.click();
+        if (event.key === "Escape") this.closeSearch();
+      },
+    });
+    this.weight = h("input", { type: "range", id: "weight", min: 0, max: 100, value: 0, "aria-label": "Hide edges lighter than", oninput: () => this.filter() });
+    this.weightText = h("output", { for: "weight" });
+    this.back = h("button", { id: "back", onclick: () => this.stepBack(), title: "Backspace" }, "Step back");
+    this.clear = h("button", { id: "clear", onclick: () => this.go(null), title: "Escape" }, "Show all");
+    const places = Object.keys(PLACES).filter((place) => this.circuit.nodes.some((node) => placeOf(node) === place));
+    return h(
+      "div",
+      { class: "tools" },
+      h("div", { class: "search" }, this.search, this.results),
+      h("label", {}, "|weight| ≥ ", this.weightText, this.weight),
+      ["attn", "mlp"].map((kind) =>
+        h("fieldset", {}, h("legend", {}, kind), places.filter((place) => place.startsWith(kind)).map((place) =>
+          h("label", {}, h("input", { type: "checkbox", checked: true, value: place, onchange: (event) => this.togglePlace(place, event.target.checked) }), place.slice(kind.length + 1))))),
+      h("div", { class: "buttons" }, this.back, this.clear, h("button", { onclick: () => this.graph.fit(), title: "f" }, "Fit"),
+        h("button", { onclick: () => this.graph.zoom(1.3), "aria-label": "Zoom in" }, "+"), h("button", { onclick: () => this.graph.zoom(1 / 1.3), "aria-label": "Zoom out" }, "−"),
+        h("button", { onclick: () => print() }, "Print")),
+      this.state,
+    );
+  }
+
+  togglePlace(place, on) {
+    if (on) this.graph.hiddenPlaces.delete(place);
+    else this.graph.hiddenPlaces.add(place);
+    this.filter();
+  }
+
+  // The slider runs over the edges by rank, so that half way hides half of them, however weights are spread.
+  filter() {
+    const sizes = this.circuit.edges.map((edge) => Math.abs(edge.weight)).reverse();
+    const skipped = Math.floor((Number(this.weight.value) / 100) * (sizes.length - 1));
+    const threshold = skipped > 0 ? sizes[skipped] : 0;
+    this.graph.threshold = threshold;
+    this.graph.filter();
+    this.weightText.textContent = number(threshold);
+    const shown = this.graph.shown();
+    this.state.textContent = `${count(shown.nodes)} of ${plural(this.circuit.nodes.length, "node")}, ${count(shown.edges)} of ${plural(this.circuit.edges.length, "edge")} shown`;
+  }
+
+  matches(text) {
+    const wanted = text.trim().toLowerCase();
+    if (!wanted) return [];
+    return this.circuit.byImportance().filter((i) => {
+      const node = this.circuit.nodes[i];
+      const entry = this.notes.of(this.data.name, node.id);
+      const tokens = [...node.excited_by, ...node.raises].filter(([, weight]) => weight > 0).map(([token]) => token);
+      const head = node.head === null ? "" : `head ${this.circuit.headOf(i)}`;
+      return [node.id, this.circuit.shortName(i), head, entry.label, entry.note].some((field) => field.toLowerCase().includes(wanted)) || tokens.some((token) => token.trim().toLowerCase() === wanted);
+    });
+  }
+
+  find() {
+    const found = this.matches(this.search.value);
+    this.graph?.mark(found);
+    this.results.hidden = !this.search.value.trim();
+    fill(
+      this.results,
+      h("p", { class: "soft" }, plural(found.length, "node")),
+      found.slice(0, 30).map((i) => nodeLink(this.circuit, this.notes, i, (chosen) => { this.closeSearch(); this.go(chosen); })),
+    );
+  }
+
+  closeSearch() {
+    this.search.value = "";
+    this.find();
+    this.canvas.focus();
+  }
+
+  key(event) {
+    const i = this.circuit.index.get(this.what) ?? null;
+    const best = (forward) => {
+      const edges = forward ? this.circuit.out[i].map((edge) => edge.target) : this.circuit.into[i].map((edge) => edge.source);
+      return edges[0] ?? this.circuit.neighbours(i, forward)[0] ?? null;
+    };
+    const beside = (step) => {
+      const row = this.circuit.nodes.map((_, j) => j).filter((j) => this.circuit.nodes[j].site === this.circuit.nodes[i].site);
+      row.sort((a, b) => this.graph.layout.positions.get(a).x - this.graph.layout.positions.get(b).x);
+      return row[(row.indexOf(i) + step + row.length) % row.length];
+    };
+    const moves = { ArrowUp: () => best(true), ArrowDown: () => best(false), ArrowLeft: () => beside(-1), ArrowRight: () => beside(1) };
+    const acts = {
+      Escape: () => this.go(null),
+      Backspace: () => this.stepBack(),
+      "+": () => this.graph.zoom(1.3),
+      "-": () => this.graph.zoom(1 / 1.3),
+      f: () => this.graph.fit(),
+      "/": () => this.search.focus(),
+      Enter: () => this.panel.focus(),
+    };
+    if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in moves || event.key in acts)) return;
+    event.preventDefault();
+    if (event.key in acts) return acts[event.key]();
+    const next = i === null ? this.circuit.byImportance()[0] : moves[event.key]();
+    if (next !== null && next !== undefined) this.go(next);
+  }
+
+  hover(target, at) {
+    this.tip.hidden = target === null;
+    if (target === null) return;
+    const shown = [];
+    if (target.hasClass("node")) {
+      const node = this.circuit.nodes[target.data("index")];
+      const entry = this.notes.of(this.data.name, node.id);
+      shown.push(h("b", {}, node.id), ` ${entry.label}`, h("br", {}), `${PLACES[placeOf(node)].name}; loss when ablated ${node.effect === null ? "–" : signed(node.effect)}`);
+    } else if (target.hasClass("lane")) shown.push(`residual channel ${target.data("channel")}`);
+    else shown.push(`${target.data("source")} → ${target.data("target")}: ${signed(target.data("weight"))}`);
+    fill(this.tip, shown);
+    const box = this.canvas.getBoundingClientRect();
+    const where = at || { x: box.width / 2, y: box.height / 2 };
+    Object.assign(this.tip.style, { left: `${Math.min(where.x + 14, box.width - 240)}px`, top: `${Math.min(where.y + 14, box.height - 50)}px` });
+  }
+
+  renewLabels() {
+    this.circuit.nodes.forEach((node, i) => this.graph.label(i, this.notes.of(this.data.name, node.id).label));
+  }
+
+  // --- Parts of the page -----------------------------------------------------------------------------------------
+
+  legend() {
+    const places = Object.keys(PLACES).filter((place) => this.circuit.nodes.some((node) => placeOf(node) === place));
+    return h(
+      "div",
+      { class: "key-box" },
+      places.map((place) => h("span", {}, h("span", { class: `key ${PLACES[place].shape}`, style: { background: PLACES[place].colour } }), `${PLACES[place].letter} ${PLACES[place].name}`)),
+      h("span", {}, h("span", { class: "key-line positive" }), "positive weight"),
+      h("span", {}, h("span", { class: "key-line negative" }), "negative"),
+      h("span", {}, h("span", { class: "key-line lane" }), "residual channel, bold: shared"),
+      h("span", { class: "soft" }, this.circuit.nodes.some((node) => node.effect !== null) ? "size: loss when ablated" : "size: weights at the node"),
+    );
+  }
+
+  hiddenNotice() {
+    const hidden = this.data.hidden;
+    if (!hidden.nodes && !hidden.edges) return null;
+    return h("p", { class: "notice", id: "hidden" }, `Not shown: ${plural(hidden.nodes, "node")} and ${plural(hidden.edges, "edge")} of this circuit; ${hidden.rule}.`);
+  }
+
+  overview() {
+    const top = this.circuit.byImportance().slice(0, 12);
+    return h(
+      "article",
+      {},
+      h("h2", {}, "Overview"),
+      h("p", { class: "soft" }, "Choose a node to isolate it with everything that reaches it and everything it reaches. A vertical line is a residual channel: what is written at its foot is read further up."),
+      this.data.task ? scoreTable(this.data.task.scores) : null,
+      h("h3", {}, "Nodes that matter most"),
+      table(["node", "loss when ablated", ""], top.map((i) => {
+        const node = this.circuit.nodes[i];
+        const tokens = [...node.excited_by, ...node.raises].filter(([, weight]) => weight > 0).slice(0, 3);
+        return [nodeLink(this.circuit, this.notes, i, this.go), number(node.effect), tokens.map(([text]) => [tokenChip(text), " "])];
+      })),
+      this.data.curve.length ? [h("h3", {}, "Loss against size"), curveChart(this.data)] : null,
+      h("h3", {}, "Facts"),
+      this.facts(),
+    );
+  }
+
+  facts() {
+    return h("dl", {}, this.data.facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), this.data.file ? [h("dt", {}, "File"), h("dd", {}, h("code", {}, this.data.file))] : null);
+  }
+
+  about() {
+    return h("section", {}, h("h2", {}, "About this circuit"), this.facts(), h("h3", {}, "The model's settings"),
+      h("dl", {}, Object.entries(this.data.config).map(([name, value]) => [h("dt", {}, name), h("dd", {}, Array.isArray(value) ? value.join(", ") : String(value))])));
+  }
+
+  nodeTable() {
+    const rows = this.circuit.byImportance().map((i) => {
+      const node = this.circuit.nodes[i];
+      const entry = this.notes.of(this.data.name, node.id);
+      const tokens = [...node.excited_by, ...node.raises].filter(([, weight]) => weight > 0).slice(0, 4).map(([text]) => [tokenChip(text), " "]);
+      return [nodeLink(this.circuit, this.notes, i, this.go), number(node.effect), number(node.effect_full), count(this.circuit.into[i].length), count(this.circuit.out[i].length), tokens, entry.note];
+    });
+    return h("section", {}, h("h2", {}, plural(rows.length, "node")),
+      h("p", { class: "soft" }, "By loss when ablated (nats, in the circuit and in the whole model). Tokens: those whose embedding excites a reading node most, or whose logits a writing node raises most."),
+      table(["node", "circuit", "model", "in", "out", "tokens", "note"], rows, { class: "wide" }));
+  }
+
+  preparePrint() {
+    if (!this.graph) return;
+    fill(this.sections.nodes, this.nodeTable());
+    this.printed.src = this.graph.picture();
+  }
+}

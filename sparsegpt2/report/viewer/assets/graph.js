@@ -1,0 +1,209 @@
+// The drawing of a circuit in Cytoscape: elements from the layout, and what can be done to them.
+
+const SIZES = [10, 28]; // diameter of the least and of the most important node; more in wide drawings
+const WIDTHS = [0.8, 5]; // of the lightest and of the heaviest edge
+
+function graphElements(circuit, layout) {
+  const elements = [];
+  const font = Math.max(13, (layout.right - layout.left) / 62); // of what must be read with everything in sight
+  const box = (id, classes, x1, y1, x2, y2, data) =>
+    elements.push({
+      data: { id, w: x2 - x1, h: y2 - y1, font, ...data },
+      position: { x: (x1 + x2) / 2, y: (y1 + y2) / 2 },
+      classes: `fixed ${classes}`,
+      selectable: false,
+    });
+  for (const band of layout.bands) {
+    const name = `layer ${band.layer} ${band.kind === "attn" ? "attention" : "MLP"}${band.nodes ? "" : " (no nodes)"}`;
+    box(`band ${name}`, `band ${band.kind}`, layout.left, band.y1 + 3, layout.right, band.y2 - 3, { label: name });
+  }
+  box("embedding", "bar", -STEP, layout.ends.embedding - font * 0.7, layout.width + STEP, layout.ends.embedding + font * 0.7, { label: "tokens → embedding" });
+  box("logits", "bar", -STEP, layout.ends.logits - font * 0.7, layout.width + STEP, layout.ends.logits + font * 0.7, { label: "unembedding → logits" });
+  for (const { key, box: b } of layout.heads) box(`head ${key}`, "head", b.x1, b.y1, b.x2, b.y2, { label: `head ${key}` });
+  layout.segments.forEach((segment, n) => {
+    const x = layout.laneX.get(segment.channel);
+    for (const end of ["from", "to"]) {
+      elements.push({ data: { id: `lane ${n} ${end}` }, position: { x, y: segment[end] }, classes: "fixed anchor", selectable: false });
+    }
+    elements.push({
+      data: { id: `lane ${n}`, source: `lane ${n} from`, target: `lane ${n} to`, channel: segment.channel },
+      classes: segment.shared ? "lane shared" : "lane",
+      selectable: false,
+    });
+  });
+  const grown = Math.min(1.8, Math.max(1, (layout.right - layout.left) / 1500));
+  const most = Math.max(1e-9, ...circuit.nodes.map((_, i) => circuit.importance(i)));
+  circuit.nodes.forEach((node, i) => {
+    const place = PLACES[placeOf(node)];
+    const size = grown * (SIZES[0] + (SIZES[1] - SIZES[0]) * Math.sqrt(circuit.importance(i) / most));
+    elements.push({
+      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, colour: place.colour, shape: place.shape },
+      position: { ...layout.positions.get(i) },
+      classes: "node",
+    });
+  });
+  const heaviest = Math.max(1e-9, ...circuit.edges.map((edge) => Math.abs(edge.weight)));
+  circuit.edges.toReversed().forEach((edge, n) => { // the heaviest is drawn last, on top
+    const share = Math.abs(edge.weight) / heaviest;
+    elements.push({
+      data: {
+        id: `edge ${circuit.edges.length - 1 - n}`,
+        index: circuit.edges.length - 1 - n,
+        source: circuit.nodes[edge.source].id,
+        target: circuit.nodes[edge.target].id,
+        weight: edge.weight,
+        width: WIDTHS[0] + (WIDTHS[1] - WIDTHS[0]) * share,
+      },
+      classes: edge.weight < 0 ? "edge negative" : "edge positive",
+    });
+  });
+  return elements;
+}
+
+const GRAPH_STYLE = [
+  { selector: "node", style: { "font-family": "system-ui, sans-serif", "min-zoomed-font-size": 7 } },
+  { selector: "node, edge", style: { "z-index-compare": "manual" } }, // else edges would lie under the bands
+  {
+    selector: ".node",
+    style: {
+      width: "data(size)", height: "data(size)", shape: "data(shape)", "background-color": "data(colour)",
+      "border-width": 1.2, "border-color": "#333", label: "data(label)", "font-size": 9, color: "#111",
+      "text-valign": "top", "text-margin-y": -1, "text-background-color": "#fff", "text-background-opacity": 0.75,
+      "text-background-padding": 1, "z-index": 30,
+    },
+  },
+  { selector: ".fixed", style: { events: "no" } },
+  {
+    selector: ".band, .bar, .head",
+    style: { width: "data(w)", height: "data(h)", shape: "rectangle", "border-width": 0, label: "data(label)", color: "#555" },
+  },
+  {
+    selector: ".band",
+    style: { "background-color": "#f4f4f1", "z-index": 0, "font-size": "data(font)", "text-valign": "center", "text-halign": "left", "text-margin-x": -8, "min-zoomed-font-size": 4 },
+  },
+  { selector: ".band.mlp", style: { "background-color": "#ececE8" } },
+  { selector: ".bar", style: { "background-color": "#d8d8d2", "z-index": 12, "font-size": "data(font)", "text-valign": "center", color: "#222", "min-zoomed-font-size": 4 } },
+  {
+    selector: ".head",
+    style: { "background-color": "#fff", "border-width": 1, "border-color": "#bbb", "z-index": 3, "font-size": 9, "text-valign": "bottom", "text-margin-y": 2 },
+  },
+  { selector: ".anchor", style: { width: 1, height: 1, opacity: 0 } },
+  { selector: "edge", style: { "curve-style": "straight" } },
+  { selector: ".lane", style: { width: 1.6, "line-color": "#c3c3bd", "z-index": 5 } },
+  { selector: ".lane.shared", style: { width: 5, "line-color": "#b3b9c4" } },
+  { selector: ".edge", style: { width: "data(width)", "z-index": 20, "line-opacity": 0.6 } },
+  { selector: ".edge.positive", style: { "line-color": `rgb(${BLUE})` } },
+  { selector: ".edge.negative", style: { "line-color": `rgb(${VERMILLION})`, "line-style": "dashed", "line-dash-pattern": [6, 3] } },
+  { selector: ".noted", style: { "font-weight": "bold", "font-size": 11, "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
+  { selector: ".found", style: { "border-width": 4, "border-color": "#8a00c2" } },
+  { selector: ".lane.lit", style: { "line-color": "#5b6b86" } },
+  { selector: ".dim", style: { opacity: 0.07, "text-opacity": 0, events: "yes" } },
+  { selector: ".lane.dim", style: { opacity: 0.35 } },
+  { selector: ".chosen", style: { "border-width": 4, "border-color": "#000", "z-index": 40, "font-size": 12, "font-weight": "bold" } },
+  { selector: ".off", style: { display: "none" } },
+];
+
+class Graph {
+  constructor(circuit, container, handlers) {
+    this.circuit = circuit;
+    this.layout = layoutCircuit(circuit);
+    this.hiddenPlaces = new Set();
+    this.threshold = 0;
+    this.cy = cytoscape({
+      container,
+      elements: graphElements(circuit, this.layout),
+      style: GRAPH_STYLE,
+      layout: { name: "preset" },
+      autoungrabify: true,
+      boxSelectionEnabled: false,
+      minZoom: 0.02,
+      maxZoom: 6,
+      textureOnViewport: circuit.edges.length > 1500,
+      hideEdgesOnViewport: circuit.edges.length > 4000,
+      pixelRatio: "auto",
+    });
+    this.nodes = this.cy.nodes(".node");
+    this.edges = this.cy.edges(".edge");
+    this.lanes = this.cy.edges(".lane");
+    this.cy.on("tap", ".node", (event) => handlers.choose(event.target.data("index")));
+    this.cy.on("tap", ".lane", (event) => handlers.lane(event.target.data("channel")));
+    this.cy.on("tap", (event) => event.target === this.cy && handlers.choose(null));
+    this.cy.on("mouseover", ".node, .edge, .lane", (event) => handlers.hover(event.target, event.renderedPosition));
+    this.cy.on("mouseout", ".node, .edge, .lane", () => handlers.hover(null));
+  }
+
+  fit() {
+    this.cy.resize();
+    this.cy.fit(undefined, 14);
+  }
+
+  zoom(factor) {
+    this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: { x: this.cy.width() / 2, y: this.cy.height() / 2 } });
+  }
+
+  // Show `i` with everything that reaches it and everything it reaches, or everything for null.
+  isolate(i) {
+    const kept = i === null ? null : new Set([...this.circuit.reach(i, false), ...this.circuit.reach(i, true)]);
+    const up = i === null ? null : this.circuit.reach(i, false);
+    const down = i === null ? null : this.circuit.reach(i, true);
+    const within = (set, edge) => set.has(edge.source) && set.has(edge.target);
+    this.emphasise(kept, (edge) => within(up, edge) || within(down, edge), i);
+  }
+
+  isolateLane(channel) {
+    const lane = this.circuit.data.lanes.find((one) => one.channel === channel);
+    this.emphasise(new Set(lane.nodes), () => false, null);
+    this.cy.batch(() => this.lanes.filter((one) => one.data("channel") === channel).addClass("lit"));
+  }
+
+  emphasise(kept, keepsEdge, chosen) {
+    this.cy.batch(() => {
+      this.cy.elements().removeClass("dim chosen lit");
+      if (kept === null) return;
+      this.nodes.filter((node) => !kept.has(node.data("index"))).addClass("dim");
+      this.edges.filter((edge) => !keepsEdge(this.circuit.edges[edge.data("index")])).addClass("dim");
+      const channels = new Set([...kept].map((i) => this.circuit.laneOf.get(i)?.channel));
+      this.lanes.filter((lane) => !channels.has(lane.data("channel"))).addClass("dim");
+      if (chosen !== null) this.node(chosen).addClass("chosen");
+    });
+  }
+
+  node(i) {
+    return this.cy.getElementById(this.circuit.nodes[i].id);
+  }
+
+  // Bring a node into view without moving what is already well in sight.
+  reveal(i) {
+    const at = this.node(i).renderedPosition();
+    const margin = 40;
+    if (at.x < margin || at.y < margin || at.x > this.cy.width() - margin || at.y > this.cy.height() - margin) this.cy.center(this.node(i));
+  }
+
+  mark(found) {
+    const wanted = new Set(found);
+    this.cy.batch(() => this.nodes.forEach((node) => node.toggleClass("found", wanted.has(node.data("index")))));
+  }
+
+  label(i, text) {
+    this.node(i).data("label", text || this.circuit.shortName(i)).toggleClass("noted", Boolean(text));
+  }
+
+  // Edges lighter than the threshold, and nodes of hidden places with their edges, are taken out of the drawing.
+  filter() {
+    this.cy.batch(() => {
+      this.nodes.forEach((node) => node.toggleClass("off", this.hiddenPlaces.has(node.data("place"))));
+      this.edges.forEach((edge) => edge.toggleClass("off", Math.abs(edge.data("weight")) < this.threshold));
+    });
+  }
+
+  shown() {
+    return {
+      nodes: this.nodes.filter((node) => !node.hasClass("off")).length,
+      edges: this.edges.filter((edge) => !edge.hasClass("off") && !edge.source().hasClass("off") && !edge.target().hasClass("off")).length,
+    };
+  }
+
+  picture() {
+    return this.cy.png({ full: true, scale: 2, maxWidth: 3600, maxHeight: 3600, bg: "#ffffff" });
+  }
+}

@@ -1,0 +1,165 @@
+// Where everything stands: layers bottom to top, residual lanes in the middle, attention left of them, MLPs right.
+// A read or a write stands on the lane of its channel. Coordinates are pixels at zoom 1, y downwards.
+
+const STEP = 30; // between neighbours
+const ROW = 42; // between rows of one block
+const GAP = 90; // between the lanes and the columns beside them
+const SWEEPS = 6; // of ordering lanes, heads and neurons by their neighbours
+const SHAPE = 0.66; // height of the drawing by its width, where its rows leave room
+
+// The drawing is made twice: wide circuits get the height that keeps edges from lying flat.
+function layoutCircuit(circuit) {
+  const order = orderNodes(circuit);
+  const close = placeAll(circuit, order, ROW);
+  const room = SHAPE * (close.right - close.left) - (close.ends.embedding - close.ends.logits);
+  const gaps = 2 * close.bands.filter((band) => band.nodes).length || 1;
+  return room > 0 ? placeAll(circuit, order, ROW + room / gaps) : close;
+}
+
+// `spread`: from the reads of a sublayer to what stands between, and on to its writes.
+function placeAll(circuit, order, spread) {
+  const lanes = order.lanes;
+  const laneStep = lanes.length > 120 ? 16 : lanes.length > 50 ? 21 : STEP;
+  const laneX = new Map(lanes.map((lane, i) => [lane.channel, i * laneStep]));
+  const width = Math.max(6, lanes.length - 1) * laneStep;
+  const positions = new Map();
+  const heads = [];
+  const bands = [];
+  const layers = circuit.data.config.n_layer;
+  let y = 0; // of the embedding; every further band lies above
+  let left = -GAP;
+  let right = width + GAP;
+  for (let layer = 0; layer < layers; layer++) {
+    for (const kind of ["attn", "mlp"]) {
+      const nodes = circuit.nodes.filter((node) => node.site.startsWith(`${layer}.${kind}.`)).length;
+      if (!nodes) {
+        bands.push({ layer, kind, nodes, y1: y - ROW, y2: y });
+        y -= ROW;
+        continue;
+      }
+      const of = (place) => circuit.nodes.map((_, i) => i).filter((i) => circuit.nodes[i].site === `${layer}.${kind}.${place}`);
+      const bottom = y - ROW;
+      const onLane = (i, at) => positions.set(i, { x: laneX.get(circuit.nodes[i].channel), y: at });
+      of("act_in").forEach((i) => onLane(i, bottom));
+      const start = bottom - spread;
+      let top;
+      if (kind === "attn") {
+        const placed = placeHeads(order.heads.filter((head) => head.layer === layer), circuit, start, width);
+        placed.forEach((head) => {
+          heads.push(head);
+          head.nodes.forEach(([i, at]) => positions.set(i, at));
+          left = Math.min(left, head.box.x1);
+        });
+        top = Math.min(start, ...placed.map((head) => head.box.y1)) - spread;
+      } else {
+        const neurons = order.neurons.get(layer) || [];
+        const columns = Math.max(6, Math.ceil(Math.sqrt(neurons.length * 5)));
+        const rows = Math.ceil(neurons.length / columns);
+        neurons.forEach((i, n) => {
+          const column = Math.floor(n / Math.max(1, rows)); // down a column first: order runs left to right
+          const at = { x: width + GAP + column * STEP, y: start - (n % Math.max(1, rows)) * ROW };
+          positions.set(i, at);
+          right = Math.max(right, at.x);
+        });
+        top = start - Math.max(0, rows - 1) * ROW - spread;
+      }
+      of("resid_delta").forEach((i) => onLane(i, top));
+      bands.push({ layer, kind, nodes, y1: top - ROW / 2, y2: bottom + ROW / 2 });
+      y = top - ROW / 2;
+    }
+  }
+  const lift = ROW / 2 + (right - left) / 80; // bars are as thick as their text, which grows with the drawing
+  const ends = { embedding: lift, logits: y - lift };
+  return { positions, heads, bands, ends, laneX, left: left - STEP, right: right + STEP, width, segments: laneSegments(circuit, positions, ends) };
+}
+
+// Heads as boxes of three rows (q below, then k, then v), wrapped into rows of boxes, right-aligned to the lanes.
+function placeHeads(heads, circuit, start, width) {
+  const widest = Math.max(420, width * 0.7);
+  const placed = [];
+  let edge = -GAP;
+  let base = start;
+  for (const head of heads) {
+    const rows = ["q", "k", "v"].map((part) => head.nodes.filter((i) => circuit.nodes[i].site.endsWith(`.${part}`)));
+    const across = Math.max(...rows.map((row) => row.length)) * STEP;
+    if (edge - across < -GAP - widest && edge < -GAP) {
+      edge = -GAP;
+      base -= 3 * ROW + STEP;
+    }
+    const nodes = rows.flatMap((row, level) =>
+      row.map((i, n) => [i, { x: edge - across / 2 + (n - (row.length - 1) / 2) * STEP, y: base - level * ROW }]),
+    );
+    const box = { x1: edge - across - 4, x2: edge + 4, y1: base - 2 * ROW - 20, y2: base + 20 };
+    placed.push({ key: `${head.layer}.${head.head}`, nodes, box });
+    edge -= across + 18;
+  }
+  return placed;
+}
+
+// Lanes, heads and neurons in orders that keep edges short: each sorted by the mean place of its neighbours, in turn.
+function orderNodes(circuit) {
+  const side = (lane) => {
+    const kinds = new Set(lane.nodes.map((i) => circuit.nodes[i].site.split(".")[1]));
+    return kinds.size === 2 ? 1 : kinds.has("attn") ? 0 : 2;
+  };
+  const lanes = [...circuit.data.lanes].sort((a, b) => side(a) - side(b) || a.channel - b.channel);
+  const heads = [...circuit.heads].map(([key, nodes]) => ({ layer: Number(key.split(".")[0]), head: Number(key.split(".")[1]), nodes }));
+  const neurons = new Map();
+  circuit.nodes.forEach((node, i) => {
+    if (!node.site.endsWith("post_act")) return;
+    if (!neurons.has(layerOf(node))) neurons.set(layerOf(node), []);
+    neurons.get(layerOf(node)).push(i);
+  });
+  const place = new Map();
+  const around = (list) => list.flatMap((i) => [...circuit.out[i].map((edge) => edge.target), ...circuit.into[i].map((edge) => edge.source)]);
+  const mean = (list) => {
+    const known = list.filter((j) => place.has(j)).map((j) => place.get(j));
+    return known.length ? known.reduce((a, b) => a + b, 0) / known.length : lanes.length / 2;
+  };
+  const sortBy = (list, key) => {
+    const keys = new Map(list.map((item) => [item, key(item)]));
+    list.sort((a, b) => keys.get(a) - keys.get(b));
+  };
+  for (let sweep = 0; sweep < SWEEPS; sweep++) {
+    lanes.forEach((lane, n) => lane.nodes.forEach((i) => place.set(i, n)));
+    sortBy(heads, (head) => -mean(around(head.nodes))); // the first head stands nearest to the lanes
+    heads.forEach((head) => {
+      head.nodes.sort((a, b) => mean(around([a])) - mean(around([b])));
+      head.nodes.forEach((i) => place.set(i, mean(around(head.nodes)) - 0.3 * lanes.length));
+    });
+    for (const list of neurons.values()) {
+      sortBy(list, (i) => mean(around([i])));
+      list.forEach((i) => place.set(i, mean(around([i])) + 0.3 * lanes.length));
+    }
+    if (sweep < SWEEPS - 1) sortBy(lanes, (lane) => mean(around(lane.nodes)) + (side(lane) - 1) * lanes.length * 0.2);
+  }
+  return { lanes, heads, neurons };
+}
+
+// The stretches of each lane along which something written is still to be read: [{channel, from, to, shared}], y from
+// the write up to the last read of it. Stretches that overlap are one. Shared: several sublayers meet on the lane.
+function laneSegments(circuit, positions, ends) {
+  const segments = [];
+  for (const lane of circuit.data.lanes) {
+    const stops = lane.nodes.map((i) => ({ y: positions.get(i).y, node: circuit.nodes[i] }));
+    const readers = stops.filter((stop) => reads(stop.node)).map((stop) => stop.y);
+    const writers = stops.filter((stop) => writes(stop.node)).map((stop) => stop.y);
+    const stretches = [];
+    const add = (from, to) => to < from && stretches.push([from, to]);
+    if (lane.embedded && readers.length) add(ends.embedding, Math.min(...readers));
+    for (const y of writers) {
+      if (lane.unembedded) add(y, ends.logits);
+      else add(y, Math.min(...readers, y));
+    }
+    stretches.sort((a, b) => b[0] - a[0]);
+    const merged = [];
+    for (const [from, to] of stretches) {
+      const last = merged[merged.length - 1];
+      if (last && from >= last[1]) last[1] = Math.min(last[1], to);
+      else merged.push([from, to]);
+    }
+    const shared = new Set(lane.nodes.map((i) => circuit.nodes[i].site.replace(/\.[^.]*$/, ""))).size > 1;
+    for (const [from, to] of merged) segments.push({ channel: lane.channel, from, to, shared });
+  }
+  return segments;
+}

@@ -1,0 +1,54 @@
+// Stretches of text, each token shaded by one node's activation.
+
+const KINDS = { top: "strongest", bottom: "weakest", random: "at random" };
+const SOURCES = { corpus: "Corpus", task: "Task" };
+
+function snippetLine(data, source, snippet, share, value) {
+  const tokens = data.rows[source][snippet.row];
+  return h(
+    "p",
+    { class: "snippet" },
+    snippet.start > 0 ? h("span", { class: "cut" }, "…") : null,
+    snippet.values.map((hundredths, k) => {
+      const position = snippet.start + k;
+      return h(
+        "span",
+        {
+          class: position === snippet.peak ? "token peak" : "token",
+          style: hundredths ? { background: shade(share(hundredths)) } : null,
+          title: `${number(value(hundredths))} at token ${position} of row ${snippet.row}`,
+        },
+        visible(data.texts[tokens[position]]),
+      );
+    }),
+    snippet.start + snippet.values.length < tokens.length ? h("span", { class: "cut" }, "…") : null,
+  );
+}
+
+// Corpus and task side by side: histogram, then snippets; both shaded on one scale.
+function activationColumns(data, node) {
+  const sources = Object.keys(SOURCES).filter((source) => node.activations[source]);
+  if (!sources.length) return h("p", { class: "soft" }, "This page was made without activations; `sparsegpt2 view` of the circuit file gathers them.");
+  const scale = Math.max(1e-9, ...sources.map((source) => node.activations[source].scale));
+  return h(
+    "div",
+    { class: "columns" },
+    sources.map((source) => {
+      const found = node.activations[source];
+      const value = (hundredths) => (hundredths / 100) * found.scale;
+      const share = (hundredths) => value(hundredths) / scale;
+      return h(
+        "div",
+        {},
+        h("h4", {}, SOURCES[source]),
+        h("p", { class: "soft" }, data.sources[source]),
+        histogramChart(found, SOURCES[source]),
+        h("p", { class: "soft" }, `mean ${number(found.mean)}, from ${number(found.low)} to ${number(found.high)}; exactly 0 at ${percent(found.zeros)} of positions, left out of the histogram`),
+        Object.entries(KINDS).map(([kind, name]) => [
+          h("h5", {}, name),
+          found[kind].map((snippet) => snippetLine(data, source, snippet, share, value)),
+        ]),
+      );
+    }),
+  );
+}

@@ -1,0 +1,71 @@
+// The task: losses of whole model, circuit and complement, and what each says after single prompts.
+
+const VARIANTS = { full: "whole model", circuit: "circuit", complement: "complement" };
+
+function scoreTable(scores) {
+  return table(
+    ["", "task loss (nats)", "accuracy"],
+    Object.entries(VARIANTS).map(([name, words]) => [words, number(scores.loss[name]), percent(scores.accuracy[name])]),
+    { class: "scores" },
+  );
+}
+
+function promptText(data, side) {
+  return h("pre", { class: "prompt-text" }, side.tokens.map((id) => data.texts[id]).join(""), side.answer === null ? h("em", {}, " anything else") : h("mark", {}, visible(side.answer)));
+}
+
+function chanceBar(share) {
+  return h("span", { class: "chance" }, h("span", { style: { width: `${100 * share}%` } }), h("b", {}, percent(share)));
+}
+
+function sideBlock(data, side) {
+  return h(
+    "div",
+    {},
+    promptText(data, side),
+    table(
+      ["", "right", side.answer === null ? "p(answer)" : ["p", tokenChip(side.answer)], side.alternative === null ? "p(other)" : ["p", tokenChip(side.alternative)], "most probable tokens"],
+      Object.entries(VARIANTS).map(([name, words]) => {
+        const choice = side[name];
+        const top = choice.top.map(([text, share]) => [tokenChip(text), h("span", { class: "soft" }, ` ${percent(share)} `)]);
+        return [words, chanceBar(choice.right), percent(choice.answer), percent(choice.alternative), top];
+      }),
+      { class: "choices" },
+    ),
+  );
+}
+
+function taskSection(data) {
+  const task = data.task;
+  if (!task) return h("section", {}, h("p", { class: "soft" }, "This page was made without the task."));
+  return h(
+    "section",
+    {},
+    h("h2", {}, `Task ${task.name}`),
+    h("div", { class: "columns" },
+      h("div", {},
+        scoreTable(task.scores),
+        h("p", { class: "soft" }, `${count(task.scores.pairs)} ${task.scores.split} pairs, mean over both sides. Complement: everything but the circuit; the rest is set to its mean in either case.`)),
+      data.curve.length ? h("div", {}, h("h3", {}, "Loss against size"), curveChart(data), h("p", { class: "soft" }, "Along the pruner's ranking; dashed: the target loss.")) : null),
+    h("h3", {}, "Example pairs"),
+    h("p", { class: "soft" }, `${task.split} pairs. Right: probability of the right choice against the wrong one; p: probabilities over the whole vocabulary.`),
+    task.pairs.map((pair, n) => h("div", { class: "pair" }, h("h4", {}, `Pair ${n + 1}`), h("div", { class: "columns" }, pair.map((side) => sideBlock(data, side))))),
+  );
+}
+
+// Any JSON as nested lists and tables: objects as name and value, lists of like objects as tables.
+function jsonView(value) {
+  if (value === null || typeof value !== "object") return typeof value === "number" ? number(value) : String(value ?? "–");
+  if (Array.isArray(value)) {
+    if (value.every((item) => item === null || typeof item !== "object")) return value.map(jsonView).join(", ");
+    const names = [...new Set(value.flatMap((item) => (item && !Array.isArray(item) ? Object.keys(item) : [])))];
+    if (names.length && names.length <= 10) return table(names, value.map((item) => names.map((name) => jsonView(item?.[name]))));
+    return h("ol", {}, value.map((item) => h("li", {}, jsonView(item))));
+  }
+  return h("dl", {}, Object.entries(value).map(([name, item]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, jsonView(item))]));
+}
+
+function evidenceSection(data) {
+  const reports = Object.entries(data.evidence);
+  return h("section", {}, h("h2", {}, "Is the circuit faithful?"), reports.map(([name, report]) => [h("h3", {}, name), jsonView(report)]));
+}

@@ -1,0 +1,117 @@
+"""Attention patterns of a circuit's heads on prompt pairs, in the whole model and in the circuit, sink included.
+
+Shapes: B rows (two a pair), T tokens, H heads, d_head channels of a head.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits.edges import ablate_edges
+from sparsegpt2.circuits.gates import MeanAblation, frozen
+from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import Chain, Record, Site
+from sparsegpt2.report.viewer.graph import Shown
+from sparsegpt2.report.viewer.schema import Patterns
+
+MOST_PAIRS = 3
+"""Pairs with patterns, where they fit."""
+
+Heads = list[tuple[int, int]]
+"""(layer, head)"""
+
+
+def head_of(model: GPT, site: str, channel: int) -> int | None:
+    """The head of a q, k or v channel; None elsewhere."""
+    return channel // model.config.d_head if site.endswith((".q", ".k", ".v")) else None
+
+
+@torch.no_grad()
+def attention_patterns(model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, *, limit: int) -> Patterns:
+    """Patterns of every head with a shown q, k or v on the first pairs of `batch`.
+
+    At most `limit` bytes before base64: first fewer pairs, then, with one pair, fewer heads, those with most shown
+    channels first.
+    """
+    heads = _heads_by_channels(model, shown)
+    lengths = (batch.position + 1).tolist()
+    sizes = [_pattern_bytes(model, lengths[2 * pair : 2 * pair + 2]) for pair in range(len(lengths) // 2)]
+    pairs = 1
+    while pairs < min(MOST_PAIRS, len(sizes)) and len(heads) * sum(sizes[: pairs + 1]) <= limit:
+        pairs += 1
+    chosen = heads[: limit // sum(sizes[:pairs])]
+    means = means_of(model)
+    edges = ablate_edges(model, circuit.weights or {}, means)
+    alone = _patterns(model, batch, 2 * pairs, chosen, MeanAblation(circuit.nodes, means), edges)
+    whole = _patterns(model, batch, 2 * pairs, chosen, None, {})
+    return {
+        "pairs": pairs,
+        "heads": {
+            f"{layer}.{head}": [
+                {"full": _packed(model, whole[layer, head][row], length), "circuit": _packed(model, one, length)}
+                for row, (one, length) in enumerate(zip(alone[layer, head], lengths, strict=False))
+            ]
+            for layer, head in sorted(chosen)
+        },
+        "left_out": [f"{layer}.{head}" for layer, head in sorted(heads[len(chosen) :])],
+    }
+
+
+def _heads_by_channels(model: GPT, shown: Shown) -> Heads:
+    counts: dict[tuple[int, int], int] = {}
+    for site, channel in shown.nodes:
+        head = head_of(model, site, channel)
+        if head is not None:
+            key = (int(site.split(".")[0]), head)
+            counts[key] = counts.get(key, 0) + 1
+    return sorted(counts, key=lambda key: (-counts[key], key))
+
+
+def _pattern_bytes(model: GPT, lengths: list[int]) -> int:
+    """Bytes that one head's patterns of these rows take, in both variants."""
+    return sum(2 * sum(_keys(model, query, length) + 1 for query in range(length)) for length in lengths)
+
+
+def _keys(model: GPT, query: int, length: int) -> int:
+    """How many keys a query may see."""
+    return query + 1 if model.config.causal else length
+
+
+def _patterns(
+    model: GPT, batch: TaskBatch, rows: int, heads: Heads, site: Site | None, parameters: Mapping[str, Tensor]
+) -> dict[tuple[int, int], Tensor]:
+    """(layer, head) -> [rows, T, T + 1]: share of each key, and of the sink last (0 without one)."""
+    layers = {layer for layer, _ in heads}
+    record = Record(f"{layer}.attn.{part}" for layer in layers for part in "qk")
+    arguments = {"site": record if site is None else Chain(site, record), "position": batch.position[:rows]}
+    with frozen(model, torch.float32):
+        functional_call(model, dict(parameters), (batch.tokens[:rows],), arguments)
+    found = {}
+    for layer, head in heads:
+        attention = model.layers[layer].attn
+        q = attention.heads(record.values[f"{layer}.attn.q"])[:, head]  # [B, T, d_head]
+        k = attention.heads(record.values[f"{layer}.attn.k"])[:, head]
+        scores = q @ k.transpose(1, 2) / math.sqrt(attention.d_head)  # [B, T, T]
+        if attention.causal:
+            future = torch.ones_like(scores[0], dtype=torch.bool).triu(diagonal=1)
+            scores = scores.masked_fill(future, -math.inf)
+        sink = -math.inf if attention.sink is None else float(attention.sink[head])
+        column = torch.full_like(scores[..., :1], sink)
+        found[layer, head] = torch.cat([scores, column], dim=-1).softmax(dim=-1).cpu()
+    return found
+
+
+def _packed(model: GPT, pattern: Tensor, length: int) -> str:
+    """A pattern [T, T + 1] of a prompt of `length` tokens as base64 of bytes: each query's keys, then its sink."""
+    shares = (pattern * 255).round().to(torch.uint8)
+    parts = [torch.cat([shares[query, : _keys(model, query, length)], shares[query, -1:]]) for query in range(length)]
+    return base64.b64encode(torch.cat(parts).numpy().tobytes()).decode("ascii")

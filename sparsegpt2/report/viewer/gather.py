@@ -1,0 +1,246 @@
+"""Everything a page shows of one circuit, gathered from the model, the task and corpus text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits import Circuit, Task
+from sparsegpt2.circuits.edges import edge_maps, parameter_and_bias
+from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.config import to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json
+from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.viewer.activations import Text, node_activations
+from sparsegpt2.report.viewer.attention import attention_patterns, head_of
+from sparsegpt2.report.viewer.config import ViewConfig
+from sparsegpt2.report.viewer.effects import ablation_effects
+from sparsegpt2.report.viewer.examples import example_pairs, first_pairs, task_scores
+from sparsegpt2.report.viewer.graph import (
+    Shown,
+    excited_by,
+    graph_edges,
+    hidden_part,
+    raises,
+    residual_lanes,
+    short,
+    shown_nodes,
+)
+from sparsegpt2.report.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
+from sparsegpt2.tokenizer import Tokenizer
+
+Progress = Callable[[int, int, str], None]
+
+SPLIT = "validation"
+"""Split of the pairs looked at one by one: the test split is for losses alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a circuit is looked at with."""
+
+    model: GPT
+    name: str
+    """Of the model, for titles."""
+    tokenizer: Tokenizer
+    task: Task | None = None
+    """Posed with `tokenizer`; None leaves everything about the task out."""
+    corpus: Tensor | None = None
+    """[N, T] int64 of corpus text; None leaves activations on the corpus out."""
+    corpus_name: str = ""
+    """What that text is."""
+
+
+def circuit_data(
+    circuit: Circuit,
+    subject: Subject,
+    config: ViewConfig | None = None,
+    *,
+    file: str | Path = "",
+    evidence: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> CircuitData:
+    """Gather one circuit. `UserError` for a circuit of another model, or a task that the model cannot read."""
+    config, model, tokenizer = config or ViewConfig(), subject.model, subject.tokenizer
+    circuit.check(model)
+    shown = shown_nodes(circuit, model, config.max_nodes)
+    edges = graph_edges(circuit, model, shown, config.max_edges)
+    batch = None if subject.task is None else task_batch(model, subject.task, SPLIT, config.pairs, config.seed)
+    effects = None
+    if batch is not None and shown.nodes and config.effect_pairs:
+        effects = ablation_effects(model, circuit, first_pairs(batch, config.effect_pairs), shown, progress)
+    texts = _texts(subject, batch, config) if shown.nodes else {}
+    activations: dict[str, list[Activations]] = {
+        name: node_activations(
+            model, text, shown, batch_size=config.batch_size, seed=config.seed, progress=progress, what=name
+        )
+        for name, text in texts.items()
+    }
+    task = None if batch is None else _task(circuit, subject, config, batch, shown)
+    rows = {name: text.rows() for name, text in texts.items()}
+    info = circuit.info
+    return {
+        "name": circuit_name(circuit, subject.name),
+        "file": str(file),
+        "facts": _facts(circuit, subject),
+        "config": to_dict(model.config),
+        "nodes": _nodes(subject, shown, effects, activations),
+        "edges": edges,
+        "lanes": residual_lanes(model, shown),
+        "hidden": hidden_part(circuit, model, shown, edges, config),
+        "texts": _token_texts(tokenizer, rows, task),
+        "rows": rows,
+        "sources": _sources(subject, texts),
+        "task": task,
+        "curve": [[short(value) for value in point] for point in info.get("curve", [])],
+        "chosen": _chosen(circuit, model),
+        "target": info.get("target_loss"),
+        "evidence": (info.get("evidence") and {"evidence": info["evidence"]}) or evidence or {},
+    }
+
+
+def circuit_name(circuit: Circuit, model_name: str) -> str:
+    """`fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`: a title, and the key of notes."""
+    info = circuit.info
+    details = [
+        f"{info['pruner']} pruner" if "pruner" in info else "",
+        f"seed {info['seed']}" if "seed" in info else "",
+        f"target {info['target_loss']:g}" if "target_loss" in info else "",
+    ]
+    listed = ", ".join(filter(None, details))
+    return f"{info.get('task', 'circuit')} in {model_name}" + (f" ({listed})" if listed else "")
+
+
+def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
+    """The directory of a circuit's model: the one given; or the one it names, also where both moved together.
+
+    `UserError` when it is not there, or the circuit names none.
+    """
+    if given:
+        return model_directory(given)
+    named = circuit.info.get("model")
+    if not named:
+        raise UserError(f"{file} does not name its model; give it with --model")
+    moved = [parent / Path(named).name for parent in Path(file).resolve().parents]
+    return model_directory(next((path for path in (Path(named), *moved) if path.is_dir()), Path(named)))
+
+
+def evidence_beside(path: str | Path) -> dict[str, Any]:
+    """JSON files beside a circuit whose names go on from its own, as `c.evidence.json` does: name -> content."""
+    path = Path(path)
+    return {
+        file.name: read_json(file, "report")
+        for file in sorted(path.parent.glob("*.json"))
+        if file != path and file.name.startswith((f"{path.stem}.", f"{path.stem}-"))
+    }
+
+
+def _texts(subject: Subject, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
+    """The sources of activations there are: corpus windows and the task's prompts."""
+    texts = {}
+    if subject.corpus is not None and config.windows:
+        tokens = subject.corpus[: config.windows]
+        texts["corpus"] = Text(tokens, torch.full((len(tokens),), tokens.shape[1]))
+    if batch is not None and config.windows:
+        prompts = first_pairs(batch, len(batch) // 2)
+        texts["task"] = Text(prompts.tokens.cpu(), prompts.position.cpu() + 1)
+    return texts
+
+
+def _sources(subject: Subject, texts: dict[str, Text]) -> dict[str, str]:
+    words = {}
+    for name, text in texts.items():
+        count, tokens = len(text.tokens), int(text.lengths.sum())
+        what = subject.corpus_name if name == "corpus" else f"{SPLIT} prompts of the task"
+        words[name] = f"{count:,} rows, {tokens:,} tokens: {what}"
+    return words
+
+
+def _nodes(
+    subject: Subject,
+    shown: Shown,
+    effects: tuple[list[float], list[float]] | None,
+    activations: dict[str, list[Activations]],
+) -> list[NodeData]:
+    model, tokenizer = subject.model, subject.tokenizer
+    biases = {}
+    for edge_map in edge_maps(model):
+        _, bias = parameter_and_bias(model, edge_map)
+        if bias is not None:
+            biases[edge_map.target] = bias[edge_map.rows]
+    means = model.means or {}
+    return [
+        {
+            "id": f"{site}.{channel}",
+            "site": site,
+            "channel": channel,
+            "head": head_of(model, site, channel),
+            "bias": short(float(biases[site][channel])) if site in biases else None,
+            "mean": short(float(means[site][channel])) if site in means else None,
+            "effect": None if effects is None else short(effects[0][place]),
+            "effect_full": None if effects is None else short(effects[1][place]),
+            "excited_by": excited_by(model, tokenizer, site, channel),
+            "raises": raises(model, tokenizer, site, channel),
+            "activations": {name: of_nodes[place] for name, of_nodes in activations.items()},
+        }
+        for place, (site, channel) in enumerate(shown.nodes)
+    ]
+
+
+def _task(circuit: Circuit, subject: Subject, config: ViewConfig, batch: TaskBatch, shown: Shown) -> TaskData:
+    assert subject.task is not None
+    model, examples = subject.model, first_pairs(batch, min(config.examples, len(batch) // 2))
+    patterns: Patterns = {"pairs": 0, "heads": {}, "left_out": []}
+    if config.pattern_bytes:
+        patterns = attention_patterns(model, circuit, examples, shown, limit=config.pattern_bytes)
+    return {
+        "name": subject.task.name,
+        "pairs": example_pairs(model, circuit, examples, subject.tokenizer),
+        "split": SPLIT,
+        "scores": task_scores(model, subject.task, circuit, split="test", pairs=config.score_pairs, seed=config.seed),
+        "patterns": patterns,
+    }
+
+
+def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: TaskData | None) -> dict[str, str]:
+    """The text of every token that a row or an example prompt holds."""
+    used = {id for of_source in rows.values() for row in of_source for id in row}
+    for pair in task["pairs"] if task else []:
+        used.update(id for side in pair for id in side["tokens"])
+    return {str(id): tokenizer.token(id) for id in sorted(used)}
+
+
+def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
+    loss = circuit.info.get("validation_loss")
+    return None if loss is None else [circuit.n_nodes, circuit.edges(model), short(loss)]
+
+
+def _facts(circuit: Circuit, subject: Subject) -> list[tuple[str, str]]:
+    """What the page says of the circuit at a glance."""
+    info, model = circuit.info, subject.model
+    trimmed, side = circuit.trimmed(model), circuit.side_edges(model)
+    config = model.config
+    facts = [
+        ("Size", f"{circuit.n_nodes:,} nodes, {circuit.edges(model):,} edges"),
+        ("After trimming", f"{trimmed.n_nodes:,} nodes, {trimmed.edges(model):,} edges"),
+        ("Beside the edges", ", ".join(f"{count:,} {kind}" for kind, count in side.items() if count)),
+        ("Kind", "nodes and a mask over weights" if circuit.weights is not None else "nodes"),
+        ("Model", f"{subject.name}: {config.n_layer} layers, width {config.d_model}, {config.n_head} heads"),
+        ("Pruner", ", ".join(f"{name} {info[name]}" for name in ("pruner", "seed", "target_loss") if name in info)),
+    ]
+    if "validation_loss" in info:
+        met = "" if info.get("reached", True) else "; the target was not met, this is the whole model"
+        full = f"; whole model {info['validation_loss_full']:.3f}" if "validation_loss_full" in info else ""
+        facts.append(("Validation loss", f"{info['validation_loss']:.3f} nats{full}{met}"))
+    if info.get("config"):
+        facts.append(("Pruner's settings", json.dumps(info["config"], ensure_ascii=False)))
+    return [(name, value) for name, value in facts if value]

@@ -1,0 +1,80 @@
+"""One HTML file from gathered data: markup, style, scripts and libraries inlined, the data as inert JSON."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from sparsegpt2.files import write_text
+from sparsegpt2.report.viewer.notes import Notes
+from sparsegpt2.report.viewer.schema import FORMAT, KIND, CircuitData, PageData, RunData
+
+LIBRARIES = ("cytoscape.min.js", "d3.min.js", "plot.min.js")
+"""In `assets/vendor`, each with its licence beside it, in the order in which they need each other."""
+SCRIPTS = (
+    "dom.js",
+    "model.js",
+    "layout.js",
+    "graph.js",
+    "charts.js",
+    "snippets.js",
+    "attention.js",
+    "notes.js",
+    "node.js",
+    "task.js",
+    "circuit.js",
+    "run.js",
+    "main.js",
+)
+"""In `assets`; they share one scope."""
+
+
+def page_data(
+    circuits: list[CircuitData], run: RunData | None = None, notes: Notes | None = None, title: str = ""
+) -> PageData:
+    """What a page of these circuits and this run holds."""
+    return {
+        "format": FORMAT,
+        "kind": KIND,
+        "title": title or (run["name"] if run else circuits[0]["name"]),
+        "version": version("sparsegpt2"),
+        "circuits": circuits,
+        "run": run,
+        "notes": notes or {},
+    }
+
+
+def page_html(data: PageData) -> str:
+    """The whole page as text."""
+    assets = files("sparsegpt2.report.viewer").joinpath("assets")
+
+    def read(*names: str) -> str:
+        return assets.joinpath(*names).read_text(encoding="utf-8")
+
+    libraries = "\n".join(f"<script>\n{read('vendor', name)}\n</script>" for name in LIBRARIES)
+    scripts = "\n".join(read(name) for name in SCRIPTS)
+    return Template(read("page.html")).substitute(
+        title=escape(data["title"]),
+        style=read("page.css"),
+        data=_inert(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
+        libraries=libraries,
+        scripts=f'(() => {{\n"use strict";\n{scripts}\n}})();',
+    )
+
+
+def write_page(path: str | Path, data: PageData) -> int:
+    """Write the page in one step; its size in bytes."""
+    write_text(path, page_html(data))
+    return Path(path).stat().st_size
+
+
+def _inert(text: str) -> str:
+    """JSON in which no HTML parser finds markup: < > & are written as escapes, which JSON.parse undoes.
+
+    A snippet may hold `</script><script>`; so nothing of it ends the element that the data stands in.
+    """
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

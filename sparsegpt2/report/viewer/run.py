@@ -1,0 +1,106 @@
+"""A run folder: training curves, and the benchmark's frontier with the circuits behind its points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.report.aggregate import ModelResult, load_results
+from sparsegpt2.report.frontier import Frontier, analyse
+from sparsegpt2.report.results import RESULTS, Row
+from sparsegpt2.report.training import METRICS, read_metrics
+from sparsegpt2.report.viewer.graph import short
+from sparsegpt2.report.viewer.schema import CellData, ModelData, Points, RunData
+
+MEASURES = ("loss", "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
+"""What is drawn over steps."""
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether `path` is a folder with training metrics or results, its own or those of runs inside it."""
+    folder = Path(path)
+    return folder.is_dir() and ((folder / RESULTS).is_file() or bool(training_runs(folder)))
+
+
+def training_runs(folder: Path) -> list[Path]:
+    """The run folders at `folder`: itself, or those directly inside."""
+    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+    return [path for path in candidates if (path / METRICS).is_file()]
+
+
+def run_results(folder: str | Path) -> list[Row]:
+    """The current rows of a run folder; none when nothing was benchmarked there."""
+    return load_results([folder]) if (Path(folder) / RESULTS).is_file() else []
+
+
+def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
+    """The circuit files that count and are there: those behind the frontier's points first, small before large."""
+    found = analyse(rows) if rows else None
+    if found is None:
+        return []
+    counted = [row for model in found.models for cell in model.cells.values() for row in cell.rows if row.counts]
+    counted.sort(key=lambda row: (row.task not in found.shared, row.edges or 0))
+    files = [Path(folder) / row.circuit for row in counted if row.circuit]
+    return [file for file in files if file.is_file()]
+
+
+def run_data(folder: str | Path, rows: list[Row], in_page: dict[str, int], not_shown: str = "") -> RunData:
+    """What the page shows of a run. in_page: circuit file -> its place in the page's list of circuits."""
+    folder = Path(folder)
+    if not is_run(folder):
+        raise UserError(f"{folder} holds neither {METRICS} nor {RESULTS}: give a run or results folder, or a circuit")
+    found = analyse(rows) if rows else None
+    return {
+        "name": folder.resolve().name,
+        "training": {path.resolve().name: _measures(path) for path in training_runs(folder)},
+        "models": [_model(folder, model, found, in_page) for model in found.models] if found else [],
+        "shared": found.shared if found else [],
+        "pruner": found.pruner if found else "",
+        "target": found.target_loss if found else None,
+        "curves": [
+            {
+                "name": curve.name,
+                "line": [[short(edges), short(loss)] for edges, loss in curve.line],
+                "marks": [[short(size.value), short(loss)] for size, loss in curve.marks],
+            }
+            for curve in (found.curves if found else [])
+        ],
+        "not_shown": not_shown,
+    }
+
+
+def _measures(run: Path) -> dict[str, Points]:
+    steps = read_metrics(run)
+    return {
+        name: [[step["step"], short(step[name])] for step in steps if step.get(name) is not None] for name in MEASURES
+    }
+
+
+def _model(folder: Path, model: ModelResult, found: Frontier, in_page: dict[str, int]) -> ModelData:
+    point = next((point for point in found.points if point.name == model.name), None)
+    return {
+        "name": model.name,
+        "dense": model.is_dense,
+        "d_model": model.row.d_model,
+        "l0": model.row.l0,
+        "held_out_loss": model.row.held_out_loss,
+        "had": len(model.had),
+        "shared_edges": short(point.size.value) if point else None,
+        "cells": [_cell(folder, task, model, in_page) for task in sorted(model.cells)],
+    }
+
+
+def _cell(folder: Path, task: str, model: ModelResult, in_page: dict[str, int]) -> CellData:
+    cell = model.cells[task]
+    files = [str(folder / row.circuit) for row in cell.rows if row.circuit]
+    edges = cell.edges()
+    return {
+        "task": task,
+        "status": cell.status,
+        "counts": cell.counts,
+        "edges": None if edges is None else short(edges),
+        "loss": None if cell.loss is None else short(cell.loss),
+        "loss_full": None if cell.loss_full is None else short(cell.loss_full),
+        "files": files,
+        "circuits": [in_page[file] for file in files if file in in_page],
+    }

@@ -1,0 +1,62 @@
+"""Some text as windows of tokens, for looking at a model: N windows of T tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.config import require
+from sparsegpt2.errors import UserError
+from sparsegpt2.tokenizer import Tokenizer
+from train.corpus import CorpusConfig, corpus_names, open_corpus
+from train.text import training_text
+
+GENERATED = "tinypython"
+"""Corpus taken when no other text is there: it needs nothing from disk or network."""
+
+SEED = 1
+"""Of the sample's documents; training's default is 0."""
+
+
+def text_to_look_at(model: str | Path, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
+    """Up to `count` windows [N, length] int64 in the tokens of the model at `model`, and in words what they are.
+
+    From `corpus` (its registered name, or files) if given; else from what its run trained on, where that is still
+    there; else from the generated corpus. `UserError` for a corpus that does not exist or is too short.
+    """
+    tokenizer = Tokenizer.load(model)
+    if corpus:
+        return sample_windows(corpus_config(corpus), tokenizer, count, length), f"corpus {corpus}"
+    windows = training_text(model, count, length)
+    if windows is not None:
+        return windows, "text it was trained on"
+    return sample_windows(corpus_config(GENERATED), tokenizer, count, length), f"corpus {GENERATED}"
+
+
+def corpus_config(name: str) -> CorpusConfig:
+    """A corpus by its registered name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`."""
+    if name in corpus_names():
+        return CorpusConfig(name=name)
+    require(
+        Path(name).exists() or any(sign in name for sign in "*?["),
+        f"there is no corpus and no file {name!r}; corpora are {', '.join(corpus_names())}",
+    )
+    return CorpusConfig(name="files", path=name)
+
+
+def sample_windows(config: CorpusConfig, tokenizer: Tokenizer, count: int, length: int) -> Tensor:
+    """Up to `count` windows [N, length] int64 of a corpus, documents one after the other, each behind an end of text.
+
+    Documents are read only until the windows are full. `UserError` when there is not enough text for one.
+    """
+    ids: list[int] = []
+    for text in open_corpus(config).documents(SEED):
+        ids += [tokenizer.end_of_text, *tokenizer.encode(text)]
+        if len(ids) >= count * length:
+            break
+    full = min(count, len(ids) // length)
+    if full == 0:
+        raise UserError(f"corpus {config.path or config.name} has {len(ids)} tokens; a window takes {length}")
+    return torch.tensor(ids[: full * length]).view(full, length)
