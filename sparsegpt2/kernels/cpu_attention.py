@@ -52,14 +52,14 @@ def exponentials(x):  # type: ignore[no-untyped-def]
     return p * two_to(n)
 
 
-@njit(fastmath=FAST, nogil=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True)
 def read_head(source, first, stride, length, out):  # type: ignore[no-untyped-def]
     """The 16 channels of a head at all positions, as float32 [T * 16]."""
     for t in range(length):
         store(out, t * D, load(source, first + t * stride))
 
 
-@njit(fastmath=FAST, nogil=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True)
 def read_queries(source, first, stride, count, factor, rows, columns):  # type: ignore[no-untyped-def]
     """Up to 16 positions of a head times `factor`, as `rows` [16 positions, 16] and `columns` [16, 16 positions]."""
     for lane in range(LANES):
@@ -71,7 +71,7 @@ def read_queries(source, first, stride, count, factor, rows, columns):  # type: 
             columns[i * LANES + lane] = value
 
 
-@njit(fastmath=FAST, nogil=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True)
 def write_queries(columns, count, out, first, stride):  # type: ignore[no-untyped-def]
     """[16, 16 positions] float32 -> the channels of a head at up to 16 positions."""
     for lane in range(count):

@@ -8,7 +8,7 @@ from numba import njit
 from sparsegpt2.kernels.cpu_math import FAST, exponential, from_bfloat16, to_bfloat16
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def loss_rows(start, stop, logits, bigram, tokens, targets, share, losses, of_bigram, backward):  # type: ignore[no-untyped-def]
     """Loss of each row into `losses` [n] (nats), and, with `backward`, its gradients.
 

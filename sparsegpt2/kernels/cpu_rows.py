@@ -19,7 +19,7 @@ SQRT_HALF = np.float32(0.7071067811865476)
 DENSITY_AT_ZERO = np.float32(0.3989422804014327)  # 1 / sqrt(2 pi)
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def norm_rows(start, stop, x, weight, eps, k, out, kept, scale):  # type: ignore[no-untyped-def]
     """RMSNorm of `x` [R, C] float32, rounded to bfloat16, then AbsTopK: `out` [R, C], `kept` [R, W].
 
@@ -41,7 +41,7 @@ def norm_rows(start, stop, x, weight, eps, k, out, kept, scale):  # type: ignore
         copy_row(normed, width, kept[row], out[row])
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, of_weight):  # type: ignore[no-untyped-def]
     """Gradients of `norm_rows`: `of_x` [R, C] float32, and `of_weight` [R / block, C] added up by blocks of rows."""
     width = x.shape[1]
@@ -62,7 +62,7 @@ def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, o
             target[i] = factor * (upstream[i] - along * values[i])
 
 
-@njit(fastmath=FAST, nogil=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True)
 def normal_parts(x):  # type: ignore[no-untyped-def]
     """(Phi(x), phi(x)) of the standard normal distribution, within 2e-7 (Abramowitz and Stegun, 7.1.26)."""
     size = abs(x)
@@ -77,7 +77,7 @@ def normal_parts(x):  # type: ignore[no-untyped-def]
     return (np.float32(1) - tail if x > 0 else tail), density * DENSITY_AT_ZERO
 
 
-@njit(fastmath=FAST, nogil=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True)
 def sigmoid_parts(x):  # type: ignore[no-untyped-def]
     """(c(x), x-derivative of c) where c is the curve that stands for Phi in the tanh form of GELU."""
     cubic = np.float32(0.044715) * x * x
@@ -87,7 +87,7 @@ def sigmoid_parts(x):  # type: ignore[no-untyped-def]
     return share, share * (np.float32(1) - share) * slope
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def activate_rows(start, stop, h, kind, k, out, kept):  # type: ignore[no-untyped-def]
     """The MLP's nonlinearity on `h` [R, C] bfloat16, then AbsTopK; kind 0: GELU, 1: its tanh form, 2: ReLU."""
     width = h.shape[1]
@@ -110,7 +110,7 @@ def activate_rows(start, stop, h, kind, k, out, kept):  # type: ignore[no-untype
         copy_row(active, width, kept[row], out[row])
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def activate_backward_rows(start, stop, grad, kept, h, kind, out):  # type: ignore[no-untyped-def]
     """Gradient of `activate_rows` with respect to `h`, [R, C] bfloat16."""
     width = h.shape[1]
@@ -133,7 +133,7 @@ def activate_backward_rows(start, stop, grad, kept, h, kind, out):  # type: igno
                 target[i] = masked[i] if values[i] > 0 else np.int16(0)
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def add_rows(start, stop, x, delta, k, out, kept):  # type: ignore[no-untyped-def]
     """`x` [R, C] float32 plus AbsTopK of `delta` [R, C] bfloat16, into `out` [R, C] float32."""
     width = x.shape[1]
@@ -147,7 +147,7 @@ def add_rows(start, stop, x, delta, k, out, kept):  # type: ignore[no-untyped-de
             target[i] = values[i] + from_bfloat16(masked[i])
 
 
-@njit(fastmath=FAST, nogil=True, cache=True)
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def add_backward_rows(start, stop, grad, kept, out):  # type: ignore[no-untyped-def]
     """Gradient of `add_rows` with respect to `delta`: `grad` [R, C] float32 rounded, where kept, [R, C] bfloat16."""
     width = grad.shape[1]

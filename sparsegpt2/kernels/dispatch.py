@@ -16,10 +16,10 @@ class CpuKernels:
     """The modules whose loops numba compiles, imported together."""
 
     def __init__(self) -> None:
-        from sparsegpt2.kernels import cpu_attention, cpu_loss, cpu_rows, cpu_select, cpu_topk
+        from sparsegpt2.kernels import cpu_attention, cpu_loss, cpu_rows, cpu_select, cpu_sparse, cpu_topk
 
         self.attention, self.loss, self.rows, self.select = cpu_attention, cpu_loss, cpu_rows, cpu_select
-        self.topk = cpu_topk
+        self.sparse, self.topk = cpu_sparse, cpu_topk
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sparsegpt2.kernels.abs_topk import as_rows
 from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows
+from sparsegpt2.kernels.linear import compressed_if_faster
 
 CHUNK_ENTRIES = 1 << 21
 """Logits held at a time: 8 MB in float32, so that a chunk stays in a CPU's cache."""
@@ -107,19 +108,22 @@ def _chunked_cpu(
     order = tokens.argsort(stable=True)
     h, tokens, targets = h.detach()[order], tokens[order], targets[order]
     of_h, of_weight, of_bigram = gradients or (None, None, None)
-    matrix = weight.detach().to(h.dtype)
+    matrix, sparse = weight.detach().to(h.dtype), compressed_if_faster(weight, len(h), kernels)
+    turned = None if sparse is None or of_h is None else sparse.transposed(kernels)
     table = torch.empty(0, 0) if bigram is None else bigram.detach()
     of_table = torch.empty(0, 0) if of_bigram is None else of_bigram
     losses, sorted_of_h = torch.empty(len(h)), torch.empty_like(h)
     rows = max(1, CHUNK_ENTRIES // len(weight))
     for start in range(0, len(h), rows):
         chunk = slice(start, start + rows)
-        logits = h[chunk] @ matrix.T  # [n, V]
+        logits = h[chunk] @ matrix.T if sparse is None else sparse.times(h[chunk], None, kernels)  # [n, V]
         over_rows(
             kernels.loss.loss_rows, len(logits), as_rows(logits), table.numpy(), tokens[chunk].numpy(),
             targets[chunk].numpy(), 1 / len(h), losses[chunk].numpy(), of_table.numpy(), gradients is not None,
         )  # fmt: skip
-        if of_h is not None:
+        if turned is not None:
+            sorted_of_h[chunk] = turned.times(logits, None, kernels)
+        elif of_h is not None:
             torch.mm(logits, matrix, out=sorted_of_h[chunk])
         if of_weight is not None:
             of_weight += logits.T @ h[chunk]

@@ -75,6 +75,25 @@ def _flat(array: Any) -> bool:
     return isinstance(array, types.Array) and array.ndim == 1
 
 
+_SHORT = ir.VectorType(INT16, LANES)
+
+
+def _load(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    if kind.dtype == types.float32:
+        return builder.load(_address(context, builder, kind, _IR, array, index), align=4)
+    half = builder.load(_address(context, builder, kind, _SHORT, array, index), align=2)
+    return builder.bitcast(builder.shl(builder.zext(half, _IR_INT), _constant(_IR_INT, 16)), _IR)
+
+
+def _store(context: Any, builder: Any, kind: Any, array: Any, index: Any, value: Any) -> None:
+    if kind.dtype == types.float32:
+        builder.store(value, _address(context, builder, kind, _IR, array, index), align=4)
+        return
+    bits = _rounded(builder, builder.bitcast(value, _IR_INT))
+    half = builder.trunc(builder.lshr(bits, _constant(_IR_INT, 16)), _SHORT)
+    builder.store(half, _address(context, builder, kind, _SHORT, array, index), align=2)
+
+
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
     """16 entries of a flat float32 array, or of an int16 array that holds bfloat16, from `index` on."""
@@ -82,12 +101,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.args[0]
-        if kind.dtype == types.float32:
-            return builder.load(_address(context, builder, kind, _IR, *arguments), align=4)
-        short = ir.VectorType(INT16, LANES)
-        half = builder.load(_address(context, builder, kind, short, *arguments), align=2)
-        return builder.bitcast(builder.shl(builder.zext(half, _IR_INT), _constant(_IR_INT, 16)), _IR)
+        return _load(context, builder, signature.args[0], *arguments)
 
     return VECTOR(array, types.intp), generate
 
@@ -99,14 +113,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind, value = signature.args[0], arguments[2]
-        if kind.dtype == types.float32:
-            builder.store(value, _address(context, builder, kind, _IR, *arguments[:2]), align=4)
-            return context.get_dummy_value()
-        short = ir.VectorType(INT16, LANES)
-        bits = _rounded(builder, builder.bitcast(value, _IR_INT))
-        half = builder.trunc(builder.lshr(bits, _constant(_IR_INT, 16)), short)
-        builder.store(half, _address(context, builder, kind, short, *arguments[:2]), align=2)
+        _store(context, builder, signature.args[0], *arguments)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, VECTOR), generate
@@ -114,12 +121,8 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 def _rounded(builder: Any, bits: Any) -> Any:
     """Bits of float32, moved so that their upper halves are the nearest bfloat16 (ties to even)."""
-    kind = bits.type
-    one = ir.Constant(kind, 1) if isinstance(kind, ir.IntType) else _constant(kind, 1)
-    half = ir.Constant(kind, 0x7FFF) if isinstance(kind, ir.IntType) else _constant(kind, 0x7FFF)
-    shift = ir.Constant(kind, 16) if isinstance(kind, ir.IntType) else _constant(kind, 16)
-    odd = builder.and_(builder.lshr(bits, shift), one)
-    return builder.add(bits, builder.add(odd, half))
+    odd = builder.and_(builder.lshr(bits, _constant(_IR_INT, 16)), _constant(_IR_INT, 1))
+    return builder.add(bits, builder.add(odd, _constant(_IR_INT, 0x7FFF)))
 
 
 @intrinsic
@@ -289,6 +292,56 @@ def scale_tile(typing: Any, tile: Any, vector: Any) -> Any:
         return tile
 
     return TILE(TILE, VECTOR), generate
+
+
+@intrinsic
+def transposed(typing: Any, tile: Any) -> Any:
+    """Lane j of vector i becomes lane i of vector j."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vectors = [builder.extract_value(arguments[0], i) for i in range(LANES)]
+        for step in (1, 2, 4, 8):  # exchange blocks of step x step lanes across the diagonal
+            low = [LANES + i - step if i & step else i for i in range(LANES)]
+            high = [LANES + i if i & step else i + step for i in range(LANES)]
+            for i in (i for i in range(LANES) if not i & step):
+                pair = vectors[i], vectors[i + step]
+                for place, mask in ((i, low), (i + step, high)):
+                    vectors[place] = builder.shuffle_vector(*pair, ir.Constant(_IR_INT, mask))
+        tile = ir.Constant(_IR_TILE, ir.Undefined)
+        for i, vector in enumerate(vectors):
+            tile = builder.insert_value(tile, vector, i)
+        return tile
+
+    return TILE(TILE), generate
+
+
+@intrinsic
+def gather_tile(typing: Any, array: Any, index: Any, stride: Any) -> Any:
+    """16 vectors of a flat array (bfloat16 as int16, or float32), `stride` entries from one to the next."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, stride = arguments
+        tile = ir.Constant(_IR_TILE, ir.Undefined)
+        for i in range(LANES):
+            tile = builder.insert_value(tile, _load(context, builder, signature.args[0], array, index), i)
+            index = builder.add(index, stride)
+        return tile
+
+    return TILE(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def scatter_tile(typing: Any, array: Any, index: Any, stride: Any, tile: Any) -> Any:
+    """Write 16 vectors into a flat array, `stride` entries from one to the next, rounded as `store` does."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, index, stride, tile = arguments
+        for i in range(LANES):
+            _store(context, builder, signature.args[0], array, index, builder.extract_value(tile, i))
+            index = builder.add(index, stride)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, TILE), generate
 
 
 def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:

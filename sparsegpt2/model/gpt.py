@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sparsegpt2.config import GPTConfig
 from sparsegpt2.errors import UserError
+from sparsegpt2.kernels import linear as kernels
 from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import sink_attention
 from sparsegpt2.kernels.fused import activation_topk, add_topk, norm_topk
@@ -29,8 +30,9 @@ from sparsegpt2.model.sites import Site, Streams
 
 def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
     """x [..., in] -> [..., out], or only the outputs `rows`, in x's dtype, whatever the dtype of the weights."""
-    bias = None if layer.bias is None else layer.bias[rows].to(x.dtype)
-    return F.linear(x, layer.weight[rows].to(x.dtype), bias)
+    if rows == slice(None):
+        return kernels.linear(x, layer.weight, layer.bias)
+    return kernels.linear(x, layer.weight[rows], None if layer.bias is None else layer.bias[rows])
 
 
 def at_position(x: Tensor, position: Tensor) -> Tensor:

@@ -1,0 +1,138 @@
+"""Products of dense bfloat16 activations with a sparse matrix, compiled by numba at first use.
+
+A row of the sparse matrix acts on 32 tokens at a time: their activations are turned so that tokens lie side by side,
+each nonzero is then one multiply-add of two vectors, and the sums of 16 outputs are turned back when they are done.
+
+Shapes: N tokens, K inputs, O outputs, E nonzeros. Matrices are in compressed rows: `begins` [O + 1], `columns` [E]
+int32, `values` [E] float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from sparsegpt2.kernels.cpu_math import FAST, from_bfloat16, to_bfloat16
+from sparsegpt2.kernels.simd import (
+    LANES,
+    broadcast,
+    fma,
+    gather_tile,
+    load,
+    load_tile,
+    scatter_tile,
+    store,
+    transposed,
+)
+
+TOKENS = 2 * LANES
+
+
+@njit(nogil=True, cache=True)
+def count_nonzero(matrix):  # type: ignore[no-untyped-def]
+    """Nonzero entries of a float32 matrix."""
+    count = 0
+    for value in matrix.flat:
+        count += value != 0
+    return count
+
+
+@njit(nogil=True, cache=True)
+def compress(matrix, count):  # type: ignore[no-untyped-def]
+    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros, values rounded to bfloat16."""
+    begins = np.zeros(matrix.shape[0] + 1, np.int64)
+    columns, values = np.empty(count, np.int32), np.empty(count, np.float32)
+    place = 0
+    for i in range(matrix.shape[0]):
+        for j in range(matrix.shape[1]):
+            if matrix[i, j] != 0:
+                columns[place], values[place] = j, from_bfloat16(to_bfloat16(matrix[i, j]))
+                place += 1
+        begins[i + 1] = place
+    return begins, columns, values
+
+
+@njit(nogil=True, cache=True)
+def transpose(begins, columns, values, width):  # type: ignore[no-untyped-def]
+    """Compressed rows [O, K] -> compressed rows of the transposed matrix [K = width, O]."""
+    starts = np.zeros(width + 1, np.int64)
+    for column in columns:
+        starts[column + 1] += 1
+    starts = np.cumsum(starts)
+    free = starts.copy()
+    rows, swapped = np.empty_like(columns), np.empty_like(values)
+    for i in range(begins.size - 1):
+        for place in range(begins[i], begins[i + 1]):
+            to = free[columns[place]]
+            rows[to], swapped[to] = i, values[place]
+            free[columns[place]] += 1
+    return starts, rows, swapped
+
+
+@njit(nogil=True, cache=True)
+def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignore[no-untyped-def]
+    """out [N, O] = x [N, K] times the transposed matrix, plus bias [O] float32 (or empty); rows `start` to `stop`.
+
+    x and out are bfloat16 seen as int16, K and O multiples of 16; sums are float32.
+    """
+    inputs, outputs = x.shape[1], out.shape[1]
+    flat_x, flat_out = x.reshape(-1), out.reshape(-1)
+    turned = np.empty(inputs * TOKENS, np.float32)  # [K, 32 tokens]
+    sums = np.empty(2 * LANES * LANES, np.float32)  # two tiles [16 outputs, 16 tokens]
+    last = np.empty(2 * LANES * LANES, np.int16)
+    for first in range(start, stop, TOKENS):
+        for half in range(2):
+            # beyond the end the last 16 tokens come again and are not written
+            token = min(first + half * LANES, max(start, stop - LANES))
+            read_turned(flat_x, token, stop, inputs, half, turned, last)
+        for output in range(0, outputs, LANES):
+            for i in range(LANES):
+                extra = broadcast(bias[output + i] if bias.size else np.float32(0))
+                a, b = extra, extra
+                c, d = broadcast(np.float32(0)), broadcast(np.float32(0))
+                place, end = begins[output + i], begins[output + i + 1]
+                while place + 1 < end:
+                    w, at = broadcast(values[place]), columns[place] * TOKENS
+                    v, then = broadcast(values[place + 1]), columns[place + 1] * TOKENS
+                    a, b = fma(w, load(turned, at), a), fma(w, load(turned, at + LANES), b)
+                    c, d = fma(v, load(turned, then), c), fma(v, load(turned, then + LANES), d)
+                    place += 2
+                if place < end:
+                    w, at = broadcast(values[place]), columns[place] * TOKENS
+                    a, b = fma(w, load(turned, at), a), fma(w, load(turned, at + LANES), b)
+                store(sums, i * LANES, a + c)
+                store(sums, (LANES + i) * LANES, b + d)
+            for half in range(2):
+                token = min(first + half * LANES, max(start, stop - LANES))
+                tile = transposed(load_tile(sums, half * LANES * LANES))
+                if token + LANES <= stop:
+                    scatter_tile(flat_out, token * outputs + output, outputs, tile)
+                else:
+                    scatter_tile(last, 0, LANES, tile)
+                    for i in range(stop - token):
+                        for j in range(LANES):
+                            flat_out[(token + i) * outputs + output + j] = last[i * LANES + j]
+
+
+@njit(nogil=True)
+def read_turned(flat_x, token, stop, inputs, half, turned, room):  # type: ignore[no-untyped-def]
+    """Activations of 16 tokens from `token` on into lanes 16 * half on of `turned` [K, 32]; fewer when they end."""
+    for channel in range(0, inputs, LANES):
+        if token + LANES <= stop:
+            tile = gather_tile(flat_x, token * inputs + channel, inputs)
+        else:
+            for i in range(LANES):
+                row = min(token + i, stop - 1)
+                for j in range(LANES):
+                    room[i * LANES + j] = flat_x[row * inputs + channel + j]
+            tile = gather_tile(room, 0, LANES)
+        scatter_tile(turned, channel * TOKENS + half * LANES, TOKENS, transposed(tile))
+
+
+@njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
+def column_sums(start, stop, x, block, sums):  # type: ignore[no-untyped-def]
+    """Sums over rows of x [N, C] bfloat16, added up by blocks of rows into `sums` [N / block, C] float32."""
+    for row in range(start, stop):
+        values, target = x[row], sums[row // block]
+        for i in range(x.shape[1]):
+            target[i] += from_bfloat16(values[i])
