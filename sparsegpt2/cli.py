@@ -55,6 +55,13 @@ def evaluate(arguments: list[str]) -> None:
     evaluate_circuit(arguments, training_text)
 
 
+def discover(arguments: list[str]) -> None:
+    """Find circuits of components (heads, MLPs) of a task, by Edge Pruning, ACDC, EAP and others."""
+    from eval_tasks.discover import command
+
+    command(arguments)
+
+
 def frontier(arguments: list[str]) -> None:
     """Draw capability against interpretability, and task loss against circuit size, from results."""
     from sparsegpt2.report.frontier import FrontierConfig, write_frontier
@@ -165,6 +172,34 @@ def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[Circ
     return circuits, run_data(folder, rows, {str(file): place for place, file in enumerate(shown)}, why)
 
 
+def import_model(arguments: list[str]) -> None:
+    """Bring in a published sparse model or a GPT-2, with node means over a corpus."""
+    from collections.abc import Iterator
+
+    from sparsegpt2.interop.command import import_model as import_from
+    from train.corpus import CorpusConfig, corpus_names, open_corpus
+
+    def documents(name: str) -> Iterator[str]:
+        known = name in corpus_names()
+        return open_corpus(CorpusConfig(name=name) if known else CorpusConfig(name="files", path=name)).documents(0)
+
+    import_from(arguments, documents)
+
+
+def export(arguments: list[str]) -> None:
+    """Write a model or a circuit in another format."""
+    from sparsegpt2.interop.command import export as export_to
+
+    export_to(arguments)
+
+
+def push(arguments: list[str]) -> None:
+    """Put a model on the Hugging Face hub, with a model card."""
+    from sparsegpt2.interop.command import push as push_to
+
+    push_to(arguments)
+
+
 def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
@@ -205,8 +240,12 @@ COMMANDS = {
     "prune": prune,
     "bench": bench,
     "evaluate": evaluate,
+    "discover": discover,
     "frontier": frontier,
     "view": view,
+    "import": import_model,
+    "export": export,
+    "push": push,
 }
 
 

@@ -104,7 +104,7 @@ def load(directory: str | Path) -> GPT:
 
     A missing or unknown key, a wrong shape, a truncated file or one that holds more than tensors is a `UserError`.
     """
-    directory = Path(directory)
+    directory = locate(directory)
     settings = _read_settings(directory)
     state = read_checkpoint(directory / WEIGHTS)
     state = {name: tensor for name, tensor in state.items() if not _is_mask(name)}
@@ -119,6 +119,12 @@ def load(directory: str | Path) -> GPT:
     if config.tied_unembedding and not torch.equal(state["lm_head.weight"], state["transformer.wte.weight"]):
         raise UserError(f"{directory / WEIGHTS}: tied_unembed is true, but lm_head.weight differs from wte.weight")
     return model.eval()
+
+
+def locate(source: str | Path) -> Path:
+    """The directory itself; `UserError` when it does not exist."""
+    require(Path(source).is_dir(), f"{source} is no directory; give one that holds {CONFIG} and {WEIGHTS}")
+    return Path(source)
 
 
 def inert_settings(directory: str | Path) -> dict[str, Any]:
@@ -138,7 +144,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise UserError(f"checkpoint file {path} does not exist")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of old pickle protocols: the reader takes them or refuses
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
         if "Unsupported" in reason or "GLOBAL" in reason:

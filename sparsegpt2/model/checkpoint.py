@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sparsegpt2 import hub
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
@@ -17,6 +18,8 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
 CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
+FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
+"""What `save_model` writes; the last two only where the model has them."""
 
 
 def save_model(model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None) -> None:
@@ -40,7 +43,10 @@ def write_model(model: GPT, directory: Path, *, tokenizer: Any = None, info: dic
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> GPT:
-    """The model in the directory `path`, in evaluation mode; a missing, extra or misshapen tensor is a `UserError`."""
+    """The model in the directory `path` (or `hf:user/name`, see `model_directory`), in evaluation mode.
+
+    A missing, extra or misshapen tensor is a `UserError`.
+    """
     directory = model_directory(path)
     config = from_dict(GPTConfig, _header(directory)["model"], str(directory / CONFIG))
     model = GPT(config)
@@ -59,7 +65,12 @@ def model_info(path: str | Path) -> dict[str, Any]:
 
 
 def model_directory(path: str | Path) -> Path:
-    """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`."""
+    """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`.
+
+    `hf:user/name` is a model on the Hugging Face hub, and its directory a copy on this machine.
+    """
+    if str(path).startswith(hub.PREFIX):
+        path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
     path = Path(path)
     recover_directory(path)
     if not path.exists():

@@ -1,0 +1,139 @@
+"""The commands `import`, `export` and `push`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits import Circuit, node_means
+from sparsegpt2.command import make_parser, parse
+from sparsegpt2.config import require
+from sparsegpt2.errors import UserError
+from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers
+from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, save_model
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.sparsity.stats import l0
+from sparsegpt2.tokenizer import Tokenizer
+
+MODELS_IN = {"openai": openai, "gpt2": gpt2}
+"""Formats that are read; each module has `load` and `load_tokenizer`."""
+FORMATS_OUT = ("openai", "transformers", "graphml", "csv")
+
+Documents = Callable[[str], Iterator[str]]
+"""Name or path of a corpus -> its documents."""
+
+
+def import_model(arguments: list[str], documents: Documents) -> None:
+    """Bring in a model of another format: weights, tokenizer, and node means over a corpus.
+
+    documents: where the text of `--corpus` comes from; the package itself knows no corpora.
+    """
+    parser = make_parser("sparsegpt2 import", (import_model.__doc__ or "").splitlines()[0])
+    parser.add_argument("format", type=str, help=f"One of {', '.join(MODELS_IN)}.")
+    parser.add_argument("source", type=str, help="Directory of the model; for gpt2 also its name on the hub.")
+    parser.add_argument("--out", type=str, required=True, help="Directory of the model that is made.")
+    parser.add_argument("--tokenizer", type=str, default="", help="Folder of its tokenizer; by default the model's.")
+    parser.add_argument(
+        "--corpus", type=str, default="tinypython", help="Corpus for node means: a name, or a file or folder; or none."
+    )
+    parser.add_argument("--means_tokens", type=int, default=131072, help="Tokens over which node means are taken.")
+    settings = parse(parser, arguments)
+    require(settings.format in MODELS_IN, f"there is no format {settings.format!r}; there are {', '.join(MODELS_IN)}")
+    require(settings.means_tokens >= 1, f"means_tokens must be at least 1, got {settings.means_tokens}")
+    reader = MODELS_IN[settings.format]
+    model = reader.load(settings.source)
+    info: dict[str, Any] = {"imported": {"format": settings.format, "source": settings.source}, "l0": l0(model)}
+    if settings.format == "openai":
+        info["openai"] = openai.inert_settings(settings.source)
+    tokenizer = _tokenizer(reader, settings.source, settings.tokenizer)
+    if tokenizer is None:
+        print(
+            f"{settings.source} has no tokenizer, so tasks cannot be posed and no node means were taken; "
+            f"give its folder with --tokenizer"
+        )
+    else:
+        _check_sizes(model, tokenizer)
+        if settings.corpus != "none":
+            tokens = _tokens(documents(settings.corpus), tokenizer, model.config.context, settings.means_tokens)
+            model.means = node_means(model, tokens, batch_size=8)
+            info |= {"means_tokens": tokens.numel(), "means_corpus": settings.corpus}
+    save_model(model, settings.out, tokenizer=tokenizer, info=info)
+    print(f"{settings.out}: {sum(p.numel() for p in model.parameters()):,} parameters, {info['l0']:,} of L0")
+
+
+def export(arguments: list[str]) -> None:
+    """Write a model as `openai` or `transformers` directories, or a circuit as `graphml` or `csv`."""
+    parser = make_parser("sparsegpt2 export", export.__doc__ or "")
+    parser.add_argument("format", type=str, help=f"One of {', '.join(FORMATS_OUT)}.")
+    parser.add_argument("source", type=str, help="A model, or for graphml and csv a circuit file.")
+    parser.add_argument("--out", type=str, required=True, help="Directory that is made; for graphml a file.")
+    parser.add_argument("--model", type=str, default="", help="Model of a circuit; by default the one it names.")
+    settings = parse(parser, arguments)
+    require(
+        settings.format in FORMATS_OUT, f"there is no format {settings.format!r}; there are {', '.join(FORMATS_OUT)}"
+    )
+    if settings.format in ("graphml", "csv"):
+        circuit = Circuit.load(settings.source)
+        path = settings.model or circuit.info.get("model")
+        if not path:
+            raise UserError(f"{settings.source} does not name its model; give it with --model")
+        made = graph.to_networkx(circuit, load_model(path))
+        {"graphml": graph.write_graphml, "csv": graph.write_csv}[settings.format](made, settings.out)
+    else:
+        directory = model_directory(settings.source)
+        model = load_model(directory)
+        tokenizer = Tokenizer.load(directory) if (directory / TOKENIZER).exists() else None
+        if settings.format == "openai":
+            openai.export(model, settings.out, tokenizer=tokenizer, inert=model_info(directory).get("openai"))
+        else:
+            transformers.export(model, settings.out, tokenizer=tokenizer)
+    print(settings.out)
+
+
+def push(arguments: list[str]) -> None:
+    """Put a model on the Hugging Face hub, with a model card made from what is known of it."""
+    parser = make_parser("sparsegpt2 push", push.__doc__ or "")
+    parser.add_argument("model", type=str, help="A model or a run.")
+    parser.add_argument("name", type=str, help="Where it goes: user/name.")
+    parser.add_argument("--private", type=bool, default=False, help="Whether only you may see it, if it is new.")
+    parser.add_argument("--message", type=str, default="", help="Message of the commit.")
+    settings = parse(parser, arguments)
+    print(hub.push(settings.model, settings.name, private=settings.private, message=settings.message))
+
+
+def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
+    """The tokenizer in `given`, or else the one beside the model, or None when there is none."""
+    if given:
+        own = Path(given).is_file() or (Path(given) / TOKENIZER).exists()
+        return Tokenizer.load(given) if own and reader is not gpt2 else reader.load_tokenizer(given)
+    directory: Path = reader.locate(source)
+    names = [name for pair in data_gym.NAMES for name in pair] + [TOKENIZER]
+    return reader.load_tokenizer(directory) if any((directory / name).exists() for name in names) else None
+
+
+def _check_sizes(model: GPT, tokenizer: Tokenizer) -> None:
+    if tokenizer.vocab_size != model.config.vocab_size:
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.config.vocab_size}; "
+            f"they must belong together"
+        )
+
+
+def _tokens(documents: Iterator[str], tokenizer: Tokenizer, context: int, count: int) -> Tensor:
+    """About `count` tokens of documents, each behind an end of text as in training, in windows [N, context]."""
+
+    def ids() -> Iterator[int]:
+        for text in documents:
+            yield tokenizer.end_of_text
+            yield from tokenizer.encode(text)
+
+    rows = max(1, count // context)
+    taken = list(islice(ids(), rows * context))
+    require(len(taken) >= context, f"the corpus has only {len(taken)} tokens, too few for one context of {context}")
+    rows = len(taken) // context
+    return torch.tensor(taken[: rows * context]).view(rows, context)

@@ -1,0 +1,169 @@
+"""GPT-2 as Hugging Face stores it: `config.json` + `model.safetensors`, from a directory or by its name on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sparsegpt2 import hub
+from sparsegpt2.config import GPTConfig, require
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json
+from sparsegpt2.interop import data_gym
+from sparsegpt2.model.checkpoint import load_into, read_tensors
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.tokenizer import Tokenizer
+
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+FILES = (CONFIG, WEIGHTS, TOKENIZER, "vocab.json", "merges.txt")
+"""What is fetched of a model on the hub."""
+
+SPLIT_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""How GPT-2 cuts text before merging."""
+
+ACTIVATIONS: dict[str, Literal["gelu", "gelu_tanh", "relu"]] = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu": "gelu",
+    "relu": "relu",
+}
+FIXED = {
+    "model_type": "gpt2",
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+}
+"""Keys whose other values change what the model computes in ways ours has no setting for. `reorder_and_upcast_attn`,
+dropout and the rest change nothing in evaluation."""
+
+LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+NORMS = {"ln_1": "attn.norm", "ln_2": "mlp.norm"}
+
+
+def load(source: str | Path) -> GPT:
+    """The GPT-2 in a directory, or of that name on the hub, in evaluation mode, without node means.
+
+    Logits are those of `transformers` up to rounding. A missing, extra or misshapen tensor, or a config that asks for
+    what GPT-2 proper has not, is a `UserError`.
+    """
+    directory = locate(source)
+    config = _config(directory)
+    model = GPT(config)
+    path = directory / WEIGHTS
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in read_tensors(path).items()}
+    _drop_what_is_implied(tensors, config, str(path))
+    target = {theirs: _oriented(model, ours) for theirs, ours in _names(config)}
+    load_into(target, tensors, str(path))
+    return model.eval()
+
+
+def load_tokenizer(source: str | Path) -> Tokenizer:
+    """GPT-2's tokenizer beside the model: `vocab.json` + `merges.txt`, else `tokenizer.json`."""
+    directory = locate(source)
+    if (directory / "merges.txt").exists() or not (directory / TOKENIZER).exists():
+        return data_gym.load(directory, SPLIT_PATTERN)
+    path = directory / TOKENIZER
+    content = read_json(path, "tokenizer")
+    try:
+        ids, merges = content["model"]["vocab"], content["model"]["merges"]
+        kind, byte_level = content["model"]["type"], content["pre_tokenizer"]
+        require(
+            kind == "BPE" and byte_level["type"] == "ByteLevel" and byte_level.get("use_regex", True),
+            f"tokenizer {path} is not GPT-2's: it must be a byte-level BPE with GPT-2's split",
+        )
+        pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"tokenizer {path} is not a byte-level BPE ({type(error).__name__}: {error})") from None
+    return data_gym.from_merges(pairs, ids, SPLIT_PATTERN, str(path))
+
+
+def locate(source: str | Path) -> Path:
+    """The directory itself, or a copy of the model of that name on the hub."""
+    if Path(source).is_dir():
+        return Path(source)
+    name = str(source).removeprefix(hub.PREFIX)
+    if not hub.is_name(name):
+        raise UserError(f"{source} is neither a directory nor a name on the hub such as openai-community/gpt2")
+    return hub.download(name, FILES)
+
+
+def _config(directory: Path) -> GPTConfig:
+    path = directory / CONFIG
+    given = read_json(path, "model config")
+    require(isinstance(given, dict), f"{path} is not a JSON object with the keys of a model config")
+    for key, value in FIXED.items():
+        found = given.get(key, value)
+        require(found == value, f"{path}: {key} is {found!r}, but only {value!r} can be imported")
+    activation = given.get("activation_function", "gelu_new")
+    require(
+        activation in ACTIVATIONS,
+        f"{path}: activation_function is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}",
+    )
+    size = {key: _number(given, key, default, path) for key, default in _SIZES.items()}
+    require(
+        size["n_embd"] % size["n_head"] == 0,
+        f"{path}: n_embd ({size['n_embd']}) is no multiple of n_head ({size['n_head']})",
+    )
+    return GPTConfig(
+        vocab_size=size["vocab_size"],
+        context=size["n_positions"],
+        n_layer=size["n_layer"],
+        d_model=size["n_embd"],
+        d_head=size["n_embd"] // size["n_head"],
+        n_head=size["n_head"],
+        d_mlp=size["n_inner"] or 4 * size["n_embd"],
+        activation=ACTIVATIONS[activation],
+        norm="layer",
+        norm_eps=float(given.get("layer_norm_epsilon", 1e-5)),
+        positions="learned",
+        sink=False,
+        bigram_table=False,
+        activation_density=1.0,
+        tied_unembedding=bool(given.get("tie_word_embeddings", True)),
+    )
+
+
+_SIZES = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": 0}
+"""Keys of the config that are numbers, with their defaults; n_inner may be null: 4 * n_embd."""
+
+
+def _number(given: dict[str, Any], key: str, default: int, path: Path) -> int:
+    value = given.get(key, default)
+    if key == "n_inner" and value in (None, 0):
+        return 0
+    require(isinstance(value, int) and value >= 1, f"{path}: {key} is {value!r}; it must be a whole number from 1")
+    return int(value)
+
+
+def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source: str) -> None:
+    """Take out causal masks, which old files carry, and a tied unembedding, which must be the embedding."""
+    for layer in range(config.n_layer):
+        for mask in ("bias", "masked_bias"):
+            tensors.pop(f"h.{layer}.attn.{mask}", None)
+    if config.tied_unembedding and "lm_head.weight" in tensors:
+        same = "wte.weight" in tensors and torch.equal(tensors.pop("lm_head.weight"), tensors["wte.weight"])
+        require(same, f"{source}: the unembedding is tied, but lm_head.weight differs from wte.weight")
+
+
+def _names(config: GPTConfig) -> Iterator[tuple[str, str]]:
+    """(their name, our name) of every tensor."""
+    yield from (("wte.weight", "wte.weight"), ("wpe.weight", "wpe.weight"))
+    for part in ("weight", "bias"):
+        for layer in range(config.n_layer):
+            for linear in LINEAR:
+                yield f"h.{layer}.{linear}.{part}", f"blocks.{layer}.{linear}.{part}"
+            for theirs, ours in NORMS.items():
+                yield f"h.{layer}.{theirs}.{part}", f"blocks.{layer}.{ours}.{part}"
+        yield f"ln_f.{part}", f"norm.{part}"
+    if not config.tied_unembedding:
+        yield "lm_head.weight", "unembed.weight"
+
+
+def _oriented(model: GPT, name: str) -> Tensor:
+    """Our tensor as a view of their orientation: GPT-2's linear maps are stored [in, out]."""
+    tensor = model.get_parameter(name)
+    return tensor.T if name.removesuffix(".weight").endswith(LINEAR) else tensor

@@ -1,0 +1,81 @@
+"""Circuits as graphs for others' tools: NetworkX, GraphML (Gephi, Cytoscape, yEd) and CSV."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits.edges import edge_maps, edges_present
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import replacing, replacing_directory
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import place_of
+
+if TYPE_CHECKING:
+    from networkx import DiGraph
+
+NODES, EDGES = "nodes.csv", "edges.csv"
+
+
+def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
+    """A directed graph: a node for each kept node, named `3.mlp.post_act.17`, an edge for each edge of the circuit.
+
+    Nodes carry `site`, `layer`, `sublayer` (attn or mlp), `place`, `channel`, `head` (of q, k and v; -1 elsewhere),
+    `order` (of the site in the forward) and, where the model has node means, `mean`. Edges carry `weight`. The graph
+    carries the circuit's plain facts. `UserError` for a circuit of another model.
+    """
+    from networkx import DiGraph
+
+    circuit.check(model)
+    facts = {key: value for key, value in circuit.info.items() if isinstance(value, str | int | float | bool)}
+    graph = DiGraph(**facts)
+    for order, (site, kept) in enumerate(circuit.nodes.items()):
+        for channel in kept.nonzero().flatten().tolist():
+            graph.add_node(f"{site}.{channel}", **_facts(model, site, channel), order=order)
+    for edge_map in edge_maps(model):
+        into, out_of = circuit.nodes[edge_map.target], circuit.nodes[edge_map.source]
+        present = edges_present(model, edge_map, circuit.weights).cpu() & into[:, None] & out_of  # [O, I]
+        weights = model.get_parameter(edge_map.parameter).detach()[edge_map.rows, edge_map.columns].cpu()
+        for target, source in present.nonzero().tolist():
+            weight = float(weights[target, source])
+            graph.add_edge(f"{edge_map.source}.{source}", f"{edge_map.target}.{target}", weight=weight)
+    return graph
+
+
+def write_graphml(graph: DiGraph, path: str | Path) -> None:
+    """Write the graph as a GraphML file in one step."""
+    from networkx import write_graphml
+
+    with replacing(path) as temporary:
+        write_graphml(graph, temporary)
+
+
+def write_csv(graph: DiGraph, directory: str | Path) -> None:
+    """Write `nodes.csv` (id and attributes) and `edges.csv` (source, target, weight) into `directory` in one step."""
+    if Path(directory).exists() and not Path(directory).is_dir():
+        raise UserError(f"{directory} is a file; name a directory for {NODES} and {EDGES}")
+    nodes = [{"id": name, **attributes} for name, attributes in graph.nodes(data=True)]
+    edges = [{"source": a, "target": b, **attributes} for a, b, attributes in graph.edges(data=True)]
+    columns = ["id", "site", "layer", "sublayer", "place", "channel", "head", "order"]
+    columns += ["mean"] * any("mean" in node for node in nodes)
+    with replacing_directory(directory) as unfinished:
+        _write_rows(unfinished / NODES, columns, nodes)
+        _write_rows(unfinished / EDGES, ["source", "target", "weight"], edges)
+
+
+def _write_rows(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _facts(model: GPT, site: str, channel: int) -> dict[str, Any]:
+    sublayer, place = place_of(site).split(".")
+    facts: dict[str, Any] = {"site": site, "layer": int(site.split(".")[0]), "sublayer": sublayer, "place": place}
+    facts |= {"channel": channel, "head": channel // model.config.d_head if place in ("q", "k", "v") else -1}
+    if model.means is not None:
+        facts["mean"] = float(model.means[site][channel])
+    return facts

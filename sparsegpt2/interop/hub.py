@@ -1,0 +1,90 @@
+"""Our models on the Hugging Face hub: the files of `save_model` and a model card, for `load_model("hf:...")`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsegpt2 import hub
+from sparsegpt2.config import require, to_dict
+from sparsegpt2.model.checkpoint import FILES, load_model, model_directory, model_info
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.sparsity.project import projected_parameters
+from sparsegpt2.sparsity.stats import l0
+
+CARD = "README.md"
+
+
+def push(path: str | Path, name: str, *, private: bool = False, message: str = "") -> str:
+    """Put the model in the directory (or run) `path` on the hub as `name` (`user/name`), in one commit; its address.
+
+    The repository is made if it is new, `private` or not. A damaged model is refused before anything is sent. Raises
+    `UserError` for that, and when the hub refuses or cannot be reached.
+    """
+    directory = model_directory(path)
+    name = name.removeprefix(hub.PREFIX)
+    require(
+        hub.is_name(name) and name.count("/") == 1 and "@" not in name,
+        f"{name!r} is no place on the hub; write user/name",
+    )
+    model = load_model(directory)
+    client = hub.client()
+    api = client.HfApi()
+    card = model_card(model, model_info(directory), name)
+    operations = [client.CommitOperationAdd(CARD, card.encode())]
+    operations += [client.CommitOperationAdd(file, directory / file) for file in FILES if (directory / file).exists()]
+    hub.asking(name, lambda: api.create_repo(name, private=private, exist_ok=True))
+    words = message or f"{name.split('/')[1]}, by sparsegpt2"
+    return str(hub.asking(name, lambda: api.create_commit(name, operations, commit_message=words)).repo_url)
+
+
+def model_card(model: GPT, info: dict[str, Any], name: str) -> str:
+    """The card of a model: what it is, how it was trained and measured, how to use it; Markdown with a YAML head."""
+    parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
+    weights = l0(model)
+    facts = {
+        "L0 (nonzero weights and biases)": f"{weights:,} of {parameters:,}",
+        "density": f"{info.get('density', weights / parameters):.4g}",
+        "held-out loss (nats per token)": _number(info.get("held_out_loss"), ".4f"),
+        "tokens seen": _number(info.get("tokens"), ",d"),
+        "seed": info.get("seed"),
+        "imported": info.get("imported"),
+    }
+    lines = [
+        "---",
+        "library_name: sparsegpt2",
+        "tags: [sparse, interpretability, circuits]",
+        "---",
+        f"# {name.split('/')[1]}",
+        "",
+        "A GPT-2-style language model of sparsegpt2: weights that are zero stay zero, so that its circuits are small.",
+        "",
+        *_table(facts),
+        "",
+        "```python",
+        "import sparsegpt2",
+        "",
+        f'model = sparsegpt2.load_model("{hub.PREFIX}{name}")  # tokens [B, T] -> logits [B, T, V]',
+        "```",
+        "",
+        "## Shape",
+        "",
+        *_table(to_dict(model.config)),
+    ]
+    train = info.get("train")
+    if train:
+        corpora = ", ".join(corpus["path"] or corpus["name"] for corpus in train["data"]["corpora"])
+        lines += ["", "## Training", "", f"Data: {corpora}. Command: `sparsegpt2 train train.yaml --out run`, with"]
+        lines += ["train.yaml:", "", "```yaml", yaml.safe_dump(train, sort_keys=False).rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _table(facts: dict[str, Any]) -> list[str]:
+    rows = [f"| {name} | {value} |" for name, value in facts.items() if value is not None]
+    return ["| | |", "|---|---|", *rows]
+
+
+def _number(value: float | None, form: str) -> str | None:
+    return None if value is None else format(value, form)
