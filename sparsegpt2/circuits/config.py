@@ -42,6 +42,10 @@ class PruneConfig:
     init_noise_scale: float = 0.01
     """Standard deviation of the initial tau (paper's centre: 0.01)."""
 
+    drop_below: float = -0.05
+    """A node whose tau has fallen under this is given up: it stays ablated, and is no longer computed (-1: never). No
+    node so far under the threshold of 0 was ever seen to come back."""
+
     penalty: Literal["controller", "fixed"] = "controller"
     """Whether `k_coef` is only where a controller starts, or stays as it is (paper: fixed, searched per task)."""
     k_coef: float = 1e-3
@@ -89,6 +93,7 @@ class PruneConfig:
         for name in ("warmup", "controller_memory"):
             require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         require(0 < self.controller_margin <= 1, f"controller_margin must be in (0, 1], got {self.controller_margin}")
+        require(-1 <= self.drop_below <= 0, f"drop_below must be in [-1, 0], got {self.drop_below}")
         require(-1 <= self.init_noise_bias <= 1, f"init_noise_bias must be in [-1, 1], got {self.init_noise_bias}")
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),

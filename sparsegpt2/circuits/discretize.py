@@ -13,11 +13,11 @@ import torch
 
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.edges import edges_by_size
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.ranking import Progress, Ranking
-from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
-from sparsegpt2.circuits.task import Task
+from sparsegpt2.circuits.reduce import Reduction
+from sparsegpt2.circuits.score import task_batch, task_losses
+from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 
@@ -32,7 +32,6 @@ class LossCurve:
         self, model: GPT, task: Task, ranking: Ranking, config: PruneConfig, progress: Progress | None = None
     ) -> None:
         self.model, self.task, self.ranking, self.config, self.progress = model, task, ranking, config, progress
-        self.means = means_of(model)
         self.batch = task_batch(model, task, "validation", config.validation_pairs, VALIDATION_SEED)
         self.ranks = ranking.ranks()
         self.edges = edges_by_size(model, self.ranks).tolist()
@@ -62,15 +61,15 @@ class LossCurve:
 
     @torch.no_grad()
     def _losses(self, sizes: list[int]) -> list[float]:
+        """Losses of rising sizes in one batch: each circuit lies in the next, so the last one's nodes are enough."""
         limits = torch.tensor(sizes)[:, None]  # [R, 1]
-        site = MeanAblation({name: places < limits for name, places in self.ranks.items()}, self.means)  # masks [R, C]
-        total, runs = torch.zeros(len(sizes), dtype=torch.float64), len(sizes)
+        masks = {name: places < limits for name, places in self.ranks.items()}  # [R, C]
+        reduction = Reduction(self.model, {name: mask[-1] for name, mask in masks.items()}, torch.float32)
+        batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
+        owner = torch.arange(len(sizes), device=device).repeat_interleave(len(self.batch))
         with frozen(self.model, torch.float32):
-            for _, part in self.batch.by_length(self.config.score_rows // runs):
-                logits = answer_logits(self.model, part, site, runs=runs, position_only=True)
-                logits = logits.unflatten(0, (runs, -1))  # [R, B, V]
-                total += torch.stack([task_loss(one, part).double().sum() for one in logits]).cpu()
-        losses = (total / len(self.batch)).tolist()
+            rows = task_losses(reduction, batch, masks, owner, rows=self.config.score_rows)
+        losses = rows.double().view(len(sizes), -1).mean(dim=1).tolist()
         if not all(map(math.isfinite, losses)):
             raise UserError(f"task {self.task.name} has no finite loss: the model's weights or node means hold NaN")
         return losses

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.model.gpt import GPT
@@ -27,19 +29,35 @@ class MeanAblation:
 
     def __init__(self, kept: Mapping[str, Tensor], means: Mapping[str, Tensor], rows: Tensor | None = None) -> None:
         self.kept, self.means, self.rows = kept, means, rows
+        self._terms: dict[str, tuple[Tensor, Tensor]] = {}  # (m, (1 - m) * mean) by site, as x wants them
+
+    def on_rows(self, rows: Tensor) -> MeanAblation:
+        """The same masks for another batch, whose row i takes mask rows[i]; what was computed of them is shared."""
+        other = copy(self)
+        other.rows = rows
+        return other
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
         if name not in self.kept:
             return x
-        kept = self.kept[name]
-        mask = kept.to(x.device, x.dtype)  # [C] or [R, C]
-        rest = ((1 - kept.to(x.device, torch.float32)) * self.means[name]).to(x.dtype)
+        mask, rest = self._terms_at(name, x)
         if mask.ndim == 1:
             return torch.addcmul(rest, x, mask)
         if self.rows is None:
             runs = x.unflatten(0, (len(mask), -1))  # [R, B / R, T, C]
             return torch.addcmul(rest[:, None, None], runs, mask[:, None, None]).flatten(0, 1)
-        return torch.addcmul(rest[self.rows][:, None], x, mask[self.rows][:, None])
+        if len(mask) == 1:
+            return torch.addcmul(rest, x, mask)
+        # embedding, not indexing: its gradient adds up in the same order every time, on a GPU too
+        rest, mask = (F.embedding(self.rows, values)[:, None] for values in (rest, mask))  # [B, 1, C]
+        return torch.addcmul(rest, x, mask)
+
+    def _terms_at(self, name: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        terms = self._terms.get(name)
+        if terms is None or terms[0].dtype != x.dtype:
+            kept = self.kept[name].to(x.device, torch.float32)
+            terms = self._terms[name] = kept.to(x.dtype), ((1 - kept) * self.means[name]).to(x.dtype)
+        return terms
 
 
 class _Gate(torch.autograd.Function):

@@ -17,8 +17,9 @@ from torch.func import functional_call
 from sparsegpt2.circuits.calibrate import Calibration
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen
+from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.task import ANYTHING_ELSE, Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -108,14 +109,29 @@ def task_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
     return F.softplus(wrong - right)
 
 
+def task_losses(
+    reduction: Reduction, batch: TaskBatch, masks: Mapping[str, Tensor], owner: Tensor, *, rows: int
+) -> Tensor:
+    """Task loss of each row, [B], in nats, under the mask (site -> [R, C]) of the circuit it is given to (owner: [B]).
+
+    rows: most rows in one forward pass. Prompts of like length go together.
+    """
+    ablation, losses = reduction.ablation(masks), torch.empty(len(batch), device=owner.device)
+    for some, part in batch.by_length(rows):
+        site, parameters = ablation.on_rows(owner[some]), reduction.parameters
+        logits = answer_logits(reduction.model, part, site, parameters=parameters, position_only=True)
+        losses = losses.index_copy(0, some, task_loss(logits, part))
+    return losses
+
+
 @torch.no_grad()
 def circuit_logits(model: GPT, circuit: Circuit | None, batch: TaskBatch) -> Tensor:
     """Logits after each prompt, [B, V], in float32, with all but the circuit mean-ablated (None: nothing is)."""
     site, parameters = None, None
     if circuit is not None:
-        means = means_of(model)
-        site = MeanAblation(circuit.nodes, means)
-        parameters = ablate_edges(model, circuit.weights or {}, means)
+        weights = ablate_edges(model, circuit.weights or {}, means_of(model))
+        reduction = Reduction(model, circuit.nodes, torch.float32, weights)
+        site, parameters = reduction.ablation(circuit.nodes), reduction.parameters
     logits = torch.empty(len(batch), model.config.vocab_size, device=batch.tokens.device)
     with frozen(model, torch.float32):
         for rows, part in batch.by_length(ROWS):

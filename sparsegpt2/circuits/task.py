@@ -21,8 +21,9 @@ SURROUNDINGS = ("longer", "distractors")
 ANYTHING_ELSE = -1
 """In `TaskBatch.answer` or `.alternative`: whatever token the other column does not name."""
 
-LENGTH_GROUPS = 4
-"""Pieces into which a batch is cut by the length of its prompts, at least: more pad less, and start more operations."""
+MOST_PIECES, PIECE_TOKENS = 4, 2048
+"""A batch is cut by length into one piece for so many tokens, up to the most: more pad less, but start more operations.
+"""
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,11 @@ class TaskBatch:
     def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
         """(rows, those rows) in pieces of similar length, so that little is padded; pairs stay together.
 
-        A piece has at most `most` rows (2 if that is less), and there are `LENGTH_GROUPS` pieces at least.
+        A piece has at most `most` rows (2 if that is less).
         """
         pairs = self.position.view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
-        at_once = max(1, min(most // 2, -(-len(pairs) // LENGTH_GROUPS)))
+        pieces = min(MOST_PIECES, 1 + self.tokens.numel() // PIECE_TOKENS)
+        at_once = max(1, min(most // 2, -(-len(pairs) // pieces)))
         for some in pairs.split(at_once):
             rows = torch.stack([2 * some, 2 * some + 1], dim=1).flatten()
             yield rows, self.take(rows)

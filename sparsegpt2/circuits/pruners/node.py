@@ -6,16 +6,18 @@ Shapes: N nodes of the model (all channels of all node sites), B rows of a batch
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.gates import MeanAblation, frozen, gate, join_nodes, split_nodes
-from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.gates import frozen, gate, split_nodes
 from sparsegpt2.circuits.ranking import Progress, Ranking
-from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
-from sparsegpt2.circuits.task import Task
+from sparsegpt2.circuits.reduce import Reduction
+from sparsegpt2.circuits.score import task_batch, task_losses
+from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -23,33 +25,96 @@ from sparsegpt2.model.sites import node_sites
 STEP_SEEDS = 1_000_003
 """Distance between the batch seeds of two pruning seeds: more than any number of steps."""
 
+SHRINK = 0.8
+"""Nodes that are given up are taken out of the computation when no more than this share of those in it is left."""
+
 
 def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
     """Nodes by tau after training the gates; `trained_size` is how many gates are open (tau >= 0)."""
-    sites, means = node_sites(model.config), means_of(model)
-    tau = initial_tau(sum(sites.values()), config).to(model.wte.weight.device).requires_grad_(True)
-    optimizer = torch.optim.AdamW([tau], lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
-    penalty, history = Penalty(config), []
-    with frozen(model, getattr(torch, config.dtype)), torch.enable_grad():
-        for step in range(config.steps):
-            batch = task_batch(model, task, "train", config.pairs, config.seed * STEP_SEEDS + step)
-            gates = gate(tau, config.temperature)  # [N]
-            logits = answer_logits(model, batch, MeanAblation(split_nodes(gates, sites), means))
-            loss, kept = task_loss(logits, batch).mean(), gates.sum()
-            optimizer.zero_grad()
-            (loss + penalty.k_coef * kept).backward()
-            torch.nn.utils.clip_grad_norm_([tau], config.clip)
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * schedule((step + 1) / config.steps, config.warmup)
-            optimizer.step()
-            with torch.no_grad():
-                tau.clamp_(-1, 1)
-            history.append(record(task, loss.detach(), kept.detach(), penalty))
-            penalty.update(history[-1]["task_loss"])
+    return rank_together(model, [task], [config], progress)[0]
+
+
+def rank_together(
+    model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
+) -> list[Ranking]:
+    """One ranking for each task and its config, trained side by side: a step is one forward and backward for all.
+
+    Runs may differ in everything but `dtype`; each takes the steps it would take alone, with the same pairs, and ends
+    with the same ranking but for rounding.
+    """
+    sites, device, dtype = node_sites(model.config), model.wte.weight.device, one_dtype(configs)
+    runs = [GateTraining(model, *run, sum(sites.values()), device) for run in zip(tasks, configs, strict=True)]
+    reduction, longest = Reduction(model, every_node(model), dtype), max(config.steps for config in configs)
+    with frozen(model, dtype), torch.enable_grad():
+        while active := [run for run in runs if not run.finished]:
+            batch = TaskBatch.join([run.next_batch() for run in active])
+            owner = torch.cat([torch.full((2 * run.config.pairs,), i) for i, run in enumerate(active)]).to(device)
+            gates = torch.stack([run.gates() for run in active])  # [R, N]
+            losses = task_losses(reduction, batch, split_nodes(gates, sites), owner, rows=len(batch))
+            task_loss_of = [losses[owner == i].mean() for i in range(len(active))]
+            objectives = zip(active, task_loss_of, gates.sum(dim=1), strict=True)
+            sum(loss + run.penalty.k_coef * kept for run, loss, kept in objectives).backward()
+            for run, loss, gate_of_run in zip(active, task_loss_of, gates, strict=True):
+                run.step(loss.detach(), gate_of_run.detach().sum())
+            live = torch.stack([run.tau >= run.config.drop_below for run in active]).any(dim=0)  # [N]
+            if int(live.count_nonzero()) < SHRINK * reduction.size:
+                reduction = Reduction(model, split_nodes(live, sites), dtype)
             if progress is not None:
-                progress(step + 1, config.steps, "pruning: loss {task_loss:.3f}, {kept} nodes".format(**history[-1]))
-    scores = split_nodes(tau.detach(), sites)
-    return Ranking(scores, trained_size=int((join_nodes(scores, sites) >= 0).sum()), history=history)
+                latest = active[0].history[-1]
+                text = "pruning: loss {task_loss:.3f}, {kept} nodes".format(**latest)
+                progress(len(active[0].history), longest, text)
+    return [run.ranking(sites) for run in runs]
+
+
+def one_dtype(configs: Sequence[PruneConfig]) -> torch.dtype:
+    """The precision that all of the configs name; two different ones are a `UserError`."""
+    names = {config.dtype for config in configs}
+    if len(names) != 1:
+        raise UserError(f"runs that are pruned together must have one dtype, got {' and '.join(sorted(names))}")
+    return getattr(torch, names.pop())  # type: ignore[no-any-return]
+
+
+class GateTraining:
+    """One run: its gates, what trains them, and how it went so far."""
+
+    def __init__(self, model: GPT, task: Task, config: PruneConfig, nodes: int, device: torch.device) -> None:
+        self.model, self.task, self.config = model, task, config
+        self.tau = initial_tau(nodes, config).to(device).requires_grad_(True)  # [N]
+        self.optimizer = torch.optim.AdamW([self.tau], betas=config.betas, weight_decay=config.weight_decay)
+        self.penalty = Penalty(config)
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return len(self.history) == self.config.steps
+
+    def next_batch(self) -> TaskBatch:
+        """Fresh training pairs for the next step."""
+        seed = self.config.seed * STEP_SEEDS + len(self.history)
+        return task_batch(self.model, self.task, "train", self.config.pairs, seed)
+
+    def gates(self) -> Tensor:
+        """0 or 1 for each node, [N], with the gates' gradient."""
+        return gate(self.tau, self.config.temperature)
+
+    def step(self, loss: Tensor, kept: Tensor) -> None:
+        """Move the gates along their gradient; the task loss (nats) and the number of open gates go on record."""
+        config = self.config
+        torch.nn.utils.clip_grad_norm_([self.tau], config.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.lr * schedule((len(self.history) + 1) / config.steps, config.warmup)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.tau.clamp_(-1, 1)
+        self.optimizer.zero_grad()
+        self.history.append(record(self.task, loss, kept, self.penalty))
+        self.penalty.update(self.history[-1]["task_loss"])
+
+    def ranking(self, sites: Mapping[str, int]) -> Ranking:
+        """What came out."""
+        scores = split_nodes(self.tau.detach(), sites)
+        return Ranking(scores, trained_size=int((self.tau >= 0).sum()), history=self.history)
 
 
 def initial_tau(nodes: int, config: PruneConfig) -> Tensor:

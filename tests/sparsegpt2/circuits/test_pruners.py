@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import sparsegpt2.circuits.pruners as pruners
 from sparsegpt2 import UserError
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, rank_nodes
 from sparsegpt2.circuits.gates import join_nodes
-from sparsegpt2.circuits.pruners.node import Penalty, initial_tau, schedule
+from sparsegpt2.circuits.pruners.node import Penalty, initial_tau, rank_together, schedule
 from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.model.sites import Record
 
@@ -168,6 +169,38 @@ def test_a_larger_fixed_penalty_keeps_fewer_nodes(planted: Any) -> None:
         for k_coef in (1e-4, 0.3)
     ]
     assert kept[0] == 7 and kept[1] is not None and kept[1] < 7
+
+
+def test_runs_together_end_as_they_do_alone(planted: Any) -> None:
+    configs = [
+        PruneConfig(steps=20, pairs=4, dtype="float32"),
+        PruneConfig(steps=12, pairs=8, dtype="float32", seed=1, lr=0.02, k_coef=3e-3),
+        PruneConfig(steps=20, pairs=4, dtype="float32", penalty="fixed", drop_below=-1, temperature=0.5),
+    ]
+    tasks = [planted.task, planted.task, replace(planted.task, with_alternative=False)]
+    together = rank_together(planted.model, tasks, configs)
+    for ranking, task, config in zip(together, tasks, configs, strict=True):
+        alone = rank_nodes(planted.model, task, config)
+        assert len(ranking.history) == config.steps
+        assert [entry["kept"] for entry in ranking.history] == [entry["kept"] for entry in alone.history]
+        for site, scores in alone.scores.items():
+            torch.testing.assert_close(ranking.scores[site], scores, rtol=1e-3, atol=1e-4)
+
+
+def test_runs_together_need_one_precision(planted: Any) -> None:
+    with pytest.raises(UserError, match="must have one dtype, got bfloat16 and float32"):
+        rank_together(planted.model, [planted.task] * 2, [SHORT, replace(SHORT, dtype="bfloat16")])
+
+
+def test_nodes_given_up_change_nothing_else(planted: Any) -> None:
+    whole, dropping = (
+        rank_nodes(planted.model, planted.task, PruneConfig(steps=60, pairs=8, dtype="float32", drop_below=below))
+        for below in (-1.0, -0.05)
+    )
+    assert whole.trained_size == dropping.trained_size
+    assert [entry["kept"] for entry in whole.history] == [entry["kept"] for entry in dropping.history]
+    kept = whole.trained_size or 0
+    assert all(torch.equal(whole.nodes(kept)[site], mask) for site, mask in dropping.nodes(kept).items())
 
 
 def test_an_unknown_pruner_is_told_what_there_is(planted: Any) -> None:

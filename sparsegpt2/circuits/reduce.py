@@ -1,0 +1,116 @@
+"""A model without what mean ablation makes constant: the same numbers from smaller matrices.
+
+A node that stays at its mean adds the same to everything that reads it, so its column of a weight matrix can move into
+the bias, and its own row need not be computed. The forward stays the model's own: it is given smaller parameters, and a
+site object that picks the live channels where a sublayer reads and puts them back where it writes. The channels of
+q, k and v stay, as attention works on whole heads; and where AbsTopK acts, all channels compete, so all are computed.
+
+Shapes: B rows, T positions, C channels of a site, L live ones, R masks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.edges import edge_maps
+from sparsegpt2.circuits.gates import MeanAblation
+from sparsegpt2.circuits.means import means_of
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import place_of
+
+
+class Reduction:
+    """What the forward of a model needs so that it computes the live nodes and leaves the others at their means."""
+
+    def __init__(
+        self,
+        model: GPT,
+        live: Mapping[str, Tensor],
+        dtype: torch.dtype,
+        parameters: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """live: site -> bool [C]. dtype: of the model's linear maps. parameters: replace the model's own, by name.
+
+        A model whose maps have no biases has nowhere to put the constants, and is not made smaller.
+        """
+        self.model, self.means, device = model, means_of(model), model.wte.weight.device
+        self.live = {site: mask.to(device) for site, mask in live.items()}
+        gathered = [site for site in self.live if place_of(site) not in ("attn.q", "attn.k", "attn.v")]
+        self.channels = {
+            site: self.live[site].nonzero().flatten()
+            for site in gathered
+            if model.config.bias and not bool(self.live[site].all())
+        }
+        """Site -> the live channels [L], where some are not."""
+        self.parameters = self._parameters(dict(parameters or {}), dtype)
+        """By name, for `torch.func.functional_call`."""
+
+    @property
+    def size(self) -> int:
+        """Live nodes."""
+        return sum(int(mask.count_nonzero()) for mask in self.live.values())
+
+    def ablation(self, kept: Mapping[str, Tensor]) -> ReducedAblation:
+        """The site object that mean-ablates what `kept` (site -> [C] or [R, C]) closes among the live nodes."""
+        return ReducedAblation(self, kept)
+
+    def _parameters(self, given: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+        own = {name: parameter.detach() for name, parameter in self.model.named_parameters()} | given
+        result = dict(given)
+        if not self.model.config.tied_unembedding:  # the embedding itself stays as it is
+            result["unembed.weight"] = own["unembed.weight"].to(dtype)
+        for edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(self.model)}.values():
+            weight = own[edge_map.parameter]
+            if edge_map.bias not in own:
+                result[edge_map.parameter] = weight.to(dtype)
+                continue
+            bias = own[edge_map.bias]
+            if edge_map.source in self.channels:
+                closed = ~self.live[edge_map.source]
+                bias = bias + weight[:, edge_map.columns][:, closed] @ self.means[edge_map.source][closed]
+                positions = torch.arange(len(closed), weight.shape[1], device=weight.device)
+                weight = weight[:, torch.cat([self.channels[edge_map.source], positions])]
+            if edge_map.target in self.channels and not self._competes(edge_map.target):
+                weight, bias = weight[self.channels[edge_map.target]], bias[self.channels[edge_map.target]]
+            result[edge_map.parameter], result[edge_map.bias] = weight.to(dtype), bias.to(dtype)
+        return result
+
+    def _competes(self, site: str) -> bool:
+        """Whether AbsTopK acts at a site."""
+        return self.model.config.keep_at(place_of(site)) is not None
+
+
+class ReducedAblation:
+    """`MeanAblation` in a reduced model: takes the live channels [..., L], or all [..., C] where AbsTopK needs them."""
+
+    def __init__(self, reduction: Reduction, kept: Mapping[str, Tensor]) -> None:
+        self.reduction = reduction
+        self.ablation = MeanAblation(self._live(kept), self._live(reduction.means))
+
+    def _live(self, by_site: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        channels, device = self.reduction.channels, self.reduction.model.wte.weight.device
+        return {
+            site: x.to(device).index_select(-1, channels[site]) if site in channels else x
+            for site, x in by_site.items()
+        }
+
+    def on_rows(self, rows: Tensor) -> ReducedAblation:
+        """As `MeanAblation.on_rows`."""
+        other = ReducedAblation.__new__(ReducedAblation)
+        other.reduction, other.ablation = self.reduction, self.ablation.on_rows(rows)
+        return other
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        channels = self.reduction.channels.get(name)
+        if channels is None:
+            return self.ablation(name, x)
+        if x.shape[-1] != len(channels):
+            x = x.index_select(-1, channels)
+        x = self.ablation(name, x)
+        if not name.endswith("resid_delta"):
+            return x
+        everything = self.reduction.means[name].to(x.dtype).expand(*x.shape[:-1], -1)
+        return everything.index_copy(-1, channels, x)
