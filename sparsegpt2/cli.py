@@ -80,7 +80,7 @@ def frontier(arguments: list[str]) -> None:
 
 def view(arguments: list[str]) -> None:
     """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
-    from sparsegpt2.report.viewer import ViewConfig, is_run, page_data, read_notes, write_page
+    from sparsegpt2.report.viewer import ViewConfig, page_data, read_notes, write_page
 
     parser = make_parser("sparsegpt2 view CIRCUIT|RUN", view.__doc__ or "")
     parser.add_argument("path", type=str, help="A circuit file written by prune or bench, or a run or results folder.")
@@ -99,7 +99,9 @@ def view(arguments: list[str]) -> None:
         list_in_terminal(path, settings.model)
         return
     config = settings_from(settings, ViewConfig)
-    circuits, run = view_run(path, settings, config) if is_run(path) else ([view_circuit(path, settings, config)], None)
+    circuits, run = (
+        view_run(path, settings, config) if path.is_dir() else ([view_circuit(path, settings, config)], None)
+    )
     notes = read_notes(settings.notes, [circuit["name"] for circuit in circuits]) if settings.notes else None
     out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
     size = write_page(out, page_data(circuits, run, notes))
@@ -164,6 +166,7 @@ def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[Circ
     from sparsegpt2.report.viewer import circuit_files, run_data, run_results
 
     rows = run_results(folder)
+    run_data(folder, rows, {})  # a folder that is no run is said to be none before anything long begins
     files = circuit_files(folder, rows)
     shown, left = files[: settings.circuits], files[settings.circuits :]
     light = replace(config, windows=0, pattern_bytes=0, effect_pairs=min(4, config.effect_pairs), examples=4)

@@ -81,6 +81,9 @@ def test_prune_writes_a_circuit(command, model, tmp_path):
     assert status == 0, err
     assert f"{circuit.n_nodes} nodes, {circuit.edges(load_model(model))} edges" in listed
     assert listed.count("\n    ") == circuit.edges(load_model(model))
+    status, out, err = command("view", tmp_path / "c.json", "--windows", 3, "--max_nodes", 20)
+    assert status == 0, err
+    assert "1 circuit" in out and "for_while in untrained" in (tmp_path / "c.html").read_text()
 
 
 def test_bench_then_frontier(command, model, tmp_path):
@@ -97,6 +100,9 @@ def test_bench_then_frontier(command, model, tmp_path):
     status, out, err = command("frontier", tmp_path / "results", "--out", tmp_path / "f.png")
     assert status == 0, err
     assert (tmp_path / "f.png").exists() and (tmp_path / "f.svg").exists() and "f.csv" in out
+    status, out, err = command("view", tmp_path / "results", "--out", tmp_path / "v.html", "--max_nodes", 20)
+    assert status == 0, err
+    assert "2 circuits" in out and (tmp_path / "v.html").exists()
 
 
 def truncated(model: Path, tmp_path: Path) -> Path:
@@ -160,6 +166,8 @@ def test_a_bad_model_is_one_sentence(command, model, tmp_path, damage, sentence)
         (["frontier", "nowhere", "--out", "f.png"], "nowhere"),
         (["train", "nowhere.yaml"], "nowhere.yaml"),
         (["view", "nowhere.json"], "nowhere.json"),
+        (["view", "MODEL"], "neither metrics.jsonl nor results.jsonl"),
+        (["view", "MODEL", "--max_nodes", "0"], "max_nodes"),
     ],
 )
 def test_bad_arguments_are_one_sentence(command, model, tmp_path, arguments, sentence):

@@ -47,7 +47,7 @@ function start() {
   addEventListener("hashchange", route);
   addEventListener("resize", () => current?.graph?.cy.resize());
   addEventListener("beforeprint", () => current?.preparePrint());
-  notes.listeners.push(() => { if (current && !document.activeElement?.closest?.(".notes")) current.select(current.what); });
+  notes.listeners.push((imported) => imported && current?.select(current.what));
   route();
   return { page, notes, get view() { return current; } };
 }

@@ -20,11 +20,12 @@ class Notes {
     if (entry.label || entry.note) nodes[node] = entry;
     else delete nodes[node];
     this.exported = false;
-    this.changed();
+    this.changed(false);
   }
 
-  changed() {
-    this.listeners.forEach((listener) => listener());
+  // Tell the listeners; `imported`: what was typed elsewhere must now be shown, also where it can be typed.
+  changed(imported) {
+    this.listeners.forEach((listener) => listener(imported));
   }
 
   text() {
@@ -57,13 +58,13 @@ class Notes {
         taken += 1;
       }
     }
-    this.changed();
+    this.changed(true);
     return taken;
   }
 
   controls(say) {
     const file = h("input", {
-      type: "file", accept: ".json,application/json", hidden: true, "aria-label": "Notes file",
+      type: "file", accept: ".json,application/json", class: "unseen", tabindex: -1, "aria-label": "Notes file",
       onchange: async () => {
         try {
           say(`${plural(this.read(await file.files[0].text()), "note")} read`);
