@@ -103,7 +103,7 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
         raise UserError(f"attention is scaled by 1/sqrt(d_head); model.json asks for {about['attention_scale']!r}")
     tokens, positions = arrays["token_embed/embeddings"], arrays["pos_embed/embeddings"]
     return GPTConfig(
-        vocab_size=max(len(tokens), outputs, 2),
+        vocab_size=max(len(tokens), outputs) + 1,  # one id more than the program knows, for padding
         context=len(positions),
         n_layer=int(about["n_layer"]),
         d_model=int(about["d_model"]),
@@ -199,8 +199,11 @@ def _logits(about: dict[str, Any], channels: tuple[int, ...], values: tuple[str,
 
 # --- The program as a task ----------------------------------------------------------------------------------------
 
-SEQUENCES = 64
-"""Random sequences of each split, all of the model's full length, as a model that looks both ways sees padding."""
+SEQUENCES = 32
+"""Random sequences drawn for each length of a batch."""
+
+FEW = 64
+"""Lengths with fewer sequences than this are not dealt to splits: each split has them all."""
 
 
 class ProgramTask:
@@ -208,42 +211,46 @@ class ProgramTask:
 
     The two sides ask for the output at the same position, never 0, where their outputs differ. Right is each one's own
     output, wrong the other's; of a number, right is the direction away from the other side's number. Outputs are those
-    of the model, which equal the program's. Inputs begin as the examples do and go on with any of their later tokens.
+    of the model, which equal the program's. Inputs have the examples' lengths, begin as they do and go on with any of
+    their later tokens.
     """
 
     def __init__(self, compiled: Compiled) -> None:
         self.name, self.compiled = compiled.name, compiled
-        heads = sorted({example["ids"][0] for example in compiled.examples})
+        starts = sorted({example["ids"][0] for example in compiled.examples})
         self.words = sorted({token for example in compiled.examples for token in example["ids"][1:]})
-        if len(heads) != 1 or len(self.words) < 2:
+        self.lengths = sorted({len(example["ids"]) for example in compiled.examples} - {1})
+        if len(starts) != 1 or len(self.words) < 2:
             raise UserError(f"{compiled.name} needs examples that begin alike and have at least 2 different tokens")
-        self.first = heads[0]
+        self.start, self.padding = starts[0], compiled.model.config.vocab_size - 1
         self.logits = compiled.model.unembed.weight.any(dim=1).nonzero().flatten()
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """`n` pairs; splits share no sequence."""
+        """`n` pairs, of the lengths in turn; shorter rows are filled up with `padding`, which is no word."""
         if split not in SPLITS:
             raise UserError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
         source = random.Random(f"{self.name}/{split}/{seed}")
-        sequences = [self._sequence(split, source) for _ in range(SEQUENCES)]
-        outputs = self._outputs(torch.tensor(sequences))  # [SEQUENCES, T]
+        drawn = {length: [self._sequence(split, length, source) for _ in range(SEQUENCES)] for length in self.lengths}
+        outputs = {length: self._outputs(torch.tensor(sequences)) for length, sequences in drawn.items()}
         rows: list[tuple[list[int], int, int, int]] = []
         while len(rows) < 2 * n:
+            length = self.lengths[len(rows) // 2 % len(self.lengths)]
             one, other = source.randrange(SEQUENCES), source.randrange(SEQUENCES)
-            place = source.randrange(1, len(sequences[0]))
-            own, foreign = float(outputs[one, place]), float(outputs[other, place])
+            place, fill = source.randrange(1, length), [self.padding] * (self.lengths[-1] - length)
+            own, foreign = (float(outputs[length][side, place]) for side in (one, other))
             if abs(own - foreign) > 1e-3:
-                rows.append((sequences[one], place, *self._choice(own, foreign)))
-                rows.append((sequences[other], place, *self._choice(foreign, own)))
+                rows.append((drawn[length][one] + fill, place, *self._choice(own, foreign)))
+                rows.append((drawn[length][other] + fill, place, *self._choice(foreign, own)))
         return TaskBatch(*(torch.tensor(column) for column in zip(*rows, strict=True)))
 
-    def _sequence(self, split: str, source: random.Random) -> list[int]:
+    def _sequence(self, split: str, length: int, source: random.Random) -> list[int]:
         """A random sequence that belongs to the split: half of all train, a quarter each validate and test."""
         while True:
-            drawn = [source.randrange(len(self.words)) for _ in range(self.compiled.model.config.context - 1)]
+            drawn = [source.randrange(len(self.words)) for _ in range(length - 1)]
             number = sum(index * len(self.words) ** place for place, index in enumerate(drawn))
-            if ("train", "validation", "train", "test")[number * 40503 // 8 % 4] == split:
-                return [self.first, *(self.words[index] for index in drawn)]
+            home = ("train", "validation", "train", "test")[number * 40503 // 8 % 4]
+            if home == split or len(self.words) ** (length - 1) < FEW:
+                return [self.start, *(self.words[index] for index in drawn)]
 
     @torch.no_grad()
     def _outputs(self, tokens: Tensor) -> Tensor:

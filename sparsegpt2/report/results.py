@@ -46,9 +46,9 @@ class Row:
     settings: dict[str, Any]
     """The pruner's other settings, and how circuits are scored."""
 
-    status: Literal["pruned", "has not", "unavailable"]
+    status: Literal["pruned", "has not", "unavailable", "discovered"]
     """`has not`: the unpruned loss is not under the target, so there is nothing to prune. `unavailable`: the task
-    cannot be posed with this tokenizer."""
+    cannot be posed with this tokenizer. `discovered`: a circuit of components, which `components` describes."""
     reason: str = ""
     """Why the task is unavailable."""
     has_task: bool = False
@@ -77,6 +77,9 @@ class Row:
     """Wall-clock time of pruning (shared by all targets of one ranking), choosing the size and scoring."""
     circuit: str | None = None
     """The circuit's file, relative to the results folder."""
+    components: dict[str, Any] | None = None
+    """Of a circuit of components: what was asked for, its edges, nodes and weights, and how it answers
+    (eval_tasks/discover.py); `pruner` is then the method, and `target_loss` tells whether the model has the task."""
     evidence: dict[str, Any] | None = None
     """The circuit's faithfulness report (circuits.evidence.Report.to_dict); None when it was not asked for."""
 
@@ -234,9 +237,10 @@ def repair(folder: str | Path) -> bool:
 def current_rows(rows: Iterable[Row]) -> list[Row]:
     """One row for each (model, task, pruner, seed, target): the last, where settings changed between runs.
 
-    Rows of a model that has since been trained anew at the same path are left out.
+    Rows of a model that has since been trained anew at the same path are left out, and circuits of components, whose
+    sizes are of another kind (`component_rows`).
     """
-    rows = list(rows)
+    rows = [row for row in rows if row.status != "discovered"]
     newest = {row.model_path: row.fingerprint for row in rows}
     latest = {
         (row.fingerprint, row.task, row.pruner, row.seed, row.target_loss): row
@@ -244,6 +248,11 @@ def current_rows(rows: Iterable[Row]) -> list[Row]:
         if newest[row.model_path] == row.fingerprint
     }
     return list(latest.values())
+
+
+def component_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows of component circuits, one for each identity: the last."""
+    return list({row.identity: row for row in rows if row.status == "discovered"}.values())
 
 
 @cache

@@ -1,0 +1,20 @@
+"""Circuits of components: heads, MLPs and the edges between them, by every method of the field, on one forward."""
+
+from __future__ import annotations
+
+from sparsegpt2.components.circuit import ComponentCircuit
+from sparsegpt2.components.config import DiscoverConfig
+from sparsegpt2.components.find import Discovered, discover, score_circuits
+from sparsegpt2.components.graph import ComponentGraph
+from sparsegpt2.components.methods import get_method, method_names
+
+__all__ = [
+    "ComponentCircuit",
+    "ComponentGraph",
+    "DiscoverConfig",
+    "Discovered",
+    "discover",
+    "get_method",
+    "method_names",
+    "score_circuits",
+]

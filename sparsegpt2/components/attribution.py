@@ -1,0 +1,90 @@
+"""Scores of edges by gradients: what EAP and EAP-IG share.
+
+The score of the edge w -> r is the sum over positions of (y~_w - y_w) * dL/dx_r, with x_r what r reads and L the
+objective, averaged over rows: to first order, how much L rises when the edge alone is given the counterfactual value
+(Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Discovery"). Each reader gets a copy of the
+residual stream, and a hook on the copy's gradient takes the products during the backward pass, so that neither
+gradients nor outputs are ever held for all readers or writers. Shapes: B rows, T positions, D d_model, H heads, A heads
+* head width, W writers, R readers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.components.counterfactual import record
+from sparsegpt2.components.objectives import damage
+from sparsegpt2.components.problem import Problem, Trial
+from sparsegpt2.components.streams import HeadConstants, HeadRun, Run, Written
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import Site
+
+
+class EdgeGradients:
+    """Streams that add up, while the backward pass runs, each edge's sum of gradient times difference."""
+
+    def __init__(self, problem: Problem, clean: Run, other: Run) -> None:
+        self.model, self.graph = problem.model, problem.graph
+        self.clean, self.other = clean, other
+        self.scores = torch.zeros(len(self.graph.writers), len(self.graph.readers), device=problem.device)
+        self.earlier: list[str] = []
+
+    def wrote(self, writer: str, delta: Tensor, heads: Tensor | None = None) -> None:
+        self.earlier.append(writer)
+
+    def read(self, reader: str, x: Tensor) -> Tensor:
+        own = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+        column, earlier = self.graph.reader_index[reader], list(self.earlier)
+
+        def collect(gradient: Tensor) -> None:
+            for writer in earlier:
+                clean, other = self.clean[writer], self.other[writer]
+                difference = _product(self.model, writer, other, gradient) - _product(
+                    self.model, writer, clean, gradient
+                )
+                self.scores[self.graph.block_writers[writer], column] += difference
+
+        own.register_hook(collect)
+        return own
+
+
+def _product(model: GPT, writer: str, written: Written, gradient: Tensor) -> Tensor:
+    """Inner product over rows, positions and channels of a gradient [B, T, D] with what was written: [1] or [H]."""
+    if isinstance(written, Tensor):
+        return (gradient * written).sum()[None]
+    if isinstance(written, HeadConstants):
+        return written.outputs @ gradient.sum(dim=(0, 1))
+    assert isinstance(written, HeadRun)
+    if written.kept is not None:
+        gradient = gradient * written.kept
+    at_heads = gradient @ model.layers[int(writer[1:])].attn.c_proj.weight  # [B, T, A]
+    by_channel = (at_heads * written.heads).sum(dim=(0, 1))  # [A]
+    return by_channel.unflatten(0, (model.config.n_head, model.config.d_head)).sum(dim=1)
+
+
+def edge_attributions(problem: Problem, trial: Trial, steps: int) -> Tensor:
+    """Mean over rows of each edge's score, [W, R], its gradient averaged over `steps` points.
+
+    Point s of 1 to `steps` is the run whose embedding lies s / `steps` of the way from the counterfactual one to the
+    clean one (Hanna et al. 2024, "Have Faith in Faithfulness", EAP-IG on inputs); with one step it is the clean run,
+    which is EAP. The differences are always those of the clean and the counterfactual run.
+    """
+    total = torch.zeros_like(problem.everything())
+    rows = torch.arange(len(trial), device=trial.full.device).split([len(part.batch) for part in trial.parts])
+    for part, place in zip(trial.parts, rows, strict=True):
+        clean = record(problem.model, part.batch.tokens)
+        embedding = part.other["emb"]
+        assert isinstance(embedding, Tensor)
+        for step in range(1, steps + 1):
+            gradients = EdgeGradients(problem, clean, part.other)
+            with torch.enable_grad():
+                logits = problem.run(part, gradients, site=_between(embedding, step / steps))
+                damage(problem.objective, logits, trial.full[place], part.batch).sum().backward()
+            total += gradients.scores / (steps * len(trial))
+    return total
+
+
+def _between(embedding: Tensor, share: float) -> Site:
+    """A site that moves the embedding to `share` of the way from `embedding` to itself."""
+    return lambda name, x: torch.lerp(embedding, x, share) if name == "embed" else x

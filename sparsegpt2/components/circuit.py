@@ -1,0 +1,85 @@
+"""A circuit of components: the kept edges of a component graph, and its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.components.graph import ComponentGraph
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, write_json
+
+FORMAT, KIND = 1, "sparsegpt2 component circuit"
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentCircuit:
+    """Kept edges of a graph, and what is known of them."""
+
+    graph: ComponentGraph
+    kept: Tensor
+    """Bool [W, R], on the CPU; False where there is no edge."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """Plain values: task, method, intervention, objective, seed, sparsity asked for and so on."""
+
+    @property
+    def n_edges(self) -> int:
+        """Kept edges."""
+        return int(self.kept.count_nonzero())
+
+    @property
+    def sparsity(self) -> float:
+        """Share of the graph's edges that are left out."""
+        return 1 - self.n_edges / self.graph.n_edges
+
+    @property
+    def nodes(self) -> list[str]:
+        """Writers with a kept edge, in forward order."""
+        used = self.kept.any(dim=1).tolist()
+        return [name for name, one in zip(self.graph.writers, used, strict=True) if one]
+
+    @property
+    def node_sparsity(self) -> float:
+        """Share of the graph's writers without a kept edge."""
+        return 1 - len(self.nodes) / len(self.graph.writers)
+
+    @property
+    def edges(self) -> list[str]:
+        """Names of the kept edges."""
+        return self.graph.names(self.kept)
+
+    def trimmed(self, *, from_inputs: bool = True) -> ComponentCircuit:
+        """Without edges that lie on no path to the logits, or, with `from_inputs`, on none from the embedding."""
+        return ComponentCircuit(self.graph, self.graph.trimmed(self.kept, from_inputs=from_inputs), self.info)
+
+    def save(self, path: str | Path) -> None:
+        """Write the circuit as JSON, edges by name, in one step."""
+        graph = {"n_layer": self.graph.n_layer, "n_head": self.graph.n_head}
+        write_json(path, {"format": FORMAT, "kind": KIND, "info": self.info, "graph": graph, "edges": self.edges})
+
+    @staticmethod
+    def load(path: str | Path) -> ComponentCircuit:
+        """Read a circuit written by `save`; a missing, damaged or foreign file is a `UserError` that names it."""
+        values = read_json(path, "component circuit file")
+        if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
+            raise UserError(
+                f"{path} is not a component circuit of format {FORMAT}: write one with `sparsegpt2 discover`"
+            )
+        try:
+            graph = ComponentGraph(int(values["graph"]["n_layer"]), int(values["graph"]["n_head"]))
+            return ComponentCircuit(graph, graph.mask(list(values["edges"])), dict(values["info"]))
+        except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
+            raise UserError(f"component circuit {path} is damaged ({error}); run `sparsegpt2 discover` again") from None
+
+
+def top_edges(graph: ComponentGraph, scores: Tensor, sparsity: float) -> Tensor:
+    """The best-scored edges that `sparsity` leaves, bool [W, R]; scores [W, R], ties by the graph's order of edges."""
+    count = round((1 - sparsity) * graph.n_edges)
+    order = graph.flat(scores).cpu().argsort(descending=True, stable=True)
+    flat = torch.zeros(graph.n_edges, dtype=torch.bool)
+    flat[order[:count]] = True
+    return graph.matrix(flat)

@@ -1,0 +1,45 @@
+"""Settings of component-level discovery that all methods share; each method's own stand in its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparsegpt2.components.counterfactual import INTERVENTIONS
+from sparsegpt2.components.objectives import OBJECTIVES
+from sparsegpt2.config import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoverConfig:
+    """Which method looks for a circuit of edges, against what, and how large the circuits are to be."""
+
+    method: str = "edge_pruning"
+    """A file of `sparsegpt2/components/methods`."""
+    intervention: str = "interchange"
+    """What an ablated edge carries: interchange (the pair's other prompt), resample, mean or zero."""
+    objective: str = ""
+    """kl, logit_difference, task or squared_error; empty takes the one of the method's paper."""
+    sparsities: tuple[float, ...] = (0.5, 0.7, 0.8, 0.9, 0.95)
+    """Shares of edges to leave out, a circuit each; ACDC, whose sizes follow from its thresholds, has its own."""
+    pairs: int = 32
+    """Prompt pairs of the train split on which edges are scored, two sequences each (Edge Pruning draws its own)."""
+    seed: int = 0
+    """Seed of the training pairs, of initial masks and of resampling."""
+    rows: int = 1024
+    """Most sequences in one forward pass when several masks are tried at once; more cost memory."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sparsities", tuple(map(float, self.sparsities)))
+        require(
+            self.intervention in INTERVENTIONS,
+            f"intervention must be {', '.join(INTERVENTIONS)}, got {self.intervention!r}",
+        )
+        require(
+            self.objective in ("", *OBJECTIVES),
+            f"objective must be {', '.join(OBJECTIVES)} or empty, got {self.objective!r}",
+        )
+        require(bool(self.sparsities), "sparsities needs at least one share of edges to leave out, such as 0.9")
+        for sparsity in self.sparsities:
+            require(0 <= sparsity < 1, f"a sparsity is a share of edges, from 0 to below 1, got {sparsity}")
+        for name in ("pairs", "rows"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")

@@ -1,0 +1,105 @@
+"""What an ablated edge carries: the other prompt's value, another pair's, a mean, or nothing.
+
+- interchange: what the writer gives on the other prompt of the pair (the corrupted prompt), position by position;
+- resample: what it gives on a prompt of another pair of the batch, of the nearest length;
+- mean: its mean over a task's prompts (both sides, up to each prompt's end), or over tokens that the caller gives;
+- zero: nothing.
+
+Shapes: B rows, T positions, D d_model, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.components.streams import HeadConstants, Recorder, Run, writer_outputs
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+
+Intervention = Literal["interchange", "mean", "zero", "resample"]
+INTERVENTIONS = ("interchange", "mean", "zero", "resample")
+
+FROM_PROMPTS = ("interchange", "resample")
+"""Interventions whose values come from another prompt: a node that reads only them carries its own such value."""
+
+
+@torch.no_grad()
+def record(model: GPT, tokens: Tensor) -> Run:
+    """What every writer writes on `tokens` [B, T]."""
+    recorder = Recorder(model)
+    first = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
+    model(tokens, position=first, streams=recorder)  # logits at one position spare the unembedding
+    return recorder.run
+
+
+def counterfactual(model: GPT, batch: TaskBatch, intervention: str, *, means: Run | None = None, seed: int = 0) -> Run:
+    """The counterfactual run for `batch`. means: as from `writer_means`, needed for `mean`; seed: of `resample`."""
+    if intervention == "interchange":
+        return record(model, other_sides(batch))
+    if intervention == "resample":
+        return record(model, batch.tokens[resampled_rows(batch, seed).to(batch.tokens.device)])
+    if intervention == "zero":
+        return constants(model, torch.zeros(1 + model.config.n_layer * (model.config.n_head + 1), model.config.d_model))
+    if intervention == "mean" and means is not None:
+        return means
+    raise UserError(f"intervention must be {', '.join(INTERVENTIONS)}, got {intervention!r}")
+
+
+def other_sides(batch: TaskBatch) -> Tensor:
+    """The tokens [B, T] with the two prompts of each pair exchanged."""
+    if not torch.equal(batch.position[0::2], batch.position[1::2]):
+        raise UserError(
+            "interchange needs pairs whose two prompts have the same number of tokens; use resample or mean"
+        )
+    return batch.tokens.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+
+
+def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
+    """For each row a row of another pair, int64 [B], of the same length where there is one, else of the nearest.
+
+    Pairs are lined up by length, in random order where it is equal, and each takes a random side of the next one.
+    """
+    pairs = len(batch) // 2
+    if pairs < 2:
+        raise UserError("resample needs at least 2 pairs in a batch")
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(pairs, generator=generator)
+    line = shuffled[batch.position[0::2].cpu()[shuffled].argsort(stable=True)]
+    following = torch.empty_like(line)
+    following[line] = line.roll(-1)
+    sides = torch.randint(2, (pairs, 2), generator=generator)
+    return (2 * following[:, None] + sides).flatten()
+
+
+@torch.no_grad()
+def writer_means(model: GPT, batches: Iterable[tuple[Tensor, Tensor]]) -> Run:
+    """Mean output of every writer as a run of constants.
+
+    batches: tokens [B, T] and position [B], up to which a row counts. Taken where the forward adds the outputs, so
+    after AbsTopK; summed in float64.
+    """
+    sums = torch.zeros(1 + model.config.n_layer * (model.config.n_head + 1), model.config.d_model, dtype=torch.float64)
+    counted = 0
+    for tokens, position in batches:
+        inside = torch.arange(tokens.shape[1], device=tokens.device) <= position[:, None]  # [B, T]
+        for place, output in writer_outputs(model, record(model, tokens)):
+            sums[place] += output[inside].sum(dim=0, dtype=torch.float64).cpu()
+        counted += int(inside.sum())
+    return constants(model, (sums / counted).float())
+
+
+def constants(model: GPT, outputs: Tensor) -> Run:
+    """A run in which every writer writes a constant; outputs [W, D] in the graph's order."""
+    heads, run, place = model.config.n_head, Run(), 1
+    outputs = outputs.to(model.wte.weight.device)
+    run["emb"] = outputs[None, :1]  # [1, 1, D]
+    for layer in range(model.config.n_layer):
+        run[f"a{layer}"] = HeadConstants(outputs[place : place + heads])
+        run[f"m{layer}"] = outputs[None, place + heads : place + heads + 1]
+        place += heads + 1
+    return run

@@ -1,0 +1,53 @@
+"""What a method finds: a score for every edge, and circuits of rising sparsity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.components.circuit import top_edges
+from sparsegpt2.components.problem import Problem
+from sparsegpt2.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One circuit, and what it answers to."""
+
+    kept: Tensor
+    """Bool [W, R], on the CPU."""
+    asked: dict[str, Any]
+    """What it was asked to be: {"sparsity": 0.9} or {"threshold": 0.01}."""
+    scores: Tensor | None = None
+    """[W, R]: the scores this circuit was cut from, where each has its own."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One entry per training step, where it was trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """The result of a method."""
+
+    scores: Tensor
+    """[W, R] float, on the CPU: higher is kept first; what is compared with a known circuit."""
+    found: tuple[Found, ...]
+    """Circuits by rising sparsity."""
+    effects: Tensor | None = None
+    """[W, R]: signed effect of each sender on each receiver, for methods that measure one."""
+
+    def __post_init__(self) -> None:
+        if not bool(torch.isfinite(self.scores).all()):
+            raise UserError("the method's scores are not finite: the model or its objective holds NaN")
+
+
+def by_rank(problem: Problem, scores: Tensor, effects: Tensor | None = None) -> Discovery:
+    """The discovery of a method that ranks edges once: at each sparsity asked for, the best-scored edges."""
+    scores = scores.detach().cpu()
+    found = [
+        Found(top_edges(problem.graph, scores, sparsity), {"sparsity": sparsity})
+        for sparsity in sorted(problem.config.sparsities)
+    ]
+    return Discovery(scores, tuple(found), effects)

@@ -1,0 +1,83 @@
+"""`discover`: run a method on a model and a task, and cut the circuits it finds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sparsegpt2.circuits.gates import frozen
+from sparsegpt2.circuits.task import Task
+from sparsegpt2.components.circuit import ComponentCircuit
+from sparsegpt2.components.config import DiscoverConfig
+from sparsegpt2.components.discovery import Discovery
+from sparsegpt2.components.memory import PeakMemory
+from sparsegpt2.components.methods import get_method
+from sparsegpt2.components.problem import Problem, Progress
+from sparsegpt2.components.score import ComponentScore, score_masks
+from sparsegpt2.config import require, to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+
+
+@dataclass(frozen=True, eq=False)
+class Discovered:
+    """What a method found, and what it cost."""
+
+    discovery: Discovery
+    circuits: tuple[ComponentCircuit, ...]
+    """As found, by rising sparsity; edges on no path to the logits are still in (`ComponentCircuit.trimmed`)."""
+    seconds: float
+    megabytes: float | None
+    """Peak memory beyond what was held before, where the system tells."""
+
+
+def discover(
+    model: GPT,
+    task: Task,
+    config: DiscoverConfig | None = None,
+    settings: Any = None,
+    progress: Progress | None = None,
+) -> Discovered:
+    """Circuits of components of `model` on `task` by `config.method`, on train pairs, in float32.
+
+    settings: an instance of the method's `Settings`; its defaults without. Raises `UserError` for an unknown method,
+    another method's settings, a model without a component graph, NaN in the model, or prompts it cannot read.
+    """
+    config = config or DiscoverConfig()
+    method = get_method(config.method)
+    settings = method.settings() if settings is None else settings
+    require(isinstance(settings, method.settings), f"settings of {config.method} are wanted, got {settings}")
+    objective = config.objective or method.objective
+    problem = Problem(model, task, config, objective)
+    started = time.perf_counter()
+    with frozen(model, torch.float32), PeakMemory(problem.device) as peak:
+        discovery = method.discover(problem, settings, progress)
+    seconds = time.perf_counter() - started
+    info = {"task": task.name, **to_dict(config), "objective": objective, "settings": to_dict(settings)}
+    circuits = [ComponentCircuit(problem.graph, one.kept, {**info, "asked": one.asked}) for one in discovery.found]
+    return Discovered(discovery, tuple(circuits), seconds, peak.megabytes)
+
+
+def score_circuits(
+    model: GPT,
+    task: Task,
+    circuits: tuple[ComponentCircuit, ...],
+    config: DiscoverConfig,
+    *,
+    split: str = "test",
+    pairs: int = 128,
+    seed: int = 0,
+) -> list[ComponentScore]:
+    """Each circuit beside the full model on the same pairs, by `config.intervention`, in float32."""
+    problem = Problem(model, task, config, "kl")
+    for circuit in circuits:
+        if circuit.graph != problem.graph:
+            raise UserError(
+                f"the circuit is of a model with {circuit.graph.n_layer} layers of {circuit.graph.n_head} heads, this "
+                f"one has {problem.graph.n_layer} of {problem.graph.n_head}"
+            )
+    with frozen(model, torch.float32):
+        return score_masks(problem, torch.stack([one.kept for one in circuits]), split=split, pairs=pairs, seed=seed)

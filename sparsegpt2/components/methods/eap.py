@@ -1,0 +1,35 @@
+"""Edge attribution patching: gradient times difference, two forward passes and one backward (Syed et al. 2023).
+
+Edges are ranked by the magnitude of their mean attribution, and the best are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparsegpt2.components.attribution import edge_attributions
+from sparsegpt2.components.discovery import Discovery, by_rank
+from sparsegpt2.components.objectives import FLAT_AT_FULL
+from sparsegpt2.components.problem import Problem, Progress
+from sparsegpt2.errors import UserError
+
+OBJECTIVE = "logit_difference"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """EAP has none of its own."""
+
+
+def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
+    """Edges by |attribution| at the clean run."""
+    if problem.objective in FLAT_AT_FULL:
+        raise UserError(
+            f"eap takes the gradient at the full model, where that of {problem.objective} is zero: "
+            "use the objective logit_difference or task, or the method eap_ig"
+        )
+    trial = problem.trial("train", problem.config.pairs, problem.config.seed)
+    effects = edge_attributions(problem, trial, steps=1)
+    if progress is not None:
+        progress(1, 1, "eap")
+    return by_rank(problem, effects.abs(), effects.cpu())

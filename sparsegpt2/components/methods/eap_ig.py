@@ -1,0 +1,36 @@
+"""Edge attribution patching with integrated gradients on the embedding (Hanna et al. 2024).
+
+The gradient is averaged over points between the counterfactual and the clean embedding, so that it is not lost where
+the model is saturated at the clean run. Edges are ranked by the magnitude of their mean attribution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sparsegpt2.components.attribution import edge_attributions
+from sparsegpt2.components.discovery import Discovery, by_rank
+from sparsegpt2.components.problem import Problem, Progress
+from sparsegpt2.config import require
+
+OBJECTIVE = "kl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How finely the gradient is integrated."""
+
+    steps: int = 5
+    """Points at which the gradient is taken, the clean run the last of them (paper: 5); 1 is EAP."""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, f"steps must be at least 1, got {self.steps}")
+
+
+def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
+    """Edges by |attribution|, its gradient averaged over `settings.steps` points."""
+    trial = problem.trial("train", problem.config.pairs, problem.config.seed)
+    effects = edge_attributions(problem, trial, settings.steps)
+    if progress is not None:
+        progress(1, 1, "eap_ig")
+    return by_rank(problem, effects.abs(), effects.cpu())

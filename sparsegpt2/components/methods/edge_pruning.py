@@ -1,0 +1,162 @@
+"""Edge Pruning: masks on edges and nodes trained to keep the full model's output at a sparsity (Bhaskar et al. 2024).
+
+A hard-concrete mask on every edge and on every writer; an edge's mask is the product of its own and its writer's. Loss:
+objective + lambda1 (s - t) + lambda2 (s - t)^2, with s the share of edges that are off, t the target, warmed up from 0,
+and the multipliers by gradient ascent. At the end the masks without noise say how many edges stay (sparsity = 1 - mean
+mask), and a threshold on them is found by bisection. One training run for each sparsity asked for.
+
+The objective is counted in units of what it is with all edges ablated, and the multipliers per edge, so that one rate
+suits graphs of 20 edges and of 30,000, and tasks on which 0.02 or 5 nats are at stake.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.components import hard_concrete
+from sparsegpt2.components.discovery import Discovery, Found
+from sparsegpt2.components.problem import Problem, Progress, Trial
+from sparsegpt2.config import require
+
+OBJECTIVE = "kl"
+
+BATCH_SEEDS = 1_000_003
+"""Distance between the batch seeds of two seeds: more than any number of batches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How masks are trained; the paper's values unless a measurement is given."""
+
+    steps: int = 250
+    """Training steps (paper: 3000 on GPT-2; our graphs are a hundredth of its size)."""
+    pairs: int = 8
+    """Prompt pairs a step, two sequences each (paper: 32 sequences)."""
+    batches: int = 16
+    """Different batches, gone through in turn; each costs the memory of a recorded run."""
+    lr: float = 0.1
+    """Adam's learning rate of the masks (paper: 0.8). Faster, all masks close at once before the objective has said
+    which of them matter, and a circuit that is a chain never opens again (docs/components.md)."""
+    price_lr: float = 1e-4
+    """Adam's learning rate of the multipliers, an edge's price in units of the objective with all edges ablated. The
+    paper's is 0.8 for the share of edges, that is 2.5e-5 nats for each of GPT-2's 32,491, over 7 times the steps."""
+    warmup: float = 0.8
+    """Share of the steps over which the target sparsity rises from 0 (paper: 2500 of 3000 steps)."""
+    init_mean: float = 4.0
+    """Mean of the initial log alpha: nearly all masks begin at 1 (paper: 10, where they have no gradient yet)."""
+    init_std: float = 0.01
+    """Standard deviation of the initial log alpha (paper: 0.01)."""
+    node_masks: bool = True
+    """Whether writers have masks of their own beside the edges."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "pairs"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        require(0 < self.lr < math.inf, f"lr must be over 0, got {self.lr}")
+        require(0 <= self.warmup <= 1, f"warmup is a share of the steps, 0 to 1, got {self.warmup}")
+        require(self.init_std >= 0, f"init_std must be 0 or more, got {self.init_std}")
+
+
+def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
+    """A circuit for each sparsity asked for. Scores are the mean over these runs of the masks' probability to be on."""
+    seeds = [problem.config.seed * BATCH_SEEDS + number for number in range(min(settings.batches, settings.steps))]
+    trials = [problem.trial("train", settings.pairs, seed) for seed in seeds]
+    found, targets = [], sorted(problem.config.sparsities)
+    for index, target in enumerate(targets):
+        found.append(train(problem, settings, trials, target, progress, (index, len(targets))))
+    scores = torch.stack([one.scores for one in found if one.scores is not None]).mean(dim=0)
+    return Discovery(scores, tuple(found))
+
+
+class Masks:
+    """log alpha of the edges [E] and of the writers [W]."""
+
+    def __init__(self, problem: Problem, settings: Settings) -> None:
+        self.graph, self.with_nodes = problem.graph, settings.node_masks
+        self.generator = torch.Generator().manual_seed(problem.config.seed)
+        self.edges, self.nodes = (
+            (settings.init_mean + settings.init_std * torch.randn(size, generator=self.generator))
+            .to(problem.device)
+            .requires_grad_()
+            for size in (self.graph.n_edges, len(self.graph.writers))
+        )
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What is trained."""
+        return [self.edges, self.nodes] if self.with_nodes else [self.edges]
+
+    def joined(self, edges: Tensor, nodes: Tensor) -> Tensor:
+        """Values of edges [E] times those of their writers [W]: [E]."""
+        return edges * nodes[self.graph.ends[0].to(nodes.device)] if self.with_nodes else edges
+
+    def sample(self) -> Tensor:
+        """A mask [W, R], differentiable."""
+        edges, nodes = (hard_concrete.sample(one, self.generator) for one in (self.edges, self.nodes))
+        return self.graph.matrix(self.joined(edges, nodes))
+
+    def on(self) -> Tensor:
+        """Probability that each edge's mask is not 0, [E]."""
+        return self.joined(hard_concrete.expected_l0(self.edges), hard_concrete.expected_l0(self.nodes))
+
+    def share(self) -> Tensor:
+        """About the mean of each edge's mask, [E], with a gradient everywhere (the sample has none at 0 and at 1)."""
+        return self.joined(torch.sigmoid(self.edges), torch.sigmoid(self.nodes))
+
+    def settled(self) -> Tensor:
+        """Masks without noise, [E]."""
+        return self.joined(hard_concrete.settled(self.edges), hard_concrete.settled(self.nodes))
+
+
+def train(
+    problem: Problem,
+    settings: Settings,
+    trials: list[Trial],
+    target: float,
+    progress: Progress | None,
+    place: tuple[int, int],
+) -> Found:
+    """Train masks for one target sparsity, and cut the circuit. place: which of how many runs this is."""
+    masks = Masks(problem, settings)
+    prices = torch.zeros(2, device=problem.device, requires_grad=True)
+    learner = torch.optim.Adam(masks.parameters, lr=settings.lr)
+    ascent = torch.optim.Adam([prices], lr=settings.price_lr, maximize=True)
+    nothing = torch.zeros_like(problem.everything())[None]
+    unit = max(float(torch.stack([problem.mean_damage(trial, nothing) for trial in trials]).mean()), 1e-12)
+    history = []
+    with torch.enable_grad():
+        for step in range(settings.steps):
+            damage = problem.damage(trials[step % len(trials)], masks.sample()[None]).mean()
+            sparsity = 1 - masks.share().mean()
+            gap = sparsity - target * min(1.0, (step + 1) / max(1.0, settings.warmup * settings.steps))
+            loss = damage / unit + problem.graph.n_edges * (prices[0] * gap + prices[1] * gap.square())
+            learner.zero_grad()
+            ascent.zero_grad()
+            loss.backward()
+            learner.step()
+            ascent.step()
+            history.append({"damage": float(damage.detach()), "sparsity": float(sparsity.detach())})
+            if progress is not None:
+                done = place[0] * settings.steps + step + 1
+                progress(done, place[1] * settings.steps, f"edge pruning to {target:g}: {history[-1]['damage']:.4f}")
+    with torch.no_grad():
+        kept = cut(masks.settled())
+        return Found(
+            kept=problem.graph.matrix(kept).cpu(),
+            asked={"sparsity": target},
+            scores=problem.graph.matrix(masks.on()).cpu(),
+            history=history,
+        )
+
+
+def cut(masks: Tensor) -> Tensor:
+    """Bool [E]: masks [E] over the threshold, found by bisection, that leaves as many as their mean says."""
+    wanted, low, high = float(masks.mean()) * len(masks), 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float((masks > middle).sum()) > wanted + 0.5 else (low, middle)
+    return masks > high

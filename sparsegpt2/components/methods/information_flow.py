@@ -1,0 +1,70 @@
+"""Information flow routes: keep an edge when its share of what the reader reads is large (Ferrando & Voita 2024).
+
+No other prompt and no gradient: one forward pass. What a reader reads is the sum x of what was written before it; the
+share of the writer's part y is its proximity max(0, |x|_1 - |x - y|_1), divided by the sum of all writers' proximities
+(ALTI's measure). It is averaged over rows and over the positions of each prompt; for the logits over the last position
+only. The paper follows single positions through each head's attention from one prompt's last token; here, as the graph
+has components and not positions, an edge has one share. q, k and v of a head, and all heads of a layer, read the same
+sum and so get the same shares. The bias of c_proj is part of x and no writer's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.components.discovery import Discovery, by_rank
+from sparsegpt2.components.problem import Part, Problem, Progress
+from sparsegpt2.components.streams import Recorder, writer_outputs
+
+OBJECTIVE = "kl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Information flow routes have none of their own."""
+
+
+class Shares(Recorder):
+    """Takes, at the first reader of each place, every earlier writer's share; `shares` by the reader's sublayer."""
+
+    def __init__(self, problem: Problem, part: Part) -> None:
+        super().__init__(problem.model)
+        self.writers = len(problem.graph.writers)
+        position = part.batch.position[:, None]
+        places = torch.arange(part.batch.tokens.shape[1], device=position.device)
+        self.inside, self.last = places <= position, places == position  # [B, T]
+        self.shares: dict[str, Tensor] = {}
+
+    def read(self, reader: str, x: Tensor) -> Tensor:
+        place = sublayer_of(reader)
+        if place not in self.shares:
+            near = torch.zeros(self.writers, *x.shape[:2], device=x.device)  # [W, B, T]: numbers, not vectors
+            for writer, output in writer_outputs(self.model, self.run):
+                near[writer] = (x.abs().sum(-1) - (x - output).abs().sum(-1)).clamp(min=0)
+            shares = near / near.sum(dim=0).clamp(min=1e-12)
+            where = self.last if place == "logits" else self.inside
+            self.shares[place] = shares[:, where].mean(dim=1)
+        return x
+
+
+def sublayer_of(reader: str) -> str:
+    """`a0.h1.q` -> `a0`; MLPs and the logits are their own."""
+    return reader.split(".")[0]
+
+
+@torch.no_grad()
+def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
+    """Edges by their share of what the reader reads."""
+    trial = problem.trial("train", problem.config.pairs, problem.config.seed)
+    scores = torch.zeros_like(problem.everything())
+    for part in trial.parts:
+        shares = Shares(problem, part)
+        problem.run(part, shares)
+        by_reader = torch.stack([shares.shares[sublayer_of(reader)] for reader in problem.graph.readers], dim=1)
+        scores += by_reader * len(part.batch) / len(trial)
+    if progress is not None:
+        progress(1, 1, "information flow")
+    return by_rank(problem, scores.cpu() * problem.graph.present)

@@ -1,0 +1,43 @@
+"""How far a circuit's answer is from the full model's: one number a row, 0 for the full model where it can be.
+
+- kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (Edge Pruning, ACDC);
+- logit_difference: how much smaller the circuit's logit of the right choice, less that of the wrong one, is than the
+  full model's (EAP, path patching);
+- task: the task loss itself (circuits.score.task_loss), in nats;
+- squared_error: the sum over the vocabulary of squared differences of logits, for models whose output is a number.
+
+Shapes: B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sparsegpt2.circuits.score import choice_logits, task_loss
+from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.errors import UserError
+
+OBJECTIVES = ("kl", "logit_difference", "task", "squared_error")
+
+FLAT_AT_FULL = ("kl", "squared_error")
+"""Objectives whose gradient is zero at the full model, so that no first-order method can start from there."""
+
+
+def damage(objective: str, logits: Tensor, full: Tensor, batch: TaskBatch) -> Tensor:
+    """The objective of each row, [B], lower is better; logits of a circuit and of the full model, [B, V] float32."""
+    if objective == "kl":
+        return F.kl_div(logits.log_softmax(-1), full.log_softmax(-1), reduction="none", log_target=True).sum(-1)
+    if objective == "logit_difference":
+        return logit_difference(full, batch) - logit_difference(logits, batch)
+    if objective == "task":
+        return task_loss(logits, batch)
+    if objective == "squared_error":
+        return (logits - full).square().sum(-1)
+    raise UserError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+
+
+def logit_difference(logits: Tensor, batch: TaskBatch) -> Tensor:
+    """Logit of the right choice less that of the wrong one, [B]."""
+    right, wrong = choice_logits(logits, batch)
+    return right - wrong

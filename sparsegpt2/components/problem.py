@@ -1,0 +1,151 @@
+"""One model, one task, one kind of ablation, one objective: what a method needs to try masks over edges.
+
+A model that looks both ways would see padding, so its task names its padding token as `padding`, and prompts of one
+length go through together. Shapes: N masks at once, B rows (two a pair), V vocabulary, W writers, R readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.task import Task, TaskBatch
+from sparsegpt2.components.config import DiscoverConfig
+from sparsegpt2.components.counterfactual import FROM_PROMPTS, counterfactual, writer_means
+from sparsegpt2.components.graph import ComponentGraph
+from sparsegpt2.components.objectives import damage
+from sparsegpt2.components.streams import EdgeMix, Run
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import Site, Streams
+
+Progress = Callable[[int, int, str], None]
+"""Called as progress(done, total, what) while something long runs."""
+
+MEAN_PAIRS = 128
+"""Train pairs over which the means of writers are taken for the `mean` intervention."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows that go through the model together, and what ablated edges carry in them."""
+
+    batch: TaskBatch
+    other: Run
+    """The counterfactual run."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Prompts with what the full model says to them."""
+
+    parts: tuple[Part, ...]
+    """One, unless the model looks both ways: then one for each length of prompt."""
+    batch: TaskBatch
+    """The rows of all parts, one after the other."""
+    full: Tensor
+    """Logits of the full model after each prompt, [B, V] float32."""
+
+    def __len__(self) -> int:
+        """Rows, B."""
+        return len(self.batch)
+
+
+class Problem:
+    """Tries masks over the edges of `model` on `task`; to be used inside `circuits.gates.frozen(model, float32)`."""
+
+    def __init__(self, model: GPT, task: Task, config: DiscoverConfig, objective: str) -> None:
+        self.model, self.task, self.config, self.objective = model, task, config, objective
+        self.graph = ComponentGraph.of(model.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.wte.weight.device
+
+    @property
+    def from_prompts(self) -> bool:
+        """Whether ablated edges carry another prompt's values, so that paths must begin at the embedding."""
+        return self.config.intervention in FROM_PROMPTS
+
+    @cached_property
+    def means(self) -> Run:
+        """Mean outputs of the writers over train pairs."""
+        batches = self._batches("train", MEAN_PAIRS, self.config.seed)
+        return writer_means(self.model, [(batch.tokens, batch.position) for batch in batches])
+
+    def trial(self, split: str, pairs: int, seed: int) -> Trial:
+        """`pairs` pairs of a split, ready to try masks on. `UserError` for a model that gives no finite logits."""
+        batches = self._batches(split, pairs, seed)
+        with torch.no_grad():
+            full = torch.cat([self.model(batch.tokens, position=batch.position).float() for batch in batches])
+        if not bool(torch.isfinite(full).all()):
+            raise UserError(f"the model has no finite logits on task {self.task.name}: its weights hold NaN")
+        means = self.means if self.config.intervention == "mean" else None
+        parts = tuple(
+            Part(batch, counterfactual(self.model, batch, self.config.intervention, means=means, seed=self.config.seed))
+            for batch in batches
+        )
+        return Trial(parts, batches[0] if len(batches) == 1 else TaskBatch.join(batches), full)
+
+    def _batches(self, split: str, pairs: int, seed: int) -> list[TaskBatch]:
+        """The pairs in as few batches as can be without padding that the model would see."""
+        batch = task_batch(self.model, self.task, split, pairs, seed)
+        if self.model.config.causal:
+            return [batch.take(slice(None))]
+        padding = getattr(self.task, "padding", None)
+        lengths = torch.full((len(batch),), batch.tokens.shape[1])
+        if padding is not None:
+            lengths = (batch.tokens != padding).sum(dim=1).cpu()
+        return [_of_length(batch, lengths, int(length)) for length in lengths.unique()]
+
+    def logits(self, trial: Trial, kept: Tensor) -> Tensor:
+        """Logits [N, B, V] with only the edges of each mask kept; kept [N, W, R], 0 to 1, differentiable."""
+        found = []
+        for part in trial.parts:
+            mix = EdgeMix(self.model, self.graph, kept, part.other)
+            found.append(self.run(part, mix, copies=len(kept)).unflatten(0, (len(kept), -1)))
+        return torch.cat(found, dim=1)
+
+    def run(self, part: Part, streams: Streams, *, site: Site | None = None, copies: int = 1) -> Tensor:
+        """Logits [copies * B, V] of the forward with `streams`, the part's rows repeated `copies` times."""
+        tokens, position = part.batch.tokens.repeat(copies, 1), part.batch.position.repeat(copies)
+        logits: Tensor = self.model(tokens, position=position, streams=streams, site=site)
+        return logits.float()
+
+    def damage(self, trial: Trial, kept: Tensor) -> Tensor:
+        """The objective of each mask and row, [N, B]."""
+        logits = self.logits(trial, kept)
+        return torch.stack([damage(self.objective, one, trial.full, trial.batch) for one in logits])
+
+    @torch.no_grad()
+    def mean_damage(self, trial: Trial, kept: Tensor) -> Tensor:
+        """The objective of each of many masks [N, W, R], averaged over rows: float64 [N], on the CPU.
+
+        Masks go through the model in groups of at most `config.rows` sequences.
+        """
+        at_once = max(1, self.config.rows // len(trial))
+        groups = [self.damage(trial, group).double().mean(dim=1).cpu() for group in kept.split(at_once)]
+        return torch.cat(groups)
+
+    def everything(self) -> Tensor:
+        """The mask that keeps all edges, float32 [W, R]."""
+        return self.graph.present.to(self.device, torch.float32)
+
+
+def _of_length(batch: TaskBatch, lengths: Tensor, length: int) -> TaskBatch:
+    """The rows of that many tokens, cut to it. Both sides of a pair must have the same."""
+    if not torch.equal(lengths[0::2], lengths[1::2]):
+        raise UserError("a model that looks both ways needs pairs whose two prompts have the same number of tokens")
+    rows = (lengths == length).nonzero().flatten().to(batch.tokens.device)
+    return TaskBatch(
+        tokens=batch.tokens[rows, :length],
+        position=batch.position[rows],
+        answer=batch.answer[rows],
+        alternative=batch.alternative[rows],
+    )
