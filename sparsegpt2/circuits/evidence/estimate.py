@@ -41,7 +41,7 @@ class Estimate:
 
 def mean_of(values: Tensor | Iterable[float], over: str) -> Estimate:
     """Mean of independent values [N], with the standard error of the mean."""
-    table = torch.as_tensor(values if isinstance(values, Tensor) else list(values)).double()
+    table = values.double() if isinstance(values, Tensor) else torch.tensor(list(values), dtype=torch.float64)
     error = float(table.std() / math.sqrt(len(table))) if len(table) > 1 else None
     return Estimate(float(table.mean()), error, len(table), over)
 
