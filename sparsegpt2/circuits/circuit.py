@@ -28,7 +28,8 @@ class Circuit:
     """Site -> bool [C]: the kept channels, for every node site of the model (model.sites.node_sites)."""
     weights: dict[str, Tensor] | None = None
     """Parameter name -> bool of the parameter's shape: the kept ones of its nonzero weights; a matrix that is not named
-    keeps them all, as all do with None."""
+    keeps them all, as all do with None. Weights of ablated nodes are kept, too: what an ablated v channel brings through
+    attention is its mean times the share of attention that does not go to the sink, not its mean."""
     scores: dict[str, Tensor] | None = None
     """Site -> float32 [C]: the ranking, higher is kept first."""
     info: dict[str, Any] = field(default_factory=dict)
@@ -84,10 +85,7 @@ class Circuit:
             site: {"width": len(kept), "kept": kept.nonzero().flatten().tolist()} for site, kept in self.nodes.items()
         }
         if self.weights is not None:
-            values["weights"] = {
-                name: {"shape": list(kept.shape), "kept": kept.flatten().nonzero().flatten().tolist()}
-                for name, kept in self.weights.items()
-            }
+            values["weights"] = {name: _entries(kept) for name, kept in self.weights.items()}
         if self.scores is not None:
             values["scores"] = {site: _short(score) for site, score in self.scores.items()}
         write_text(path, json.dumps(values, ensure_ascii=False) + "\n")
@@ -102,7 +100,7 @@ class Circuit:
             weights, scores = values.get("weights"), values.get("scores")
             return Circuit(
                 nodes={site: _mask([entry["width"]], entry["kept"]) for site, entry in values["nodes"].items()},
-                weights=weights and {name: _mask(entry["shape"], entry["kept"]) for name, entry in weights.items()},
+                weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},
                 scores=scores and {site: torch.tensor(score) for site, score in scores.items()},
                 info=dict(values["info"]),
             )
@@ -122,6 +120,18 @@ def _mask(shape: list[int], kept: list[int]) -> Tensor:
         raise ValueError(f"kept entries lie outside 0 to {mask.numel() - 1}")
     mask.view(-1)[indices] = True
     return mask
+
+
+def _entries(kept: Tensor) -> dict[str, Any]:
+    """A mask over weights as plain values: the entries it keeps or, where they are fewer, those it removes."""
+    which = "kept" if 2 * int(kept.count_nonzero()) <= kept.numel() else "removed"
+    entries = kept if which == "kept" else ~kept
+    return {"shape": list(kept.shape), which: entries.flatten().nonzero().flatten().tolist()}
+
+
+def _weight_mask(values: dict[str, Any]) -> Tensor:
+    """The inverse of `_entries`."""
+    return _mask(values["shape"], values["kept"]) if "kept" in values else ~_mask(values["shape"], values["removed"])
 
 
 def _short(scores: Tensor) -> list[float]:

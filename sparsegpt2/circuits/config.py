@@ -51,6 +51,9 @@ class PruneConfig:
     k_coef: float = 1e-3
     """Nats a kept node costs in the training loss (paper's centre: 1e-4). The controller starts from it: three times as
     much closed all gates at once in some runs, from which no gradient leads back."""
+    pressure: float = 1.0
+    """Nats that all gates together cost at most when the controller starts, so that `k_coef` is lower on wide models
+    and for edges: a start as strong on each of ten times as many gates closed all of them."""
     controller_rate: float = 0.05
     """Largest lasting change of log k_coef in a step: up while the running task loss is under the aim, else down."""
     controller_gain: float = 2.0
@@ -62,13 +65,30 @@ class PruneConfig:
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Precision of the model while gates train; circuits are scored and chosen in float32."""
 
+    tied_qk: bool = False
+    """One gate for the q and the k channel of a head that meet in its scores (the paper's authors' hindsight)."""
+    ablation_rate: float = 0.5
+    """Least share of the closed nodes that the stochastic pruner ablates in a row; rows draw theirs from here to 1."""
+    edge_start: Literal["model", "circuit"] = "model"
+    """Whose edges the edge pruner puts gates on: the whole model's (measured better, and faster as one training), or
+    those of a circuit that the node pruner finds first."""
+    edge_lr: float = 1e-2
+    """The edge pruner's learning rate, in place of `lr`."""
+    edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
+    """The edge pruner's gates: the node pruner's step function, or hard-concrete noise (Louizos et al. 2018), which
+    wants a larger `init_noise_bias`, such as 0.5."""
+
+    trim: Literal["none", "nodes", "edges"] = "none"
+    """What is removed greedily after pruning if the circuit does not need it (trim.py): nothing, nodes, or nodes and
+    edges. Then sizes are scored without the nodes that no kept path joins to an input and to the logits."""
+
     attribution_pairs: int = 256
     """Train pairs over which the attribution pruner averages."""
 
     search: Literal["scan", "bisect"] = "scan"
     """How the number of nodes is chosen: a scan of the loss-against-size curve, or the paper's bisection of it, which
     presumes that loss falls as nodes are added."""
-    validation_pairs: int = 64
+    validation_pairs: int = 128
     """Pairs of the one fixed validation batch set on which every size is scored."""
     grid_ratio: float = 2.0
     """Ratio between neighbouring sizes of the scan's first pass."""
@@ -85,13 +105,14 @@ class PruneConfig:
         object.__setattr__(self, "betas", tuple(self.betas))
         for name in ("steps", "pairs", "attribution_pairs", "validation_pairs", "score_rows"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("target_loss", "lr", "clip", "temperature", "k_coef"):
+        for name in ("target_loss", "lr", "edge_lr", "clip", "temperature", "k_coef", "pressure"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be over 0, got {value}")
         for name in ("weight_decay", "init_noise_scale", "controller_rate", "controller_gain"):
             require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("warmup", "controller_memory"):
             require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        require(0 <= self.ablation_rate <= 1, f"ablation_rate must be from 0 to 1, got {self.ablation_rate}")
         require(0 < self.controller_margin <= 1, f"controller_margin must be in (0, 1], got {self.controller_margin}")
         require(-1 <= self.drop_below <= 0, f"drop_below must be in [-1, 0], got {self.drop_below}")
         require(-1 <= self.init_noise_bias <= 1, f"init_noise_bias must be in [-1, 1], got {self.init_noise_bias}")
@@ -107,6 +128,9 @@ class PruneConfig:
             "penalty": ("controller", "fixed"),
             "dtype": ("bfloat16", "float32"),
             "search": ("scan", "bisect"),
+            "edge_start": ("model", "circuit"),
+            "edge_gate": ("heaviside", "hard_concrete"),
+            "trim": ("none", "nodes", "edges"),
         }
         for name, known in choices.items():
             require(getattr(self, name) in known, f"{name} must be {' or '.join(known)}, got {getattr(self, name)!r}")

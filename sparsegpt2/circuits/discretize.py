@@ -10,13 +10,15 @@ import math
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
+from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.edges import edges_by_size
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.ranking import Progress, Ranking
 from sparsegpt2.circuits.reduce import Reduction
-from sparsegpt2.circuits.score import task_batch, task_losses
+from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss, task_losses
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -26,26 +28,40 @@ VALIDATION_SEED = 0
 
 
 class LossCurve:
-    """Task loss of the circuits of one ranking by their number of nodes k, each scored once and remembered."""
+    """Task loss of the circuits of one ranking by their size k, each scored once and remembered.
+
+    k counts nodes, or the edges that are kept where a pruner ranks edges.
+    """
 
     def __init__(
         self, model: GPT, task: Task, ranking: Ranking, config: PruneConfig, progress: Progress | None = None
     ) -> None:
         self.model, self.task, self.ranking, self.config, self.progress = model, task, ranking, config, progress
         self.batch = task_batch(model, task, "validation", config.validation_pairs, VALIDATION_SEED)
-        self.ranks = ranking.ranks()
-        self.edges = edges_by_size(model, self.ranks).tolist()
-        """Edges of the circuit of k nodes, entry k of N + 1."""
+        self.counts: dict[int, tuple[int, int]] = {}
+        """(nodes, edges) of the circuit by k, of the sizes asked for so far."""
         self.losses: dict[int, float] = {}
         """Loss in nats by k, of the sizes asked for so far."""
 
     @property
     def first_with_edges(self) -> int:
-        """The smallest number of nodes that are joined by an edge (1 for a model without edges)."""
-        return next((k for k, edges in enumerate(self.edges) if edges), 1)
+        """The smallest size that has an edge (1 for a model without edges)."""
+        if self.ranking.edges is not None:
+            return 1
+        edges = edges_by_size(self.model, self.ranking.ranks()).tolist()
+        return next((k for k, number in enumerate(edges) if number), 1)
+
+    def circuit(self, k: int) -> Circuit:
+        """The circuit of size k as it is scored: without dangling nodes if edges are ranked or it will be trimmed."""
+        circuit = self.ranking.circuit(k)
+        return circuit if circuit.weights is None and self.config.trim == "none" else circuit.trimmed(self.model)
+
+    def loss_of(self, circuit: Circuit) -> float:
+        """Task loss of any circuit on the curve's validation pairs, in nats."""
+        return float(task_loss(circuit_logits(self.model, circuit, self.batch), self.batch).double().mean())
 
     def loss(self, k: int) -> float:
-        """Validation loss of the circuit of the k first nodes."""
+        """Validation loss of the circuit of size k."""
         return self.score([k])[0]
 
     def score(self, sizes: Sequence[int]) -> list[float]:
@@ -59,24 +75,31 @@ class LossCurve:
                 self.progress(start + len(group), len(unknown), f"scoring circuits of {group[0]} nodes and more")
         return [self.losses[k] for k in sizes]
 
-    @torch.no_grad()
     def _losses(self, sizes: list[int]) -> list[float]:
-        """Losses of rising sizes in one batch: each circuit lies in the next, so the last one's nodes are enough."""
-        limits = torch.tensor(sizes)[:, None]  # [R, 1]
-        masks = {name: places < limits for name, places in self.ranks.items()}  # [R, C]
-        reduction = Reduction(self.model, {name: mask[-1] for name, mask in masks.items()}, torch.float32)
-        batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
-        owner = torch.arange(len(sizes), device=device).repeat_interleave(len(self.batch))
-        with frozen(self.model, torch.float32):
-            rows = task_losses(reduction, batch, masks, owner, rows=self.config.score_rows)
-        losses = rows.double().view(len(sizes), -1).mean(dim=1).tolist()
+        circuits = [self.circuit(k) for k in sizes]
+        self.counts.update({k: (one.n_nodes, one.edges(self.model)) for k, one in zip(sizes, circuits, strict=True)})
+        if any(one.weights is not None for one in circuits):  # each has weights of its own
+            losses = [self.loss_of(one) for one in circuits]
+        else:
+            losses = self._losses_of_masks([one.nodes for one in circuits])
         if not all(map(math.isfinite, losses)):
             raise UserError(f"task {self.task.name} has no finite loss: the model's weights or node means hold NaN")
         return losses
 
+    @torch.no_grad()
+    def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
+        """Losses of several circuits, each site -> bool [C], in one batch; only nodes of any of them are computed."""
+        masks = {site: torch.stack([nodes[site] for nodes in sizes]) for site in sizes[0]}  # [R, C]
+        reduction = Reduction(self.model, {site: mask.any(dim=0) for site, mask in masks.items()}, torch.float32)
+        batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
+        owner = torch.arange(len(sizes), device=device).repeat_interleave(len(self.batch))
+        with frozen(self.model, torch.float32):
+            rows = task_losses(reduction, batch, masks, owner, rows=self.config.score_rows)
+        return rows.double().view(len(sizes), -1).mean(dim=1).tolist()  # type: ignore[no-any-return]
+
     def points(self) -> list[list[float]]:
         """The curve so far: [nodes, edges, loss in nats] by rising number of nodes."""
-        return [[k, self.edges[k], self.losses[k]] for k in sorted(self.losses)]
+        return [[*self.counts[k], self.losses[k]] for k in sorted(self.losses)]
 
 
 def smallest_size(curve: LossCurve, target: float, search: str) -> int | None:
@@ -90,7 +113,7 @@ def scan(curve: LossCurve, target: float) -> int | None:
     The loss is not monotone in k, so the whole grid is scored, with the mask the pruner trained as one of its sizes.
     Sizes too small to have an edge are left out: nothing passes through them.
     """
-    total, trained = curve.ranking.n_nodes, curve.ranking.trained_size or 0
+    total, trained = curve.ranking.size, curve.ranking.trained_size or 0
     first = min(curve.first_with_edges, total)
     grid = sorted({*geometric_grid(first, total, curve.config.grid_ratio), max(first, trained)})
     best: int | None = None
@@ -122,7 +145,7 @@ def geometric_grid(first: int, last: int, ratio: float) -> list[int]:
 
 def bisect(curve: LossCurve, target: float) -> int | None:
     """The paper's search: bisection over all sizes, as if the loss fell with every node added."""
-    low, high = 0, curve.ranking.n_nodes
+    low, high = 0, curve.ranking.size
     if curve.loss(high) > target:
         return None
     while high - low > 1:

@@ -133,22 +133,72 @@ def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, 
     """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
 
     A removed edge from node i carries w * mean_i instead of w * x_i, so the mask Z over a matrix is the matrix W * Z
-    with the bias b + (W * (1 - Z)) @ mean (circuits.md, section 3). Columns that read concatenated positions stay.
+    with the bias b + (W * (1 - Z)) @ mean (circuits.md, section 3). Z: parameter name -> bool, or float gates through
+    which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
     """
     changed: dict[str, Tensor] = {}
-    for edge_map in edge_maps(model):
-        if edge_map.parameter not in weights:
+    for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():
+        if name not in weights:
             continue
         weight, bias = parameter_and_bias(model, edge_map)
         if bias is None:
             raise UserError("a circuit with a mask over weights needs a model whose linear maps have biases")
-        new_weight = changed.setdefault(edge_map.parameter, weight.clone())
-        new_bias = changed.setdefault(edge_map.bias, bias.clone())
-        block = (edge_map.rows, edge_map.columns)
-        removed = weight[block] * ~weights[edge_map.parameter][block].to(weight.device)  # [O, I]
-        new_weight[block] -= removed
-        new_bias[edge_map.rows] += removed @ means[edge_map.source]
+        nodes, positions = weight[:, edge_map.columns], weight[:, edge_map.columns.stop or weight.shape[1] :]
+        carried = nodes * weights[name][:, edge_map.columns].to(weight)  # [O, I]
+        changed[name] = torch.cat([carried, positions], dim=1) if positions.numel() else carried
+        changed[edge_map.bias] = bias + (nodes - carried) @ means[edge_map.source]
     return changed
+
+
+def circuit_edges(
+    model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """The edges of a circuit one by one: name of each weight parameter that holds any map -> bool of its shape."""
+    edges: dict[str, Tensor] = {}
+    for edge_map in edge_maps(model):
+        present = edges_present(model, edge_map, weights)
+        kept_out, kept_in = (nodes[site].to(present.device) for site in (edge_map.target, edge_map.source))
+        parameter = model.get_parameter(edge_map.parameter)
+        mask = edges.setdefault(edge_map.parameter, torch.zeros_like(parameter, dtype=torch.bool))
+        mask[edge_map.rows, edge_map.columns] = present & kept_out[:, None] & kept_in
+    return edges
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeList:
+    """The E edges of a circuit in a row: parameter after parameter, each by flat index. Everything is on the CPU."""
+
+    nodes: dict[str, Tensor]
+    """Site -> bool [C]: the nodes that they join."""
+    places: dict[str, Tensor]
+    """Weight parameter -> int64, ascending: flat indices of its edges."""
+    shapes: dict[str, torch.Size]
+    """Shape of each of those parameters."""
+
+    @classmethod
+    def of(cls, model: GPT, nodes: Mapping[str, Tensor]) -> EdgeList:
+        """The edges between the kept nodes (site -> bool [C])."""
+        masks = {name: mask.cpu() for name, mask in circuit_edges(model, nodes).items()}
+        places = {name: mask.flatten().nonzero().flatten() for name, mask in masks.items()}
+        return cls(
+            {site: mask.cpu() for site, mask in nodes.items()}, places, {name: m.shape for name, m in masks.items()}
+        )
+
+    def __len__(self) -> int:
+        """E."""
+        return sum(map(len, self.places.values()))
+
+    def spread(self, values: Tensor) -> dict[str, Tensor]:
+        """One value an edge, [E], as masks or gates over weights: parameter name -> its shape, 1 where no edge is.
+
+        Gradients pass. The weights that are no edges here join nodes that are ablated; they stay as they are.
+        """
+        masks = {}
+        parts = values.split([len(places) for places in self.places.values()])
+        for (name, places), part in zip(self.places.items(), parts, strict=True):
+            ones = torch.ones(self.shapes[name].numel(), dtype=values.dtype, device=values.device)
+            masks[name] = ones.index_copy(0, places.to(values.device), part).view(self.shapes[name])
+        return masks
 
 
 def _channels(model: GPT, nodes: Mapping[str, Tensor], place: str) -> Tensor:

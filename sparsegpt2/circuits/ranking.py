@@ -1,14 +1,16 @@
-"""What a pruner hands on: every node of a model in the order in which a circuit would keep them."""
+"""What a pruner hands on: nodes, or the edges of a circuit, in the order in which a smaller circuit would keep them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.circuit import Circuit
+from sparsegpt2.circuits.edges import EdgeList
 from sparsegpt2.circuits.gates import join_nodes, split_nodes
 from sparsegpt2.errors import UserError
 
@@ -16,14 +18,31 @@ Progress = Callable[[int, int, str], None]
 """Called as progress(done, total, what) while something long runs."""
 
 
+@runtime_checkable
+class Watcher(Protocol):
+    """A `Progress` that also sees every training step, and may end the training by raising an exception."""
+
+    def __call__(self, done: int, total: int, what: str) -> None: ...
+
+    def see(self, entry: Mapping[str, float], step: int, steps: int) -> None:
+        """entry: task_loss in nats, kept gates, k_coef of the step, the first being 1 of `steps`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Scores of all nodes: a circuit of k nodes keeps the k highest, ties by site order and lowest channel."""
+    """Scores of all nodes: a circuit of k nodes keeps the k highest, ties by site order and lowest channel.
+
+    A pruner of edges gives the scores of its edges too, and then a circuit's size k is a number of edges.
+    """
 
     scores: dict[str, Tensor]
     """Site -> float32 [C], every node site, in forward order."""
+    edges: EdgeList | None = None
+    """The edges that are ranked, by a pruner of edges."""
+    edge_scores: Tensor | None = None
+    """float32 [E], on the CPU: a circuit of k edges keeps the k highest, ties by the order of `edges`."""
     trained_size: int | None = None
-    """How many nodes the pruner's own mask keeps (the first ones), if it has one; a candidate for the circuit."""
+    """Size k of the pruner's own mask (the first ones), if it has one; a candidate for the circuit."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One entry per training step: plain values such as task_loss, kept, k_coef."""
     seconds: float = 0.0
@@ -33,6 +52,19 @@ class Ranking:
         for site, score in self.scores.items():
             if not bool(torch.isfinite(score).all()):
                 raise UserError(f"the pruner's scores at {site} are not finite: the model or its task loss holds NaN")
+
+    @property
+    def size(self) -> int:
+        """The largest size k: the edges that are ranked, or the nodes of the model."""
+        return self.n_nodes if self.edges is None else len(self.edges)
+
+    def circuit(self, k: int) -> Circuit:
+        """The circuit of size k; some of its nodes may dangle."""
+        if self.edges is None or self.edge_scores is None:
+            return Circuit(self.nodes(k))
+        kept = torch.zeros(len(self.edges), dtype=torch.bool)
+        kept[self.edge_scores.argsort(descending=True, stable=True)[:k]] = True
+        return Circuit(self.edges.nodes, weights=self.edges.spread(kept))
 
     @property
     def sites(self) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sparsegpt2.circuits.calibrate import fit_calibration
-from sparsegpt2.circuits.circuit import Circuit
+from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.discretize import VALIDATION_SEED, LossCurve, smallest_size
 from sparsegpt2.circuits.means import means_of
@@ -20,6 +20,7 @@ from sparsegpt2.circuits.pruners import get_pruner
 from sparsegpt2.circuits.ranking import Progress, Ranking
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
+from sparsegpt2.circuits.trim import trim
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -55,30 +56,38 @@ def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
     """The circuit of a ranking at a target loss, in nats; a benchmark over several targets shares one `LossCurve`.
 
     `info` says how it came about: task, pruner, seed, target_loss, validation_loss (nats, calibrated if that was on),
-    validation_loss_full (the unpruned model's), reached, k, trained_k, search, curve ([nodes, edges, loss] of every
+    validation_loss_full (the unpruned model's), reached, k and trained_k (the size, in nodes or, from a
+    pruner of edges, in edges), search, trim, edges_before_trim, curve ([nodes, edges, loss] of every
     size scored for this or an earlier target), calibrated, calibration, seconds, and the config.
     """
     started = time.perf_counter()
     config, ranking = curve.config, curve.ranking
     chosen = smallest_size(curve, target_loss, config.search)
-    k = ranking.n_nodes if chosen is None else chosen
-    loss, loss_full = curve.score([k, ranking.n_nodes])
+    k = ranking.size if chosen is None else chosen
+    whole = Circuit(every_node(curve.model))
+    loss_full = curve.loss_of(whole)
     info: dict[str, Any] = {
         "task": curve.task.name,
         "pruner": config.pruner,
         "seed": config.seed,
         "target_loss": target_loss,
-        "validation_loss": loss,
+        "validation_loss": loss_full if chosen is None else curve.loss(k),
         "validation_loss_full": loss_full,
         "reached": chosen is not None,
         "k": k,
         "trained_k": ranking.trained_size,
         "search": config.search,
+        "trim": config.trim,
+        "edges_before_trim": None,
         "calibrated": config.calibrate,
         "calibration": None,
     }
     scores = {site: score.cpu() for site, score in ranking.scores.items()}
-    circuit = Circuit(nodes=ranking.nodes(k), scores=scores, info=info)
+    circuit = replace(whole if chosen is None else curve.circuit(k), scores=scores, info=info)
+    if config.trim != "none" and chosen is not None:
+        info["edges_before_trim"] = circuit.edges(curve.model)
+        circuit = trim(curve.model, circuit, curve.batch, target_loss, edges=config.trim == "edges")
+        info["validation_loss"] = curve.loss_of(circuit)
     if config.calibrate:
         _calibrate(curve, circuit)
     info["curve"] = curve.points()

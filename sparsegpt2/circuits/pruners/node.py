@@ -1,12 +1,14 @@
 """The paper's node pruner (appendix A.5): a gate on every node, trained to do the task with few nodes.
 
-Shapes: N nodes of the model (all channels of all node sites), B rows of a batch.
+Shapes: N nodes of the model (all channels of all node sites), G gates (fewer than nodes where q and k share theirs), R
+runs side by side, B rows of a batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch import Tensor
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.gates import frozen, gate, split_nodes
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Progress, Ranking, Watcher
 from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import task_batch, task_losses
 from sparsegpt2.circuits.task import Task, TaskBatch
@@ -35,34 +37,40 @@ def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None 
 
 
 def rank_together(
-    model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
+    model: GPT,
+    tasks: Sequence[Task],
+    configs: Sequence[PruneConfig],
+    progress: Progress | None = None,
+    *,
+    stochastic: bool = False,
 ) -> list[Ranking]:
     """One ranking for each task and its config, trained side by side: a step is one forward and backward for all.
 
     Runs may differ in everything but `dtype`; each takes the steps it would take alone, with the same pairs, and ends
-    with the same ranking but for rounding.
+    with the same ranking but for rounding. stochastic: closed nodes are ablated at random (`NodeTraining.spare`).
     """
     sites, device, dtype = node_sites(model.config), model.wte.weight.device, one_dtype(configs)
-    runs = [GateTraining(model, *run, sum(sites.values()), device) for run in zip(tasks, configs, strict=True)]
+    runs = [NodeTraining(model, *run) for run in zip(tasks, configs, strict=True)]
     reduction, longest = Reduction(model, every_node(model), dtype), max(config.steps for config in configs)
     with frozen(model, dtype), torch.enable_grad():
         while active := [run for run in runs if not run.finished]:
             batch = TaskBatch.join([run.next_batch() for run in active])
             owner = torch.cat([torch.full((2 * run.config.pairs,), i) for i, run in enumerate(active)]).to(device)
             gates = torch.stack([run.gates() for run in active])  # [R, N]
-            losses = task_losses(reduction, batch, split_nodes(gates, sites), owner, rows=len(batch))
+            masks, row_mask = gates, owner
+            if stochastic:  # a mask for each row
+                masks = torch.cat([run.spare(own) for run, own in zip(active, gates, strict=True)])  # [B, N]
+                row_mask = torch.arange(len(batch), device=device)
+            losses = task_losses(reduction, batch, split_nodes(masks, sites), row_mask, rows=len(batch))
             task_loss_of = [losses[owner == i].mean() for i in range(len(active))]
             objectives = zip(active, task_loss_of, gates.sum(dim=1), strict=True)
             sum(loss + run.penalty.k_coef * kept for run, loss, kept in objectives).backward()
             for run, loss, gate_of_run in zip(active, task_loss_of, gates, strict=True):
                 run.step(loss.detach(), gate_of_run.detach().sum())
-            live = torch.stack([run.tau >= run.config.drop_below for run in active]).any(dim=0)  # [N]
-            if int(live.count_nonzero()) < SHRINK * reduction.size:
+            live = torch.stack([run.node_tau >= run.config.drop_below for run in active]).any(dim=0)  # [N]
+            if not stochastic and int(live.count_nonzero()) < SHRINK * reduction.size:
                 reduction = Reduction(model, split_nodes(live, sites), dtype)
-            if progress is not None:
-                latest = active[0].history[-1]
-                text = "pruning: loss {task_loss:.3f}, {kept} nodes".format(**latest)
-                progress(len(active[0].history), longest, text)
+            active[0].tell(progress, longest, "nodes")
     return [run.ranking(sites) for run in runs]
 
 
@@ -77,9 +85,10 @@ def one_dtype(configs: Sequence[PruneConfig]) -> torch.dtype:
 class GateTraining:
     """One run: its gates, what trains them, and how it went so far."""
 
-    def __init__(self, model: GPT, task: Task, config: PruneConfig, nodes: int, device: torch.device) -> None:
+    def __init__(self, model: GPT, task: Task, config: PruneConfig, number: int) -> None:
+        config = replace(config, k_coef=starting_k_coef(config, number))
         self.model, self.task, self.config = model, task, config
-        self.tau = initial_tau(nodes, config).to(device).requires_grad_(True)  # [N]
+        self.tau = initial_tau(number, config).to(model.wte.weight.device).requires_grad_(True)  # [G]
         self.optimizer = torch.optim.AdamW([self.tau], betas=config.betas, weight_decay=config.weight_decay)
         self.penalty = Penalty(config)
         self.history: list[dict[str, float]] = []
@@ -95,7 +104,7 @@ class GateTraining:
         return task_batch(self.model, self.task, "train", self.config.pairs, seed)
 
     def gates(self) -> Tensor:
-        """0 or 1 for each node, [N], with the gates' gradient."""
+        """0 or 1 for each gate, [G], with its gradient."""
         return gate(self.tau, self.config.temperature)
 
     def step(self, loss: Tensor, kept: Tensor) -> None:
@@ -111,10 +120,63 @@ class GateTraining:
         self.history.append(record(self.task, loss, kept, self.penalty))
         self.penalty.update(self.history[-1]["task_loss"])
 
+    def tell(self, progress: Progress | None, steps: int, what: str) -> None:
+        """Say how far it is; a `Watcher` sees the step's entry too, and may end the training."""
+        if progress is not None:
+            latest = self.history[-1]
+            progress(len(self.history), steps, f"pruning: loss {latest['task_loss']:.3f}, {latest['kept']} {what}")
+        if isinstance(progress, Watcher):
+            progress.see(self.history[-1], len(self.history), steps)
+
+
+class NodeTraining(GateTraining):
+    """Gates of nodes: one for each, or one for a q and a k channel that meet in the scores of a head."""
+
+    def __init__(self, model: GPT, task: Task, config: PruneConfig) -> None:
+        self.gate_of_node = gate_of_node(model, config.tied_qk)  # [N]
+        super().__init__(model, task, config, int(self.gate_of_node.max()) + 1)
+        self.chance = torch.Generator().manual_seed(config.seed)
+
+    @property
+    def node_tau(self) -> Tensor:
+        """tau of each node's gate, [N], detached."""
+        return self.tau.detach()[self.gate_of_node]
+
+    def gates(self) -> Tensor:
+        """0 or 1 for each node, [N], with the gates' gradient."""
+        return super().gates()[self.gate_of_node]
+
+    def spare(self, gates: Tensor) -> Tensor:
+        """Gates [N] -> masks for each row of a batch, [B, N], in which some closed nodes are left alone.
+
+        Every row draws its own rate uniformly from `ablation_rate` to 1, and a closed node is ablated at that rate.
+        """
+        rows, least = 2 * self.config.pairs, self.config.ablation_rate
+        rates = least + (1 - least) * torch.rand(rows, 1, generator=self.chance)
+        spared = (torch.rand(rows, len(gates), generator=self.chance) >= rates).to(gates)
+        return gates + (1 - gates) * spared
+
     def ranking(self, sites: Mapping[str, int]) -> Ranking:
         """What came out."""
-        scores = split_nodes(self.tau.detach(), sites)
-        return Ranking(scores, trained_size=int((self.tau >= 0).sum()), history=self.history)
+        tau = self.node_tau
+        return Ranking(split_nodes(tau, sites), trained_size=int((tau >= 0).sum()), history=self.history)
+
+
+def gate_of_node(model: GPT, tied_qk: bool) -> Tensor:
+    """Index of each node's gate, int64 [N]: its own, or the same for channel j of a layer's q and of its k."""
+    first, owners = 0, list[Tensor]()
+    for site, width in node_sites(model.config).items():
+        if tied_qk and site.endswith("attn.k"):
+            owners.append(owners[-1])  # the site before it is q
+            continue
+        owners.append(torch.arange(first, first + width))
+        first += width
+    return torch.cat(owners).to(model.wte.weight.device)
+
+
+def starting_k_coef(config: PruneConfig, gates: int) -> float:
+    """What a gate costs at first: `k_coef`, but under the controller at most `pressure` for all gates together."""
+    return config.k_coef if config.penalty == "fixed" else min(config.k_coef, config.pressure / gates)
 
 
 def initial_tau(nodes: int, config: PruneConfig) -> Tensor:

@@ -24,7 +24,7 @@ class MadeUpCurve:
         self.loss_of, self.asked = loss_of, []
         self.config = PruneConfig(**settings)
         self.first_with_edges = first
-        self.ranking = SimpleNamespace(n_nodes=total, trained_size=trained)
+        self.ranking = SimpleNamespace(size=total, trained_size=trained)
 
     def score(self, sizes: list[int]) -> list[float]:
         self.asked += sizes

@@ -204,7 +204,7 @@ def test_nodes_given_up_change_nothing_else(planted: Any) -> None:
 
 
 def test_an_unknown_pruner_is_told_what_there_is(planted: Any) -> None:
-    with pytest.raises(UserError, match="no pruner 'magic'; there are attribution, node, random"):
+    with pytest.raises(UserError, match="no pruner 'magic'; there are attribution, edge, node, random, stochastic"):
         rank_nodes(planted.model, planted.task, PruneConfig(pruner="magic"))
 
 

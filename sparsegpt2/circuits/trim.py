@@ -1,0 +1,175 @@
+"""Trimming: greedy removal of nodes and edges that a circuit does not need.
+
+The paper's authors removed such nodes by hand (appendix A.5). Here the evidence is of first order: with a gate z on
+every node and edge of the circuit, removing one changes the task loss by about -dL/dz at z = 1, and one backward pass
+gives that for all of them. Candidates are removed in batches, in order of that change for each edge saved, as long as
+the loss on a fixed batch of instances stays under the target; a batch that breaks it is put back and halved, down to
+single candidates. What a removal leaves without a path from an input to the logits goes with it, so nothing dangles.
+
+Shapes: B rows of the batch, C channels of a site, O and I rows and columns of a weight matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.circuit import Circuit
+from sparsegpt2.circuits.edges import ablate_edges, circuit_edges, edge_maps
+from sparsegpt2.circuits.gates import MeanAblation, frozen
+from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.reduce import Reduction
+from sparsegpt2.circuits.score import ROWS, answer_logits, task_loss
+from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.model.gpt import GPT
+
+ROUNDS = 6
+"""Most times the evidence is taken anew. Rounds take turns: the least effect in either direction first, then the most
+harmful first, whose removal makes room under the target for others."""
+PATIENCE = 12
+"""Single candidates that must break the target, in a round, before the round gives up."""
+FIRST_SHARE = 4
+"""A round begins by removing one candidate in this many."""
+GRADIENT_ROWS = 128
+"""Most rows in one forward and backward pass."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A node or an edge that may go."""
+
+    change: float
+    """Expected change of the task loss, in nats, for each edge saved."""
+    place: str
+    """Site of a node, weight parameter of an edge."""
+    index: int
+    """Channel of a node, flat index of an edge in its parameter."""
+
+
+def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, edges: bool = True) -> Circuit:
+    """A circuit within `circuit`, of loss at most `target_loss` (nats) on `batch`, without dangling nodes.
+
+    edges: remove single edges too; the result then has `weights`, and the model needs biases. Without, only nodes go.
+    A circuit whose loss is over the target once its dangling nodes are dropped is returned as it came.
+    """
+    trimmed = circuit.trimmed(model)
+    if loss_under(model, trimmed, batch, target_loss) is None:
+        return circuit
+    if edges:
+        trimmed = replace(trimmed, weights=trimmed.weights or every_edge(model))
+    for number in range(ROUNDS):
+        by_size = number % 2 == 0
+        order = sorted(_candidates(model, trimmed, batch, edges), key=lambda one: _rank(one, by_size))
+        smaller = _walk(model, trimmed, order, batch, target_loss)
+        if number and smaller is trimmed:
+            break
+        trimmed = smaller
+    return trimmed
+
+
+def every_edge(model: GPT) -> dict[str, Tensor]:
+    """The masks over weights that remove nothing: name of each parameter that holds edges -> bool, all true."""
+    names = {edge_map.parameter for edge_map in edge_maps(model)}
+    return {name: torch.ones_like(model.get_parameter(name), dtype=torch.bool) for name in sorted(names)}
+
+
+@torch.no_grad()
+def loss_under(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float) -> float | None:
+    """The circuit's task loss on `batch`, in nats, or None if it is over the target.
+
+    Losses of rows are never negative, so it stops as soon as those seen so far are too much.
+    """
+    weights, total = ablate_edges(model, circuit.weights or {}, means_of(model)), 0.0
+    reduction = Reduction(model, circuit.nodes, torch.float32, weights)
+    site = reduction.ablation(circuit.nodes)
+    with frozen(model, torch.float32):
+        for _, part in batch.by_length(ROWS):
+            logits = answer_logits(model, part, site, parameters=reduction.parameters, position_only=True)
+            total += float(task_loss(logits, part).double().sum())
+            if not total <= target_loss * len(batch):  # NaN too
+                return None
+    return total / len(batch)
+
+
+def _walk(model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskBatch, target_loss: float) -> Circuit:
+    """The circuit after one pass over the candidates, in batches that double when they hold and halve when not."""
+    place, size, failures = 0, max(1, len(order) // FIRST_SHARE), 0
+    while place < len(order) and failures < PATIENCE:
+        smaller = _without(model, circuit, order[place : place + size])
+        if smaller is None:
+            place += size
+        elif loss_under(model, smaller, batch, target_loss) is not None:
+            circuit, place, size = smaller, place + size, 2 * size
+        elif size == 1:
+            place, failures = place + 1, failures + 1
+        else:
+            size //= 2
+    return circuit
+
+
+def _without(model: GPT, circuit: Circuit, gone: Sequence[Candidate]) -> Circuit | None:
+    """The circuit without those candidates and what dangles then; None if none of them is in it any more."""
+    nodes = {site: mask.clone() for site, mask in circuit.nodes.items()}
+    weights = {name: mask.clone() for name, mask in (circuit.weights or {}).items()}
+    present = False
+    for one in gone:
+        mask = nodes[one.place] if one.place in nodes else weights[one.place].view(-1)
+        present = present or bool(mask[one.index])
+        mask[one.index] = False
+    if not present:
+        return None
+    return replace(circuit, nodes=nodes, weights=weights or None).trimmed(model)
+
+
+def _rank(candidate: Candidate, by_size: bool) -> float:
+    return abs(candidate.change) if by_size else candidate.change
+
+
+def _candidates(model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool) -> list[Candidate]:
+    """Every node of the circuit and, if asked for, every edge, with the evidence on it."""
+    present = circuit_edges(model, circuit.nodes, circuit.weights)
+    node_changes, edge_changes = _removal_changes(model, circuit, batch, edges)
+    saved = {site: torch.zeros(len(mask)) for site, mask in circuit.nodes.items()}  # edges of each node, [C]
+    for edge_map in edge_maps(model):
+        block = present[edge_map.parameter][edge_map.rows, edge_map.columns].cpu()
+        saved[edge_map.source] += block.sum(dim=0)
+        saved[edge_map.target] += block.sum(dim=1)
+    found = []
+    for site, mask in circuit.nodes.items():
+        change = node_changes[site] / saved[site].clamp(min=1)
+        found += [Candidate(float(change[i]), site, i) for i in mask.nonzero().flatten().tolist()]
+    for name, mask in present.items() if edges else ():
+        change = edge_changes[name].flatten()
+        found += [Candidate(float(change[i]), name, i) for i in mask.flatten().nonzero().flatten().tolist()]
+    return [one for one in found if math.isfinite(one.change)]
+
+
+def _removal_changes(
+    model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """-dL/dz at z = 1, in nats: of nodes by site [C], and, if asked for, of weights by parameter [O, I].
+
+    L is the mean task loss over the batch.
+    """
+    means, device = means_of(model), model.wte.weight.device
+    masks = [circuit.nodes, (circuit.weights or {}) if edges else {}]
+    nodes, weights = (
+        {place: mask.to(device, torch.float32).requires_grad_(True) for place, mask in some.items()} for some in masks
+    )
+    with frozen(model, torch.float32), torch.enable_grad():
+        for _, part in batch.by_length(GRADIENT_ROWS):
+            parameters = ablate_edges(model, weights or circuit.weights or {}, means)
+            site = MeanAblation(nodes, means)
+            logits = answer_logits(model, part, site, parameters=parameters, position_only=True)
+            (-task_loss(logits, part).sum() / len(batch)).backward()
+    node_changes, edge_changes = ({place: gradient(z) for place, z in some.items()} for some in (nodes, weights))
+    return node_changes, edge_changes
+
+
+def gradient(z: Tensor) -> Tensor:
+    """The gradient that has come in at a leaf, on the CPU; zeros where none has."""
+    return torch.zeros(z.shape) if z.grad is None else z.grad.cpu()
