@@ -167,6 +167,7 @@ def command(capsys):
     from sparsegpt2.command import run_commands
 
     def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()  # what others wrote before
         status = run_commands("sparsegpt2", COMMANDS, [str(argument) for argument in arguments])
         return status, *capsys.readouterr()
 
