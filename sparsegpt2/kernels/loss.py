@@ -47,10 +47,11 @@ class _NextTokenLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        # in place: nobody else holds them, and backward runs once
-        scaled = [None if gradient is None else gradient.mul_(outer[0]) for gradient in ctx.gradients]
-        ctx.gradients = None
-        return (*scaled, None, None)
+        gradients, ctx.gradients = ctx.gradients, None
+        if outer[0].is_cuda or outer[0] != 1:  # comparing would wait for a GPU
+            # in place: nobody else holds them, and backward runs once
+            gradients = [None if gradient is None else gradient.mul_(outer[0]) for gradient in gradients]
+        return (*gradients, None, None)
 
 
 def _chunked(

@@ -281,6 +281,48 @@ def add_outer(typing: Any, tile: Any, vector: Any, array: Any, index: Any) -> An
     return TILE(TILE, VECTOR, types.Array(types.float32, 1, "C"), types.intp), generate
 
 
+class _BFloat(ir.Type):
+    """LLVM's bfloat, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+
+_IR_PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
+
+
+@intrinsic
+def add_pairs(typing: Any, tile: Any, factors: Any, array: Any, index: Any) -> Any:
+    """tile[i] + the dot products of a pair of bfloat16 with 16 pairs from index + 16 i on, for each i: a tile.
+
+    factors: int32, two bfloat16. array: flat int32, pairs of them. Needs a CPU with avx512_bf16.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile, factors, array, index = arguments
+        kind = ir.FunctionType(_IR, [_IR, _IR_PAIRS, _IR_PAIRS])
+        dot = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512bf16.dpbf16ps.512")
+        factors = builder.bitcast(_splat(builder, factors, _IR_INT), _IR_PAIRS)
+        address = _address(context, builder, signature.args[2], _IR_INT, array, index)
+        for i in range(LANES):
+            values = builder.bitcast(builder.load(builder.gep(address, [INT32(i)]), align=4), _IR_PAIRS)
+            total = builder.call(dot, [builder.extract_value(tile, i), values, factors])
+            tile = builder.insert_value(tile, total, i)
+        return tile
+
+    return TILE(TILE, types.int32, types.Array(types.int32, 1, "C"), types.intp), generate
+
+
+@intrinsic
+def lowest_bit(typing: Any, word: Any) -> Any:
+    """Place of the lowest bit set in a uint32 other than 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1)), ir.IntType(64))
+
+    return types.int64(types.uint32), generate
+
+
 @intrinsic
 def scale_tile(typing: Any, tile: Any, vector: Any) -> Any:
     """tile[i] * vector for each i."""

@@ -294,7 +294,11 @@ class GPT(nn.Module):
         """
         if self.logits_bias is not None:
             return F.cross_entropy(self(tokens).flatten(0, 1).float(), targets.flatten())
-        h = self.norm(self.run(self.embed(tokens))).to(self.compute_dtype)
+        x = self.run(self.embed(tokens))
+        if self.norm.kind == "rms":
+            h = norm_topk(x, self.norm.weight, self.norm.eps, None, self.compute_dtype)
+        else:
+            h = self.norm(x).to(self.compute_dtype)
         return next_token_loss(h.flatten(0, 1), self.unembed.weight, self.bigram, tokens.flatten(), targets.flatten())
 
     def run_with_cache(

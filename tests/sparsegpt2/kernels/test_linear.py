@@ -64,3 +64,20 @@ def test_compressed_rows_are_those_of_the_matrix():
         [2, 0, 2],
         [1, 2, -3],
     )
+
+
+@pytest.mark.parametrize("tokens", [1, 55, 300])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_weight_gradients_that_skip_zeros(monkeypatch, tokens, threads):
+    if not module.skips_zeros():
+        pytest.skip("needs avx512_bf16")
+    monkeypatch.setattr(module, "FEWEST_TOKENS", 1)
+    torch.manual_seed(0)
+    gradient = (torch.randn(tokens, 48) * (torch.rand(tokens, 48) < 0.2)).to(torch.bfloat16)
+    x = torch.randn(tokens, 512).to(torch.bfloat16)
+    torch.set_num_threads(threads)
+    try:
+        ours = module._weight_gradient(gradient, x, cpu_kernels(x))
+    finally:
+        torch.set_num_threads(1)
+    assert torch.allclose(ours, gradient.float().T @ x.float(), atol=1e-4)
