@@ -33,10 +33,11 @@ def tasks(arguments: list[str]) -> None:
 
 
 def prune(arguments: list[str]) -> None:
-    """Find the circuit of one task in one model, write it, and score it on the task's test split."""
+    """Find the circuit of one task in one model, write it and its curve, and score it on the task's test split."""
     from eval_tasks.registry import get_task
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
     from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.report.board import log_curve
     from sparsegpt2.tokenizer import Tokenizer
 
     model_path, arguments = _leading(arguments, "prune", "a model: sparsegpt2 prune MODEL --task NAME")
@@ -54,6 +55,7 @@ def prune(arguments: list[str]) -> None:
     out = Path(settings.out or directory / "circuits" / f"{task.name}.json")
     circuit.info["model"] = str(directory)
     circuit.save(out)
+    log_curve(circuit, out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
 
 

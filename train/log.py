@@ -12,6 +12,7 @@ import torch
 
 from sparsegpt2.files import write_text
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.board import density_figure, open_board, weights_figure
 from sparsegpt2.sparsity.project import projected_parameters
 
 METRICS = "metrics.jsonl"
@@ -46,7 +47,7 @@ class RunLog:
                     self.board.add_scalar(name, value, values["step"])
 
     def histograms(self, model: GPT, step: int) -> None:
-        """Density by tensor, and histograms of the nonzero weights."""
+        """Density by tensor, and histograms of the nonzero weights; after the last step figures of both by layer."""
         if self.board is None:
             return
         for tensor in projected_parameters(model):
@@ -55,6 +56,9 @@ class RunLog:
             self.board.add_scalar(f"density/{tensor.name}", len(nonzero) / weight.numel(), step)
             if len(nonzero):
                 self.board.add_histogram(f"weights/{tensor.name}", nonzero, step)
+        if step == self.steps:  # drawn once, at the end: figures are dear, numbers are not
+            self.board.add_figure("density by layer", density_figure(model), step)
+            self.board.add_figure("weights by layer", weights_figure(model), step)
 
     def console(self, step: int, values: dict[str, Any]) -> None:
         """One line: how far, how good, how sparse, how fast, how long still."""
@@ -84,11 +88,7 @@ def duration(seconds: float) -> str:
 
 def _tensorboard(directory: Path, step: int) -> Any:
     """A SummaryWriter that hides what was written after `step`, or None where TensorBoard is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(directory), purge_step=step + 1 if step else None)
+    return open_board(directory, purge_step=step + 1 if step else None)
 
 
 def synchronise(device: torch.device) -> None:
