@@ -212,7 +212,7 @@ def _model_table(found: Frontier) -> str:
         "Held-out loss",
         "Tasks had",
         "Edges, own tasks",
-        "shared tasks",
+        "Edges, shared tasks",
     ]
     body = []
     for model in found.models:
@@ -251,7 +251,7 @@ def _ratio_section(found: Frontier) -> str:
                 "–" if math.isnan(ratio.loss_gap) else f"{ratio.loss_gap:+.3f}",
             ]
         )
-    return f'<h2>Dense against sparse</h2>\n<div class="scroll">\n{_table(header, body)}\n</div>'
+    return f'<h2>Dense against sparse</h2>\n<div class="scroll">\n{_table(header, body, names=2)}\n</div>'
 
 
 def _task_table(found: Frontier) -> str:
@@ -280,7 +280,10 @@ def _task_cell(cell: Cell | None, found: Frontier) -> str:
     return f"<td>{text}</td>" if cell.counts else f'<td class="out">{text}, target missed</td>'
 
 
-def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(text)}</th>" for text in header)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in line) + "</tr>" for line in body)
+def _table(header: Sequence[str], body: Sequence[Sequence[str]], names: int = 1) -> str:
+    """A table whose first `names` columns are names, set flush left; the others are numbers."""
+    look = [' class="name"' if column < names else "" for column in range(len(header))]
+    head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(look, header, strict=True))
+    lines = ["".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(look, line, strict=True)) for line in body]
+    rows = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -54,4 +54,5 @@ def training_curve(run: str | Path) -> TrainingCurve:
 
 def training_figure(runs: Iterable[str | Path]) -> Figure:
     """Loss and L0 over tokens of several run folders."""
-    return draw_training([training_curve(run) for run in runs])
+    note = "Marked: held-out loss. Thin: training loss, smoothed. Loss may rise while density is being annealed."
+    return draw_training([training_curve(run) for run in runs], note=note)
