@@ -42,6 +42,8 @@ class PairTask:
     """Templates in the language of template.py, parted by lines of `---`."""
     single: tuple[str, ...] = ()
     """Texts with one slot, such as ` $name1`: only words that make each of them one token are used for the slot."""
+    alternatives: tuple[str | None, str | None] = (None, None)
+    """The tokens that are wrong after the left and the right prompt, written as `answers`; None: the other's answer."""
     max_differing: int = 1
     """Positions (tokens) at which the two prompts may differ."""
     same_tail: int = 1
@@ -68,6 +70,8 @@ class Side:
     """Text of the wanted token; None: anything but the other side's answer."""
     answer_id: int
     """Id of the wanted token, or -1."""
+    alternative_id: int | None = None
+    """Id of the wrong token, where it is not the other side's answer."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,12 @@ class PosedTask:
             tokens=torch.tensor([(side.tokens + padding)[:longest] for side in sides]),
             position=torch.tensor([len(side.tokens) - 1 for side in sides]),
             answer=torch.tensor([side.answer_id for side in sides]),
-            alternative=torch.tensor([side.answer_id for side in others]),
+            alternative=torch.tensor(
+                [
+                    other.answer_id if side.alternative_id is None else side.alternative_id
+                    for side, other in zip(sides, others, strict=True)
+                ]
+            ),
         )
 
     def pairs(self, split: str, n: int, seed: int) -> list[Pair]:
@@ -168,7 +177,7 @@ class PosedTask:
         templates = []
         for number, text in enumerate(split_templates(self.definition.templates), 1):
             try:
-                template = Template(text, self.definition.answers)
+                template = Template(text, self.definition.answers, self.definition.alternatives)
             except UserError as error:
                 raise UserError(f"task {self.name!r}, template {number}: {error}") from None
             for slot in template.slots:
@@ -188,7 +197,8 @@ class PosedTask:
     def _usable_words(self, pools: Pools, split: str) -> dict[str, tuple[str, ...]]:
         """Words of `split` by section, and by slot where the task needs them to be single tokens."""
         usable = {name: splits[split] for name, splits in pools.items()}
-        texts = [*self.definition.single, *filter(None, self.definition.answers)]
+        asked = (*self.definition.answers, *self.definition.alternatives)
+        texts = [*self.definition.single, *filter(None, asked)]
         for text in texts:
             for slot in slots_of(text):
                 words = usable.get(slot) or usable[section(slot)]
@@ -268,7 +278,8 @@ class PosedTask:
                 raise Flaw(
                     f"after {_end(side.prompt)} comes the token {self.tokenizer.token(met)!r}, not {side.answer!r}"
                 )
-        return Side(side.prompt, (self.tokenizer.end_of_text, *prompt), side.answer, answer_id)
+        wrong = None if side.wrong is None else self._token(side.wrong)
+        return Side(side.prompt, (self.tokenizer.end_of_text, *prompt), side.answer, answer_id, wrong)
 
     def _token(self, answer: str) -> int:
         token = self.tokenizer.single(answer)

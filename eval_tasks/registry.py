@@ -1,4 +1,8 @@
-"""Tasks by name: every file in eval_tasks/tasks is one, and so is a file of your own."""
+"""Tasks by name: every file in eval_tasks/tasks is one, and so is a file of your own.
+
+Beside these 20, which ask about Python, eval_tasks/english holds tasks of the literature on component circuits. They
+need a tokenizer with English words, such as GPT-2's, and are run when they are named.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.tokenizer import Tokenizer
 
 FOLDER = Path(__file__).parent / "tasks"
+ENGLISH = Path(__file__).parent / "english"
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,9 @@ class TaskEntry:
     """Why the task can't be posed with the tokenizer; None when it can."""
 
 
-def task_names() -> list[str]:
-    """The names of the tasks in eval_tasks/tasks, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
+def task_names(folder: Path = FOLDER) -> list[str]:
+    """The names of the tasks in eval_tasks/tasks, or in another folder (`ENGLISH`), sorted."""
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
 def get_task(name: str, tokenizer: Tokenizer) -> PosedTask:
@@ -61,11 +66,11 @@ def describe(tokenizer: Tokenizer, examples: int = 2, names: list[str] | None = 
 
 def _task_file(name: str) -> Path:
     if not name.endswith(".py"):
-        if name not in task_names():
-            raise UserError(
-                f"there is no task {name!r}; the tasks are {', '.join(task_names())}, or the path of a file of your own"
-            )
-        return FOLDER / f"{name}.py"
+        for folder in (FOLDER, ENGLISH):
+            if name in task_names(folder):
+                return folder / f"{name}.py"
+        names = ", ".join(task_names() + task_names(ENGLISH))
+        raise UserError(f"there is no task {name!r}; the tasks are {names}, or the path of a file of your own")
     path = Path(name)
     if not path.is_file():
         raise UserError(f"the task file {name} does not exist")

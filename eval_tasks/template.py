@@ -47,6 +47,8 @@ class Rendered:
     """None: anything but the other side's answer."""
     rest: str
     """How the code goes on after the answer (if None: after the prompt)."""
+    wrong: str | None = None
+    """The wrong choice, where it is not the other side's answer."""
 
 
 class Flaw(Exception):
@@ -56,7 +58,9 @@ class Flaw(Exception):
 class Template:
     """One template with its two answers, ready to be filled with words."""
 
-    def __init__(self, text: str, answers: tuple[str | None, str | None]) -> None:
+    def __init__(
+        self, text: str, answers: tuple[str | None, str | None], wrong: tuple[str | None, str | None] = (None, None)
+    ) -> None:
         if text.count(ANSWER) != 1:
             raise UserError(
                 f"a template must have {ANSWER} once, where its prompts end, not {text.count(ANSWER)} times"
@@ -68,8 +72,8 @@ class Template:
             raise UserError(
                 f"a template has {leftover[0]!r} that opens no slot `$name` and no choice `{{{{left|right}}}}`"
             )
-        self._answers = answers
-        self.slots = slots_of("\n".join((*self._sides, *filter(None, answers))))
+        self._answers, self._wrong = answers, wrong
+        self.slots = slots_of("\n".join((*self._sides, *filter(None, (*answers, *wrong)))))
         """Slots in the order they appear; words are drawn in this order."""
 
     def render(self, words: Words, source: random.Random) -> tuple[Rendered, Rendered]:
@@ -94,7 +98,8 @@ class Template:
             answer = fill(answer, chosen)
             if answer.endswith("\n"):
                 rest = rest.removeprefix("\n")
-        return Rendered(prompt, answer, rest)
+        wrong = self._wrong[side]
+        return Rendered(prompt, answer, rest, wrong if wrong is None else fill(wrong, chosen))
 
 
 def filler(words: Words, source: random.Random) -> str:

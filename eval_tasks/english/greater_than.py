@@ -1,0 +1,35 @@
+"""Greater-than: a span of years ends after it began (Hanna et al. 2023).
+
+Of a prompt that begins in year 17YY, a year over YY is right and one under it wrong. The other prompt begins later than
+the first one's right year, which is its wrong one: so before < start < between < late < after. The paper sums the
+probabilities of all years on either side; here a pair asks for one of each, and many pairs for them all.
+"""
+
+from __future__ import annotations
+
+from eval_tasks.base import PairTask
+
+TASK = PairTask(
+    description="the last two digits of the year in which something ended: larger than those it began with",
+    answers=("$between", "$after"),
+    alternatives=("$before", "$between"),
+    words="""
+[event]
+war siege famine journey conflict expedition rebellion reign campaign dispute alliance mission
+[before everywhere]
+02 03 04 05 06 07 08 09 11 13 14 15 16 17 18 19
+[start everywhere]
+21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38
+[between everywhere]
+41 42 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58
+[late everywhere]
+61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78
+[after everywhere]
+81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98
+""",
+    templates="""
+The $event lasted from the year 17{{$start|$late}} to the year 17{{answer}}.
+---
+The $event began in the year 17{{$start|$late}} and ended in the year 17{{answer}}.
+""",
+)
