@@ -28,8 +28,8 @@ class Circuit:
     """Site -> bool [C]: the kept channels, for every node site of the model (model.sites.node_sites)."""
     weights: dict[str, Tensor] | None = None
     """Parameter name -> bool of the parameter's shape: the kept ones of its nonzero weights; a matrix that is not named
-    keeps them all, as all do with None. Weights of ablated nodes are kept, too: what an ablated v channel brings through
-    attention is its mean times the share of attention that does not go to the sink, not its mean."""
+    keeps them all, as all do with None. Weights that join no two kept nodes are best kept: an ablated v channel brings
+    its mean times the share of attention that does not go to the sink, a removed weight brings the mean itself."""
     scores: dict[str, Tensor] | None = None
     """Site -> float32 [C]: the ranking, higher is kept first."""
     info: dict[str, Any] = field(default_factory=dict)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sparsegpt2.config import require
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "tied": {"tied_qk": True},
+    "trim": {"trim": "edges"},
+    "trim_nodes": {"trim": "nodes"},
+}
+"""Settings that may stand behind a pruner's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +21,8 @@ class PruneConfig:
     """How a circuit is found: the ranking of nodes, then the choice of how many to keep."""
 
     pruner: str = "node"
-    """Which pruner ranks the nodes: a file of `sparsegpt2/circuits/pruners`."""
+    """Which pruner ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`. Any of `OPTIONS` may stand behind it,
+    so that a benchmark can compare them: `node+tied+trim` is the node pruner with tied_qk=true and trim=edges."""
     target_loss: float = 0.15
     """Task loss in nats a circuit may have at most (paper: 0.15; chance is ln 2 = 0.693)."""
     seed: int = 0
@@ -48,9 +56,9 @@ class PruneConfig:
 
     penalty: Literal["controller", "fixed"] = "controller"
     """Whether `k_coef` is only where a controller starts, or stays as it is (paper: fixed, searched per task)."""
-    k_coef: float = 1e-3
-    """Nats a kept node costs in the training loss (paper's centre: 1e-4). The controller starts from it: three times as
-    much closed all gates at once in some runs, from which no gradient leads back."""
+    k_coef: float = 5e-4
+    """Nats a kept gate costs in the training loss (paper's centre: 1e-4). The controller starts from it, or from less
+    (`pressure`): too much closes all gates at once, from which no gradient leads back."""
     pressure: float = 1.0
     """Nats that all gates together cost at most when the controller starts, so that `k_coef` is lower on wide models
     and for edges: a start as strong on each of ten times as many gates closed all of them."""
@@ -103,6 +111,10 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
+        for option in self.pruner.split("+")[1:]:
+            require(option in OPTIONS, f"a pruner has no option {option!r}; there are {', '.join(OPTIONS)}")
+            for name, value in OPTIONS[option].items():
+                object.__setattr__(self, name, value)
         for name in ("steps", "pairs", "attribution_pairs", "validation_pairs", "score_rows"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("target_loss", "lr", "edge_lr", "clip", "temperature", "k_coef", "pressure"):

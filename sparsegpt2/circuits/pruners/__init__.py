@@ -25,7 +25,8 @@ def pruner_names() -> list[str]:
 
 
 def get_pruner(name: str) -> Pruner:
-    """The pruner of that name; an unknown one is a `UserError` that lists what there is."""
+    """The pruner of that name, whatever options stand behind it; an unknown one is a `UserError` that lists all."""
+    name = name.split("+")[0]
     if name not in pruner_names():
         raise UserError(f"there is no pruner {name!r}; there are {', '.join(pruner_names())}")
     pruner: Pruner = importlib.import_module(f"{__name__}.{name}").rank
