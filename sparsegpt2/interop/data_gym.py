@@ -79,7 +79,7 @@ def files(tokenizer: Tokenizer) -> dict[str, str]:
     if any(len(letters) != 1 for letters in ordered[:256]):
         raise UserError("vocab.bpe needs a tokenizer whose first 256 ids are the single bytes")
     merges = [" ".join(_last_merge(letters, vocab)) for letters in ordered[256:]]
-    table = vocab | {END_OF_TEXT: tokenizer.end_of_text}
+    table = {letters: vocab[letters] for letters in ordered} | {END_OF_TEXT: tokenizer.end_of_text}
     return {
         "vocab.bpe": "\n".join(["#version: 0.2", *merges]) + "\n",
         "encoder.json": json.dumps(table, ensure_ascii=False) + "\n",
