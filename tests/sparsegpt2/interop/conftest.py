@@ -1,12 +1,16 @@
-"""Published checkpoints made up from the description of the format, and an evaluation of its formulas by itself.
+"""Published checkpoints made up from the description of the format, their formulas, and a local stand-in of the hub.
 
-Nothing here uses our forward: `published_logits` is plain torch in float64, written from the published definitions.
+`published_logits` uses nothing of our forward: it is plain torch in float64, written from the published definitions.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -172,3 +176,101 @@ def command(capsys):
         return status, *capsys.readouterr()
 
     return call
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub's HTTP interface as pushing and fetching a model use; repositories in memory."""
+
+    protocol_version = "HTTP/1.1"
+    repositories: dict[str, dict[str, bytes]]
+    messages: list[str]
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, value, status=200, **headers):
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in headers.items():
+            self.send_header(name.replace("_", "-"), text)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def sha(self, name):
+        files = self.repositories[name]
+        return hashlib.sha1(b"".join(key.encode() + files[key] for key in sorted(files))).hexdigest()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = self.path.split("?")[0].strip("/").split("/")
+        if self.path.startswith("/api/repos/create"):
+            asked = json.loads(body)
+            name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+            if name.startswith("forbidden/"):
+                return self.answer({"error": "no"}, 403)
+            self.repositories.setdefault(name, {})
+            return self.answer({"url": f"{self.address()}/{name}", "id": name})
+        if self.path.startswith("/api/validate-yaml"):
+            return self.answer({"errors": [], "warnings": []})
+        name, action = "/".join(parts[2:4]), parts[4]
+        if action == "preupload":
+            files = [
+                {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False}
+                for file in json.loads(body)["files"]
+            ]
+            return self.answer({"files": files})
+        for line in body.decode().strip().split("\n"):
+            entry = json.loads(line)
+            if entry["key"] == "header":
+                self.messages.append(entry["value"]["summary"])
+            if entry["key"] == "file":
+                self.repositories[name][entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+        sha = self.sha(name)
+        self.answer({"commitUrl": f"{self.address()}/{name}/commit/{sha}", "commitOid": sha, "success": True})
+
+    def do_GET(self):
+        parts = self.path.split("?")[0].strip("/").split("/")
+        inside = parts[2:] if parts[0] == "api" else parts
+        name = "/".join(inside[:2])
+        if name not in self.repositories:
+            return self.answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
+        files, sha = self.repositories[name], self.sha(name)
+        if parts[0] == "api":
+            if inside[3:] not in ([], ["main"], [sha]) and inside[2:3] == ["revision"]:
+                return self.answer({"error": "Revision not found"}, 404, X_Error_Code="RevisionNotFound")
+            if inside[2:3] == ["tree"]:
+                tree = [{"type": "file", "path": f, "size": len(d), "oid": f} for f, d in files.items()]
+                return self.answer(tree)
+            siblings = [{"rfilename": file} for file in files]
+            return self.answer({"id": name, "modelId": name, "sha": sha, "siblings": siblings, "tags": []})
+        data = files["/".join(inside[4:])]
+        etag = f'"{hashlib.sha1(data).hexdigest()}"'
+        self.answer(data, ETag=etag, X_Repo_Commit=sha, Content_Type="application/octet-stream")
+
+    do_HEAD = do_GET
+
+    def address(self):
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A hub of our own on this machine, and a fresh cache: (repositories, commit messages)."""
+    from huggingface_hub import constants
+
+    handler = type("OneHub", (Hub,), {"repositories": {}, "messages": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setenv("HF_TOKEN", "hf_stand_in")
+    yield SimpleNamespace(repositories=handler.repositories, messages=handler.messages)
+    server.shutdown()
+    server.server_close()
+    thread.join()
