@@ -50,7 +50,8 @@ def add_topk(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
 
 
 def _kernels(x: Tensor, dtype: torch.dtype) -> CpuKernels | None:
-    return cpu_kernels(x) if dtype == torch.bfloat16 else None
+    channels = x.shape[-1]  # none, where pruning has ablated a whole site
+    return cpu_kernels(x) if dtype == torch.bfloat16 and channels else None
 
 
 def _floats(x: Tensor) -> Any:
