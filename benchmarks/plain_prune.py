@@ -1,0 +1,62 @@
+"""The node pruner written plainly: the baseline that `prune_task.py` measures against.
+
+The same gates, penalty, pairs and sizes as ours, so the same circuits but for rounding. What it does not do: it runs
+one task at a time in float32 over prompts padded to the longest of the batch, takes logits at every position, masks
+every channel of every site at every step, and scores each size of a circuit by a forward of its own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits import LossCurve, PruneConfig, Ranking, Task, TaskBatch
+from sparsegpt2.circuits.gates import MeanAblation, frozen, gate, split_nodes
+from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.pruners.node import STEP_SEEDS, Penalty, initial_tau, record, schedule
+from sparsegpt2.circuits.score import task_batch, task_loss
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import node_sites
+
+
+def plain_logits(model: GPT, batch: TaskBatch, masks: dict[str, Tensor]) -> Tensor:
+    """Logits after each prompt [B, V], read off the logits of all positions."""
+    logits = model(batch.tokens, site=MeanAblation(masks, means_of(model)))  # [B, T, V]
+    return logits[torch.arange(len(batch)), batch.position].float()
+
+
+def plain_rank(model: GPT, task: Task, config: PruneConfig) -> Ranking:
+    """`pruners.node.rank`, step by step."""
+    sites = node_sites(model.config)
+    tau = initial_tau(sum(sites.values()), config).requires_grad_(True)
+    optimizer = torch.optim.AdamW([tau], lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
+    penalty, history = Penalty(config), []
+    with frozen(model, torch.float32), torch.enable_grad():
+        for step in range(config.steps):
+            batch = task_batch(model, task, "train", config.pairs, config.seed * STEP_SEEDS + step)
+            gates = gate(tau, config.temperature)
+            loss = task_loss(plain_logits(model, batch, split_nodes(gates, sites)), batch).mean()
+            optimizer.zero_grad()
+            (loss + penalty.k_coef * gates.sum()).backward()
+            torch.nn.utils.clip_grad_norm_([tau], config.clip)
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * schedule((step + 1) / config.steps, config.warmup)
+            optimizer.step()
+            with torch.no_grad():
+                tau.clamp_(-1, 1)
+            history.append(record(task, loss.detach(), gates.detach().sum(), penalty))
+            penalty.update(history[-1]["task_loss"])
+    return Ranking(split_nodes(tau.detach(), sites), int((tau >= 0).sum()), history)
+
+
+class PlainCurve(LossCurve):
+    """`LossCurve` that scores one size at a time in the whole model."""
+
+    @torch.no_grad()
+    def _losses(self, sizes: list[int]) -> list[float]:
+        losses = []
+        with frozen(self.model, torch.float32):
+            for k in sizes:
+                logits = plain_logits(self.model, self.batch, self.ranking.nodes(k))
+                losses.append(float(task_loss(logits, self.batch).double().mean()))
+        return losses
