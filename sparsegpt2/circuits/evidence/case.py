@@ -17,7 +17,7 @@ from torch import Tensor
 from sparsegpt2.circuits.calibrate import Calibration
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.edges import EdgeMap, ablate_edges, edge_maps, edges_present
+from sparsegpt2.circuits.edges import ablate_edges
 from sparsegpt2.circuits.evidence.config import EvidenceConfig
 from sparsegpt2.circuits.gates import MeanAblation, frozen
 from sparsegpt2.circuits.means import means_of
@@ -187,16 +187,7 @@ class Case:
     @property
     def has_edge_mask(self) -> bool:
         """Whether the circuit leaves out edges between its own nodes."""
-        return bool(self.weights) and any(bool((present & ~kept).any()) for _, present, kept in self.edge_masks())
-
-    def edge_masks(self) -> list[tuple[EdgeMap, Tensor, Tensor]]:
-        """(map, edges of the model between kept nodes, those of them the circuit keeps), masks bool [O, I]."""
-        found = []
-        for edge_map in edge_maps(self.model):
-            ends = self.nodes[edge_map.target][:, None] & self.nodes[edge_map.source][None]
-            present = edges_present(self.model, edge_map)
-            found.append((edge_map, present & ends, edges_present(self.model, edge_map, self.weights) & ends))
-        return found
+        return self.circuit.edges(self.model) < Circuit(self.nodes).edges(self.model)
 
 
 def stack_masks(masks: list[dict[str, Tensor]]) -> dict[str, Tensor]:

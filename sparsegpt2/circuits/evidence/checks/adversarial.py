@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.edges import edge_maps, edges_present
+from sparsegpt2.circuits.edges import ablate_edges, count_edges
 from sparsegpt2.circuits.evidence.case import CHANCE, Case
 from sparsegpt2.circuits.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.circuits.evidence.registry import Check
@@ -46,8 +46,11 @@ class Adversary:
         case, batch = self.case, self.case.pairs(split, pairs, seed)
         kept = torch.where(self.inside, 1.0, gate(self.nodes, 1.0))
         alive = {name: torch.where((case.weights or {})[name], 1.0, gate(tau, 1.0)) for name, tau in self.edges.items()}
-        site = MeanAblation(split_nodes(kept, case.sites), case.means)
-        return task_loss(answer_logits(case.model, batch, site, parameters=soft_edges(case, alive)), batch)
+        site, parameters = (
+            MeanAblation(split_nodes(kept, case.sites), case.means),
+            ablate_edges(case.model, alive, case.means),
+        )
+        return task_loss(answer_logits(case.model, batch, site, parameters=parameters), batch)
 
     def ablated(self) -> float:
         """Share of the nodes outside that it ablates."""
@@ -60,24 +63,6 @@ def _start(shape: torch.Size, start: int, generator: torch.Generator) -> Tensor:
     sign = 1.0 if start == 0 else -1.0 if start == 1 else None
     random = torch.rand(shape, generator=generator)
     return torch.full(shape, INIT * sign) if sign is not None else INIT * (2 * (random < 0.5).float() - 1)
-
-
-def soft_edges(case: Case, alive: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`edges.ablate_edges` with real-valued masks [O, I], differentiable in them."""
-    changed: dict[str, Tensor] = {}
-    named = dict(case.model.named_parameters())
-    for edge_map in edge_maps(case.model):
-        if edge_map.parameter not in alive:
-            continue
-        weight, bias = named[edge_map.parameter], changed.get(edge_map.bias, named[edge_map.bias])
-        block = (edge_map.rows, edge_map.columns)
-        mask = torch.ones_like(weight)
-        mask[block] = alive[edge_map.parameter][block]
-        changed[edge_map.parameter] = changed.get(edge_map.parameter, weight) * mask
-        folded = torch.zeros_like(bias)
-        folded[edge_map.rows] = ((1 - mask) * weight)[block] @ case.means[edge_map.source]
-        changed[edge_map.bias] = bias + folded
-    return changed
 
 
 def run(case: Case, progress: Progress) -> Finding:
@@ -127,10 +112,8 @@ def run(case: Case, progress: Progress) -> Finding:
 
 def edges_left_out(case: Case) -> int:
     """Edges of the model outside the circuit's mask over weights, which the adversary chose from too."""
-    return sum(
-        int((edges_present(case.model, edge_map) & ~edges_present(case.model, edge_map, case.weights)).count_nonzero())
-        for edge_map in edge_maps(case.model)
-    )
+    whole, masked = (count_edges(case.model, case.everything, weights) for weights in (None, case.weights))
+    return sum(whole.values()) - sum(masked.values())
 
 
 CHECK = Check(asks="Can ablating some subset of the rest break the circuit?", run=run, dear=True)

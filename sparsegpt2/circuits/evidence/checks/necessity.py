@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.edges import edge_maps, edges_present
+from sparsegpt2.circuits.edges import circuit_edges, edge_maps, edges_present
 from sparsegpt2.circuits.evidence.case import CHANCE, Case, stack_masks
 from sparsegpt2.circuits.evidence.estimate import Estimate, all_of, at_least, at_most, mean_over_draws, mean_over_pairs
 from sparsegpt2.circuits.evidence.registry import Check
@@ -60,18 +60,17 @@ def without_random(nodes: dict[str, Tensor], generator: torch.Generator) -> dict
 
 def without_edges(case: Case, generator: torch.Generator | None = None) -> dict[str, Tensor]:
     """A mask over weights without the circuit's edges, or (with a generator) as many random ones of each map."""
-    masks = {
-        edge_map.parameter: torch.ones_like(case.model.get_parameter(edge_map.parameter), dtype=torch.bool)
-        for edge_map in edge_maps(case.model)
-    }
-    for edge_map, _, circuit in case.edge_masks():
-        removed = circuit
-        if generator is not None:
-            entries = edges_present(case.model, edge_map).nonzero()
-            chosen = torch.randperm(len(entries), generator=generator)[: int(circuit.count_nonzero())]
-            removed = torch.zeros_like(circuit)
-            removed[tuple(entries[chosen.to(entries.device)].T)] = True
-        masks[edge_map.parameter][edge_map.rows, edge_map.columns] &= ~removed
+    circuit = circuit_edges(case.model, case.nodes, case.weights)
+    if generator is None:
+        return {name: ~edges for name, edges in circuit.items()}
+    masks = {name: torch.ones_like(edges) for name, edges in circuit.items()}
+    for edge_map in edge_maps(case.model):
+        block = (edge_map.rows, edge_map.columns)
+        entries = edges_present(case.model, edge_map).nonzero()  # [E, 2]
+        chosen = torch.randperm(len(entries), generator=generator)[
+            : int(circuit[edge_map.parameter][block].count_nonzero())
+        ]
+        masks[edge_map.parameter][block][tuple(entries[chosen.to(entries.device)].T)] = False
     return masks
 
 

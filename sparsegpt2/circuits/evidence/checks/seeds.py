@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.circuit import Circuit
-from sparsegpt2.circuits.edges import edge_maps, edges_present
+from sparsegpt2.circuits.edges import circuit_edges
 from sparsegpt2.circuits.evidence.case import Case
 from sparsegpt2.circuits.evidence.estimate import at_least, jackknife, mean_of
 from sparsegpt2.circuits.evidence.registry import Check
@@ -103,13 +103,9 @@ def unpack(case: Case, values: dict[str, Any]) -> Circuit:
 
 
 def edge_mask(case: Case, circuit: Circuit) -> Tensor:
-    """Which entries of all maps are edges of the circuit, bool [E], on the CPU."""
-    masks = []
-    for edge_map in edge_maps(case.model):
-        present = edges_present(case.model, edge_map, circuit.weights).cpu()
-        ends = circuit.nodes[edge_map.target].cpu()[:, None] & circuit.nodes[edge_map.source].cpu()[None]
-        masks.append((present & ends).flatten())
-    return torch.cat(masks)
+    """Which entries of the weight matrices are edges of the circuit, bool [E], on the CPU."""
+    edges = circuit_edges(case.model, circuit.nodes, circuit.weights)
+    return torch.cat([mask.flatten().cpu() for mask in edges.values()])
 
 
 def iou(sets: Tensor) -> Tensor:
