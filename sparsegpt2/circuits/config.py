@@ -33,6 +33,9 @@ class PruneConfig:
     time)."""
     steps: int = 150
     """Most training steps of the gates, each on fresh pairs of the train split."""
+    settle_steps: int = 20
+    """Training ends early once the number of open gates has stayed the same for so many steps (0: never), with the task
+    loss within the target."""
     lr: float = 6e-3
     """AdamW's learning rate of the gate parameters tau (paper's centre: 3e-3, over more steps)."""
     warmup: float = 0.05
@@ -120,6 +123,7 @@ class PruneConfig:
         for name in ("target_loss", "lr", "edge_lr", "clip", "temperature", "k_coef", "pressure"):
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be over 0, got {value}")
+        require(self.settle_steps >= 0, f"settle_steps must be 0 or more, got {self.settle_steps}")
         for name in ("weight_decay", "init_noise_scale", "controller_rate", "controller_gain"):
             require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("warmup", "controller_memory"):

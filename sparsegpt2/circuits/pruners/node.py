@@ -95,8 +95,20 @@ class GateTraining:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
-        return len(self.history) == self.config.steps
+        """Whether all steps are done, or the gates have settled."""
+        return len(self.history) == self.config.steps or self.settled
+
+    @property
+    def settled(self) -> bool:
+        """Whether for `settle_steps` steps no gate was gained or lost, after some had closed, at the target loss."""
+        recent = {entry["kept"] for entry in self.history[-self.config.settle_steps :]}
+        running = self.penalty.running
+        return (
+            0 < self.config.settle_steps < len(self.history)
+            and len(recent) == 1
+            and recent < {entry["kept"] for entry in self.history}
+            and (running is None or running <= self.config.target_loss)
+        )
 
     def next_batch(self) -> TaskBatch:
         """Fresh training pairs for the next step."""

@@ -187,6 +187,16 @@ def test_runs_together_end_as_they_do_alone(planted: Any) -> None:
             torch.testing.assert_close(ranking.scores[site], scores, rtol=1e-3, atol=1e-4)
 
 
+def test_training_ends_early_once_the_gates_have_settled(planted: Any) -> None:
+    config = PruneConfig(steps=150, pairs=8, dtype="float32", settle_steps=8)
+    kept = [entry["kept"] for entry in rank_nodes(planted.model, planted.task, config).history]
+    assert len(kept) < 150 and len(set(kept[-8:])) == 1
+    assert len(set(kept)) > 1
+    never = rank_nodes(planted.model, planted.task, replace(config, settle_steps=0))
+    assert len(never.history) == 150
+    assert [entry["kept"] for entry in never.history][: len(kept)] == kept
+
+
 def test_runs_together_need_one_precision(planted: Any) -> None:
     with pytest.raises(UserError, match="must have one dtype, got bfloat16 and float32"):
         rank_together(planted.model, [planted.task] * 2, [SHORT, replace(SHORT, dtype="bfloat16")])
