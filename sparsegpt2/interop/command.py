@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits import Circuit, node_means
-from sparsegpt2.command import make_parser, parse
+from sparsegpt2.command import make_parser, parse, progress_bar
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers
@@ -41,7 +41,8 @@ def import_model(arguments: list[str], documents: Documents) -> None:
     parser.add_argument(
         "--corpus", type=str, default="tinypython", help="Corpus for node means: a name, or a file or folder; or none."
     )
-    parser.add_argument("--means_tokens", type=int, default=131072, help="Tokens over which node means are taken.")
+    parser.add_argument("--means_tokens", type=int, default=32768, help="Tokens over which node means are taken.")
+    parser.add_argument("--device", type=str, default="cpu", help="Torch device on which they are taken.")
     settings = parse(parser, arguments)
     require(settings.format in MODELS_IN, f"there is no format {settings.format!r}; there are {', '.join(MODELS_IN)}")
     require(settings.means_tokens >= 1, f"means_tokens must be at least 1, got {settings.means_tokens}")
@@ -60,7 +61,10 @@ def import_model(arguments: list[str], documents: Documents) -> None:
         _check_sizes(model, tokenizer)
         if settings.corpus != "none":
             tokens = _tokens(documents(settings.corpus), tokenizer, model.config.context, settings.means_tokens)
-            model.means = node_means(model, tokens, batch_size=8)
+            with progress_bar("taking node means") as progress:
+                means = node_means(model.to(_device(settings.device)), tokens, batch_size=8, progress=progress)
+            model.means = {site: mean.cpu() for site, mean in means.items()}
+            model.cpu()
             info |= {"means_tokens": tokens.numel(), "means_corpus": settings.corpus}
     save_model(model, settings.out, tokenizer=tokenizer, info=info)
     print(f"{settings.out}: {sum(p.numel() for p in model.parameters()):,} parameters, {info['l0']:,} of L0")
@@ -104,6 +108,13 @@ def push(arguments: list[str]) -> None:
     parser.add_argument("--message", type=str, default="", help="Message of the commit.")
     settings = parse(parser, arguments)
     print(hub.push(settings.model, settings.name, private=settings.private, message=settings.message))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise UserError(f"torch cannot use the device {name!r} ({str(error).splitlines()[0]})") from None
 
 
 def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:

@@ -124,6 +124,7 @@ def smaller_tokenizer(theirs, tmp_path):
         (smaller_tokenizer, [], "the tokenizer has 270 tokens and the model 2048"),
         (lambda theirs, _: (theirs / "encoder.json").unlink(), [], "encoder.json does not exist"),
         (None, ["--corpus", "nowhere"], "nowhere"),
+        (None, ["--device", "abacus"], "torch cannot use the device 'abacus'"),
         (None, ["--means_tokens", "0"], "means_tokens must be at least 1"),
         (None, ["--tokenizer", "nowhere"], "nowhere"),
         (
