@@ -21,6 +21,7 @@ from eval_tasks.base import PosedTask
 from eval_tasks.bench_display import Display, print_tables
 from eval_tasks.evidence import TextOf, print_verdicts
 from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
+from eval_tasks.tune import tune
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes, unpruned_loss
 from sparsegpt2.circuits.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.circuits.pruners import get_pruner
@@ -33,6 +34,9 @@ from sparsegpt2.report.results import RESULTS, Row, append_row, read_rows, repai
 
 TEST_SEED = 0
 """Seed of the test pairs: the same for every model, pruner and target."""
+
+TUNING = "tuning.journal"
+"""Optuna's journal of all searches of a results folder."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what) inside a cell."""
@@ -55,6 +59,8 @@ class BenchConfig:
     rank_each_target: bool = False
     """Rank the nodes anew for every target loss, with the penalty's controller aimed at it, instead of once, aimed at
     the target nearest to the pruning settings' own. Costs a pruning run for each target."""
+    tune: int = 0
+    """Trials of a search for each cell's best pruner settings, on train and validation instances (tune.py); 0: none."""
     evidence: bool = False
     """Judge every circuit by the checks of `sparsegpt2 evaluate`; the report stands in its row and beside its file."""
     device: str = "auto"
@@ -68,6 +74,7 @@ class BenchConfig:
             object.__setattr__(self, name, values)
         require(bool(self.pruners) and bool(self.seeds), "a benchmark needs at least one pruner and one seed")
         require(all(target > 0 for target in self.target_losses), "target_losses must be over 0")
+        require(self.tune >= 0, f"tune is a number of trials, 0 or more, got {self.tune}")
         require(self.test_pairs >= 1, f"test_pairs must be at least 1, got {self.test_pairs}")
         require(self.device in ("auto", "cpu", "cuda"), f"device must be auto, cpu or cuda, got {self.device!r}")
         if self.device == "cuda":
@@ -85,6 +92,8 @@ class Cell:
     targets: tuple[float, ...]
     """Target losses, falling; a row each."""
     test_pairs: int
+    trials: int = 0
+    """Trials of a search for the best settings; 0: `prune` as it is."""
     check: EvidenceConfig | None = None
     """How circuits are judged; None: not at all."""
 
@@ -97,6 +106,7 @@ class Cell:
         own = {name: value for name, value in to_dict(self.prune).items() if name not in ("pruner", "seed")}
         settings = _without_tuples(own)
         settings = {"ranking_target": settings.pop("target_loss"), "test_pairs": self.test_pairs, **settings}
+        settings |= {"tune": self.trials} if self.trials else {}
         return settings if self.check is None else {**settings, "evidence": _without_tuples(to_dict(self.check))}
 
     def identity(self, target: float) -> str:
@@ -168,7 +178,7 @@ def plan(
         posed[key] = posed.get(key) or pose_tasks(subject.tokenizer, config.tasks)
         for task, pruner, seed, (group, aimed) in product(posed[key], config.pruners, config.seeds, groups):
             settings = replace(prune, pruner=pruner, seed=seed, target_loss=aimed)
-            yield Cell(subject, task, settings, group, config.test_pairs, check)
+            yield Cell(subject, task, settings, group, config.test_pairs, config.tune, check)
 
 
 def run_cell(
@@ -196,6 +206,9 @@ def run_cell(
             yield _row(cell, target, status="has not", loss_full=loss_full)
     if had:
         prune = replace(cell.prune, target_loss=nearest(had, cell.prune.target_loss))
+        if cell.trials:
+            study = f"{cell.identity(prune.target_loss)} {prune.target_loss:g}"
+            prune = tune(model, task, prune, cell.trials, out / TUNING, name=study, progress=progress).config
         curve = LossCurve(model, task, rank_nodes(model, task, prune, progress), prune, progress)
         for target in had:
             started = time.perf_counter()

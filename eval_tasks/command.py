@@ -49,6 +49,7 @@ def _posable(entries: list[TaskEntry]) -> int:
 def prune(arguments: list[str]) -> None:
     """Find the circuit of one task in one model, write it and its curve, and score it on the task's test split."""
     from eval_tasks.registry import get_task
+    from eval_tasks.tune import tune
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
     from sparsegpt2.model.checkpoint import load_model, model_directory
     from sparsegpt2.report.board import log_curve
@@ -60,13 +61,20 @@ def prune(arguments: list[str]) -> None:
     parser.add_argument("--task", type=str, required=True, help="Name of a task, or a task file of your own.")
     parser.add_argument("--out", type=str, default="", help="Circuit file; default circuits/TASK.json in the model's.")
     parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
+    parser.add_argument("--tune", type=int, default=0, help="Trials of a search for the best settings; 0: none.")
     settings = parse(parser, arguments)
     directory = model_directory(model_path[0])
     model = load_model(directory, settings.device)
     task = get_task(settings.task, Tokenizer.load(directory))
-    circuit = find_circuit(model, task, settings_from(settings, PruneConfig), _progress_line())
-    score = evaluate(model, task, circuit)
     out = Path(settings.out or directory / "circuits" / f"{task.name}.json")
+    config, progress = settings_from(settings, PruneConfig), _progress_line()
+    if settings.tune:
+        study = " ".join([str(directory), task.name, str(config)])  # other settings, another search
+        tuned = tune(model, task, config, settings.tune, out.with_suffix(".journal"), name=study, progress=progress)
+        config = tuned.config
+        print(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
+    circuit = find_circuit(model, task, config, progress)
+    score = evaluate(model, task, circuit)
     circuit.info["model"] = str(directory)
     circuit.save(out)
     log_curve(circuit, out.parent / "tensorboard" / out.stem)

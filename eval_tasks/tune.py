@@ -1,0 +1,244 @@
+"""Tuning a pruner for one model and task: Optuna searches its settings for the fewest edges at the target loss.
+
+The search sees the task's train and validation instances only; the circuit of the best settings is scored on test
+instances by the caller. A study lives in a journal file, so an interrupted search goes on, and several processes may
+work on the same study. Each trial's proposal is drawn with a seed of its own, so a search that was interrupted anywhere
+ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sparsegpt2.circuits import LossCurve, PruneConfig, circuit_at, rank_nodes
+from sparsegpt2.circuits.circuit import every_node
+from sparsegpt2.circuits.edges import count_edges
+from sparsegpt2.circuits.ranking import Progress
+from sparsegpt2.circuits.task import Task
+from sparsegpt2.config import require
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+
+SPACE: dict[str, tuple[float, float, bool]] = {
+    "lr": (1e-3, 3e-2, True),
+    "k_coef": (1e-5, 3e-3, True),
+    "pressure": (0.1, 10.0, True),
+    "init_noise_bias": (0.02, 0.4, True),
+    "init_noise_scale": (1e-3, 1e-1, True),
+    "weight_decay": (1e-4, 1e-1, True),
+    "one_minus_beta2": (5e-3, 2e-1, True),
+    "warmup": (0.0, 0.2, False),
+    "temperature": (0.3, 3.0, True),
+    "controller_margin": (0.7, 1.0, False),
+}
+"""What is searched: (lowest, highest, whether on a logarithmic scale)."""
+
+CENTRES = {
+    "lr": 3e-3,
+    "k_coef": 1e-4,
+    "init_noise_bias": 1e-1,
+    "init_noise_scale": 1e-2,
+    "weight_decay": 1e-3,
+    "one_minus_beta2": 5e-2,
+    "warmup": 0.05,
+    "temperature": 1.0,
+}
+"""The paper's centres of the same search (appendix A.5): the second trial; the first is the settings as given."""
+
+TUNABLE = ("node", "edge", "stochastic")
+"""Pruners whose settings are searched; the others have none that matter."""
+
+RANDOM_TRIALS = 5
+"""Trials before the sampler learns from earlier ones, and before a trial may be given up."""
+REPORT_EVERY = 10
+"""Steps between looks at whether a trial is hopeless."""
+SEED_STRIDE = 100_003
+"""Distance between the sampler's seeds of two pruning seeds: more than any number of trials."""
+GRACE = timedelta(minutes=1)
+"""Age at which a running trial that names no process counts as left behind."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search found."""
+
+    config: PruneConfig
+    """The best settings."""
+    edges: float
+    """Edges of their circuit, at the target loss on validation instances."""
+    trials: list[dict[str, Any]]
+    """Each finished trial: its number among them, settings, edges (None when it was given up) and state."""
+
+
+def tune(
+    model: GPT,
+    task: Task,
+    config: PruneConfig,
+    trials: int,
+    storage: str | Path,
+    *,
+    name: str = "",
+    progress: Progress | None = None,
+) -> Tuned:
+    """Search the settings of `config.pruner` until the study in `storage` has `trials` finished trials.
+
+    name: of the study; searches that differ in model, task or fixed settings must have different ones. A pruner without
+    settings to search gives its own back. `UserError` without Optuna, or for fewer than one trial.
+    """
+    require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
+    if config.pruner.split("+")[0] not in TUNABLE:
+        return Tuned(config, math.nan, [])
+    study = open_study(storage, name or f"{task.name} {config.pruner} {config.seed}")
+    fail_abandoned(study)
+    while (index := len(unfailed(study))) < trials:
+        trial = next_trial(study, config, index)
+        try:
+            value = edges_with(model, task, settings_of(config, trial.params), trial, progress)
+        except BaseException as error:
+            given_up = type(error).__name__ == "TrialPruned"
+            study.tell(trial, state=_states().PRUNED if given_up else _states().FAIL)
+            if not given_up:
+                raise
+        else:
+            study.tell(trial, value)
+    done = [trial for trial in unfailed(study) if trial.state.is_finished()]
+    edges = [one.value if one.state == _states().COMPLETE else None for one in done]  # given up: not edges, but gates
+    best = min((one for one in done if one.state == _states().COMPLETE), key=lambda one: (one.value, one.number))
+    told = [
+        {"trial": number, "settings": one.params, "state": one.state.name, "edges": value}
+        for number, (one, value) in enumerate(zip(done, edges, strict=True))
+    ]
+    return Tuned(settings_of(config, best.params), float(best.value), told)
+
+
+def settings_of(config: PruneConfig, params: Mapping[str, float]) -> PruneConfig:
+    """`config` with a trial's settings; an edge pruner takes the learning rate as `edge_lr`."""
+    changes: dict[str, Any] = dict(params)
+    changes["betas"] = (config.betas[0], 1 - changes.pop("one_minus_beta2"))
+    if config.pruner.split("+")[0] == "edge":
+        changes["edge_lr"] = changes.pop("lr")
+    return replace(config, **changes)
+
+
+def params_of(config: PruneConfig) -> dict[str, float]:
+    """The inverse of `settings_of`, moved into the searched ranges where a setting lies outside."""
+    edge = config.pruner.split("+")[0] == "edge"
+    own = {"lr": config.edge_lr if edge else config.lr, "one_minus_beta2": 1 - config.betas[1]}
+    values = {name: own[name] if name in own else getattr(config, name) for name in SPACE}
+    return {name: min(max(values[name], low), high) for name, (low, high, _) in SPACE.items()}
+
+
+def edges_with(model: GPT, task: Task, config: PruneConfig, trial: Any, progress: Progress | None) -> float:
+    """Edges of the circuit at the target on validation instances; all of the model's where it is not reached."""
+    ranking = rank_nodes(model, task, config, Watch(trial, config, progress))
+    circuit = circuit_at(LossCurve(model, task, ranking, config, progress), config.target_loss)
+    if not circuit.info["reached"]:
+        return float(sum(count_edges(model, every_node(model)).values()))
+    return float(circuit.edges(model))
+
+
+class Watch:
+    """Sees the training steps of a trial and gives it up when it does worse than most did by then.
+
+    What is compared is the running mean of kept gates, times how far the loss is over the target.
+    """
+
+    def __init__(self, trial: Any, config: PruneConfig, progress: Progress | None) -> None:
+        self.trial, self.config, self.progress = trial, config, progress
+        self.running: float | None = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        if self.progress is not None:
+            self.progress(done, total, f"trial {self.trial.number}: {what}")
+
+    def see(self, entry: Mapping[str, float], step: int, steps: int) -> None:
+        """Take in a step's entry; raises Optuna's `TrialPruned` when the trial is hopeless."""
+        import optuna
+
+        value = entry["kept"] * max(1.0, entry["task_loss"] / self.config.target_loss)
+        self.running = value if self.running is None else 0.9 * self.running + 0.1 * value
+        if step % REPORT_EVERY == 0 and 2 * step >= steps:
+            self.trial.report(self.running, step)
+            if self.trial.should_prune():
+                raise optuna.TrialPruned
+
+
+def open_study(storage: str | Path, name: str) -> Any:
+    """The study of that name in a journal file, made if it is not there."""
+    try:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError:
+        raise UserError("tuning needs Optuna: install it with `pip install 'sparsegpt2[tune]'`") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = Path(storage)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return optuna.create_study(
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
+        load_if_exists=True,
+    )
+
+
+def next_trial(study: Any, config: PruneConfig, index: int) -> Any:
+    """Start the trial that comes `index`-th among those that did not fail, marked as this process's."""
+    import optuna
+
+    spaces = {
+        name: optuna.distributions.FloatDistribution(low, high, log=log) for name, (low, high, log) in SPACE.items()
+    }
+    own = params_of(config)
+    first = [own, {**own, **CENTRES}]
+    waiting = study.get_trials(deepcopy=False, states=(_states().WAITING,))
+    if index < len(first) and not waiting:
+        study.enqueue_trial(first[index])
+    study.sampler = optuna.samplers.TPESampler(
+        seed=config.seed * SEED_STRIDE + index, n_startup_trials=RANDOM_TRIALS, constant_liar=True
+    )
+    trial = study.ask(spaces)
+    trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
+    return trial
+
+
+def unfailed(study: Any) -> list[Any]:
+    """Trials that are finished or running, in order."""
+    states = _states()
+    return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED, states.RUNNING))  # type: ignore[no-any-return]
+
+
+def fail_abandoned(study: Any) -> None:
+    """Give up running trials whose process on this machine is gone, so that they are made anew."""
+    for trial in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
+        host, process = trial.user_attrs.get("process", (None, None))
+        if host is None and datetime.now() - trial.datetime_start < GRACE:
+            continue
+        if host is None or (host == socket.gethostname() and not _alive(process)):
+            study.tell(trial.number, state=_states().FAIL)
+
+
+def _alive(process: int) -> bool:
+    """Whether a process of this machine runs; this one begins only now, so a trial in its name is an older one's."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _states() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState
