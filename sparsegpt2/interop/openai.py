@@ -8,7 +8,6 @@ int(afrac * (D + P)) of both together: `GPTConfig.positions_compete`.
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from torch import Tensor
 from sparsegpt2.config import NODE_PLACES, RESIDUAL_PLACES, GPTConfig, require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, replacing_directory, write_json
-from sparsegpt2.interop import data_gym
+from sparsegpt2.interop import data_gym, torch_file
 from sparsegpt2.model.checkpoint import load_into
 from sparsegpt2.model.gpt import GPT, sinusoids
 from sparsegpt2.tokenizer import SPLIT_PATTERN, Tokenizer
@@ -106,7 +105,7 @@ def load(directory: str | Path) -> GPT:
     """
     directory = locate(directory)
     settings = _read_settings(directory)
-    state = read_checkpoint(directory / WEIGHTS)
+    state = torch_file.load_state_dict(directory / WEIGHTS)
     state = {name: tensor for name, tensor in state.items() if not _is_mask(name)}
     config = _config(settings, state, str(directory / CONFIG))
     model = GPT(config)
@@ -136,33 +135,6 @@ def inert_settings(directory: str | Path) -> dict[str, Any]:
 def load_tokenizer(directory: str | Path) -> Tokenizer:
     """`vocab.bpe` and `encoder.json` in `directory`, with the split pattern of the published tokenizer."""
     return data_gym.load(directory, SPLIT_PATTERN)
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a `.pt` file by name. Nothing in it is run: a file that holds more than tensors is a `UserError`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"checkpoint file {path} does not exist")
-    try:
-        with warnings.catch_warnings():  # of old pickle protocols: the reader takes them or refuses
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
-        if "Unsupported" in reason or "GLOBAL" in reason:
-            raise UserError(
-                f"checkpoint file {path} holds code or objects, not only tensors; it was refused and nothing was run"
-            ) from None
-        raise UserError(f"checkpoint file {path} is damaged or truncated; fetch it again") from None
-    except Exception as error:  # torch raises many kinds for damaged archives, OSError and KeyError among them
-        raise UserError(
-            f"checkpoint file {path} is damaged or truncated ({type(error).__name__}); fetch it again"
-        ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise UserError(f"checkpoint file {path} is not a state dict: it must map names to tensors")
-    return state
 
 
 def _is_mask(name: str) -> bool:

@@ -22,6 +22,8 @@ VARIANTS = [
     {"positions": "concat_sinusoidal", "d_pos": 5, "norm": "none", "tied_unembedding": True},
     {"residual_activation": "relu", "activation_places": ("attn.resid_post", "mlp.resid_post", "attn.q")},
     {"n_head": 3, "d_mlp": 40},
+    {"positions": "concat_learned", "d_pos": 6, "positions_compete": True},
+    {"norm": "layer", "norm_bias": False, "logits_bias": True},
 ]
 
 
