@@ -12,8 +12,9 @@ from torch import Tensor
 
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen
+from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import ROWS, answer_logits, task_loss
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
@@ -46,8 +47,9 @@ def _effects(
     what: str,
 ) -> list[float]:
     """Losses without each node minus the loss with all of `nodes`; the first run of all ablates nothing more."""
-    means, at_once, losses = means_of(model), max(1, ROWS // len(batch)), []
+    at_once, losses = max(1, ROWS // len(batch)), []
     ablated: list[tuple[str, int] | None] = [None, *shown.nodes]
+    reduction = Reduction(model, nodes, torch.float32, parameters)
     with frozen(model, torch.float32):
         for start in range(0, len(ablated), at_once):
             group = ablated[start : start + at_once]
@@ -55,8 +57,8 @@ def _effects(
             for run, node in enumerate(group):
                 if node is not None:
                     masks[node[0]][run, node[1]] = False
-            site = MeanAblation(masks, means)
-            logits = answer_logits(model, batch, site, runs=len(group), parameters=parameters)
+            site, smaller = reduction.ablation(masks), reduction.parameters
+            logits = answer_logits(model, batch, site, runs=len(group), parameters=smaller, position_only=True)
             losses += [float(task_loss(one, batch).mean()) for one in logits.unflatten(0, (len(group), -1))]
             if progress is not None:
                 progress(min(start + at_once, len(ablated)), len(ablated), what)

@@ -37,18 +37,20 @@ class CircuitView {
   open(tab, what) {
     for (const [name, element] of Object.entries(this.sections)) element.hidden = name !== tab;
     for (const button of this.tabs.children) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
-    if (!this.graph && tab === "graph") {
+    const first = !this.graph && tab === "graph";
+    if (first) {
       this.graph = new Graph(this.circuit, this.canvas, {
         choose: (i) => this.go(i),
         lane: (channel) => this.show("graph", `lane ${channel}`),
         hover: (target, at) => this.hover(target, at),
       });
-      this.graph.fit();
       this.renewLabels();
       this.filter();
     }
+    if (tab === "graph") this.graph.cy.resize(); // it may have been hidden, or the window another size, meanwhile
     if (tab === "nodes") fill(this.sections.nodes, this.nodeTable());
     this.select(what);
+    if (first) this.graph.fit(); // last, when everything around it has its size
   }
 
   show(tab, what) {

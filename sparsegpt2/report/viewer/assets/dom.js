@@ -40,7 +40,7 @@ function number(value) {
 }
 
 const signed = (value) => (value > 0 ? "+" : "") + number(value);
-const percent = (value) => (value === null || value === undefined ? "–" : (100 * value).toFixed(value > 0.995 || value < 0.005 ? 2 : 1) + "%");
+const percent = (value) => (value === null || value === undefined ? "–" : (100 * value).toFixed(value === 0 || value === 1 ? 0 : value > 0.995 || value < 0.005 ? 2 : 1) + "%");
 const count = (value) => value.toLocaleString("en");
 const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
 

@@ -37,7 +37,7 @@ function graphElements(circuit, layout) {
     const place = PLACES[placeOf(node)];
     const size = grown * (SIZES[0] + (SIZES[1] - SIZES[0]) * Math.sqrt(circuit.importance(i) / most));
     elements.push({
-      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, colour: place.colour, shape: place.shape },
+      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, font: layout.laneStep < STEP ? 9 * grown : 12, colour: place.colour, shape: place.shape },
       position: { ...layout.positions.get(i) },
       classes: "node",
     });
@@ -67,7 +67,7 @@ const GRAPH_STYLE = [
     selector: ".node",
     style: {
       width: "data(size)", height: "data(size)", shape: "data(shape)", "background-color": "data(colour)",
-      "border-width": 1.2, "border-color": "#333", label: "data(label)", "font-size": 9, color: "#111",
+      "border-width": 1.2, "border-color": "#333", label: "data(label)", "font-size": "data(font)", color: "#111",
       "text-valign": "top", "text-margin-y": -1, "text-background-color": "#fff", "text-background-opacity": 0.75,
       "text-background-padding": 1, "z-index": 30,
     },
@@ -94,12 +94,12 @@ const GRAPH_STYLE = [
   { selector: ".edge", style: { width: "data(width)", "z-index": 20, "line-opacity": 0.6 } },
   { selector: ".edge.positive", style: { "line-color": `rgb(${BLUE})` } },
   { selector: ".edge.negative", style: { "line-color": `rgb(${VERMILLION})`, "line-style": "dashed", "line-dash-pattern": [6, 3] } },
-  { selector: ".noted", style: { "font-weight": "bold", "font-size": 11, "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
+  { selector: ".noted", style: { "font-weight": "bold", "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
   { selector: ".found", style: { "border-width": 4, "border-color": "#8a00c2" } },
   { selector: ".lane.lit", style: { "line-color": "#5b6b86" } },
   { selector: ".dim", style: { opacity: 0.07, "text-opacity": 0, events: "yes" } },
   { selector: ".lane.dim", style: { opacity: 0.35 } },
-  { selector: ".chosen", style: { "border-width": 4, "border-color": "#000", "z-index": 40, "font-size": 12, "font-weight": "bold" } },
+  { selector: ".chosen", style: { "border-width": 4, "border-color": "#000", "z-index": 40, "font-weight": "bold" } },
   { selector: ".off", style: { display: "none" } },
 ];
 

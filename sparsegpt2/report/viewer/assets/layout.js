@@ -2,7 +2,7 @@
 // A read or a write stands on the lane of its channel. Coordinates are pixels at zoom 1, y downwards.
 
 const STEP = 30; // between neighbours
-const ROW = 42; // between rows of one block
+const ROW = 42; // between rows of one block, at least
 const GAP = 90; // between the lanes and the columns beside them
 const SWEEPS = 6; // of ordering lanes, heads and neurons by their neighbours
 const SHAPE = 0.66; // height of the drawing by its width, where its rows leave room
@@ -20,6 +20,7 @@ function layoutCircuit(circuit) {
 function placeAll(circuit, order, spread) {
   const lanes = order.lanes;
   const laneStep = lanes.length > 120 ? 16 : lanes.length > 50 ? 21 : STEP;
+  const row = ROW * Math.min(2.5, Math.max(1, spread / ROW / 2));
   const laneX = new Map(lanes.map((lane, i) => [lane.channel, i * laneStep]));
   const width = Math.max(6, lanes.length - 1) * laneStep;
   const positions = new Map();
@@ -44,7 +45,7 @@ function placeAll(circuit, order, spread) {
       const start = bottom - spread;
       let top;
       if (kind === "attn") {
-        const placed = placeHeads(order.heads.filter((head) => head.layer === layer), circuit, start, width);
+        const placed = placeHeads(order.heads.filter((head) => head.layer === layer), circuit, start, width, row);
         placed.forEach((head) => {
           heads.push(head);
           head.nodes.forEach(([i, at]) => positions.set(i, at));
@@ -57,11 +58,11 @@ function placeAll(circuit, order, spread) {
         const rows = Math.ceil(neurons.length / columns);
         neurons.forEach((i, n) => {
           const column = Math.floor(n / Math.max(1, rows)); // down a column first: order runs left to right
-          const at = { x: width + GAP + column * STEP, y: start - (n % Math.max(1, rows)) * ROW };
+          const at = { x: width + GAP + column * STEP, y: start - (n % Math.max(1, rows)) * row };
           positions.set(i, at);
           right = Math.max(right, at.x);
         });
-        top = start - Math.max(0, rows - 1) * ROW - spread;
+        top = start - Math.max(0, rows - 1) * row - spread;
       }
       of("resid_delta").forEach((i) => onLane(i, top));
       bands.push({ layer, kind, nodes, y1: top - ROW / 2, y2: bottom + ROW / 2 });
@@ -70,11 +71,11 @@ function placeAll(circuit, order, spread) {
   }
   const lift = ROW / 2 + (right - left) / 80; // bars are as thick as their text, which grows with the drawing
   const ends = { embedding: lift, logits: y - lift };
-  return { positions, heads, bands, ends, laneX, left: left - STEP, right: right + STEP, width, segments: laneSegments(circuit, positions, ends) };
+  return { positions, heads, bands, ends, laneX, laneStep, left: left - STEP, right: right + STEP, width, segments: laneSegments(circuit, positions, ends) };
 }
 
 // Heads as boxes of three rows (q below, then k, then v), wrapped into rows of boxes, right-aligned to the lanes.
-function placeHeads(heads, circuit, start, width) {
+function placeHeads(heads, circuit, start, width, gap) {
   const widest = Math.max(420, width * 0.7);
   const placed = [];
   let edge = -GAP;
@@ -84,12 +85,12 @@ function placeHeads(heads, circuit, start, width) {
     const across = Math.max(...rows.map((row) => row.length)) * STEP;
     if (edge - across < -GAP - widest && edge < -GAP) {
       edge = -GAP;
-      base -= 3 * ROW + STEP;
+      base -= 3 * gap + STEP;
     }
     const nodes = rows.flatMap((row, level) =>
-      row.map((i, n) => [i, { x: edge - across / 2 + (n - (row.length - 1) / 2) * STEP, y: base - level * ROW }]),
+      row.map((i, n) => [i, { x: edge - across / 2 + (n - (row.length - 1) / 2) * STEP, y: base - level * gap }]),
     );
-    const box = { x1: edge - across - 4, x2: edge + 4, y1: base - 2 * ROW - 20, y2: base + 20 };
+    const box = { x1: edge - across - 4, x2: edge + 4, y1: base - 2 * gap - 20, y2: base + 20 };
     placed.push({ key: `${head.layer}.${head.head}`, nodes, box });
     edge -= across + 18;
   }

@@ -82,7 +82,7 @@ def wait_for(condition, seconds: float = 5.0):
 
 
 def heading(browser) -> str:
-    return browser.find_element("css selector", ".panel h2").text
+    return browser.execute_script("return document.querySelector('.panel h2').textContent")
 
 
 def requests(browser) -> list[str]:
