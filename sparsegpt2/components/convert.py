@@ -82,7 +82,8 @@ def _per_head(model: GPT, channels: Tensor) -> Tensor:
 def component_view(model: GPT, circuit: Circuit) -> ComponentCircuit:
     """The component edges along which a circuit of channels has a path of kept weights: what it touches.
 
-    Edges on no path from the embedding to the logits are left out.
+    Edges on no path from the embedding to the logits are left out. Circuits of channels do not ablate embedding or
+    unembedding, so an edge into the logits is there wherever the unembedding reads a channel that is written.
     """
     circuit.check(model)
     links = links_of(model, circuit.nodes, circuit.weights)
