@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import sparsegpt2.model.gpt as gpt
 from sparsegpt2 import GPT, OptimizerConfig, SparsityConfig
 from sparsegpt2.sparsity.project import projected_parameters
 
@@ -24,7 +26,9 @@ def plain_abs_topk(x: Tensor, k: int) -> Tensor:
     return torch.where(kept, x, torch.zeros_like(x))
 
 
-def plain_attention(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool) -> Tensor:
+def plain_attention(
+    q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool, position: None = None
+) -> Tensor:
     """Scaled dot-product attention with an extra zero key whose logit stands in an explicit additive mask."""
     rows, heads, length, d = q.shape
     mask = torch.full((length, length + 1), -math.inf, device=q.device).triu(2) if causal else q.new_zeros(1)
@@ -50,17 +54,48 @@ def plain_project(model: GPT, density: float, min_alive: int) -> None:
         weight *= mask.view_as(weight)
 
 
+def plain_norm(x: Tensor, weight: Tensor, eps: float, keep: int | None, dtype: torch.dtype) -> Tensor:
+    """RMSNorm, then AbsTopK."""
+    normed = F.rms_norm(x, weight.shape, weight, eps).to(dtype)
+    return normed if keep is None else plain_abs_topk(normed, keep)
+
+
+def plain_activation(h: Tensor, kind: str, keep: int | None) -> Tensor:
+    """GELU, then AbsTopK."""
+    return F.gelu(h) if keep is None else plain_abs_topk(F.gelu(h), keep)
+
+
+def plain_add(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
+    """The residual sum after AbsTopK."""
+    return x + (delta if keep is None else plain_abs_topk(delta, keep))
+
+
+def plain_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As autocast casts it."""
+    return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+
+PLAIN = {
+    "abs_topk": plain_abs_topk,
+    "sink_attention": plain_attention,
+    "norm_topk": plain_norm,
+    "activation_topk": plain_activation,
+    "add_topk": plain_add,
+    "kernels": SimpleNamespace(linear=plain_linear),
+}
+
+
 @contextmanager
 def plain_kernels() -> Iterator[None]:
     """Let the model's forward use the plain functions."""
-    import sparsegpt2.model.gpt as gpt
-
-    ours = gpt.abs_topk, gpt.sink_attention
-    gpt.abs_topk, gpt.sink_attention = plain_abs_topk, plain_attention
+    ours = {name: getattr(gpt, name) for name in PLAIN}
+    for name, function in PLAIN.items():
+        setattr(gpt, name, function)
     try:
         yield
     finally:
-        gpt.abs_topk, gpt.sink_attention = ours
+        for name, function in ours.items():
+            setattr(gpt, name, function)
 
 
 class PlainStep:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_kernels, over_rows
+from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels, over_rows
 
 
 def abs_topk(x: Tensor, k: int) -> Tensor:
@@ -24,9 +24,10 @@ def abs_topk(x: Tensor, k: int) -> Tensor:
 class _AbsTopK(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, k: int) -> Tensor:
-        kernels = cpu_kernels(x)
-        ctx.fast = kernels is not None
-        if kernels is None:
+        kernels, gpu = cpu_kernels(x), gpu_kernels(x)
+        if gpu is not None:
+            out, kept = gpu.select_rows(x, k)
+        elif kernels is None:
             kept = abs_topk_mask(x, k)
             out = x * kept
         else:
@@ -39,7 +40,10 @@ class _AbsTopK(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (kept,) = ctx.saved_tensors
-        kernels = cpu_kernels(gradients[0]) if ctx.fast else None
+        if kept.dtype == torch.int8:
+            gpu = gpu_kernels(kept)
+            return (gradients[0] * kept if gpu is None else gpu.mask_entries(gradients[0], kept)), None
+        kernels = cpu_kernels(gradients[0]) if kept.dtype == torch.uint32 else None
         if kernels is None:
             return gradients[0] * kept, None
         gradient = gradients[0].contiguous()

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -31,10 +32,29 @@ def _numba_kernels() -> CpuKernels | None:
 
 
 def cpu_kernels(tensor: Tensor) -> CpuKernels | None:
-    """The numba loops, when `tensor` is on the CPU, numba is installed and SPARSEGPT2_PLAIN is not set."""
-    if tensor.device.type != "cpu" or os.environ.get("SPARSEGPT2_PLAIN"):
+    """The numba loops, when `tensor` is on the CPU and numba is installed.
+
+    Not with SPARSEGPT2_PLAIN, nor while Triton interprets its kernels on CPU tensors.
+    """
+    other = os.environ.get("SPARSEGPT2_PLAIN") or os.environ.get("TRITON_INTERPRET") == "1"
+    if tensor.device.type != "cpu" or other:
         return None
     return _numba_kernels()
+
+
+@functools.cache
+def _triton_kernels() -> ModuleType | None:
+    try:
+        from sparsegpt2.kernels import gpu
+    except ImportError:
+        return None
+    return gpu
+
+
+def gpu_kernels(tensor: Tensor) -> ModuleType | None:
+    """The Triton kernels, when `tensor` is on a CUDA device (or Triton interprets them), and Triton is installed."""
+    usable = tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
+    return _triton_kernels() if usable and not os.environ.get("SPARSEGPT2_PLAIN") else None
 
 
 @functools.cache

@@ -6,10 +6,12 @@ integer and one over the lower 16 give the k-th largest exactly.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_kernels
+from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels
 
 HIGHEST = 0x7FFFFFFF
 
@@ -30,6 +32,29 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
     rows, columns = weight.shape if weight.ndim == 2 else (1, weight.numel())
     bits = weight.detach().view(torch.uint32).view(-1).numpy()
     kernels.select.keep_largest(bits, rows, columns, k, min_alive, neuron_dim == 1)
+
+
+def keep_largest_all_(
+    weights: Sequence[Tensor], keep: Sequence[int], reserve: Sequence[tuple[int, int] | None]
+) -> None:
+    """`keep_largest_` of many tensors, in a few launches for all of them on a GPU.
+
+    keep[i]: entries left of weights[i]. reserve[i]: its (min_alive, neuron_dim), or None.
+    """
+    gpu = gpu_kernels(weights[0]) if weights else None
+    if gpu is None or not all(weight.is_contiguous() for weight in weights):
+        for weight, k, alive in zip(weights, keep, reserve, strict=True):
+            keep_largest_(weight, k, *(alive or (0, 0)))
+        return
+    reserved: list[Tensor | None] = []
+    for weight, alive in zip(weights, reserve, strict=True):
+        if alive is None:
+            reserved.append(None)
+        elif alive[1] == 0:
+            reserved.append(gpu.select_rows(weight, alive[0])[1])
+        else:
+            reserved.append(gpu.select_rows(weight.T, alive[0])[1].T.contiguous())
+    gpu.keep_largest_(weights, keep, reserved)
 
 
 def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.config import SparsityConfig, require
-from sparsegpt2.kernels.select import keep_largest_
+from sparsegpt2.kernels.select import keep_largest_, keep_largest_all_
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.sparsity.schedule import annealed
 
@@ -97,7 +97,17 @@ def check_feasible(model: GPT, config: SparsityConfig) -> None:
 
 def project_model_(model: GPT, config: SparsityConfig, share: float = 1.0) -> None:
     """Project every sparsified parameter to its density after `share` of training (1: the target)."""
+    weights: list[Tensor] = []
+    keep: list[int] = []
+    reserve: list[tuple[int, int] | None] = []
     for tensor in projected_parameters(model):
         density = annealed(config.density_of(tensor.kind), share, config)
-        if density < 1:
-            project_(tensor.weight, density, min_alive=config.min_alive, neuron_dim=tensor.neuron_dim)
+        if density == 1:
+            continue
+        weights.append(tensor.weight.detach())
+        keep.append(math.floor(density * tensor.weight.numel()))
+        alive = config.min_alive if tensor.neuron_dim is not None else 0
+        reserve.append((alive, tensor.neuron_dim or 0) if alive else None)
+        if alive:
+            check_reserve(tuple(tensor.weight.shape), keep[-1], alive, tensor.neuron_dim or 0, tensor.name)
+    keep_largest_all_(weights, keep, reserve)

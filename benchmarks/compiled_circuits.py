@@ -1,0 +1,73 @@
+"""What each method finds of a compiled program's known circuit: misses, extras and AUC, as a Markdown table.
+
+    python benchmarks/compiled_circuits.py tests/sparsegpt2/components/compiled/reverse [DIRECTORY ...]
+
+Edges are zero-ablated. The known circuit is every edge whose ablation alone changes the output on some of 300 pairs.
+Edge Pruning and ACDC choose a circuit's size themselves; of a ranking, the fewest edges are taken with which the output
+is right (squared error under 1e-6 on 50 validation pairs).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+
+from sparsegpt2.circuits.gates import frozen
+from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, method_names
+from sparsegpt2.components.problem import Problem
+from sparsegpt2.components.score import auc, smallest_faithful
+from sparsegpt2.interop.compiled import Compiled, read
+
+ZERO = {"intervention": "zero"}
+TOLERANCE = 1e-6
+SETTINGS = {"acdc": {"thresholds": (1e-6,), "pairs": 25}, "edge_pruning": {"pairs": 5, "batches": 8}}
+
+
+def known_circuit(program: Compiled) -> torch.Tensor:
+    """The edges whose ablation alone changes the output, bool [W, R]."""
+    config = DiscoverConfig(method="path_patching", objective="squared_error", **ZERO)
+    settings = get_method("path_patching").settings(pairs=300)
+    effects = discover(program.model, program.task(), config, settings).discovery.effects
+    assert effects is not None
+    return effects > 1e-9
+
+
+def found_circuit(program: Compiled, method: str, truth: torch.Tensor) -> tuple[ComponentCircuit, float, float]:
+    """The circuit, the AUC of the method's scores, and seconds."""
+    problem = Problem(program.model, program.task(), DiscoverConfig(**ZERO), "squared_error")
+    graph, started = problem.graph, time.perf_counter()
+    sparsity = round(1 - int(truth.sum()) / graph.n_edges, 2)
+    config = DiscoverConfig(method=method, sparsities=(sparsity,), **ZERO)
+    settings = get_method(method).settings(**SETTINGS.get(method, {}))
+    found = discover(program.model, program.task(), config, settings)
+    seconds, kept = time.perf_counter() - started, found.circuits[0].kept
+    if method not in SETTINGS:
+        with frozen(program.model, torch.float32):
+            faithful = smallest_faithful(problem, found.discovery.scores, TOLERANCE, split="validation", pairs=50)
+        kept = graph.present if faithful is None else faithful
+    circuit = ComponentCircuit(graph, kept).trimmed(from_inputs=False)
+    return circuit, auc(graph.flat(found.discovery.scores), graph.flat(truth)), seconds
+
+
+def main() -> None:
+    """Print a table for each program."""
+    for directory in sys.argv[1:]:
+        program = read(directory)
+        truth = known_circuit(program)
+        print(f"\n**{program.name}** ({int(truth.sum())} true edges)\n")
+        print("| method | edges | missing | extra | AUC | seconds |\n|---|---|---|---|---|---|")
+        for method in method_names():
+            circuit, area, seconds = found_circuit(program, method, truth)
+            missing = circuit.graph.names(truth & ~circuit.kept)
+            extra = circuit.graph.names(circuit.kept & ~truth)
+            print(
+                f"| {method} | {circuit.n_edges} | {len(missing)} {', '.join(missing)} | {len(extra)} "
+                f"{', '.join(extra[:4])}{', ...' if len(extra) > 4 else ''} | {area:.3f} | {seconds:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

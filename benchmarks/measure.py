@@ -1,0 +1,104 @@
+"""Clocks, rates and the description of the machine, shared by the sections."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where and how often to measure; given to every section."""
+
+    device: torch.device
+    """What runs."""
+    repeats: int
+    """Interleaved runs of the things compared; medians are reported."""
+    quick: bool
+    """Fewer and smaller shapes, for a look rather than a result."""
+
+    @property
+    def cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+
+def seconds_once(function: Callable[[], Any], device: torch.device) -> float:
+    """Seconds of one call. One CPU thread: its processor time, which other programs on the machine disturb least."""
+    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = clock()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock() - started
+
+
+def interleaved(bench: Bench, functions: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Median seconds of each function: one after the other, `repeats` rounds, after one round that is not counted."""
+    for function in functions.values():
+        seconds_once(function, bench.device)
+    rounds = [[seconds_once(function, bench.device) for function in functions.values()] for _ in range(bench.repeats)]
+    return {name: statistics.median(times) for name, times in zip(functions, zip(*rounds, strict=True), strict=True)}
+
+
+def rates(bench: Bench) -> dict[str, float]:
+    """What this device does at best: bfloat16 products in FLOP/s, and bytes/s of reading and writing memory once."""
+    size = 8192 if bench.cuda else 1024
+    a = torch.randn(size, size, device=bench.device, dtype=torch.bfloat16)
+    stream = torch.randn(1 << (28 if bench.cuda else 24), device=bench.device)
+    target = torch.empty_like(stream)
+    found = interleaved(bench, {"product": lambda: a @ a, "stream": lambda: target.copy_(stream)})
+    return {"flops": 2 * size**3 / found["product"], "bytes": 2 * stream.nbytes / found["stream"]}
+
+
+def environment(bench: Bench) -> dict[str, Any]:
+    """Machine, commit and versions: what a number is worth nothing without."""
+    root = Path(__file__).parent
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "."], cwd=root.parent).returncode != 0
+    return {
+        "machine": torch.cuda.get_device_name(bench.device) if bench.cuda else processor(),
+        "threads": torch.get_num_threads(),
+        "commit": commit.strip() + (" with changes" if changed else ""),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "repeats": bench.repeats,
+    }
+
+
+def processor() -> str:
+    """The CPU's name as the system gives it, with what it can do in bfloat16."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    values = {key.strip(): value.strip() for key, value in values.items()}
+    known = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in values.get("flags", "").split()]
+    family = f"family {values.get('cpu family', '?')} model {values.get('model', '?')}"
+    return f"{values.get('model name', platform.machine())} ({', '.join([family, *known])})"
+
+
+def table(header: list[str], rows: list[list[Any]]) -> str:
+    """Rows under a header, columns aligned."""
+    texts = [header, *([cell if isinstance(cell, str) else f"{cell:,.4g}" for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
+    return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in texts)
+
+
+def random_tokens(vocabulary: int, rows: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens and targets [rows, length], uniform."""
+    stream = torch.randint(vocabulary, (rows, length + 1), generator=torch.Generator().manual_seed(0)).to(device)
+    return stream[:, :-1].contiguous(), stream[:, 1:].contiguous()

@@ -1,0 +1,66 @@
+"""Projection and AbsTopK against `torch.topk` and against one pass over the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.measure import Bench, interleaved, table
+from benchmarks.plain_step import plain_abs_topk
+from sparsegpt2.kernels.abs_topk import abs_topk
+from sparsegpt2.sparsity.project import project_
+
+
+def run(bench: Bench) -> dict[str, list[dict[str, Any]]]:
+    """Milliseconds of each way, by size."""
+    found = {"projection": projection(bench), "abs_topk": activations(bench)}
+    for name, rows in found.items():
+        print(f"{name} (milliseconds)")
+        print(table(list(rows[0]), [list(row.values()) for row in rows]))
+    return found
+
+
+def projection(bench: Bench) -> list[dict[str, Any]]:
+    """A matrix brought to a density, with 4 weights alive in each row."""
+    rows = []
+    for size, density in ((1 << 18, 0.05), (1 << 22, 0.05), (1 << 22, 0.01), (1 << 24, 0.01))[
+        : 2 if bench.quick else 4
+    ]:
+        weight = torch.randn(size // 512, 512, device=bench.device)
+        room, keep = torch.empty_like(weight), int(density * size)
+
+        ways: dict[str, Callable[[], Any]] = {
+            "ours": lambda w=weight, r=room, d=density: project_(r.copy_(w), d, min_alive=4, neuron_dim=0),
+            "torch.topk": lambda w=weight, r=room, k=keep: sorted_projection(r.copy_(w), k),
+            "one pass": lambda w=weight, r=room: r.copy_(w),
+        }
+        times = {name: 1e3 * seconds for name, seconds in interleaved(bench, ways).items()}
+        rows.append({"weights": size, "density": density} | times)
+    return rows
+
+
+def sorted_projection(weight: Tensor, keep: int) -> None:
+    """The projection by `torch.topk` and a boolean mask, in place."""
+    kept = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
+    weight *= kept.scatter_(0, weight.abs().flatten().topk(keep).indices, True).view_as(weight)
+
+
+def activations(bench: Bench) -> list[dict[str, Any]]:
+    """A quarter of each row, forward and backward, beside GELU on the same tensor."""
+    rows = []
+    for width in (256,) if bench.quick else (128, 256, 1024, 4096):
+        x = torch.randn(max(1, (1 << 21) // width), width, device=bench.device).to(torch.bfloat16).requires_grad_()
+        upstream, room = torch.randn_like(x), torch.empty_like(x)
+        ways: dict[str, Callable[[], Any]] = {
+            "ours": lambda x=x, g=upstream: abs_topk(x, x.shape[1] // 4).backward(g),
+            "torch.topk": lambda x=x, g=upstream: plain_abs_topk(x, x.shape[1] // 4).backward(g),
+            "GELU": lambda x=x, g=upstream: F.gelu(x).backward(g),
+            "one pass": lambda x=x, r=room: r.copy_(x.detach()),
+        }
+        times = {name: 1e3 * seconds for name, seconds in interleaved(bench, ways).items()}
+        rows.append({"width": width} | times | {"over GELU": times["ours"] / times["GELU"]})
+    return rows
