@@ -85,17 +85,26 @@ def bench(arguments: list[str], text_of: TextOf | None = None) -> None:
     """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
     from eval_tasks.benchmark import BenchConfig
     from eval_tasks.benchmark import bench as run_bench
+    from eval_tasks.discover import print_circuits
+    from eval_tasks.registry import task_names
     from sparsegpt2.circuits import PruneConfig
     from sparsegpt2.circuits.evidence import EvidenceConfig
+    from sparsegpt2.components import get_method
 
     models, arguments = _leading(arguments, "bench", "models: sparsegpt2 bench MODEL... --out DIR")
     parser = make_parser("sparsegpt2 bench MODEL...", bench.__doc__ or "")
     add_settings(parser, BenchConfig)
     parser.add_class_arguments(PruneConfig, "prune", skip={"pruner", "seed"})
     parser.add_class_arguments(EvidenceConfig, "check")
+    parser.add_argument("--components", type=str, default="", help="Methods of `discover` to run too, with commas.")
     parser.add_argument("--out", type=str, required=True, help="Results folder: results.jsonl and circuits/.")
     settings = parse(parser, arguments)
+    methods = [name for name in settings.components.split(",") if name]
+    for method in methods:
+        get_method(method)  # a wrong name is said before anything long begins
     run_bench(list(models), settings.out, settings_from(settings, BenchConfig), settings.prune, settings.check, text_of)
+    for method in methods:
+        print_circuits(models, settings.tasks or task_names(), method, out=settings.out, test_pairs=settings.test_pairs)
 
 
 COMMANDS = {"tasks": tasks, "prune": prune, "bench": bench, "evaluate": evaluate}
