@@ -104,6 +104,15 @@ def discover_rows(
                 yield row
 
 
+def print_circuits(
+    models: Sequence[str], tasks: Sequence[str], method: str, *, out: str | Path, test_pairs: int
+) -> None:
+    """`discover_rows` with a method's defaults, one line a circuit: what `bench --components` adds."""
+    config = DiscoverConfig(method=method)
+    for row in discover_rows(models, tasks, config, out=out, test_pairs=test_pairs, progress=_progress_line):
+        _print(row)
+
+
 class _Cell:
     """One model, task and method."""
 

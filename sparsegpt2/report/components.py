@@ -1,0 +1,81 @@
+"""Curves of component circuits: how a task's answers fall off as edges are left out, method by method.
+
+Sizes are edges that act (`components["edges"]`), as a share of the model's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.report.results import Row, component_rows
+from sparsegpt2.report.style import GREY, add_note, look_of, save_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SMALLEST_KL = 1e-4
+"""Where the KL axis ends, in nats: below it a circuit is the full model for all that can be seen."""
+
+Curves = dict[str, list[dict[str, Any]]]
+"""Method -> its circuits' measures by rising sparsity."""
+
+
+def curves_of(rows: Iterable[Row], model: str, task: str) -> Curves:
+    """The circuits of each method on one model and task."""
+    found: Curves = defaultdict(list)
+    for row in component_rows(rows):
+        if row.model == model and row.task == task and row.components is not None:
+            found[row.pruner].append(row.components)
+    return {method: sorted(found[method], key=lambda one: one["edge_sparsity"]) for method in sorted(found)}
+
+
+def fewest_edges(circuits: Sequence[dict[str, Any]], kl: float) -> int | None:
+    """The fewest edges among circuits whose KL is at most `kl` nats; None when none meets it."""
+    return min((one["edges"] for one in circuits if one["kl"] <= kl), default=None)
+
+
+def draw_task(rows: Sequence[Row], task: str, models: Sequence[str]) -> Figure:
+    """KL over accuracy against edge sparsity, a column for each model."""
+    from matplotlib.figure import Figure
+
+    with styled():
+        figure = Figure(figsize=(4.2 * len(models) + 0.6, 5.4), layout="constrained")
+        panels = figure.subplots(2, len(models), sharex="col", sharey="row", squeeze=False)
+        methods = sorted({row.pruner for row in component_rows(rows)})
+        full = None
+        for column, model in enumerate(models):
+            for method, circuits in curves_of(rows, model, task).items():
+                look = {**look_of(methods.index(method)), "markersize": 4}
+                sparsity = [one["edge_sparsity"] for one in circuits]
+                kl = [max(SMALLEST_KL, one["kl"]) for one in circuits]
+                panels[0][column].plot(sparsity, kl, label=method.replace("_", " "), **look)
+                panels[1][column].plot(sparsity, [one["accuracy"] for one in circuits], **look)
+                full = circuits[0]
+            if full is not None:
+                panels[1][column].axhline(full["accuracy_full"], color=GREY, linewidth=0.8, linestyle=":")
+                panels[0][column].set_title(f"{model} ({full['edges_of_model']} edges)", fontsize=9)
+            panels[1][column].set_xlabel("share of edges left out")
+        panels[0][0].set_yscale("log")
+        panels[0][0].set_ylabel("KL(full || circuit), nats")
+        panels[1][0].set_ylabel("accuracy")
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, title=task)
+        add_note(figure, "Test pairs; ablated edges carry the pair's other prompt. Dotted: accuracy of the full model.")
+        return figure
+
+
+def write_figures(rows: Sequence[Row], folder: str | Path) -> list[Path]:
+    """A figure for each task with component circuits, as PNG and SVG; returns their paths."""
+    found = component_rows(rows)
+    if not found:
+        raise UserError("there are no component circuits in these results; make some with `sparsegpt2 discover --out`")
+    models = list(dict.fromkeys(row.model for row in found))
+    paths = []
+    for task in sorted({row.task for row in found}):
+        with_task = [model for model in models if curves_of(found, model, task)]
+        paths += save_figure(draw_task(found, task, with_task), Path(folder) / f"components-{task}")
+    return paths
