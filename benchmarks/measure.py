@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def seconds_once(function: Callable[[], Any], device: torch.device) -> float:
     return clock() - started
 
 
-def interleaved(bench: Bench, functions: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def interleaved(bench: Bench, functions: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     """Median seconds of each function: one after the other, `repeats` rounds, after one round that is not counted."""
     for function in functions.values():
         seconds_once(function, bench.device)

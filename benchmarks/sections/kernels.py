@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,19 +35,30 @@ def projection(bench: Bench) -> list[dict[str, Any]]:
         room, keep = torch.empty_like(weight), int(density * size)
 
         ways: dict[str, Callable[[], Any]] = {
-            "ours": lambda w=weight, r=room, d=density: project_(r.copy_(w), d, min_alive=4, neuron_dim=0),
-            "torch.topk": lambda w=weight, r=room, k=keep: sorted_projection(r.copy_(w), k),
-            "one pass": lambda w=weight, r=room: r.copy_(w),
+            "ours": partial(projected, weight, room, density),
+            "torch.topk": partial(sorted_projection, weight, room, keep),
+            "one pass": partial(room.copy_, weight),
         }
         times = {name: 1e3 * seconds for name, seconds in interleaved(bench, ways).items()}
         rows.append({"weights": size, "density": density} | times)
     return rows
 
 
-def sorted_projection(weight: Tensor, keep: int) -> None:
-    """The projection by `torch.topk` and a boolean mask, in place."""
+def projected(weight: Tensor, room: Tensor, density: float) -> None:
+    """Our projection of a copy in `room`."""
+    project_(room.copy_(weight), density, min_alive=4, neuron_dim=0)
+
+
+def sorted_projection(weight: Tensor, room: Tensor, keep: int) -> None:
+    """The projection of a copy in `room` by `torch.topk` and a boolean mask."""
+    room.copy_(weight)
     kept = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
-    weight *= kept.scatter_(0, weight.abs().flatten().topk(keep).indices, True).view_as(weight)
+    room *= kept.scatter_(0, room.abs().flatten().topk(keep).indices, True).view_as(room)
+
+
+def forward_backward(function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor) -> None:
+    """The function on x, and its gradient."""
+    torch.autograd.grad(function(x), x, upstream)
 
 
 def activations(bench: Bench) -> list[dict[str, Any]]:
@@ -56,10 +68,10 @@ def activations(bench: Bench) -> list[dict[str, Any]]:
         x = torch.randn(max(1, (1 << 21) // width), width, device=bench.device).to(torch.bfloat16).requires_grad_()
         upstream, room = torch.randn_like(x), torch.empty_like(x)
         ways: dict[str, Callable[[], Any]] = {
-            "ours": lambda x=x, g=upstream: abs_topk(x, x.shape[1] // 4).backward(g),
-            "torch.topk": lambda x=x, g=upstream: plain_abs_topk(x, x.shape[1] // 4).backward(g),
-            "GELU": lambda x=x, g=upstream: F.gelu(x).backward(g),
-            "one pass": lambda x=x, r=room: r.copy_(x.detach()),
+            "ours": partial(forward_backward, partial(abs_topk, k=width // 4), x, upstream),
+            "torch.topk": partial(forward_backward, partial(plain_abs_topk, k=width // 4), x, upstream),
+            "GELU": partial(forward_backward, F.gelu, x, upstream),
+            "one pass": partial(room.copy_, x.detach()),
         }
         times = {name: 1e3 * seconds for name, seconds in interleaved(bench, ways).items()}
         rows.append({"width": width} | times | {"over GELU": times["ours"] / times["GELU"]})

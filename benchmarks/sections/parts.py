@@ -35,11 +35,9 @@ def run(bench: Bench) -> dict[str, Any]:
     shares = by_part(bench, lambda: step(tokens, targets))
     work = floor(shape, step, measured)
     print(table(["part", "share"], [[name, f"{share:.1%}"] for name, share in shares.items()]))
-    print(
-        f"step {seconds:.3f} s; floor {sum(work.values()):.3f} s ({work['products']:.3f} s dense products at "
-        f"{measured['flops'] / 1e9:,.0f} GFLOP/s, {work['memory']:.3f} s memory at {measured['bytes'] / 1e9:,.1f} GB/s); "
-        f"step over floor {seconds / sum(work.values()):.2f}"
-    )
+    print(f"at best {measured['flops'] / 1e9:,.0f} GFLOP/s in dense products, {measured['bytes'] / 1e9:,.1f} GB/s")
+    print(f"floor {sum(work.values()):.3f} s: dense products {work['products']:.3f} s, memory {work['memory']:.3f} s")
+    print(f"step {seconds:.3f} s, over the floor {seconds / sum(work.values()):.2f}")
     return {"shares": shares, "seconds": seconds, "floor": work, "rates": measured}
 
 

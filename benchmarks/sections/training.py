@@ -17,8 +17,10 @@ def shapes(bench: Bench) -> list[Shape]:
     base = Shape(width=2048, layers=8, batch=32, length=256) if bench.cuda else Shape()
     if bench.quick:
         return [base]
-    changed: list[dict[str, Any]] = [{"width": base.width // 2}, {"width": base.width * 2}, {"layers": base.layers // 2},
-               {"layers": base.layers * 2}, {"density": 0.01}, {"density": 0.5}]  # fmt: skip
+    widths: list[dict[str, Any]] = [{"width": base.width // 2}, {"width": base.width * 2}]
+    depths: list[dict[str, Any]] = [{"layers": base.layers // 2}, {"layers": base.layers * 2}]
+    densities: list[dict[str, Any]] = [{"density": 0.01}, {"density": 0.5}]
+    changed = widths + depths + densities
     return [base, *(replace(base, **change) for change in changed)]
 
 

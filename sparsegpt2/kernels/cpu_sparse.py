@@ -1,4 +1,4 @@
-"""Products of dense bfloat16 activations with a sparse matrix, compiled by numba at first use.
+"""Products of dense activations with a sparse matrix, compiled by numba at first use.
 
 A row of the sparse matrix acts on 32 tokens at a time: their activations are turned so that tokens lie side by side,
 each nonzero is then one multiply-add of two vectors, and the sums of 16 outputs are turned back when they are done.
@@ -41,15 +41,16 @@ def count_nonzero(matrix):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def compress(matrix, count):  # type: ignore[no-untyped-def]
-    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros, values rounded to bfloat16."""
+def compress(matrix, count, rounded):  # type: ignore[no-untyped-def]
+    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros, values rounded to bfloat16 or not."""
     begins = np.zeros(matrix.shape[0] + 1, np.int64)
     columns, values = np.empty(count, np.int32), np.empty(count, np.float32)
     place = 0
     for i in range(matrix.shape[0]):
         for j in range(matrix.shape[1]):
             if matrix[i, j] != 0:
-                columns[place], values[place] = j, from_bfloat16(to_bfloat16(matrix[i, j]))
+                columns[place] = j
+                values[place] = from_bfloat16(to_bfloat16(matrix[i, j])) if rounded else matrix[i, j]
                 place += 1
         begins[i + 1] = place
     return begins, columns, values
@@ -76,13 +77,13 @@ def transpose(begins, columns, values, width):  # type: ignore[no-untyped-def]
 def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignore[no-untyped-def]
     """out [N, O] = x [N, K] times the transposed matrix, plus bias [O] float32 (or empty); rows `start` to `stop`.
 
-    x and out are bfloat16 seen as int16, K and O multiples of 16; sums are float32.
+    x and out are float32, or bfloat16 seen as int16; K and O are multiples of 16; sums are float32.
     """
     inputs, outputs = x.shape[1], out.shape[1]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
     turned = np.empty(inputs * TOKENS, np.float32)  # [K, 32 tokens]
     sums = np.empty(2 * LANES * LANES, np.float32)  # two tiles [16 outputs, 16 tokens]
-    last = np.empty(2 * LANES * LANES, np.int16)
+    last = np.empty(LANES * LANES, x.dtype)
     for first in range(start, stop, TOKENS):
         for half in range(2):
             # beyond the end the last 16 tokens come again and are not written

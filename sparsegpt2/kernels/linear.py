@@ -38,7 +38,7 @@ def highest_density() -> float:
 
 @dataclass(frozen=True)
 class Compressed:
-    """A matrix [O, K] by compressed rows; values rounded to bfloat16."""
+    """A matrix [O, K] by compressed rows, for activations on the CPU."""
 
     begins: Any
     columns: Any
@@ -46,9 +46,12 @@ class Compressed:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, weight: Tensor, count: int, kernels: CpuKernels) -> Compressed:
-        """weight [O, K] float32 with `count` nonzero entries."""
-        return cls(*kernels.sparse.compress(weight.detach().numpy(), count), tuple(weight.shape))  # type: ignore[call-arg]
+    def of(cls, weight: Tensor, count: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16) -> Compressed:
+        """weight [O, K] float32 with `count` nonzero entries, for activations of `dtype`, bfloat16 or float32."""
+        rows, columns = weight.shape
+        return cls(
+            *kernels.sparse.compress(weight.detach().numpy(), count, dtype == torch.bfloat16), shape=(rows, columns)
+        )
 
     def transposed(self, kernels: CpuKernels) -> Compressed:
         """The matrix [K, O]."""
@@ -56,16 +59,21 @@ class Compressed:
         return Compressed(begins, columns, values, (self.shape[1], self.shape[0]))
 
     def times(self, x: Tensor, bias: Tensor | None, kernels: CpuKernels) -> Tensor:
-        """x [..., K] bfloat16 -> [..., O] bfloat16, bias [O] added."""
+        """x [..., K] -> [..., O] of the same dtype, bfloat16 or float32, bias [O] added."""
         x = x.detach().contiguous()
         out = x.new_empty(*x.shape[:-1], self.shape[0])
         extra = torch.empty(0) if bias is None else bias.detach().to(x.dtype).float()
         rows = x.numel() // x.shape[-1]
         over_rows(
-            kernels.sparse.multiply, rows, as_rows(x), self.begins, self.columns, self.values, extra.numpy(),
-            as_rows(out), grain=kernels.sparse.TOKENS,
+            kernels.sparse.multiply, rows, numbers(x), self.begins, self.columns, self.values, extra.numpy(),
+            numbers(out), grain=kernels.sparse.TOKENS,
         )  # fmt: skip
         return out
+
+
+def numbers(x: Tensor) -> Any:
+    """x [..., C] contiguous -> numpy [rows, C] on the same memory: float32, or bfloat16 seen as int16."""
+    return x.detach().view(-1, x.shape[-1]).numpy() if x.dtype == torch.float32 else as_rows(x)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -9,6 +9,7 @@ weights cast from their float32 masters, as under autocast but with each weight 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import sink_attention
 from sparsegpt2.kernels.fused import activation_topk, add_topk, norm_topk
 from sparsegpt2.kernels.loss import next_token_loss
+from sparsegpt2.kernels.product import Product, faster_product
 from sparsegpt2.model import hooks
 from sparsegpt2.model.sites import Site, Streams
 
@@ -31,6 +33,9 @@ from sparsegpt2.model.sites import Site, Streams
 def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
     """x [..., in] -> [..., out], or only the outputs `rows`, in x's dtype, whatever the dtype of the weights."""
     if rows == slice(None):
+        product: Product | None = getattr(layer, "sparse_product", None)  # see GPT.to_sparse
+        if product is not None and x.dtype == product.dtype and not x.requires_grad:
+            return product(x, layer.bias)
         return kernels.linear(x, layer.weight, layer.bias)
     return kernels.linear(x, layer.weight[rows], None if layer.bias is None else layer.bias[rows])
 
@@ -328,6 +333,18 @@ class GPT(nn.Module):
         on with. return_type and errors: as in `run_with_cache`.
         """
         return hooks.run_with_hooks(self, tokens, fwd_hooks, return_type)
+
+    def to_sparse(self, tokens: int = 256) -> GPT:
+        """A copy for inference whose linear maps use sparse weights wherever that measures faster, now, here.
+
+        tokens: how many a call will typically hold in all. Logits are those of this model but for rounding. The copy
+        takes no gradient of its weights, and keeps to the device and `compute_dtype` this model has when it is made.
+        """
+        model = copy.deepcopy(self).eval().requires_grad_(False)
+        for layer in model.modules():
+            if isinstance(layer, nn.Linear):
+                layer.sparse_product = faster_product(layer.weight, self.compute_dtype, tokens)  # type: ignore[assignment]
+        return model
 
     def embed(self, tokens: Tensor, *, site: Site | None = None) -> Tensor:
         """tokens [B, T] -> residual stream before the first sublayer [B, T, D], float32."""
