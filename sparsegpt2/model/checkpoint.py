@@ -103,7 +103,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_into(target: dict[str, Tensor], values: dict[str, Tensor], source: str) -> None:
-    """Copy `values` into `target` name by name; both must have the same names and shapes."""
+    """Copy `values` into `target` name by name; they must have the same names and shapes and be floating-point."""
     for name in sorted(set(target) ^ set(values)):
         problem = "lacks the tensor" if name in target else "has the unexpected tensor"
         raise UserError(f"{source} {problem} {name!r}; it does not belong to this config")
@@ -112,6 +112,9 @@ def load_into(target: dict[str, Tensor], values: dict[str, Tensor], source: str)
             raise UserError(
                 f"{source}: {name} has shape {list(values[name].shape)}, the config wants {list(tensor.shape)}"
             )
+        if not values[name].is_floating_point() or values[name].layout != torch.strided:
+            kind = str(values[name].dtype).removeprefix("torch.")
+            raise UserError(f"{source}: {name} is {kind} or sparse; it must hold plain floating-point numbers")
         tensor.copy_(values[name])
 
 

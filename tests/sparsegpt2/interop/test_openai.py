@@ -206,6 +206,14 @@ DAMAGES = {
         lambda settings, state: state.update({"final_logits_bias": torch.ones(3)}),
         r"final_logits_bias has shape \[3\], the config wants \[40\]",
     ),
+    "integers": (
+        lambda settings, state: state.update({"transformer.wte.weight": torch.ones(40, 16, dtype=torch.int64)}),
+        "transformer.wte.weight is int64 or sparse",
+    ),
+    "sparse": (
+        lambda settings, state: state.update({"lm_head.weight": torch.ones(40, 16).to_sparse()}),
+        "lm_head.weight is float32 or sparse",
+    ),
     "not_tied": (lambda settings, state: state.update({"lm_head.weight": torch.ones(40, 16)}), "tied_unembed is true"),
     "key": (lambda settings, state: settings.update(d_modl=3), "unknown key 'd_modl'"),
     "location": (lambda settings, state: settings.update(afrac_loctypes="attn_in,brain"), "unknown location 'brain'"),
