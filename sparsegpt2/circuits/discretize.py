@@ -110,12 +110,14 @@ def smallest_size(curve: LossCurve, target: float, search: str) -> int | None:
 def scan(curve: LossCurve, target: float) -> int | None:
     """The smallest size that meets the target: over a geometric grid, then ever finer below the smallest that did.
 
-    The loss is not monotone in k, so the whole grid is scored, with the mask the pruner trained as one of its sizes.
+    The loss is not monotone in k, so the whole grid is scored. The mask the pruner trained is one of its sizes, and so
+    are sizes just over it: fresh pairs may miss the target by a hair, and larger sizes were never trained to meet it.
     Sizes too small to have an edge are left out: nothing passes through them.
     """
     total, trained = curve.ranking.size, curve.ranking.trained_size or 0
     first = min(curve.first_with_edges, total)
-    grid = sorted({*geometric_grid(first, total, curve.config.grid_ratio), max(first, trained)})
+    near = {min(total, max(first, round(trained * share))) for share in NEAR_TRAINED}
+    grid = sorted({*geometric_grid(first, total, curve.config.grid_ratio), *near})
     best: int | None = None
     while True:
         losses = curve.score(grid)
@@ -130,6 +132,8 @@ def scan(curve: LossCurve, target: float) -> int | None:
         grid = geometric_grid(lowest, best, ratio)
 
 
+NEAR_TRAINED = (1.0, 1.03, 1.07, 1.15, 1.3, 1.6)
+"""Sizes scored around the trained mask, as shares of it."""
 REFINEMENT = 4
 """Parts into which the scan divides the gap below its smallest size, each time."""
 
