@@ -17,7 +17,7 @@ class CircuitView {
     this.state = h("span", { class: "state", id: "state", role: "status" });
     this.printed = h("img", { class: "printed", alt: `Graph of ${data.name}` });
     this.sections = {
-      graph: h("div", { class: "tab graph-tab" }, this.tools(), h("div", { class: "split" }, h("div", { class: "stage" }, h("div", { class: "frame" }, this.canvas, this.tip), this.legend()), this.panel), this.printed),
+      graph: h("div", { class: "tab graph-tab" }, this.tools(), this.printed, h("div", { class: "split" }, h("div", { class: "stage" }, h("div", { class: "frame" }, this.canvas, this.tip), this.legend()), this.panel)),
       nodes: h("div", { class: "tab page" }),
       task: h("div", { class: "tab page" }, taskSection(data)),
       about: h("div", { class: "tab page" }, this.about()),
@@ -236,6 +236,7 @@ class CircuitView {
       h("h2", {}, "Overview"),
       h("p", { class: "soft" }, "Choose a node to isolate it with everything that reaches it and everything it reaches. A vertical line is a residual channel: what is written at its foot is read further up."),
       this.data.task ? scoreTable(this.data.task.scores) : null,
+      Object.values(this.data.evidence).map((report) => (report?.summary ? h("p", {}, "Evidence: ", String(report.summary)) : null)),
       h("h3", {}, "Nodes that matter most"),
       table(["node", "loss when ablated", ""], top.map((i) => {
         const node = this.circuit.nodes[i];

@@ -37,7 +37,7 @@ function graphElements(circuit, layout) {
     const place = PLACES[placeOf(node)];
     const size = grown * (SIZES[0] + (SIZES[1] - SIZES[0]) * Math.sqrt(circuit.importance(i) / most));
     elements.push({
-      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, font: layout.laneStep < STEP ? 9 * grown : 12, colour: place.colour, shape: place.shape },
+      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, font: layout.laneStep < STEP ? 9 * grown : 12, large: 0.75 * font, colour: place.colour, shape: place.shape },
       position: { ...layout.positions.get(i) },
       classes: "node",
     });
@@ -94,7 +94,7 @@ const GRAPH_STYLE = [
   { selector: ".edge", style: { width: "data(width)", "z-index": 20, "line-opacity": 0.6 } },
   { selector: ".edge.positive", style: { "line-color": `rgb(${BLUE})` } },
   { selector: ".edge.negative", style: { "line-color": `rgb(${VERMILLION})`, "line-style": "dashed", "line-dash-pattern": [6, 3] } },
-  { selector: ".noted", style: { "font-weight": "bold", "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
+  { selector: ".noted", style: { "font-weight": "bold", "font-size": "data(large)", "min-zoomed-font-size": 4, "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
   { selector: ".found", style: { "border-width": 4, "border-color": "#8a00c2" } },
   { selector: ".lane.lit", style: { "line-color": "#5b6b86" } },
   { selector: ".dim", style: { opacity: 0.07, "text-opacity": 0, events: "yes" } },

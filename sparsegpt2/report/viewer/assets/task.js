@@ -53,7 +53,7 @@ function taskSection(data) {
   );
 }
 
-// Any JSON as nested lists and tables: objects as name and value, lists of like objects as tables.
+// Any JSON as nested lists and tables: objects as name and value, several like objects as the rows of a table.
 function jsonView(value) {
   if (value === null || typeof value !== "object") return typeof value === "number" ? number(value) : String(value ?? "–");
   if (Array.isArray(value)) {
@@ -62,10 +62,24 @@ function jsonView(value) {
     if (names.length && names.length <= 10) return table(names, value.map((item) => names.map((name) => jsonView(item?.[name]))));
     return h("ol", {}, value.map((item) => h("li", {}, jsonView(item))));
   }
+  const [first, ...others] = Object.values(value).map((item) => (isFlat(item) ? Object.keys(item) : null));
+  if (first && others.length && others.every((names) => names && names.join() === first.join())) {
+    return table(["", ...first], Object.entries(value).map(([name, item]) => [name, ...first.map((key) => jsonView(item[key]))]));
+  }
   return h("dl", {}, Object.entries(value).map(([name, item]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, jsonView(item))]));
 }
 
+const isFlat = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && Object.values(value).every((item) => item === null || typeof item !== "object");
+
+// Reports of `sparsegpt2 evaluate` begin with what they found; of any report everything is shown.
 function evidenceSection(data) {
-  const reports = Object.entries(data.evidence);
-  return h("section", {}, h("h2", {}, "Is the circuit faithful?"), reports.map(([name, report]) => [h("h3", {}, name), jsonView(report)]));
+  return h("section", {}, h("h2", {}, "Is the circuit faithful?"), Object.entries(data.evidence).map(([name, report]) => [
+    h("h3", {}, name),
+    report?.summary ? h("p", {}, h("b", {}, String(report.summary))) : null,
+    isFindings(report?.findings)
+      ? [table(["check", "verdict", "finding"], Object.entries(report.findings).map(([check, found]) => [check, found.verdict, found.says])), h("details", {}, h("summary", {}, "All numbers"), jsonView(report))]
+      : jsonView(report),
+  ]));
 }
+
+const isFindings = (value) => value && Object.values(value).every((found) => typeof found?.verdict === "string" && typeof found.says === "string");
