@@ -19,21 +19,18 @@ import torch
 
 from eval_tasks.base import PosedTask
 from eval_tasks.bench_display import Display, print_tables
+from eval_tasks.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_rankings, standing
 from eval_tasks.evidence import TextOf, print_verdicts
 from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
 from eval_tasks.tune import tune
-from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes, unpruned_loss
+from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
 from sparsegpt2.circuits.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.circuits.pruners import get_pruner
-from sparsegpt2.circuits.score import task_batch
-from sparsegpt2.config import require, to_dict
+from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.results import RESULTS, Row, append_row, read_rows, repair, row_identity
-
-TEST_SEED = 0
-"""Seed of the test pairs: the same for every model, pruner and target."""
+from sparsegpt2.report.results import RESULTS, Row, append_row, read_rows, repair
 
 TUNING = "tuning.journal"
 """Optuna's journal of all searches of a results folder."""
@@ -61,6 +58,9 @@ class BenchConfig:
     the target nearest to the pruning settings' own. Costs a pruning run for each target."""
     tune: int = 0
     """Trials of a search for each cell's best pruner settings, on train and validation instances (tune.py); 0: none."""
+    together: int = 1
+    """Tasks and seeds whose gates train in one batch, for pruners that can. More fill a GPU; on a CPU they gain about a
+    fifth. Circuits are the same but for rounding, which depends on which tasks and seeds were asked for together."""
     evidence: bool = False
     """Judge every circuit by the checks of `sparsegpt2 evaluate`; the report stands in its row and beside its file."""
     device: str = "auto"
@@ -75,51 +75,11 @@ class BenchConfig:
         require(bool(self.pruners) and bool(self.seeds), "a benchmark needs at least one pruner and one seed")
         require(all(target > 0 for target in self.target_losses), "target_losses must be over 0")
         require(self.tune >= 0, f"tune is a number of trials, 0 or more, got {self.tune}")
+        require(self.together >= 1, f"together must be at least 1, got {self.together}")
         require(self.test_pairs >= 1, f"test_pairs must be at least 1, got {self.test_pairs}")
         require(self.device in ("auto", "cpu", "cuda"), f"device must be auto, cpu or cuda, got {self.device!r}")
         if self.device == "cuda":
             require(torch.cuda.is_available(), "device=cuda, but there is no GPU that torch can use")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model, task, pruner and seed, with what its circuits must meet."""
-
-    subject: Subject
-    posed: Posed
-    prune: PruneConfig
-    """Pruner, seed and all other settings; `target_loss` is what the ranking is aimed at."""
-    targets: tuple[float, ...]
-    """Target losses, falling; a row each."""
-    test_pairs: int
-    trials: int = 0
-    """Trials of a search for the best settings; 0: `prune` as it is."""
-    check: EvidenceConfig | None = None
-    """How circuits are judged; None: not at all."""
-
-    def __str__(self) -> str:
-        return f"{self.subject.name} · {self.posed.name} · {self.prune.pruner}, seed {self.prune.seed}"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What else decides the rows' numbers, as it stands in them."""
-        own = {name: value for name, value in to_dict(self.prune).items() if name not in ("pruner", "seed")}
-        settings = _without_tuples(own)
-        settings = {"ranking_target": settings.pop("target_loss"), "test_pairs": self.test_pairs, **settings}
-        settings |= {"tune": self.trials} if self.trials else {}
-        return settings if self.check is None else {**settings, "evidence": _without_tuples(to_dict(self.check))}
-
-    def identity(self, target: float) -> str:
-        """The identity of the row for `target`, known before it is made."""
-        return row_identity(
-            self.subject.fingerprint,
-            self.posed.name,
-            self.posed.fingerprint,
-            self.prune.pruner,
-            self.prune.seed,
-            target,
-            self.settings,
-        )
 
 
 def bench(
@@ -149,11 +109,12 @@ def bench(
     out.mkdir(parents=True, exist_ok=True)
     repair(out)
     finished = _finished(out)
+    rankers = shared_rankings(cells, config.together)
     missing = [cell for cell in cells if any(cell.identity(target) not in finished for target in cell.targets)]
     with Display(len(missing), enabled=progress) as display:
         for cell, model in _with_models(missing, device):
             display.begin(str(cell))
-            for row in run_cell(cell, model, out, display.inside, text_of):
+            for row in run_cell(cell, model, out, display.inside, text_of, rankers.get(id(cell), rank_nodes)):
                 if row.identity not in finished:
                     append_row(out, row)
                     finished[row.identity] = row
@@ -182,34 +143,33 @@ def plan(
 
 
 def run_cell(
-    cell: Cell, model: GPT, out: Path, progress: Progress | None = None, text_of: TextOf | None = None
+    cell: Cell,
+    model: GPT,
+    out: Path,
+    progress: Progress | None = None,
+    text_of: TextOf | None = None,
+    rank: Ranker = rank_nodes,
 ) -> Iterator[Row]:
     """The rows of a cell, one for each target, falling. A circuit's file is written before its row is given out.
 
     All targets are gone through even if some rows are there already: which sizes a later target tries, and so its
     curve, depends on those tried before.
     """
-    task = cell.posed.task
-    if task is None:
-        yield from (_row(cell, target, status="unavailable", reason=cell.posed.reason) for target in cell.targets)
-        return
     try:
-        for split, pairs in (("train", cell.prune.pairs), ("validation", cell.prune.validation_pairs)):
-            task_batch(model, task, split, pairs, 0)
-        loss_full = unpruned_loss(model, task, pairs=cell.test_pairs, seed=TEST_SEED)
+        loss_full, had = standing(cell, model)
     except UserError as error:
         yield from (_row(cell, target, status="unavailable", reason=str(error)) for target in cell.targets)
         return
-    had = [target for target in cell.targets if loss_full < target]
+    task = cell.posed.task
     for target in cell.targets:
         if target not in had:
             yield _row(cell, target, status="has not", loss_full=loss_full)
-    if had:
-        prune = replace(cell.prune, target_loss=nearest(had, cell.prune.target_loss))
+    if had and task is not None:
+        prune = aim_at(had, cell.prune)
         if cell.trials:
             study = f"{cell.identity(prune.target_loss)} {prune.target_loss:g}"
             prune = tune(model, task, prune, cell.trials, out / TUNING, name=study, progress=progress).config
-        curve = LossCurve(model, task, rank_nodes(model, task, prune, progress), prune, progress)
+        curve = LossCurve(model, task, rank(model, task, prune, progress), prune, progress)
         for target in had:
             started = time.perf_counter()
             circuit = circuit_at(curve, target)
@@ -241,11 +201,6 @@ def _evidence(
     return report.to_dict()
 
 
-def nearest(targets: Sequence[float], wanted: float) -> float:
-    """The target loss with the smallest ratio to `wanted`."""
-    return min(targets, key=lambda target: max(target / wanted, wanted / target))
-
-
 def circuit_path(cell: Cell, target: float) -> str:
     """Where a row's circuit is kept, relative to the results folder; different settings give different files."""
     name = f"{cell.prune.pruner}-seed{cell.prune.seed}-loss{target:g}-{cell.identity(target)[:8]}.json"
@@ -268,11 +223,6 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
         "calibrated": circuit.info["calibrated"],
         "curve": circuit.info["curve"],
     }
-
-
-def _without_tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as JSON gives them back."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
 
 
 def _row(cell: Cell, target: float, **measured: Any) -> Row:

@@ -7,7 +7,7 @@ from sparsegpt2.circuits.means import node_means
 from sparsegpt2.circuits.pruners import pruner_names
 from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.score import Score, evaluate, unpruned_loss
-from sparsegpt2.circuits.search import circuit_at, find_circuit, rank_nodes
+from sparsegpt2.circuits.search import circuit_at, find_circuit, rank_nodes, rank_together
 from sparsegpt2.circuits.task import Task, TaskBatch
 
 __all__ = [
@@ -24,5 +24,6 @@ __all__ = [
     "node_means",
     "pruner_names",
     "rank_nodes",
+    "rank_together",
     "unpruned_loss",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from eval_tasks import benchmark, get_task
+from eval_tasks import benchmark, cells, get_task
 from eval_tasks.base import PosedTask
 from eval_tasks.bench_display import duration
 from eval_tasks.benchmark import BenchConfig, bench
@@ -117,6 +117,24 @@ def test_a_circuit_that_misses_the_target_on_validation_pairs_does_not_count(tmp
             break
     assert row.has_task and row.loss_full < 30
     assert (row.status, row.reached, row.counts) == ("pruned", False, False)
+
+
+@pytest.mark.parametrize("pruner", ["node", "random"])
+def test_cells_that_share_a_batch_find_what_they_find_alone(tmp_path, model, task, monkeypatch, pruner):
+    dense, closing = model("dense"), task("closing")
+    asked = [closing, task("squares", '"]", "}"', "$name{{[|{}}$name2{{answer}}"), task("unposed", '"]]", "}"')]
+    settings = {"pruners": (pruner,), "seeds": (0, 1), "target_losses": (EASY, TOO_HARD)}
+    alone = run([dense], tmp_path / "alone", asked, **settings)
+    batches = []
+    original = cells.rank_together
+    monkeypatch.setattr(
+        cells, "rank_together", lambda model, tasks, *rest: batches.append(len(tasks)) or original(model, tasks, *rest)
+    )
+    shared = run([dense], tmp_path / "shared", asked, together=3, **settings)
+    assert batches == [3, 1]  # four cells have their task; two cannot be posed
+    for one, other in zip(alone, shared, strict=True):
+        assert (one.task, one.seed, one.status, one.edges) == (other.task, other.seed, other.status, other.edges)
+        assert one.loss is None or one.loss == pytest.approx(other.loss, rel=1e-4)
 
 
 def test_pruning_never_sees_the_test_split(tmp_path, model, task, monkeypatch):

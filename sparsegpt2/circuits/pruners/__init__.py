@@ -1,9 +1,13 @@
-"""Pruners by name: each file here is one, and defines `rank(model, task, config, progress=None) -> Ranking`."""
+"""Pruners by name: each file here is one, and defines `rank(model, task, config, progress=None) -> Ranking`.
+
+A file may also define `rank_together(model, tasks, configs, progress=None) -> list[Ranking]`, for runs in one batch.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import Protocol
 
 from sparsegpt2.circuits.config import PruneConfig
@@ -19,6 +23,14 @@ class Pruner(Protocol):
     def __call__(self, model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking: ...
 
 
+class JointPruner(Protocol):
+    """Makes the ranking of each task and config, all of one pruner, in batches that they share."""
+
+    def __call__(
+        self, model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
+    ) -> list[Ranking]: ...
+
+
 def pruner_names() -> list[str]:
     """The pruners there are."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
@@ -31,3 +43,12 @@ def get_pruner(name: str) -> Pruner:
         raise UserError(f"there is no pruner {name!r}; there are {', '.join(pruner_names())}")
     pruner: Pruner = importlib.import_module(f"{__name__}.{name}").rank
     return pruner
+
+
+def get_joint_pruner(name: str) -> JointPruner | None:
+    """The same pruner for several runs in one batch, if its file defines `rank_together`."""
+    get_pruner(name)
+    joint: JointPruner | None = getattr(
+        importlib.import_module(f"{__name__}.{name.split('+')[0]}"), "rank_together", None
+    )
+    return joint
