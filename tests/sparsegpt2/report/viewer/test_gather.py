@@ -102,22 +102,29 @@ def test_progress_reaches_its_end(planted_circuit, subject):
     }
 
 
-def test_effects_are_losses_without_one_node(planted_model, planted_circuit, subject):
+@pytest.mark.parametrize("masked", [False, True])
+def test_effects_are_losses_without_one_node(planted_model, planted_circuit, subject, masked):
+    weights = None
+    if masked:
+        weights = {"blocks.0.mlp.c_fc.weight": torch.ones(8, 8, dtype=torch.bool)}
+        weights["blocks.0.mlp.c_fc.weight"][5, 4] = False
+        planted_circuit = replace(planted_circuit, weights=weights)
     planted_model = deepcopy(planted_model)
     planted_model.means = node_means(planted_model, subject.corpus)  # so that ablating does something
     batch = task_batch(planted_model, subject.task, "validation", 2, 0)
     shown = shown_nodes(planted_circuit, planted_model, 100)
     effects, effects_full = ablation_effects(planted_model, planted_circuit, batch, shown)
 
-    def loss(nodes) -> float:
-        return float(task_loss(circuit_logits(planted_model, Circuit(nodes=nodes), batch), batch).mean())
+    def loss(nodes, weights=None) -> float:
+        circuit = Circuit(nodes=nodes, weights=weights)
+        return float(task_loss(circuit_logits(planted_model, circuit, batch), batch).mean())
 
     everything = {site: torch.ones_like(kept) for site, kept in planted_circuit.nodes.items()}
-    for base, found in ((planted_circuit.nodes, effects), (everything, effects_full)):
+    for base, kept, found in ((planted_circuit.nodes, weights, effects), (everything, None, effects_full)):
         for (site, channel), effect in zip(shown.nodes, found, strict=True):
             without = {name: kept.clone() for name, kept in base.items()}
             without[site][channel] = False
-            assert effect == pytest.approx(loss(without) - loss(base), abs=1e-5)
+            assert effect == pytest.approx(loss(without, kept) - loss(base, kept), abs=1e-5)
     assert max(map(abs, effects)) > 1e-5
 
 
