@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,32 @@ class RunLog:
     def close(self) -> None:
         if self.board is not None:
             self.board.close()
+
+
+class Clock:
+    """Seconds of a run by what they went into, since this process began it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {"training": 0.0}
+        self.last = 0.0
+        """Seconds of what was measured last."""
+
+    @contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Add the time inside to `part`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.last = time.perf_counter() - started
+            self.seconds[part] = self.seconds.get(part, 0.0) + self.last
+
+    def summary(self) -> str:
+        """One line: how long it took, and what share went into anything but training."""
+        total = max(sum(self.seconds.values()), 1e-9)
+        others = {part: seconds for part, seconds in self.seconds.items() if part != "training"}
+        shares = ", ".join(f"{part} {seconds / total:.1%}" for part, seconds in others.items())
+        return f"{duration(total)} in all, {sum(others.values()) / total:.1%} of it beside training: {shares}"
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +22,10 @@ from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible, project_model_
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
 from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
+from train.ahead import Ahead
 from train.config import TrainConfig
 from train.data import TokenData, prepare
-from train.log import RunLog, synchronise
+from train.log import Clock, RunLog, synchronise
 from train.state import PROGRESS, Progress, load_state, save_state
 
 CONFIG = "config.yaml"
@@ -112,6 +112,10 @@ class Trainer:
         self.optimizer = make_optimizer(self.model, config.optimizer)
         resumable = (out / "last" / PROGRESS).exists() or (out / ".last.previous" / PROGRESS).exists()
         self.progress = load_state(out / "last", self.model, self.optimizer) if resumable else Progress()
+        self.batches = Ahead(self.batch, self.progress.step)
+        self.unread: list[tuple[torch.Tensor, torch.Tensor]] = []
+        """Loss and gradient RMS of steps whose values the host has not waited for yet."""
+        self.clock = Clock()
 
     def run(self, stop: list[int]) -> None:
         """Train to the end, or until `stop` holds a signal; then save and leave through KeyboardInterrupt."""
@@ -122,42 +126,63 @@ class Trainer:
         log = RunLog(self.out, self.progress.step, self.config.steps, self.out.name)
         try:
             while self.progress.step < self.config.steps:
-                started = time.perf_counter()
-                loss, rms = self.step()
-                step = self.progress.step
-                self.progress.running_loss += loss
-                self.progress.running_rms += rms
-                self.progress.running_steps += 1
-                self.progress.seconds += time.perf_counter() - started
-                if not math.isfinite(loss):
-                    raise UserError(
-                        f"the loss became {loss} at step {step}; the last good checkpoint is in {self.out / 'last'}; "
-                        f"a lower optimizer.lr (now {self.config.optimizer.lr:g}) usually helps"
-                    )
+                with self.clock.measure("training"):
+                    self.step()
+                    step = self.progress.step
+                    due = step in evaluations or step % self.config.log_every == 0 or self.checkpoint_due(step)
+                    if due or stop or self.device.type == "cpu":
+                        self.read_losses()
+                self.progress.seconds += self.clock.last
                 if step % self.config.log_every == 0 or step in evaluations:
                     self.report(log, evaluate=step in evaluations)
-                if step in evaluations or (self.config.checkpoint_every and step % self.config.checkpoint_every == 0):
+                if step in evaluations or self.checkpoint_due(step):
                     self.save()
                 if stop:
                     self.save()
                     raise KeyboardInterrupt
             self.finish()
+            print(self.clock.summary())
         finally:
+            self.batches.close()
             log.close()
 
-    def step(self) -> tuple[float, float]:
-        """One step; returns its loss (nats per token) and the RMS of its gradients before scaling."""
+    def checkpoint_due(self, step: int) -> bool:
+        """Whether `last` is saved after this step besides at evaluations."""
+        return bool(self.config.checkpoint_every) and step % self.config.checkpoint_every == 0
+
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and targets of a step, a function of (seed, step); in pinned memory where a GPU will fetch them."""
+        config = self.config
+        tokens, targets = self.data.batch("train", step, config.batch_size, config.length, config.seed)
+        return (tokens.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (tokens, targets)
+
+    def step(self) -> None:
+        """One step; its loss and the RMS of its unscaled gradients go to `unread`: no GPU is waited for."""
         config = self.config
         share = (self.progress.step + 0.5) / config.steps  # the middle of the step: neither end has a rate of 0
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(share, config.optimizer, config.sparsity)
-        tokens, targets = self.data.batch("train", self.progress.step, config.batch_size, config.length, config.seed)
-        loss = self.model.loss(tokens.to(self.device), targets.to(self.device))
+        tokens, targets = (part.to(self.device, non_blocking=True) for part in self.batches.next())
+        loss = self.model.loss(tokens, targets)
         loss.backward()
         rms = optimizer_step(self.optimizer, config.optimizer.gradient_rms)
         self.progress.step += 1
         project_model_(self.model, config.sparsity, self.progress.step / config.steps)
-        return loss.item(), rms.item()
+        self.unread.append((loss.detach(), rms))
+
+    def read_losses(self) -> None:
+        """Add up what `unread` holds; a loss that is not finite ends the run before anything is saved."""
+        for before, (loss, rms) in zip(reversed(range(len(self.unread))), self.unread, strict=True):
+            value = loss.item()
+            self.progress.running_loss += value
+            self.progress.running_rms += rms.item()
+            self.progress.running_steps += 1
+            if not math.isfinite(value):
+                raise UserError(
+                    f"the loss became {value} at step {self.progress.step - before}; the last good checkpoint is in "
+                    f"{self.out / 'last'}; a lower optimizer.lr (now {self.config.optimizer.lr:g}) usually helps"
+                )
+        self.unread.clear()
 
     def report(self, log: RunLog, *, evaluate: bool) -> None:
         """Log the steps since the last report; with `evaluate` also held-out loss, dead neurons, histograms."""
@@ -175,17 +200,21 @@ class Trainer:
         progress.running_loss = progress.running_rms = 0.0
         progress.running_steps = 0
         if evaluate:
-            dead = dead_neurons(self.model)
-            values |= {
-                "held_out_loss": self.held_out_loss(self.model),
-                "l0": l0(self.model),
-                "dead_mlp_neurons": dead["mlp"],
-                "dead_attention_channels": dead["attn"],
-            }
-            log.histograms(self.model, progress.step)
-            self.keep_best(values["held_out_loss"], share)
-        log.metrics(values)
-        log.console(progress.step, values)
+            with self.clock.measure("validation"):
+                dead = dead_neurons(self.model)
+                values |= {
+                    "held_out_loss": self.held_out_loss(self.model),
+                    "l0": l0(self.model),
+                    "dead_mlp_neurons": dead["mlp"],
+                    "dead_attention_channels": dead["attn"],
+                }
+            with self.clock.measure("checkpoints"):
+                self.keep_best(values["held_out_loss"], share)
+        with self.clock.measure("logging"):
+            if evaluate:
+                log.histograms(self.model, progress.step)
+            log.metrics(values)
+            log.console(progress.step, values)
 
     def keep_best(self, loss: float, share: float) -> None:
         """Save `best` when held-out loss is the lowest yet at the target density (earlier models are denser)."""
@@ -212,7 +241,8 @@ class Trainer:
 
     def save(self) -> None:
         """Save `last`, from which the run goes on exactly."""
-        save_state(self.out / "last", self.model, self.optimizer, self.progress, self.data.tokenizer, self.info())
+        with self.clock.measure("checkpoints"):
+            save_state(self.out / "last", self.model, self.optimizer, self.progress, self.data.tokenizer, self.info())
 
     def info(self) -> dict[str, Any]:
         """What is known of the model without looking at data; kept in its config.json."""
@@ -236,6 +266,13 @@ class Trainer:
 
     def finish(self) -> None:
         """Complete `best`: node means, float32 held-out loss and kurtosis; then mark the run finished."""
+        with self.clock.measure("means and final loss"):
+            self.complete_best()
+        self.progress.finished = True
+        self.save()
+
+    def complete_best(self) -> None:
+        """Give `best` its node means and what is known of it in float32."""
         synchronise(self.device)
         model = load_model(self.out / "best", self.device)
         batches = self.held_out_batches()
@@ -249,5 +286,3 @@ class Trainer:
             "kurtosis": residual_kurtosis(model, [tokens.to(self.device) for tokens, _ in batches]),
         }
         save_model(model, self.out / "best", tokenizer=self.data.tokenizer, info=info)
-        self.progress.finished = True
-        self.save()

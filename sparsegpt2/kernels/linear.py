@@ -48,10 +48,8 @@ class Compressed:
     @classmethod
     def of(cls, weight: Tensor, count: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16) -> Compressed:
         """weight [O, K] float32 with `count` nonzero entries, for activations of `dtype`, bfloat16 or float32."""
-        rows, columns = weight.shape
-        return cls(
-            *kernels.sparse.compress(weight.detach().numpy(), count, dtype == torch.bfloat16), shape=(rows, columns)
-        )
+        begins, columns, values = kernels.sparse.compress(weight.detach().numpy(), count, dtype == torch.bfloat16)
+        return cls(begins, columns, values, (weight.shape[0], weight.shape[1]))
 
     def transposed(self, kernels: CpuKernels) -> Compressed:
         """The matrix [K, O]."""
