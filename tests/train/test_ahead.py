@@ -20,6 +20,8 @@ def test_batches_come_in_order_from_the_given_step_and_one_ahead():
 
     ahead = Ahead(make, 5)
     assert [int(ahead.next()[0]) for _ in range(3)] == [5, 6, 7]
+    assert ahead.waiting is not None
+    ahead.waiting.result(timeout=60)  # the one ahead; closing may cancel it where the thread has not begun with it
     ahead.close()
     assert made == [5, 6, 7, 8]
 
