@@ -46,13 +46,16 @@ class TrainConfig:
     """How often held-out loss is taken (the last time at the end); `last` and `best` are saved then."""
     checkpoint_every: int = 0
     """Steps between further saves of `last`; 0: only at evaluations."""
+    validation_tokens: int = 16384
+    """Held-out tokens in each evaluation during the run, always the same ones, spread over the held-out split."""
     held_out_tokens: int = 65536
-    """Held-out tokens in each evaluation, always the same ones."""
+    """Held-out tokens behind the loss that a finished model reports."""
     means_tokens: int = 131072
     """Training tokens over which the mean of each node is taken at the end, for mean ablation."""
 
     def __post_init__(self) -> None:
-        for name in ("tokens", "batch_size", "log_every", "evaluations", "held_out_tokens", "means_tokens"):
+        positive = ("tokens", "batch_size", "log_every", "evaluations", "validation_tokens", "held_out_tokens")
+        for name in (*positive, "means_tokens"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("sequence", "checkpoint_every", "threads"):
             require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")

@@ -203,7 +203,7 @@ class Trainer:
             with self.clock.measure("validation"):
                 dead = dead_neurons(self.model)
                 values |= {
-                    "held_out_loss": self.held_out_loss(self.model),
+                    "held_out_loss": self.held_out_loss(self.model, self.config.validation_tokens),
                     "l0": l0(self.model),
                     "dead_mlp_neurons": dead["mlp"],
                     "dead_attention_channels": dead["attn"],
@@ -225,18 +225,18 @@ class Trainer:
             save_model(self.model, self.out / "best", tokenizer=self.data.tokenizer, info=self.info())
 
     @torch.no_grad()
-    def held_out_loss(self, model: GPT) -> float:
+    def held_out_loss(self, model: GPT, tokens: int) -> float:
         """Mean loss in nats per token on the fixed held-out batches, in the model's compute dtype."""
         losses = [
-            model.loss(tokens.to(self.device), targets.to(self.device)).item()
-            for tokens, targets in self.held_out_batches()
+            model.loss(inputs.to(self.device), targets.to(self.device)).item()
+            for inputs, targets in self.held_out_batches(tokens)
         ]
         return sum(losses) / len(losses)
 
-    def held_out_batches(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The same held-out batches every time, about `held_out_tokens` in all."""
+    def held_out_batches(self, tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The same held-out batches every time, about `tokens` in all."""
         rows = min(self.config.batch_size, 32)
-        count = max(1, self.config.held_out_tokens // (rows * self.config.length))
+        count = max(1, tokens // (rows * self.config.length))
         return self.data.held_out(rows, self.config.length, count)
 
     def save(self) -> None:
@@ -275,12 +275,12 @@ class Trainer:
         """Give `best` its node means and what is known of it in float32."""
         synchronise(self.device)
         model = load_model(self.out / "best", self.device)
-        batches = self.held_out_batches()
+        batches = self.held_out_batches(self.config.held_out_tokens)
         rows = max(1, self.config.means_tokens // self.config.length)
         sample, _ = self.data.batch("train", 0, rows, self.config.length, self.config.seed + 1)
         model.means = node_means(model, sample.to(self.device))
         info = model_info(self.out / "best") | {
-            "held_out_loss": self.held_out_loss(model),
+            "held_out_loss": self.held_out_loss(model, self.config.held_out_tokens),
             "held_out_tokens": sum(tokens.numel() for tokens, _ in batches),
             "means_tokens": sample.numel(),
             "kurtosis": residual_kurtosis(model, [tokens.to(self.device) for tokens, _ in batches]),

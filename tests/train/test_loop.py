@@ -35,6 +35,7 @@ SETTINGS = {
     "log_every": 1,
     "evaluations": 4,
     "checkpoint_every": 3,
+    "validation_tokens": 512,
     "held_out_tokens": 512,
     "means_tokens": 512,
     "threads": 1,
