@@ -21,6 +21,7 @@ from benchmarks.measure import Bench, environment
 from sparsegpt2.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
+QUICKSTART = Path("runs/quickstart")
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds, medians of which are reported")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller shapes")
     parser.add_argument("--device", help="cpu or cuda; both when not given")
+    parser.add_argument("--models", nargs="*", help="trained models to prune; by default the quickstart's, if there")
     options = parser.parse_args()
     unknown = sorted(set(options.sections) - set(known))
     if unknown:
@@ -38,10 +40,10 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     names = [options.device] if options.device else ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    models = tuple(sorted(map(str, QUICKSTART.glob("*/best"))) if options.models is None else options.models)
     for name in names:
-        measure(
-            Bench(device=torch.device(name), repeats=options.repeats, quick=options.quick), options.sections or known
-        )
+        bench = Bench(device=torch.device(name), repeats=options.repeats, quick=options.quick, models=models)
+        measure(bench, options.sections or known)
 
 
 def measure(bench: Bench, names: list[str]) -> None:

@@ -26,6 +26,8 @@ class Bench:
     """Interleaved runs of the things compared; medians are reported."""
     quick: bool
     """Fewer and smaller shapes, for a look rather than a result."""
+    models: tuple[str, ...] = ()
+    """Trained models, for sections that need them."""
 
     @property
     def cuda(self) -> bool:

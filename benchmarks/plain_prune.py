@@ -1,4 +1,4 @@
-"""The node pruner written plainly: the baseline that `prune_task.py` measures against.
+"""The node pruner written plainly: the baseline that `sections/pruning.py` measures against.
 
 The same gates, penalty, pairs and sizes as ours, so the same circuits but for rounding. What it does not do: it runs
 one task at a time in float32 over prompts padded to the longest of the batch, takes logits at every position, masks

@@ -19,7 +19,7 @@ def shapes(bench: Bench) -> list[Shape]:
         return [base]
     widths: list[dict[str, Any]] = [{"width": base.width // 2}, {"width": base.width * 2}]
     depths: list[dict[str, Any]] = [{"layers": base.layers // 2}, {"layers": base.layers * 2}]
-    densities: list[dict[str, Any]] = [{"density": 0.01}, {"density": 0.5}]
+    densities: list[dict[str, Any]] = [{"density": 0.02}, {"density": 0.5}]
     changed = widths + depths + densities
     return [base, *(replace(base, **change) for change in changed)]
 

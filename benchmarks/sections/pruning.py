@@ -1,0 +1,87 @@
+"""Seconds from a model and a task to a circuit, ours beside the plain path of `plain_prune.py`.
+
+Each task is pruned by every way, one after the other, with the same settings: `ours`, `plain`, and `published`, the
+plain path with the published 64 pairs a step. Needs trained models (`--models`); the quickstart's by default.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.measure import Bench, table
+from benchmarks.plain_prune import PlainCurve, plain_rank
+from eval_tasks.registry import get_task
+from sparsegpt2 import load_model
+from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Task, circuit_at, rank_nodes, unpruned_loss
+from sparsegpt2.circuits.pruners.node import rank_together
+from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.aggregate import geometric_mean
+from sparsegpt2.tokenizer import Tokenizer
+
+TASKS = ("var_if", "fstring_brace", "single_double_quote", "while_return_true")
+
+
+def ours(model: GPT, task: Task, config: PruneConfig) -> Circuit:
+    """The library's path."""
+    return circuit_at(LossCurve(model, task, rank_nodes(model, task, config), config), config.target_loss)
+
+
+def plain(model: GPT, task: Task, config: PruneConfig) -> Circuit:
+    """The plain path, same settings."""
+    return circuit_at(PlainCurve(model, task, plain_rank(model, task, config), config), config.target_loss)
+
+
+def published(model: GPT, task: Task, config: PruneConfig) -> Circuit:
+    """The plain path with the published number of pairs a step."""
+    return plain(model, task, replace(config, pairs=64))
+
+
+WAYS: dict[str, Callable[[GPT, Task, PruneConfig], Circuit]] = {"ours": ours, "plain": plain, "published": published}
+
+
+def run(bench: Bench) -> list[dict[str, Any]]:
+    """A row for each model and task: seconds and edges of every way; then the geometric means of their ratios."""
+    rows = [row for path in bench.models for row in model_rows(path, bench)]
+    if not rows:
+        print("no trained models: name some with --models, or run `make quickstart` first")
+        return []
+    print(table(list(rows[0]), [list(row.values()) for row in rows]))
+    for way in list(WAYS)[1:]:
+        slower = geometric_mean(row[f"{way} s"] / row["ours s"] for row in rows)
+        larger = geometric_mean(row[f"{way} edges"] / row["ours edges"] for row in rows)
+        print(f"{way}: {slower:.1f} times the seconds, {larger:.2f} times the edges, geometric means of {len(rows)}")
+    return rows
+
+
+def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
+    """The rows of one model, over tasks that it has; and gates of all of them trained in one batch."""
+    directory, config = model_directory(path), PruneConfig()
+    model, tokenizer = load_model(directory, bench.device), Tokenizer.load(directory)
+    tasks = [get_task(name, tokenizer) for name in TASKS]
+    tasks = [task for task in tasks if unpruned_loss(model, task, split="validation") < config.target_loss]
+    tasks = tasks[:1] if bench.quick else tasks
+    if not tasks:
+        return []
+    rank_nodes(model, tasks[0], replace(config, steps=2))  # compiles what is compiled at first use
+    rows = []
+    for task in tasks:
+        row: dict[str, Any] = {"model": directory.parent.name, "task": task.name}
+        for name, way in WAYS.items():
+            seconds, circuit = timed(lambda way=way, task=task: way(model, task, config))  # type: ignore[misc]
+            row |= {f"{name} s": seconds, f"{name} edges": circuit.edges(model)}
+        rows.append(row)
+    alone, _ = timed(lambda: [rank_nodes(model, task, config) for task in tasks])
+    together, _ = timed(lambda: rank_together(model, tasks, [config] * len(tasks)))
+    print(f"{directory.parent.name}: gates of {len(tasks)} tasks {alone:.1f} s one by one, {together:.1f} s in a batch")
+    return rows
+
+
+def timed(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall-clock seconds of one call, and what it gave."""
+    started = time.perf_counter()
+    found = function()
+    return time.perf_counter() - started, found
