@@ -51,7 +51,7 @@ def prune(arguments: list[str]) -> None:
     from eval_tasks.registry import get_task
     from eval_tasks.tune import tune
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
-    from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.model.checkpoint import is_published, load_model, model_directory
     from sparsegpt2.report.board import log_curve
     from sparsegpt2.tokenizer import Tokenizer
 
@@ -59,14 +59,14 @@ def prune(arguments: list[str]) -> None:
     parser = make_parser("sparsegpt2 prune MODEL", prune.__doc__ or "")
     add_settings(parser, PruneConfig)
     parser.add_argument("--task", type=str, required=True, help="Name of a task, or a task file of your own.")
-    parser.add_argument("--out", type=str, default="", help="Circuit file; default circuits/TASK.json in the model's.")
+    parser.add_argument("--out", type=str, default="", help="Circuit file; default circuits/TASK.json of the model.")
     parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
     parser.add_argument("--tune", type=int, default=0, help="Trials of a search for the best settings; 0: none.")
     settings = parse(parser, arguments)
     directory = model_directory(model_path[0])
     model = load_model(directory, settings.device)
     task = get_task(settings.task, Tokenizer.load(directory))
-    out = Path(settings.out or directory / "circuits" / f"{task.name}.json")
+    out = Path(settings.out or _circuits_of(model_path[0]) / f"{task.name}.json")
     config, progress = settings_from(settings, PruneConfig), _progress_line()
     if settings.tune:
         study = " ".join([str(directory), task.name, str(config)])  # other settings, another search
@@ -75,7 +75,7 @@ def prune(arguments: list[str]) -> None:
         print(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
     circuit = find_circuit(model, task, config, progress)
     score = evaluate(model, task, circuit)
-    circuit.info["model"] = str(directory)
+    circuit.info["model"] = model_path[0] if is_published(model_path[0]) else str(directory)
     circuit.save(out)
     log_curve(circuit, out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
@@ -126,6 +126,14 @@ def _tokenizer(path: str) -> Path:
 
     given = Path(path)
     return given if given.is_file() or (given / "tokenizer.json").exists() else model_directory(given)
+
+
+def _circuits_of(model: str) -> Path:
+    """Where circuits of a model go by default: beside it, or into the working folder when it is a published one."""
+    from eval_tasks.subjects import short_names
+    from sparsegpt2.model.checkpoint import is_published, model_directory
+
+    return Path("circuits", short_names([model])[0]) if is_published(model) else model_directory(model) / "circuits"
 
 
 def _progress_line():  # type: ignore[no-untyped-def]

@@ -17,7 +17,7 @@ from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.task import SPLITS
 from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.model.checkpoint import load_model, model_directory, model_info, unshared
+from sparsegpt2.model.checkpoint import is_published, load_model, model_directory, model_info, unshared
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.provenance import provenance
 from sparsegpt2.sparsity.project import projected_parameters
@@ -66,7 +66,8 @@ def short_names(paths: Sequence[str | Path]) -> list[str]:
     """A name for each path: its last part (before best or last), and as many parts more as tell them all apart."""
     parts = []
     for path in paths:
-        own = [part for part in Path(path).parts if part not in ("/", ".", "..")] or [Path(path).resolve().name]
+        place = Path(str(path).split(":", 1)[1]) if is_published(path) else Path(path)
+        own = [part for part in place.parts if part not in ("/", ".", "..")] or [place.resolve().name]
         parts.append(own[:-1] if len(own) > 1 and own[-1] in ("best", "last") else own)
     for length in range(1, max(len(own) for own in parts) + 1):
         names = ["/".join(own[-length:]) for own in parts]

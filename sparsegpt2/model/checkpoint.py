@@ -10,10 +10,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sparsegpt2 import hub
+from sparsegpt2 import hub, zoo
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
+from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
@@ -22,20 +23,30 @@ FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
 """What `save_model` writes; the last two only where the model has them."""
 
 
-def save_model(model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None) -> None:
+def save_model(
+    model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+) -> None:
     """Write `model` as the directory `path` in one step, replacing what was there.
 
     tokenizer: a `sparsegpt2.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
-    (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
+    (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`. compact: without the
+    zeros of the weights (model/compact.py); `load_model` gives the same model either way.
     """
     with replacing_directory(path) as directory:
-        write_model(model, directory, tokenizer=tokenizer, info=info)
+        write_model(model, directory, tokenizer=tokenizer, info=info, compact=compact)
 
 
-def write_model(model: GPT, directory: Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None) -> None:
+def write_model(
+    model: GPT, directory: Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+) -> None:
     """Write the files of a model into an existing directory."""
     write_json(directory / CONFIG, {"format": 1, "model": to_dict(model.config), "info": info or {}})
-    save_file({name: value.detach().contiguous() for name, value in unshared(model).items()}, directory / WEIGHTS)
+    weights = {name: value.detach().contiguous() for name, value in unshared(model).items()}
+    if compact:
+        stored, metadata = encode({name: value.cpu() for name, value in weights.items()})
+        save_file(stored, directory / WEIGHTS, metadata)
+    else:
+        save_file(weights, directory / WEIGHTS)
     if model.means is not None:
         save_file({name: mean.contiguous() for name, mean in model.means.items()}, directory / MEANS)
     if tokenizer is not None:
@@ -43,7 +54,7 @@ def write_model(model: GPT, directory: Path, *, tokenizer: Any = None, info: dic
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> GPT:
-    """The model in the directory `path` (or `hf:user/name`, see `model_directory`), in evaluation mode.
+    """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
 
     A missing, extra or misshapen tensor is a `UserError`.
     """
@@ -67,8 +78,11 @@ def model_info(path: str | Path) -> dict[str, Any]:
 def model_directory(path: str | Path) -> Path:
     """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`.
 
-    `hf:user/name` is a model on the Hugging Face hub, and its directory a copy on this machine.
+    `hf:user/name` is a model on the Hugging Face hub, and its directory a copy on this machine; `zoo:name` is one
+    that came with the package.
     """
+    if str(path).startswith(zoo.PREFIX):
+        return zoo.directory(str(path))
     if str(path).startswith(hub.PREFIX):
         path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
     path = Path(path)
@@ -82,6 +96,11 @@ def model_directory(path: str | Path) -> Path:
     raise UserError(f"{path} holds no model: there is no {CONFIG} in it, nor in its folders best and last")
 
 
+def is_published(path: str | Path) -> bool:
+    """Whether `path` names a published model (`hf:`, `zoo:`), whose directory is not a place to write to."""
+    return str(path).startswith((hub.PREFIX, zoo.PREFIX))
+
+
 def unshared(model: GPT) -> dict[str, Tensor]:
     """Parameters by name, a tied unembedding left out because it is the embedding."""
     state = dict(model.state_dict(keep_vars=True))
@@ -91,12 +110,13 @@ def unshared(model: GPT) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file; a missing or truncated one is a `UserError` that names it."""
+    """All tensors of a safetensors file, plain or compact; a missing or damaged one is a `UserError` that names it."""
     if not path.exists():
         raise UserError(f"checkpoint file {path} does not exist")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return decode(stored, file.metadata() or {}, str(path))
     except SafetensorError as error:
         raise UserError(f"checkpoint file {path} is damaged or truncated ({error}); write it again") from None
 

@@ -18,7 +18,7 @@ from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
-from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.model.checkpoint import is_published, model_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.viewer.activations import Text, node_activations
 from sparsegpt2.report.viewer.attention import attention_patterns, head_of
@@ -130,6 +130,8 @@ def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
     named = circuit.info.get("model")
     if not named:
         raise UserError(f"{file} does not name its model; give it with --model")
+    if is_published(named):
+        return model_directory(named)
     moved = [parent / Path(named).name for parent in Path(file).resolve().parents]
     return model_directory(next((path for path in (Path(named), *moved) if path.is_dir()), Path(named)))
 
