@@ -205,6 +205,14 @@ def push(arguments: list[str]) -> None:
     push_to(arguments)
 
 
+def zoo(arguments: list[str]) -> None:
+    """List the trained models that come with the package: zoo:NAME."""
+    from sparsegpt2.interop.zoo import zoo_lines
+
+    parse(make_parser("sparsegpt2 zoo", zoo.__doc__ or ""), arguments)
+    print("\n".join(zoo_lines()))
+
+
 def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
     from sparsegpt2.lanes import run_lanes, usable_cores
@@ -256,6 +264,7 @@ COMMANDS = {
     "import": import_model,
     "export": export,
     "push": push,
+    "zoo": zoo,
 }
 
 

@@ -18,6 +18,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.provenance import commit
 from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible, project_model_
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
@@ -258,6 +259,7 @@ class Trainer:
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "seed": config.seed,
             "tokenizer": self.data.tokenizer.fingerprint,
+            "commit": commit(),
             "torch": torch.__version__,
             "device": str(self.device),
             "threads": torch.get_num_threads(),

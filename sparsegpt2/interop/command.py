@@ -14,7 +14,7 @@ from sparsegpt2.circuits import Circuit, node_means
 from sparsegpt2.command import make_parser, parse, progress_bar
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers
+from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers, zoo
 from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.sparsity.stats import l0
@@ -22,7 +22,7 @@ from sparsegpt2.tokenizer import Tokenizer
 
 MODELS_IN = {"openai": openai, "gpt2": gpt2}
 """Formats that are read; each module has `load` and `load_tokenizer`."""
-FORMATS_OUT = ("openai", "transformers", "graphml", "csv")
+FORMATS_OUT = ("openai", "transformers", "zoo", "graphml", "csv")
 
 Documents = Callable[[str], Iterator[str]]
 """Name or path of a corpus -> its documents."""
@@ -71,12 +71,13 @@ def import_model(arguments: list[str], documents: Documents) -> None:
 
 
 def export(arguments: list[str]) -> None:
-    """Write a model as `openai` or `transformers` directories, or a circuit as `graphml` or `csv`."""
+    """Write a model as `openai`, `transformers` or `zoo` directories, or a circuit as `graphml` or `csv`."""
     parser = make_parser("sparsegpt2 export", export.__doc__ or "")
     parser.add_argument("format", type=str, help=f"One of {', '.join(FORMATS_OUT)}.")
     parser.add_argument("source", type=str, help="A model, or for graphml and csv a circuit file.")
     parser.add_argument("--out", type=str, required=True, help="Directory that is made; for graphml a file.")
     parser.add_argument("--model", type=str, default="", help="Model of a circuit; by default the one it names.")
+    parser.add_argument("--results", type=str, default="", help="For zoo: results folders of the model, with commas.")
     settings = parse(parser, arguments)
     require(
         settings.format in FORMATS_OUT, f"there is no format {settings.format!r}; there are {', '.join(FORMATS_OUT)}"
@@ -88,6 +89,9 @@ def export(arguments: list[str]) -> None:
             raise UserError(f"{settings.source} does not name its model; give it with --model")
         made = graph.to_networkx(circuit, load_model(path))
         {"graphml": graph.write_graphml, "csv": graph.write_csv}[settings.format](made, settings.out)
+    elif settings.format == "zoo":
+        size = zoo.export(settings.source, settings.out, [folder for folder in settings.results.split(",") if folder])
+        print(f"{size / 1e6:.1f} MB")
     else:
         directory = model_directory(settings.source)
         model = load_model(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def push(path: str | Path, name: str, *, private: bool = False, message: str = "
     model = load_model(directory)
     client = hub.client()
     api = client.HfApi()
-    card = model_card(model, model_info(directory), name)
+    card = model_card(model, model_info(directory), title=name.split("/")[1], address=hub.PREFIX + name)
     operations = [client.CommitOperationAdd(CARD, card.encode())]
     operations += [client.CommitOperationAdd(file, directory / file) for file in FILES if (directory / file).exists()]
     hub.asking(name, lambda: api.create_repo(name, private=private, exist_ok=True))
@@ -40,8 +41,11 @@ def push(path: str | Path, name: str, *, private: bool = False, message: str = "
     return str(hub.asking(name, lambda: api.create_commit(name, operations, commit_message=words)).repo_url)
 
 
-def model_card(model: GPT, info: dict[str, Any], name: str) -> str:
-    """The card of a model: what it is, how it was trained and measured, how to use it; Markdown with a YAML head."""
+def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, sections: Sequence[str] = ()) -> str:
+    """The card of a model: what it is, how it was trained and measured, how to use it; Markdown with a YAML head.
+
+    address: what `load_model` finds it by. sections: more lines, put before the model's shape.
+    """
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
     weights = l0(model)
     facts = {
@@ -50,6 +54,7 @@ def model_card(model: GPT, info: dict[str, Any], name: str) -> str:
         "held-out loss (nats per token)": _number(info.get("held_out_loss"), ".4f"),
         "tokens seen": _number(info.get("tokens"), ",d"),
         "seed": info.get("seed"),
+        "trained at commit": info.get("commit"),
         "imported": info.get("imported"),
     }
     lines = [
@@ -57,7 +62,7 @@ def model_card(model: GPT, info: dict[str, Any], name: str) -> str:
         "library_name: sparsegpt2",
         "tags: [sparse, interpretability, circuits]",
         "---",
-        f"# {name.split('/')[1]}",
+        f"# {title}",
         "",
         "A GPT-2-style language model of sparsegpt2: weights that are zero stay zero, so that its circuits are small.",
         "",
@@ -66,8 +71,9 @@ def model_card(model: GPT, info: dict[str, Any], name: str) -> str:
         "```python",
         "import sparsegpt2",
         "",
-        f'model = sparsegpt2.load_model("{hub.PREFIX}{name}")  # tokens [B, T] -> logits [B, T, V]',
+        f'model = sparsegpt2.load_model("{address}")  # tokens [B, T] -> logits [B, T, V]',
         "```",
+        *sections,
         "",
         "## Shape",
         "",

@@ -1,0 +1,170 @@
+"""Models for the zoo: a trained model as a small folder with its card, and the list of those in the package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from sparsegpt2 import zoo
+from sparsegpt2.config import require
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import replacing_directory, write_text
+from sparsegpt2.interop.hub import CARD, model_card
+from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, write_model
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
+from sparsegpt2.report.style import plain_number
+from sparsegpt2.sparsity.stats import l0
+from sparsegpt2.tokenizer import Tokenizer
+
+LIMIT = 10_000_000
+"""Bytes that a model of the zoo may take, so that the package stays small."""
+BENCHMARK, ROUNDED = "benchmark", "rounded"
+"""What a zoo model's info holds beside what training said: `benchmark_facts`, and name -> dtype of rounded tensors."""
+
+
+def export(
+    path: str | Path, out: str | Path, results: Sequence[str | Path] = (), target_loss: float | None = None
+) -> int:
+    """Write the model at `path` (a model or run) as the zoo entry `out`, whose last part is its name; its bytes.
+
+    Compact weights, node means, tokenizer, and a card README.md with its tasks and circuits from the folders
+    `results`, at `target_loss` (by default the one nearest to 0.15). The bigram table is rounded to bfloat16 where the
+    folder would be over `LIMIT` without, and the card says so. `UserError` for a model without tokenizer or node means,
+    for results that have none of it, and for a folder that is over `LIMIT` either way.
+    """
+    directory, name = model_directory(path), Path(out).resolve().name
+    model, info = load_model(directory), model_info(directory)
+    require((directory / TOKENIZER).exists(), f"{directory} has no {TOKENIZER}, so nobody could pose tasks to it")
+    require(model.means is not None, f"{directory} has no node means, so nobody could prune it; train it to the end")
+    if results:
+        info = {**info, BENCHMARK: benchmark_facts(own_results(model, info, results, target_loss))}
+    tokenizer = Tokenizer.load(directory)
+    with replacing_directory(out) as folder:
+        size = _write(model, folder, name, tokenizer, info)
+        if size > LIMIT and model.bigram is not None:
+            model.bigram.data = model.bigram.data.to(torch.bfloat16).float()
+            size = _write(model, folder, name, tokenizer, {**info, ROUNDED: {"bigram": "bfloat16"}})
+        require(
+            size <= LIMIT,
+            f"{path} takes {size / 1e6:.1f} MB without its zeros; a model of the zoo may take {LIMIT / 1e6:g}",
+        )
+    return size
+
+
+def own_results(
+    model: GPT, info: dict[str, Any], results: Sequence[str | Path], target_loss: float | None = None
+) -> ModelResult:
+    """The results of this very model, told by its L0 and its held-out loss to the last digit; else a `UserError`."""
+    rows = [
+        row
+        for row in load_results(results)
+        if row.l0 == l0(model) and row.held_out_loss is not None and row.held_out_loss == info.get("held_out_loss")
+    ]
+    if not rows:
+        raise UserError(f"{', '.join(map(str, results))} holds no results of this model; make them with bench")
+    pruner = choose_pruner(rows)
+    target = choose_target([row for row in rows if row.pruner == pruner], target_loss)
+    return model_results(rows, pruner, target)[0]
+
+
+def benchmark_facts(result: ModelResult) -> dict[str, Any]:
+    """What a zoo model says of its tasks and circuits, as plain values; sizes are means over pruning seeds."""
+    row, size = result.row, result.size()
+    tasks = {
+        task: {
+            "has_task": cell.has_task,
+            "counts": cell.counts,
+            "loss_full": cell.loss_full,
+            "loss": cell.loss,
+            "edges": cell.edges(),
+            "edges_trimmed": cell.edges("edges_trimmed"),
+        }
+        for task, cell in sorted(result.cells.items())
+    }
+    return {
+        "pruner": row.pruner,
+        "target_loss": row.target_loss,
+        "seeds": result.seeds,
+        "settings": row.settings,
+        "had": len(result.had),
+        "counted": size.tasks,
+        "edges": size.value if size.tasks else None,
+        "tasks": tasks,
+        "commit": row.commit,
+        "machine": row.machine,
+    }
+
+
+def card(model: GPT, info: dict[str, Any], name: str) -> str:
+    """The card of a zoo model: what any model's card says, and its tasks with the sizes of their circuits."""
+    sections = []
+    if ROUNDED in info:
+        kinds = ", ".join(f"{tensor} to {dtype}" for tensor, dtype in info[ROUNDED].items())
+        sections += ["", f"Rounded after training, to keep the file small: {kinds}; everything else is exact."]
+    facts = info.get(BENCHMARK)
+    if facts:
+        sections += _circuit_section(facts)
+    return model_card(model, info, title=name, address=zoo.PREFIX + name, sections=sections)
+
+
+def zoo_lines() -> list[str]:
+    """The models of the package as lines of a table: name, shape, L0, held-out loss, tasks had, circuit size."""
+    lines = [("NAME", "LAYERS", "WIDTH", "CONTEXT", "L0", "HELD-OUT LOSS", "TASKS HAD", "EDGES")]
+    for name in zoo.names():
+        info = model_info(zoo.PREFIX + name)
+        model = load_model(zoo.PREFIX + name)
+        facts = info.get(BENCHMARK)
+        lines.append(
+            (
+                name,
+                str(model.config.n_layer),
+                str(model.config.d_model),
+                str(model.config.context),
+                plain_number(l0(model)),
+                f"{info['held_out_loss']:.3f}" if "held_out_loss" in info else "?",
+                f"{facts['had']} of {len(facts['tasks'])}" if facts else "?",
+                f"{facts['edges']:,.0f} (mean of {facts['counted']})" if facts and facts["edges"] else "?",
+            )
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _write(model: GPT, folder: Path, name: str, tokenizer: Tokenizer, info: dict[str, Any]) -> int:
+    """Write all files of an entry; how many bytes they take."""
+    write_model(model, folder, tokenizer=tokenizer, info=info, compact=True)
+    write_text(folder / CARD, card(model, info, name))
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+def _circuit_section(facts: dict[str, Any]) -> list[str]:
+    """Which tasks the model has, and how large their circuits are."""
+    mean = f"{facts['edges']:,.0f} edges" if facts["edges"] else "no size"
+    seeds = ", ".join(map(str, facts["seeds"]))
+    lines = [
+        "",
+        "## Tasks and circuits",
+        "",
+        f"It has {facts['had']} of {len(facts['tasks'])} tasks: its loss on their test pairs, before pruning, is under "
+        f"{facts['target_loss']:g}. Circuits of the `{facts['pruner']}` pruner at that target, geometric mean over "
+        f"{facts['counted']} tasks: {mean}. Pruning seeds: {seeds}. Made at commit {facts['commit'] or 'unknown'} on "
+        f"{facts['machine']}.",
+        "",
+        "| task | loss of the model | has it | edges | after trimming | loss of the circuit |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task, cell in facts["tasks"].items():
+        numbers = [_cell(cell["edges"], ",.0f"), _cell(cell["edges_trimmed"], ",.0f"), _cell(cell["loss"], ".3f")]
+        has = "yes" if cell["has_task"] else "no"
+        lines.append(f"| {task} | {_cell(cell['loss_full'], '.3f')} | {has} | {' | '.join(numbers)} |")
+    settings = yaml.safe_dump(facts["settings"], sort_keys=False, default_flow_style=None).rstrip()
+    return [*lines, "", "Settings of pruning:", "", "```yaml", settings, "```"]
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
