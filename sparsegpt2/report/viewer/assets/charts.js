@@ -4,6 +4,8 @@ const SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D31", "#56B4E9"
 const DASHES = ["none", "7 3", "2 2", "8 3 2 3", "4 2 1 2", "12 3"];
 const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "plus"];
 const CHART_STYLE = { fontFamily: "system-ui, sans-serif", fontSize: "12px", overflow: "visible" };
+const HALO = { stroke: "#fff", strokeWidth: 4, paintOrder: "stroke" }; // keeps a name readable where lines cross it
+const lookOf = (place) => ({ stroke: SERIES[place % SERIES.length], strokeDasharray: DASHES[place % DASHES.length] });
 const compact = (value) => d3.format(Math.abs(value) >= 1000 ? ".3~s" : ".3~g")(value);
 
 // On a logarithmic axis: 1, 2 and 5 times powers of ten; on a short one evenly spaced numbers.
@@ -39,7 +41,7 @@ function curveChart(data) {
       Plot.line(points, { x: "edges", y: "loss", stroke: SERIES[0] }),
       Plot.dot(points, { x: "edges", y: "loss", r: 2.5, fill: SERIES[0] }),
       chosen ? Plot.dot([chosen], { x: "edges", y: "loss", r: 7, stroke: SERIES[1], strokeWidth: 2.5, symbol: "square" }) : null,
-      chosen ? Plot.text([chosen], { x: "edges", y: "loss", text: () => "this circuit", dy: -14, fill: SERIES[1], fontWeight: "bold" }) : null,
+      chosen ? Plot.text([chosen], { x: "edges", y: "loss", text: () => "this circuit", dx: 12, textAnchor: "start", ...HALO, fill: SERIES[1], fontWeight: "bold" }) : null,
       Plot.tip(all, Plot.pointer({ x: "edges", y: "loss", title })),
     ],
   });
@@ -61,10 +63,10 @@ function histogramChart(activations, label) {
   });
 }
 
-// A measure of several runs over steps; null where no run logged it.
-function trainingChart(runs, measure, label, options = {}) {
+// A measure of several runs over steps; null where no run logged it. `place`: of a name among all of the run's series.
+function trainingChart(runs, measure, label, place, options = {}) {
   const series = Object.entries(runs)
-    .map(([run, measures], i) => ({ run, i, points: (measures[measure] || []).map(([step, value]) => ({ run, step, value })) }))
+    .map(([run, measures]) => ({ run, points: (measures[measure] || []).map(([step, value]) => ({ run, step, value })) }))
     .filter((one) => one.points.length);
   const points = series.flatMap((one) => one.points);
   if (!points.length) return null;
@@ -77,29 +79,29 @@ function trainingChart(runs, measure, label, options = {}) {
     y: log ? { ...logAxis(values, label, 1.05), labelAnchor: "top" } : { label, ticks: 5, tickFormat: compact, domain: [0, Math.max(1, ...values)], nice: true },
     marks: [
       ...series.map((one) =>
-        Plot.line(one.points, { x: "step", y: "value", stroke: SERIES[one.i % SERIES.length], strokeWidth: 1.6, strokeDasharray: DASHES[one.i % DASHES.length] }),
+        Plot.line(one.points, { x: "step", y: "value", strokeWidth: 1.6, ...lookOf(place(one.run)) }),
       ),
       Plot.tip(points, Plot.pointer({ x: "step", y: "value", title: (d) => `${d.run}\nstep ${count(d.step)}\n${label}: ${number(d.value)}` })),
     ],
   });
 }
 
-function seriesLegend(names) {
+function seriesLegend(names, place) {
   return h(
     "p",
     { class: "legend" },
-    names.map((name, i) =>
+    names.map((name) =>
       h("span", {}, Plot.plot({ width: 34, height: 10, axis: null, margin: 0, x: { domain: [0, 1] }, y: { domain: [0, 1] }, marks: [
-        Plot.line([[0, 0.5], [1, 0.5]], { stroke: SERIES[i % SERIES.length], strokeWidth: 2, strokeDasharray: DASHES[i % DASHES.length] }),
+        Plot.line([[0, 0.5], [1, 0.5]], { strokeWidth: 2, ...lookOf(place(name)) }),
       ] }), ` ${name}`),
     ),
   );
 }
 
 // Figure (a): held-out loss against circuit size, a point a model; a click hands the model on.
-function frontierChart(run, choose) {
+function frontierChart(run, place, choose) {
   const points = run.models
-    .map((model, i) => ({ ...model, i }))
+    .map((model) => ({ ...model, i: place(model.name) }))
     .filter((model) => model.shared_edges !== null && model.held_out_loss !== null)
     .map((model) => ({ ...model, edges: Math.max(1, model.shared_edges) }));
   if (!points.length) return null;
@@ -117,7 +119,7 @@ function frontierChart(run, choose) {
     marks: [
       Plot.dot(points, { x: "edges", y: "held_out_loss", r: 7, fill: colour, symbol: (d) => SYMBOLS[d.i % SYMBOLS.length], stroke: "#fff" }),
       Plot.text(points, { x: "edges", y: "held_out_loss", text: "name", dy: -15, fontWeight: "bold", fill: colour }),
-      Plot.tip(points, Plot.pointer({ x: "edges", y: "held_out_loss", title, maxRadius: 60 })),
+      Plot.tip(points, Plot.pointer({ x: "edges", y: "held_out_loss", title, maxRadius: 60, lineWidth: 30, lineHeight: 1.25 })),
     ],
   });
   chart.style.cursor = "pointer";
@@ -126,10 +128,10 @@ function frontierChart(run, choose) {
 }
 
 // Figure (b): task loss against circuit size; lines along the pruner's ranking, marks for each target loss.
-function sizesChart(curves) {
-  const named = (kind) => curves.flatMap((curve, i) => curve[kind].map(([edges, loss]) => ({ i, name: curve.name, edges: Math.max(1, edges), loss: Math.max(1e-4, loss) })));
-  const lines = named("line");
-  const marks = named("marks");
+function sizesChart(curves, place) {
+  const pointsOf = (kind) => curves.flatMap((curve) => curve[kind].map(([edges, loss]) => ({ i: place(curve.name), name: curve.name, edges: Math.max(1, edges), loss: Math.max(1e-4, loss) })));
+  const lines = pointsOf("line");
+  const marks = pointsOf("marks");
   const all = [...lines, ...marks];
   if (!all.length) return null;
   const colour = (d) => SERIES[d.i % SERIES.length];
@@ -139,7 +141,7 @@ function sizesChart(curves) {
     x: logAxis(all.map((d) => d.edges), "edges, geometric mean"),
     y: { ...logAxis(all.map((d) => d.loss), "task loss (nats)"), labelAnchor: "top", grid: true },
     marks: [
-      ...curves.map((curve, i) => Plot.line(lines.filter((d) => d.i === i), { x: "edges", y: "loss", stroke: SERIES[i % SERIES.length], strokeDasharray: DASHES[i % DASHES.length] })),
+      ...curves.map((curve) => Plot.line(lines.filter((d) => d.name === curve.name), { x: "edges", y: "loss", ...lookOf(place(curve.name)) })),
       Plot.dot(marks, { x: "edges", y: "loss", r: 5, fill: colour, symbol: (d) => SYMBOLS[d.i % SYMBOLS.length], stroke: "#fff" }),
       Plot.tip(all, Plot.pointer({ x: "edges", y: "loss", title: (d) => `${d.name}\n${number(d.edges)} edges, loss ${number(d.loss)}` })),
     ],

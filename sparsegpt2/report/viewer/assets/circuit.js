@@ -38,19 +38,22 @@ class CircuitView {
     for (const [name, element] of Object.entries(this.sections)) element.hidden = name !== tab;
     for (const button of this.tabs.children) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
     const first = !this.graph && tab === "graph";
-    if (first) {
-      this.graph = new Graph(this.circuit, this.canvas, {
-        choose: (i) => this.go(i),
-        lane: (channel) => this.show("graph", `lane ${channel}`),
-        hover: (target, at) => this.hover(target, at),
-      });
-      this.renewLabels();
-      this.filter();
-    }
+    if (first) this.draw();
     if (tab === "graph") this.graph.cy.resize(); // it may have been hidden, or the window another size, meanwhile
     if (tab === "nodes") fill(this.sections.nodes, this.nodeTable());
     this.select(what);
     if (first) this.graph.fit(); // last, when everything around it has its size
+  }
+
+  // Make the drawing; its section must be in sight.
+  draw() {
+    this.graph = new Graph(this.circuit, this.canvas, {
+      choose: (i) => this.go(i),
+      lane: (channel) => this.show("graph", `lane ${channel}`),
+      hover: (target, at) => this.hover(target, at),
+    });
+    this.renewLabels();
+    this.filter();
   }
 
   show(tab, what) {
@@ -205,6 +208,7 @@ class CircuitView {
 
   renewLabels() {
     this.circuit.nodes.forEach((node, i) => this.graph.label(i, this.notes.of(this.data.name, node.id).label));
+    this.graph.renewNames();
   }
 
   // --- Parts of the page -----------------------------------------------------------------------------------------
@@ -270,9 +274,17 @@ class CircuitView {
       table(["node", "circuit", "model", "in", "out", "tokens", "note"], rows, { class: "wide" }));
   }
 
+  // On paper every tab is there, whichever is open and whatever was looked at before.
   preparePrint() {
-    if (!this.graph) return;
-    fill(this.sections.nodes, this.nodeTable());
+    const { hidden } = this.sections.graph;
+    this.sections.graph.hidden = false;
+    if (!this.graph) {
+      this.draw();
+      this.select(this.what);
+      this.graph.fit();
+    }
     this.printed.src = this.graph.picture();
+    this.sections.graph.hidden = hidden;
+    fill(this.sections.nodes, this.nodeTable());
   }
 }

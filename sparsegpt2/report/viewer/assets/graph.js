@@ -2,10 +2,12 @@
 
 const SIZES = [10, 28]; // diameter of the least and of the most important node; more in wide drawings
 const WIDTHS = [0.8, 5]; // of the lightest and of the heaviest edge
+const READABLE = 10.5; // pixels of a name that is to be read at any zoom
+const NAMES = 24; // nodes that are so named while none is chosen, at most
 
 function graphElements(circuit, layout) {
   const elements = [];
-  const font = Math.max(13, (layout.right - layout.left) / 62); // of what must be read with everything in sight
+  const font = layout.font;
   const box = (id, classes, x1, y1, x2, y2, data) =>
     elements.push({
       data: { id, w: x2 - x1, h: y2 - y1, font, ...data },
@@ -15,11 +17,12 @@ function graphElements(circuit, layout) {
     });
   for (const band of layout.bands) {
     const name = `layer ${band.layer} ${band.kind === "attn" ? "attention" : "MLP"}${band.nodes ? "" : " (no nodes)"}`;
-    box(`band ${name}`, `band ${band.kind}`, layout.left, band.y1 + 3, layout.right, band.y2 - 3, { label: name });
+    box(`band ${name}`, `band ${band.kind}`, layout.left, band.y1 + 3, layout.right, band.y2 - 3);
+    elements.push({ data: { id: name, label: name, font }, position: { x: layout.left + 4, y: band.y1 + 4 }, classes: "fixed name", selectable: false });
   }
   box("embedding", "bar", -STEP, layout.ends.embedding - font * 0.7, layout.width + STEP, layout.ends.embedding + font * 0.7, { label: "tokens → embedding" });
   box("logits", "bar", -STEP, layout.ends.logits - font * 0.7, layout.width + STEP, layout.ends.logits + font * 0.7, { label: "unembedding → logits" });
-  for (const { key, box: b } of layout.heads) box(`head ${key}`, "head", b.x1, b.y1, b.x2, b.y2, { label: `head ${key}` });
+  for (const { key, box: b } of layout.heads) box(`head ${key}`, "head", b.x1, b.y1, b.x2, b.y2, { label: `h${key.split(".")[1]}`, font: Math.min(0.75 * font, (b.x2 - b.x1) / 2) });
   layout.segments.forEach((segment, n) => {
     const x = layout.laneX.get(segment.channel);
     for (const end of ["from", "to"]) {
@@ -37,7 +40,7 @@ function graphElements(circuit, layout) {
     const place = PLACES[placeOf(node)];
     const size = grown * (SIZES[0] + (SIZES[1] - SIZES[0]) * Math.sqrt(circuit.importance(i) / most));
     elements.push({
-      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, font: layout.laneStep < STEP ? 9 * grown : 12, large: 0.75 * font, colour: place.colour, shape: place.shape },
+      data: { id: node.id, index: i, place: placeOf(node), label: circuit.shortName(i), size, font: layout.laneStep < STEP ? 9 * grown : 12, colour: place.colour, shape: place.shape },
       position: { ...layout.positions.get(i) },
       classes: "node",
     });
@@ -75,17 +78,16 @@ const GRAPH_STYLE = [
   { selector: ".fixed", style: { events: "no" } },
   {
     selector: ".band, .bar, .head",
-    style: { width: "data(w)", height: "data(h)", shape: "rectangle", "border-width": 0, label: "data(label)", color: "#555" },
+    style: { width: "data(w)", height: "data(h)", shape: "rectangle", "border-width": 0 },
   },
-  {
-    selector: ".band",
-    style: { "background-color": "#f4f4f1", "z-index": 0, "font-size": "data(font)", "text-valign": "center", "text-halign": "left", "text-margin-x": -8, "min-zoomed-font-size": 4 },
-  },
+  { selector: ".band", style: { "background-color": "#f4f4f1", "z-index": 0 } },
   { selector: ".band.mlp", style: { "background-color": "#ececE8" } },
-  { selector: ".bar", style: { "background-color": "#d8d8d2", "z-index": 12, "font-size": "data(font)", "text-valign": "center", color: "#222", "min-zoomed-font-size": 4 } },
+  { selector: ".bar, .head, .name", style: { label: "data(label)", "font-size": "data(font)", "min-zoomed-font-size": 4, color: "#555" } },
+  { selector: ".bar", style: { "background-color": "#d8d8d2", "z-index": 12, "text-valign": "center", color: "#222" } },
+  { selector: ".name", style: { width: 1, height: 1, "background-opacity": 0, "z-index": 2, "text-valign": "bottom", "text-halign": "right" } },
   {
     selector: ".head",
-    style: { "background-color": "#fff", "border-width": 1, "border-color": "#bbb", "z-index": 3, "font-size": 9, "text-valign": "bottom", "text-margin-y": 2 },
+    style: { "background-color": "#fff", "border-width": 1, "border-color": "#bbb", "z-index": 3, "text-valign": "bottom", "text-margin-y": 2 },
   },
   { selector: ".anchor", style: { width: 1, height: 1, opacity: 0 } },
   { selector: "edge", style: { "curve-style": "straight" } },
@@ -94,7 +96,8 @@ const GRAPH_STYLE = [
   { selector: ".edge", style: { width: "data(width)", "z-index": 20, "line-opacity": 0.6 } },
   { selector: ".edge.positive", style: { "line-color": `rgb(${BLUE})` } },
   { selector: ".edge.negative", style: { "line-color": `rgb(${VERMILLION})`, "line-style": "dashed", "line-dash-pattern": [6, 3] } },
-  { selector: ".noted", style: { "font-weight": "bold", "font-size": "data(large)", "min-zoomed-font-size": 4, "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
+  { selector: ".named", style: { "font-size": "data(large)", "min-zoomed-font-size": 4, "text-background-opacity": 0.9, "z-index": 35 } },
+  { selector: ".noted", style: { "font-weight": "bold", "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
   { selector: ".found", style: { "border-width": 4, "border-color": "#8a00c2" } },
   { selector: ".lane.lit", style: { "line-color": "#5b6b86" } },
   { selector: ".dim", style: { opacity: 0.07, "text-opacity": 0, events: "yes" } },
@@ -125,6 +128,8 @@ class Graph {
     this.nodes = this.cy.nodes(".node");
     this.edges = this.cy.edges(".edge");
     this.lanes = this.cy.edges(".lane");
+    this.first = []; // nodes in the order in which they are to be named
+    this.cy.on("zoom", () => this.renewNames());
     this.cy.on("tap", ".node", (event) => handlers.choose(event.target.data("index")));
     this.cy.on("tap", ".lane", (event) => handlers.lane(event.target.data("channel")));
     this.cy.on("tap", (event) => event.target === this.cy && handlers.choose(null));
@@ -143,20 +148,23 @@ class Graph {
 
   // Show `i` with everything that reaches it and everything it reaches, or everything for null.
   isolate(i) {
-    const kept = i === null ? null : new Set([...this.circuit.reach(i, false), ...this.circuit.reach(i, true)]);
-    const up = i === null ? null : this.circuit.reach(i, false);
-    const down = i === null ? null : this.circuit.reach(i, true);
+    if (i === null) return this.emphasise(null, null, null, this.circuit.byImportance().slice(0, NAMES));
+    const up = this.circuit.reach(i, false);
+    const down = this.circuit.reach(i, true);
     const within = (set, edge) => set.has(edge.source) && set.has(edge.target);
-    this.emphasise(kept, (edge) => within(up, edge) || within(down, edge), i);
+    const around = [i, ...this.circuit.neighbours(i, false), ...this.circuit.neighbours(i, true)];
+    this.emphasise(new Set([...up, ...down]), (edge) => within(up, edge) || within(down, edge), i, around);
   }
 
   isolateLane(channel) {
     const lane = this.circuit.data.lanes.find((one) => one.channel === channel);
-    this.emphasise(new Set(lane.nodes), () => false, null);
+    this.emphasise(new Set(lane.nodes), () => false, null, lane.nodes);
     this.cy.batch(() => this.lanes.filter((one) => one.data("channel") === channel).addClass("lit"));
   }
 
-  emphasise(kept, keepsEdge, chosen) {
+  emphasise(kept, keepsEdge, chosen, first) {
+    this.first = first;
+    this.renewNames();
     this.cy.batch(() => {
       this.cy.elements().removeClass("dim chosen lit");
       if (kept === null) return;
@@ -188,12 +196,33 @@ class Graph {
     this.node(i).data("label", text || this.circuit.shortName(i)).toggleClass("noted", Boolean(text));
   }
 
+  // What is readable at any zoom: labels typed in, then as many of the names wanted first as find room.
+  renewNames() {
+    const apart = (a, b) => a.x2 < b.x1 || b.x2 < a.x1 || a.y2 < b.y1 || b.y2 < a.y1;
+    const noted = this.nodes.filter(".noted").map((node) => node.data("index"));
+    const taken = [];
+    this.cy.batch(() => {
+      this.nodes.removeClass("named");
+      for (const node of [...noted, ...this.first].map((i) => this.node(i))) {
+        const font = Math.max(node.data("font"), READABLE / this.cy.zoom());
+        const half = 0.32 * font * node.data("label").length; // a letter is some two thirds as wide as high
+        const { x, y } = node.position();
+        const foot = y - node.data("size") / 2;
+        const box = { x1: x - half, x2: x + half, y1: foot - 1.3 * font, y2: foot };
+        if (node.hasClass("off") || !taken.every((other) => apart(box, other))) continue;
+        taken.push(box);
+        node.data("large", font).addClass("named");
+      }
+    });
+  }
+
   // Edges lighter than the threshold, and nodes of hidden places with their edges, are taken out of the drawing.
   filter() {
     this.cy.batch(() => {
       this.nodes.forEach((node) => node.toggleClass("off", this.hiddenPlaces.has(node.data("place"))));
       this.edges.forEach((edge) => edge.toggleClass("off", Math.abs(edge.data("weight")) < this.threshold));
     });
+    this.renewNames();
   }
 
   shown() {

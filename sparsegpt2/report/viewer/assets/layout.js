@@ -6,18 +6,44 @@ const ROW = 42; // between rows of one block, at least
 const GAP = 90; // between the lanes and the columns beside them
 const SWEEPS = 6; // of ordering lanes, heads and neurons by their neighbours
 const SHAPE = 0.66; // height of the drawing by its width, where its rows leave room
+const WIDEST = 3; // times by which the drawing of a deep circuit is stretched, at most
+const MARGIN = 9; // room for the names of low bands, in heights of their text
+const LETTERS = 62; // widths of the drawing in heights of its large text, which is to be read with everything in sight
 
-// The drawing is made twice: wide circuits get the height that keeps edges from lying flat.
+// The drawing is made again once its size is known: a large one gets large text, a wide one the height that keeps
+// edges from lying flat, a tall one more room between what stands side by side.
 function layoutCircuit(circuit) {
   const order = orderNodes(circuit);
-  const close = placeAll(circuit, order, ROW);
-  const room = SHAPE * (close.right - close.left) - (close.ends.embedding - close.ends.logits);
+  const width = (layout) => layout.right - layout.left;
+  const height = (layout) => layout.ends.embedding - layout.ends.logits;
+  const first = placeAll(circuit, order, ROW, 0);
+  const font = Math.max(13, width(first) / LETTERS, height(first) / SHAPE / LETTERS);
+  const close = placeAll(circuit, order, ROW, font);
+  const room = SHAPE * width(close) - height(close);
   const gaps = 2 * close.bands.filter((band) => band.nodes).length || 1;
-  return room > 0 ? placeAll(circuit, order, ROW + room / gaps) : close;
+  const placed = room > 0 ? placeAll(circuit, order, ROW + room / gaps, font) : close;
+  const times = height(placed) / SHAPE / width(placed);
+  if (times <= 1) return { ...placed, font };
+  const wide = stretched(placed, Math.min(WIDEST, times));
+  return { ...wide, left: wide.left - MARGIN * font, font };
 }
 
-// `spread`: from the reads of a sublayer to what stands between, and on to its writes.
-function placeAll(circuit, order, spread) {
+function stretched(layout, times) {
+  const wider = (at) => ({ ...at, x: at.x * times });
+  return {
+    ...layout,
+    positions: new Map([...layout.positions].map(([i, at]) => [i, wider(at)])),
+    heads: layout.heads.map(({ key, box }) => ({ key, box: { ...box, x1: box.x1 * times, x2: box.x2 * times } })),
+    laneX: new Map([...layout.laneX].map(([channel, x]) => [channel, x * times])),
+    laneStep: layout.laneStep * times,
+    left: layout.left * times,
+    right: layout.right * times,
+    width: layout.width * times,
+  };
+}
+
+// `spread`: from the reads of a sublayer to what stands between, and on to its writes. `font`: height of large text.
+function placeAll(circuit, order, spread, font) {
   const lanes = order.lanes;
   const laneStep = lanes.length > 120 ? 16 : lanes.length > 50 ? 21 : STEP;
   const row = ROW * Math.min(2.5, Math.max(1, spread / ROW / 2));
@@ -34,8 +60,9 @@ function placeAll(circuit, order, spread) {
     for (const kind of ["attn", "mlp"]) {
       const nodes = circuit.nodes.filter((node) => node.site.startsWith(`${layer}.${kind}.`)).length;
       if (!nodes) {
-        bands.push({ layer, kind, nodes, y1: y - ROW, y2: y });
-        y -= ROW;
+        const height = Math.max(ROW, 1.7 * font);
+        bands.push({ layer, kind, nodes, y1: y - height, y2: y });
+        y -= height;
         continue;
       }
       const of = (place) => circuit.nodes.map((_, i) => i).filter((i) => circuit.nodes[i].site === `${layer}.${kind}.${place}`);
@@ -56,9 +83,10 @@ function placeAll(circuit, order, spread) {
         const neurons = order.neurons.get(layer) || [];
         const columns = Math.max(6, Math.ceil(Math.sqrt(neurons.length * 5)));
         const rows = Math.ceil(neurons.length / columns);
+        const step = rows > 2 ? STEP : 1.5 * STEP; // few have room for their names
         neurons.forEach((i, n) => {
           const column = Math.floor(n / Math.max(1, rows)); // down a column first: order runs left to right
-          const at = { x: width + GAP + column * STEP, y: start - (n % Math.max(1, rows)) * row };
+          const at = { x: width + GAP + column * step, y: start - (n % Math.max(1, rows)) * row };
           positions.set(i, at);
           right = Math.max(right, at.x);
         });
@@ -69,7 +97,7 @@ function placeAll(circuit, order, spread) {
       y = top - ROW / 2;
     }
   }
-  const lift = ROW / 2 + (right - left) / 80; // bars are as thick as their text, which grows with the drawing
+  const lift = ROW / 2 + 0.8 * font; // bars are as thick as their text
   const ends = { embedding: lift, logits: y - lift };
   return { positions, heads, bands, ends, laneX, laneStep, left: left - STEP, right: right + STEP, width, segments: laneSegments(circuit, positions, ends) };
 }

@@ -64,7 +64,7 @@ function nodePage(circuit, notes, i, go) {
   return h(
     "article",
     { class: "node-page" },
-    h("h2", {}, h("span", { class: "key", style: { background: place.colour } }), node.id),
+    h("h2", {}, h("span", { class: `key ${place.shape}`, style: { background: place.colour } }), node.id),
     h("p", { class: "soft" }, `${place.name}, layer ${layerOf(node)}, channel ${node.channel}`),
     noteFields(circuit, notes, node),
     h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),

@@ -15,9 +15,11 @@ function runView(run, circuits, open) {
     fill(chosen, modelCircuits(run, run.models.find((model) => model.name === name), open));
     chosen.scrollIntoView({ block: "nearest" });
   };
-  const frontier = run.models.length ? frontierChart(run, choose) : null;
-  const sizes = sizesChart(run.curves);
-  const charts = MEASURES.map(([measure, label, options]) => trainingChart(run.training, measure, label, options)).filter((chart) => chart);
+  const names = [...new Set([...run.models.map((model) => model.name), ...Object.keys(run.training), ...run.curves.map((curve) => curve.name)])];
+  const place = (name) => names.indexOf(name); // a model looks the same in every figure
+  const frontier = run.models.length ? frontierChart(run, place, choose) : null;
+  const sizes = sizesChart(run.curves, place);
+  const charts = MEASURES.map(([measure, label, options]) => trainingChart(run.training, measure, label, place, options)).filter((chart) => chart);
   const view = h(
     "div",
     { class: "page run" },
@@ -27,13 +29,13 @@ function runView(run, circuits, open) {
           h("h3", {}, "Capability against interpretability"),
           h("div", { class: "columns figures" },
             frontier ? h("figure", { id: "frontier" }, frontier, h("figcaption", {}, `Lower left is better. ${plural(run.shared.length, "task")} that every model has and prunes to ${run.target} nats (${run.pruner} pruner).`)) : h("p", {}, "No models can be compared."),
-            sizes ? h("figure", {}, sizes, h("figcaption", {}, "Task loss against circuit size: lines along the pruner's ranking, marks for each target loss.")) : null),
+            sizes ? h("figure", {}, sizes, seriesLegend(run.curves.map((curve) => curve.name), place), h("figcaption", {}, "Task loss against circuit size: lines along the pruner's ranking, marks for each target loss.")) : null),
           h("p", { class: "buttons", role: "group", "aria-label": "Models" }, "Circuits of ", run.models.map((model) => h("button", { onclick: () => choose(model.name) }, model.name))),
           chosen,
           run.not_shown ? h("p", { class: "notice" }, run.not_shown) : null,
         ]
       : null,
-    charts.length ? [h("h3", {}, "Training"), seriesLegend(Object.keys(run.training)), h("div", { class: "columns figures" }, charts.map((chart) => h("figure", {}, chart)))] : null,
+    charts.length ? [h("h3", {}, "Training"), seriesLegend(Object.keys(run.training), place), h("div", { class: "columns figures" }, charts.map((chart) => h("figure", {}, chart)))] : null,
   );
   if (run.models.length) choose((run.models.find((model) => model.shared_edges !== null) || run.models[0]).name);
   return view;
