@@ -26,6 +26,8 @@ BINS = 40
 """Of a histogram."""
 TOP, BOTTOM, RANDOM = 6, 4, 4
 """Snippets of each kind."""
+SPARE = 3
+"""Times as many candidates are kept, as prompts of a pair begin alike and would show the same snippet twice."""
 BEFORE, AFTER = 26, 9
 """Tokens of a snippet before its peak, and after."""
 HUNDREDTHS = 100
@@ -67,8 +69,11 @@ def node_activations(
     with frozen(model, torch.float32):
         found = _first_pass(_batches(model, text, shown, batch_size, progress, f"{what}: extremes"), shown, length)
         random = _random_places(text, len(shown.nodes), seed)
-        chosen = {"top": found.top[1], "bottom": found.bottom[1], "random": random}
-        cuts = {kind: places.T.tolist() for kind, places in chosen.items()}  # kind -> [K][count]
+        cuts = {  # kind -> [K][count]
+            "top": _distinct(found.top[1], text, TOP),
+            "bottom": _distinct(found.bottom[1], text, BOTTOM),
+            "random": random.T.tolist(),
+        }
         counts, snippets = _second_pass(
             _batches(model, text, shown, batch_size, progress, f"{what}: snippets"), found, cuts, text
         )
@@ -121,8 +126,9 @@ def _first_pass(batches: Iterator[tuple[int, Tensor, Tensor]], shown: Shown, len
         mask = valid[..., None]
         found.total += (values * mask).sum(dim=(0, 1), dtype=torch.float64)
         found.zeros += ((values == 0) & mask).sum(dim=(0, 1))
-        found.top = _merge(found.top, values.masked_fill(~mask, -torch.inf), start, length, TOP, largest=True)
-        found.bottom = _merge(found.bottom, values.masked_fill(~mask, torch.inf), start, length, BOTTOM, largest=False)
+        high, low = values.masked_fill(~mask, -torch.inf), values.masked_fill(~mask, torch.inf)
+        found.top = _merge(found.top, high, start, length, SPARE * TOP, largest=True)
+        found.bottom = _merge(found.bottom, low, start, length, SPARE * BOTTOM, largest=False)
     found.high, found.low = found.top[0].amax(dim=0), found.bottom[0].amin(dim=0)
     return found
 
@@ -136,6 +142,18 @@ def _merge(
     joined, places = torch.cat([best[0], extreme]), torch.cat([best[1], rows * length + position])
     order = joined.sort(dim=0, descending=largest, stable=True).indices[:count]
     return joined.gather(0, order), places.gather(0, order)
+
+
+def _distinct(places: Tensor, text: Text, count: int) -> list[list[int]]:
+    """For each node the first `count` of its places [candidates, K] that do not repeat the tokens up to another's."""
+    chosen = []
+    for candidates in places.T.tolist():
+        seen: dict[tuple[int, ...], int] = {}
+        for place in candidates:
+            row, peak = divmod(place, text.tokens.shape[1])
+            seen.setdefault(tuple(text.tokens[row, max(0, peak - BEFORE) : peak + 1].tolist()), place)
+        chosen.append(list(seen.values())[:count])
+    return chosen
 
 
 def _random_places(text: Text, nodes: int, seed: int) -> Tensor:

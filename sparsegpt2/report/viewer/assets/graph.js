@@ -97,6 +97,7 @@ const GRAPH_STYLE = [
   { selector: ".edge.positive", style: { "line-color": `rgb(${BLUE})` } },
   { selector: ".edge.negative", style: { "line-color": `rgb(${VERMILLION})`, "line-style": "dashed", "line-dash-pattern": [6, 3] } },
   { selector: ".named", style: { "font-size": "data(large)", "min-zoomed-font-size": 4, "text-background-opacity": 0.9, "z-index": 35 } },
+  { selector: ".near", style: { "line-opacity": 1, "z-index": 25 } },
   { selector: ".noted", style: { "font-weight": "bold", "text-background-color": "#fff3c4", "text-background-opacity": 1 } },
   { selector: ".found", style: { "border-width": 4, "border-color": "#8a00c2" } },
   { selector: ".lane.lit", style: { "line-color": "#5b6b86" } },
@@ -166,13 +167,13 @@ class Graph {
     this.first = first;
     this.renewNames();
     this.cy.batch(() => {
-      this.cy.elements().removeClass("dim chosen lit");
+      this.cy.elements().removeClass("dim chosen lit near");
       if (kept === null) return;
       this.nodes.filter((node) => !kept.has(node.data("index"))).addClass("dim");
       this.edges.filter((edge) => !keepsEdge(this.circuit.edges[edge.data("index")])).addClass("dim");
       const channels = new Set([...kept].map((i) => this.circuit.laneOf.get(i)?.channel));
       this.lanes.filter((lane) => !channels.has(lane.data("channel"))).addClass("dim");
-      if (chosen !== null) this.node(chosen).addClass("chosen");
+      if (chosen !== null) this.node(chosen).addClass("chosen").connectedEdges(".edge").addClass("near");
     });
   }
 
@@ -183,7 +184,7 @@ class Graph {
   // Bring a node into view without moving what is already well in sight.
   reveal(i) {
     const at = this.node(i).renderedPosition();
-    const margin = 40;
+    const margin = 12;
     if (at.x < margin || at.y < margin || at.x > this.cy.width() - margin || at.y > this.cy.height() - margin) this.cy.center(this.node(i));
   }
 

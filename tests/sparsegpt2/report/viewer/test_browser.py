@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 
@@ -38,11 +38,11 @@ def opened(browser, page):
     return open_page(browser, page)
 
 
-def open_page(browser, path):
+def open_page(browser, path, address: str = ""):
     for kind in ("browser", "performance"):
         browser.get_log(kind)  # what earlier pages said is not this page's
     browser.get("about:blank")
-    browser.get(path.as_uri())
+    browser.get(path.as_uri() + address)
     return browser
 
 
@@ -137,6 +137,32 @@ def test_layers_go_up_and_what_is_written_is_read_further_up_its_lane(opened):
     assert places["0.attn.q.0"]["x"] < places["0.attn.act_in.1"]["x"] < places["0.mlp.post_act.5"]["x"]
     lanes = run(opened, "cy.edges('.lane.shared').map((lane) => lane.data('channel'))")
     assert set(lanes) == {4}, "only channel 4 joins two sublayers"
+
+
+NAMES_ON_SCREEN = """(() => cy.nodes('.named').map((node) => {
+  const {x, y} = node.renderedPosition(), font = node.data('large') * cy.zoom();
+  const half = 0.3 * font * node.data('label').length, foot = y - node.renderedWidth() / 2;
+  return {font, x1: x - half, x2: x + half, y1: foot - font, y2: foot};
+}))()"""
+"""Where the names that are always readable are drawn, in pixels."""
+
+
+@pytest.mark.parametrize("which", ["planted", "large"])
+def test_nodes_that_matter_are_named_readably_at_any_zoom(browser, page, large_data, which, tmp_path):
+    if which == "large":
+        page = tmp_path / "large.html"
+        write_page(page, page_data([large_data]))
+    open_page(browser, page)
+    for factor in (1, 0.5, 4):
+        browser.execute_script("sparsegpt2.view.graph.zoom(arguments[0])", factor)
+        names = run(browser, NAMES_ON_SCREEN)
+        assert len(names) >= 5 and min(name["font"] for name in names) > 10
+        for a, b in combinations(names, 2):
+            assert a["x2"] < b["x1"] or b["x2"] < a["x1"] or a["y2"] < b["y1"] or b["y2"] < a["y1"], "names overlap"
+    browser.execute_script("sparsegpt2.view.go(3)")
+    chosen = browser.execute_script("return sparsegpt2.view.circuit.nodes[3].id")
+    wait_for(lambda: heading(browser) == chosen)
+    assert chosen in ids(browser, ".named") and not set(ids(browser, ".named")) & set(ids(browser, ".dim"))
 
 
 def test_a_click_isolates_what_reaches_a_node_and_what_it_reaches(opened):
@@ -246,14 +272,18 @@ def test_a_foreign_notes_file_is_refused_with_a_sentence(opened, tmp_path):
     wait_for(lambda: "Notes not read" in opened.find_element("id", "message").text)
 
 
-def test_on_paper_there_is_a_picture_of_the_graph_and_every_tab(opened):
+@pytest.mark.parametrize("tab", ["graph", "task"])
+def test_on_paper_there_is_a_picture_of_the_graph_and_every_tab(browser, page, tab):
+    opened = open_page(browser, page, f"#circuit/0/{tab}/")
     opened.execute_script("dispatchEvent(new Event('beforeprint'))")
     picture = opened.find_element("css selector", "img.printed").get_attribute("src")
     assert picture.startswith("data:image/png;base64,") and len(picture) > 5000
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     tabs = opened.find_elements("css selector", ".tab")
     assert len(tabs) == 5 and all(tab.is_displayed() for tab in tabs)
-    assert not opened.find_element("css selector", ".tools").is_displayed()
+    for hidden in (".tools", ".tip", ".canvas"):
+        assert not opened.find_element("css selector", hidden).is_displayed()
+    assert "0.attn.q.0" in opened.find_element("css selector", "table.wide").text
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 

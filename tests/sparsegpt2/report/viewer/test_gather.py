@@ -90,6 +90,17 @@ def test_activations_are_those_of_the_model_whatever_the_batch(planted_model, pl
         assert float(values[best["row"], best["peak"]]) == pytest.approx(float(inside.max()))
 
 
+def test_snippets_of_rows_that_begin_alike_are_shown_once(planted_model, planted_circuit):
+    tokens = torch.tensor([[9, 8, 7, 1], [9, 8, 7, 2], [9, 8, 7, 3], [5, 6, 4, 1]])
+    text = Text(tokens, torch.full((4,), 4))
+    shown = shown_nodes(planted_circuit, planted_model, 100)
+    for one in node_activations(planted_model, text, shown, batch_size=2, seed=0, progress=None, what=""):
+        for kind in ("top", "bottom"):
+            contexts = [tuple(tokens[snippet["row"], : snippet["peak"] + 1].tolist()) for snippet in one[kind]]
+            assert len(contexts) == len(set(contexts)) > 1
+            assert tokens[3].tolist()[:1] in [list(context[:1]) for context in contexts]
+
+
 def test_progress_reaches_its_end(planted_circuit, subject):
     calls = []
     circuit_data(planted_circuit, subject, ViewConfig(pairs=2), progress=lambda *call: calls.append(call))
