@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import Event, Thread
 
-Lane = Sequence[Sequence[str]]
+from sparsegpt2.command import USER_MISTAKE
+
+Lane = Iterable[Sequence[str]]
 """Commands, each as arguments of `sparsegpt2`, that run one after the other."""
 
 
@@ -17,20 +19,29 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_lanes(lanes: Sequence[Lane]) -> None:
-    """Run the lanes at the same time, each command as a process whose lines are passed on.
+def run_queue(commands: Iterable[Sequence[str]], lanes: int, *, forgiving: bool = False) -> None:
+    """Run commands that wait in one queue for `lanes` lanes, which share the cores; see `run_lanes`."""
+    queue = iter(list(commands))  # a list's iterator may be asked by several threads
+    run_lanes([queue] * lanes, max(1, usable_cores() // lanes), forgiving=forgiving)
 
-    The first command that fails ends all; its status is raised as SystemExit, after its own message.
+
+def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -> None:
+    """Run the lanes at the same time, each command as a process of `threads` threads whose lines are passed on.
+
+    The first command that fails ends all; its status is raised as SystemExit, after its own message. forgiving: one
+    that ends because of a user's mistake only ends itself.
     """
-    running = Running()
-    threads = [Thread(target=running.follow, args=(lane,), daemon=True) for lane in lanes]
+    running = Running(threads, forgiving)
+    followers = [Thread(target=running.follow, args=(lane,), daemon=True) for lane in lanes]
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        for follower in followers:
+            follower.start()
+        for follower in followers:
+            follower.join()
     finally:
         running.end()
+        for process in running.processes:
+            process.wait()
     if running.status:
         raise SystemExit(running.status)
 
@@ -38,7 +49,9 @@ def run_lanes(lanes: Sequence[Lane]) -> None:
 class Running:
     """The processes of all lanes."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int, forgiving: bool) -> None:
+        self.forgiven = USER_MISTAKE if forgiving else 0
+        self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         self.processes: list[subprocess.Popen[str]] = []
         self.over = Event()
         self.status = 0
@@ -54,12 +67,13 @@ class Running:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                env=self.environment,
             )
             self.processes.append(process)
             assert process.stdout is not None
             for line in process.stdout:
                 print(line, end="", flush=True)
-            if process.wait():
+            if process.wait() not in (0, self.forgiven):
                 self.status = self.status or process.returncode
                 self.end()
 
