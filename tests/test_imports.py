@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
 LEVELS = ["config", "kernels", "model", "circuits", "report"]  # each may import those before it and itself
 LEVEL_OF = {"errors": 0, "files": 0, "config": 0, "tokenizer": 0, "command": 0, "kernels": 1, "model": 2, "sparsity": 2}
-LEVEL_OF |= {"circuits": 3, "components": 3, "report": 4, "interop": 4, "hub": 0, "zoo": 0}
+LEVEL_OF |= {"circuits": 3, "components": 3, "report": 4, "interop": 4, "hub": 0, "zoo": 0, "lanes": 0}
 HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard", "jsonargparse"}
 HEAVY |= {"transformers", "transformer_lens", "networkx", "huggingface_hub"}
 

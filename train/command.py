@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sparsegpt2.command import add_settings, make_parser, parse, settings_from
 
@@ -11,12 +12,24 @@ def main(arguments: list[str]) -> None:
     """Train one model; started again with the same settings and --out, it goes on from its last checkpoint."""
     from train.config import TrainConfig
     from train.loop import train
+    from train.sweep import sweep
 
     parser = make_parser("sparsegpt2 train", main.__doc__ or "")
     add_settings(parser, TrainConfig)
-    parser.add_argument("--out", type=str, default="", help="Run folder; default runs/NAME for a config NAME.yaml.")
+    parser.add_argument("--out", type=str, default="", help="Run folder; default runs/NAME for NAME.yaml.")
+    parser.add_argument(
+        "--sweep",
+        type=dict[str, list[Any]],
+        default={},
+        help="Settings to try, such as '{optimizer.lr: [5e-3, 1e-2]}': a run for each combination, inside --out.",
+    )
     settings = parse(parser, arguments)
     names = [Path(argument).stem for argument in arguments if argument.endswith((".yaml", ".yml"))]
-    out = settings.out or f"runs/{names[-1] if names else 'model'}"
-    best = train(settings_from(settings, TrainConfig), out)
+    usual = f"runs/{names[-1] if names else 'model'}{'-sweep' if settings.sweep else ''}"
+    out = Path(settings.out or usual)
+
+    def configure(flags: list[str]) -> TrainConfig:
+        return settings_from(parse(parser, arguments + flags), TrainConfig)
+
+    best = sweep(settings.sweep, out, configure) if settings.sweep else train(configure([]), out)
     print(f"model: {best}")

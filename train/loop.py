@@ -92,14 +92,36 @@ def interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def take_step(
+    model: GPT,
+    optimizer: torch.optim.AdamW,
+    config: TrainConfig,
+    step: int,
+    tokens: torch.Tensor,
+    targets: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The step after `step` earlier ones, on tokens and targets [B, T]; its loss and the RMS of its raw gradients."""
+    share = (step + 0.5) / config.steps  # the middle of the step: neither end has a rate of 0
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate_at(share, config.optimizer, config.sparsity)
+    loss = model.loss(tokens, targets)
+    loss.backward()
+    rms = optimizer_step(optimizer, config.optimizer.gradient_rms)
+    project_model_(model, config.sparsity, (step + 1) / config.steps)
+    return loss.detach(), rms
+
+
+def device_of(config: TrainConfig) -> torch.device:
+    """Where a run computes."""
+    return torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
 class Trainer:
     """One run: model, data, optimiser, and the step that ties them."""
 
     def __init__(self, config: TrainConfig, out: Path) -> None:
         self.config, self.out = config, out
-        self.device = torch.device(
-            config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-        )
+        self.device = device_of(config)
         self.data: TokenData = prepare(config.data, config.prepared_data)
         if self.data.tokenizer.vocab_size != config.model.vocab_size:
             raise UserError(
@@ -159,17 +181,9 @@ class Trainer:
 
     def step(self) -> None:
         """One step; its loss and the RMS of its unscaled gradients go to `unread`: no GPU is waited for."""
-        config = self.config
-        share = (self.progress.step + 0.5) / config.steps  # the middle of the step: neither end has a rate of 0
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(share, config.optimizer, config.sparsity)
         tokens, targets = (part.to(self.device, non_blocking=True) for part in self.batches.next())
-        loss = self.model.loss(tokens, targets)
-        loss.backward()
-        rms = optimizer_step(self.optimizer, config.optimizer.gradient_rms)
+        self.unread.append(take_step(self.model, self.optimizer, self.config, self.progress.step, tokens, targets))
         self.progress.step += 1
-        project_model_(self.model, config.sparsity, self.progress.step / config.steps)
-        self.unread.append((loss.detach(), rms))
 
     def read_losses(self) -> None:
         """Add up what `unread` holds; a loss that is not finite ends the run before anything is saved."""

@@ -33,7 +33,8 @@ PARTS = {"dense": ("",), "rows": (".rows", ".values"), "entries": (".counts", ".
 
 def encode(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors to store for floating-point `tensors` on the CPU, and the file's metadata."""
-    stored, forms = {}, {}
+    stored: dict[str, Tensor] = {}
+    forms: dict[str, dict[str, str | list[int]]] = {}
     for name, tensor in tensors.items():
         form, parts = min(_ways_to_store(tensor.detach()).items(), key=lambda way: _bytes(way[1]))
         forms[name] = {"form": form, "shape": list(tensor.shape)}

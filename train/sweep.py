@@ -1,0 +1,113 @@
+"""`sparsegpt2 train CONFIG --sweep '{optimizer.lr: [5e-3, 1e-2]}'`: a run for every combination, and which is best."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sparsegpt2.config import require
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import replacing, write_text
+from train.config import TrainConfig
+from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
+
+TABLE = "sweep.csv"
+LINKED = ("best", "config.yaml", "metrics.jsonl")
+"""What the folder of a sweep shows of its best run, as links: so it is a run folder like any other."""
+
+Choice = tuple[tuple[str, Any], ...]
+"""(setting, value) of one run, for every setting that is swept."""
+
+
+def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[list[str]], TrainConfig]) -> Path:
+    """Train every combination of the values in `grid` (dotted setting -> values) into a folder of its own in `out`.
+
+    configure: flags -> the run's settings with those flags over everything else. Runs go side by side, a core each,
+    and go on where they stopped when the same sweep is started again. Writes out/sweep.csv, prints it, and makes
+    out/best the best model by held-out loss, whose folder is returned. `UserError` for a grid that is none, for a
+    setting that does not exist, before anything is trained; and when no run finishes.
+    """
+    for part in LINKED:
+        require_free(out / part)
+    choices = combinations(grid)
+    runs = {out / name(choice): in_a_lane(configure(flags(choice))) for choice in choices}
+    train_all(runs, lanes_for(next(iter(runs.values()))))
+    found = [results_of(run) for run in runs]
+    lines = [line(choice, info) for choice, info in zip(choices, found, strict=True)]
+    write_text(out / TABLE, as_csv(lines))
+    print("\n" + as_text(lines))
+    losses = {run: info["held_out_loss"] for run, info in zip(runs, found, strict=True) if info is not None}
+    if not losses:
+        raise UserError(f"no run of the sweep in {out} finished; what each said stands above")
+    best = min(losses, key=lambda run: losses[run])
+    for part in LINKED:
+        link(out / part, best / part)
+    print(f"best: {best.name}, held-out loss {losses[best]:.4f} nats per token")
+    return out / "best"
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Choice]:
+    """Every choice of one value for each setting, the last setting fastest."""
+    for setting, values in grid.items():
+        require(bool(values), f"the sweep has no value for {setting}; write {setting}: [a, b]")
+        for value in values:
+            plain = isinstance(value, str | int | float | bool)
+            require(plain, f"the sweep's values of {setting} must be numbers or words, got {value!r}")
+        require(len({str(value) for value in values}) == len(values), f"the sweep has a value of {setting} twice")
+    return [tuple(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def name(choice: Choice) -> str:
+    """The folder of a run: `optimizer.lr=0.01,seed=1`."""
+    return ",".join(f"{setting}={value}" for setting, value in choice).replace(os.sep, "_")
+
+
+def flags(choice: Choice) -> list[str]:
+    """The choice as flags of `sparsegpt2 train`."""
+    return [part for setting, value in choice for part in (f"--{setting}", str(value))]
+
+
+def line(choice: Choice, info: dict[str, Any] | None) -> dict[str, Any]:
+    """A line of the table; its results stay empty where the run did not finish."""
+    measured = ("held_out_loss", "l0", "tokens", "seconds")
+    return {**dict(choice), **{key: "" if info is None else info[key] for key in measured}}
+
+
+def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    """A header and the lines."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The same for a terminal, best first and unfinished runs last."""
+    ranked = sorted(lines, key=lambda entry: (entry["held_out_loss"] == "", entry["held_out_loss"] or 0.0))
+    cells = [[shown(value) for value in entry.values()] for entry in ranked]
+    table = [list(lines[0]), *cells]
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    return "\n".join("  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in table)
+
+
+def shown(value: Any) -> str:
+    """A value in the table of the terminal."""
+    return "-" if value == "" else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def require_free(path: Path) -> None:
+    """Refuse to put a link where something else lies."""
+    require(path.is_symlink() or not path.exists(), f"{path} is in the way: a sweep needs a folder of its own")
+
+
+def link(path: Path, to: Path) -> None:
+    """Make `path` a link to `to`, in one step, in place of an older link."""
+    require_free(path)
+    with replacing(path) as temporary:
+        temporary.symlink_to(os.path.relpath(to, path.parent))
