@@ -6,6 +6,7 @@ const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wy
 const CHART_STYLE = { fontFamily: "system-ui, sans-serif", fontSize: "12px", overflow: "visible" };
 const HALO = { stroke: "#fff", strokeWidth: 4, paintOrder: "stroke" }; // keeps a name readable where lines cross it
 const lookOf = (place) => ({ stroke: SERIES[place % SERIES.length], strokeDasharray: DASHES[place % DASHES.length] });
+const tip = (points, options) => Plot.tip(points, Plot.pointer({ lineWidth: 30, lineHeight: 1.25, ...options }));
 const compact = (value) => d3.format(Math.abs(value) >= 1000 ? ".3~s" : ".3~g")(value);
 
 // On a logarithmic axis: 1, 2 and 5 times powers of ten; on a short one evenly spaced numbers.
@@ -42,7 +43,7 @@ function curveChart(data) {
       Plot.dot(points, { x: "edges", y: "loss", r: 2.5, fill: SERIES[0] }),
       chosen ? Plot.dot([chosen], { x: "edges", y: "loss", r: 7, stroke: SERIES[1], strokeWidth: 2.5, symbol: "square" }) : null,
       chosen ? Plot.text([chosen], { x: "edges", y: "loss", text: () => "this circuit", dx: 12, textAnchor: "start", ...HALO, fill: SERIES[1], fontWeight: "bold" }) : null,
-      Plot.tip(all, Plot.pointer({ x: "edges", y: "loss", title })),
+      tip(all, { x: "edges", y: "loss", title }),
     ],
   });
 }
@@ -81,7 +82,7 @@ function trainingChart(runs, measure, label, place, options = {}) {
       ...series.map((one) =>
         Plot.line(one.points, { x: "step", y: "value", strokeWidth: 1.6, ...lookOf(place(one.run)) }),
       ),
-      Plot.tip(points, Plot.pointer({ x: "step", y: "value", title: (d) => `${d.run}\nstep ${count(d.step)}\n${label}: ${number(d.value)}` })),
+      tip(points, { x: "step", y: "value", title: (d) => `${d.run}\nstep ${count(d.step)}\n${label}: ${number(d.value)}` }),
     ],
   });
 }
@@ -119,7 +120,7 @@ function frontierChart(run, place, choose) {
     marks: [
       Plot.dot(points, { x: "edges", y: "held_out_loss", r: 7, fill: colour, symbol: (d) => SYMBOLS[d.i % SYMBOLS.length], stroke: "#fff" }),
       Plot.text(points, { x: "edges", y: "held_out_loss", text: "name", dy: -15, fontWeight: "bold", fill: colour }),
-      Plot.tip(points, Plot.pointer({ x: "edges", y: "held_out_loss", title, maxRadius: 60, lineWidth: 30, lineHeight: 1.25 })),
+      tip(points, { x: "edges", y: "held_out_loss", title, maxRadius: 60 }),
     ],
   });
   chart.style.cursor = "pointer";
@@ -143,7 +144,7 @@ function sizesChart(curves, place) {
     marks: [
       ...curves.map((curve) => Plot.line(lines.filter((d) => d.name === curve.name), { x: "edges", y: "loss", ...lookOf(place(curve.name)) })),
       Plot.dot(marks, { x: "edges", y: "loss", r: 5, fill: colour, symbol: (d) => SYMBOLS[d.i % SYMBOLS.length], stroke: "#fff" }),
-      Plot.tip(all, Plot.pointer({ x: "edges", y: "loss", title: (d) => `${d.name}\n${number(d.edges)} edges, loss ${number(d.loss)}` })),
+      tip(all, { x: "edges", y: "loss", title: (d) => `${d.name}\n${number(d.edges)} edges, loss ${number(d.loss)}` }),
     ],
   });
 }

@@ -12,7 +12,7 @@ class CircuitView {
     this.what = "";
     this.go = (i) => this.show("graph", i === null ? "" : this.circuit.nodes[i].id);
     this.panel = h("aside", { class: "panel", "aria-live": "polite", tabindex: 0, "aria-label": "Details" });
-    this.canvas = h("div", { class: "canvas", id: "graph", tabindex: 0, role: "application", "aria-label": "Circuit graph. Arrow keys move along edges, Escape shows everything, Backspace steps back, plus and minus zoom, f fits, slash searches." });
+    this.canvas = h("div", { class: "canvas", id: "graph", tabindex: 0, role: "application", "aria-label": "Circuit graph. Arrow keys move along edges, with shift they pan, Escape shows everything, Backspace steps back, plus and minus zoom, f fits, slash searches." });
     this.tip = h("div", { class: "tip", hidden: true });
     this.state = h("span", { class: "state", id: "state", role: "status" });
     this.printed = h("img", { class: "printed", alt: `Graph of ${data.name}` });
@@ -183,9 +183,11 @@ class CircuitView {
       "/": () => this.search.focus(),
       Enter: () => this.panel.focus(),
     };
+    const pans = { ArrowUp: [0, 60], ArrowDown: [0, -60], ArrowLeft: [60, 0], ArrowRight: [-60, 0] };
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in moves || event.key in acts)) return;
     event.preventDefault();
     if (event.key in acts) return acts[event.key]();
+    if (event.shiftKey) return this.graph.pan(...pans[event.key]);
     const next = i === null ? this.circuit.byImportance()[0] : moves[event.key]();
     if (next !== null && next !== undefined) this.go(next);
   }

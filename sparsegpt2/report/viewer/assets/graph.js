@@ -103,6 +103,7 @@ const GRAPH_STYLE = [
   { selector: ".lane.lit", style: { "line-color": "#5b6b86" } },
   { selector: ".dim", style: { opacity: 0.07, "text-opacity": 0, events: "yes" } },
   { selector: ".lane.dim", style: { opacity: 0.35 } },
+  { selector: ".dim.found", style: { opacity: 1, "text-opacity": 1 } },
   { selector: ".chosen", style: { "border-width": 4, "border-color": "#000", "z-index": 40, "font-weight": "bold" } },
   { selector: ".off", style: { display: "none" } },
 ];
@@ -141,6 +142,10 @@ class Graph {
   fit() {
     this.cy.resize();
     this.cy.fit(undefined, 14);
+  }
+
+  pan(x, y) {
+    this.cy.panBy({ x, y });
   }
 
   zoom(factor) {

@@ -200,6 +200,23 @@ def test_everything_can_be_reached_by_keys(opened):
     wait_for(lambda: heading(opened) == "0.attn.resid_delta.4")
     canvas.send_keys(Keys.ESCAPE)
     wait_for(lambda: heading(opened) == "Overview")
+    pan, zoom = run(opened, "cy.pan()"), run(opened, "cy.zoom()")
+    canvas.send_keys(Keys.SHIFT + Keys.ARROW_LEFT + Keys.NULL)
+    assert run(opened, "cy.pan().x") > pan["x"] and heading(opened) == "Overview"
+    canvas.send_keys("-")
+    assert run(opened, "cy.zoom()") < zoom
+
+
+def test_tab_reaches_tools_graph_details_and_nodes(opened):
+    from selenium.webdriver import ActionChains, Keys
+
+    reached = set()
+    for _ in range(40):
+        ActionChains(opened, duration=0).send_keys(Keys.TAB).perform()
+        element = opened.switch_to.active_element
+        reached.add(element.get_attribute("id") or element.get_attribute("class") or element.get_attribute("value"))
+        assert element.tag_name == "body" or element.value_of_css_property("outline-style") != "none", "focus shows"
+    assert {"notes-export", "notes-import", "search", "weight", "mlp.post_act", "graph", "panel", "link"} <= reached
 
 
 def test_search_finds_names_and_tokens(opened, planted):
@@ -208,6 +225,9 @@ def test_search_finds_names_and_tokens(opened, planted):
     found = [button.text for button in opened.find_elements("css selector", ".results button")]
     assert sorted(found) == ["0.mlp.post_act.5", "0.mlp.post_act.7"]
     assert sorted(ids(opened, ".found")) == sorted(found)
+    opened.execute_script("sparsegpt2.view.select('0.attn.q.0')")
+    assert "0.mlp.post_act.7" in ids(opened, ".dim.found")
+    assert run(opened, "cy.getElementById('0.mlp.post_act.7').effectiveOpacity()") == 1, "what is found is seen"
     search.clear()
     search.send_keys(planted.hostile)
     found = [button.text for button in opened.find_elements("css selector", ".results button")]
