@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch
 from sparsegpt2.config import GPTConfig
@@ -101,6 +101,8 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
         raise UserError(f"compiled models have no norm; model.json asks for {about['norm']!r}")
     if about.get("attention_scale", "1/sqrt(d_head)") != "1/sqrt(d_head)":
         raise UserError(f"attention is scaled by 1/sqrt(d_head); model.json asks for {about['attention_scale']!r}")
+    if about.get("activation", "relu") not in ("relu", "gelu", "gelu_tanh"):
+        raise UserError(f"compiled models have ReLU (or GELU); model.json asks for {about['activation']!r}")
     tokens, positions = arrays["token_embed/embeddings"], arrays["pos_embed/embeddings"]
     return GPTConfig(
         vocab_size=max(len(tokens), outputs) + 1,  # one id more than the program knows, for padding
@@ -109,7 +111,7 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
         d_model=int(about["d_model"]),
         n_head=int(about["n_head"]),
         d_head=int(about["d_head"]),
-        d_mlp=int(about["d_mlp"]),
+        d_mlp=max(1, int(about["d_mlp"])),  # 0 would mean 4 * d_model; a neuron without weights does nothing
         activation=about.get("activation", "relu"),
         norm="none",
         positions="learned",
@@ -122,35 +124,38 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
 
 
 def _fill(model: GPT, arrays: Arrays) -> None:
-    """Copy the weights; ours are [out, in], theirs [in, out]."""
+    """Copy the weights; ours are [out, in], theirs [in, out]. A sublayer without any arrays writes nothing."""
     for parameter in model.parameters():
         parameter.zero_()
-    tokens = _tensor(arrays, "token_embed/embeddings")
-    model.wte.weight[: len(tokens)] = tokens
-    model.wpe.weight.copy_(_tensor(arrays, "pos_embed/embeddings"))
+    tokens = arrays["token_embed/embeddings"]
+    _put(model.wte.weight[: len(tokens)], arrays, "token_embed/embeddings")
+    _put(model.wpe.weight, arrays, "pos_embed/embeddings")
+    if any(name.startswith(f"layer_{len(model.layers)}/") for name in arrays):
+        raise ValueError(f"there are more layers than n_layer, {len(model.layers)}")
     for index, block in enumerate(model.layers):
-        attention, mlp = f"layer_{index}/attn", f"layer_{index}/mlp"
-        parts = ("query", "key", "value")
-        block.attn.c_attn.weight.copy_(torch.cat([_tensor(arrays, f"{attention}/{part}/w").T for part in parts]))
-        block.attn.c_attn.bias.copy_(torch.cat([_tensor(arrays, f"{attention}/{part}/b") for part in parts]))
-        for layer, name in (
-            (block.attn.c_proj, f"{attention}/linear"),
-            (block.mlp.c_fc, f"{mlp}/linear_1"),
-            (block.mlp.c_proj, f"{mlp}/linear_2"),
-        ):
-            layer.weight.copy_(_exactly(_tensor(arrays, f"{name}/w").T, layer.weight, name))
-            layer.bias.copy_(_exactly(_tensor(arrays, f"{name}/b"), layer.bias, name))
+        weights, biases = block.attn.c_attn.weight.chunk(3), block.attn.c_attn.bias.chunk(3)
+        maps = {
+            "attn": [*zip(weights, biases, ("query", "key", "value"), strict=True), _map(block.attn.c_proj, "linear")],
+            "mlp": [_map(block.mlp.c_fc, "linear_1"), _map(block.mlp.c_proj, "linear_2")],
+        }
+        for sublayer, places in maps.items():
+            prefix = f"layer_{index}/{sublayer}/"
+            if any(name.startswith(prefix) for name in arrays):
+                for weight, bias, name in places:
+                    _put(weight.T, arrays, f"{prefix}{name}/w")
+                    _put(bias, arrays, f"{prefix}{name}/b")
 
 
-def _exactly(given: Tensor, wanted: Tensor, name: str) -> Tensor:
-    """`given`, if it has the shape wanted: `copy_` alone would spread a smaller one."""
-    if given.shape != wanted.shape:
-        raise ValueError(f"{name} has shape {list(given.shape)} where {list(wanted.shape)} follows from model.json")
-    return given
+def _map(layer: nn.Linear, name: str) -> tuple[Tensor, Tensor, str]:
+    return layer.weight, layer.bias, name
 
 
-def _tensor(arrays: Arrays, name: str) -> Tensor:
-    return torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
+def _put(place: Tensor, arrays: Arrays, name: str) -> None:
+    """Copy an array to its place, if it has its shape: `copy_` alone would spread a smaller one."""
+    given = torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
+    if given.shape != place.shape:
+        raise ValueError(f"{name} has shape {list(given.shape)} where {list(place.shape)} follows from model.json")
+    place.copy_(given)
 
 
 # --- The output variable ------------------------------------------------------------------------------------------
@@ -159,8 +164,8 @@ def _tensor(arrays: Arrays, name: str) -> Tensor:
 def _output(about: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Channels of the output variable, and what each stands for (nothing for a number).
 
-    Labels are `variable:value`, or `variable` for a number. The output is the variable whose channels give the
-    examples' outputs; without examples the one that the program is named after.
+    Labels are `variable:value`, or `variable` for a number. The output is the variable whose channels agree with the
+    examples' outputs most often; of equal ones, and without examples, the one that the program is named after.
     """
     labels = [str(label) for label in about["residual_labels"]]
     variables: dict[str, list[int]] = {}
@@ -168,25 +173,40 @@ def _output(about: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
         variables.setdefault(label.split(":", 1)[0], []).append(channel)
     named = [variable for variable in variables if variable.rsplit("_", 1)[0] == about["name"]]
     order = named + [variable for variable in variables if variable not in named]
-    examples = about.get("examples", ())
-    for variable in order if examples else named:
-        channels = variables[variable]
-        values = tuple(labels[channel].split(":", 1)[1] for channel in channels if ":" in labels[channel])
-        if all(_gives(example, channels, values) for example in examples):
-            return tuple(channels), values
-    raise UserError("no variable among the residual_labels of model.json gives the outputs of its examples")
+    examples = [example for example in about.get("examples", ()) if "output" in example]
+    best, agreement = (order[0], 1.0) if named and not examples else ("", 0.5)
+    for variable in order if examples else ():
+        share = _agreement(examples, labels, variables[variable])
+        if share > agreement:
+            best, agreement = variable, share
+    if not best:
+        raise UserError("no variable among the residual_labels of model.json gives the outputs of its examples")
+    return tuple(variables[best]), _values(labels, variables[best])
 
 
-def _gives(example: dict[str, Any], channels: list[int], values: tuple[str, ...]) -> bool:
-    """Whether the residual channels read as the example's output, from position 1 on."""
-    residual = np.asarray(example["residual"], dtype=np.float64)[1:, channels]  # [T - 1, C]
-    outputs = example["output"][1:]
-    if values:
-        return [values[best] for best in residual.argmax(axis=1)] == [str(output) for output in outputs]
-    return bool(
-        all(isinstance(output, (int, float)) for output in outputs)
-        and np.allclose(residual[:, 0], np.asarray(outputs, dtype=np.float64), atol=1e-3)
-    )
+def _values(labels: list[str], channels: list[int]) -> tuple[str, ...]:
+    return tuple(labels[channel].split(":", 1)[1] for channel in channels if ":" in labels[channel])
+
+
+def _agreement(examples: list[dict[str, Any]], labels: list[str], channels: list[int]) -> float:
+    """Share of the outputs, from position 1 on, that the residual channels give; null says nothing."""
+    values, same, counted = _values(labels, channels), 0, 0
+    for example in examples:
+        residual = np.asarray(example["residual"], dtype=np.float64)[1:, channels]  # [T - 1, C]
+        found = [values[best] for best in residual.argmax(axis=1)] if values else residual[:, 0].tolist()
+        pairs = [pair for pair in zip(found, example["output"][1:], strict=True) if pair[1] is not None]
+        same, counted = same + sum(_same(*pair) for pair in pairs), counted + len(pairs)
+    return same / max(1, counted)
+
+
+def _same(found: str | float, output: Any) -> bool:
+    """Whether a channel's value, or a number, is the output: `2` is 2 and 2.0, numbers are equal to 1e-3."""
+    if str(found) == str(output):
+        return True
+    try:
+        return not isinstance(output, bool) and abs(float(found) - float(output)) <= 1e-3
+    except (TypeError, ValueError):
+        return False
 
 
 def _logits(about: dict[str, Any], channels: tuple[int, ...], values: tuple[str, ...]) -> list[tuple[int, int]]:
@@ -209,20 +229,23 @@ FEW = 64
 class ProgramTask:
     """Pairs of random inputs of a compiled program; a `circuits.task.Task`.
 
-    The two sides ask for the output at the same position, never 0, where their outputs differ. Right is each one's own
-    output, wrong the other's; of a number, right is the direction away from the other side's number. Outputs are those
-    of the model, which equal the program's. Inputs have the examples' lengths, begin as they do and go on with any of
-    their later tokens.
+    The two sides ask for the output at the same position where their outputs differ. Right is each one's own output,
+    wrong the other's; of a number, right is the direction away from the other side's number. Where inputs of one length
+    never differ (a program that counts them), wrong is another of the output's values. Outputs are those of the model,
+    which equal the program's. Inputs have the examples' lengths and go on with any of their later tokens; where all
+    examples begin alike (BOS) so do they, and the output there is not asked for.
     """
 
     def __init__(self, compiled: Compiled) -> None:
         self.name, self.compiled = compiled.name, compiled
-        starts = sorted({example["ids"][0] for example in compiled.examples})
-        self.words = sorted({token for example in compiled.examples for token in example["ids"][1:]})
-        self.lengths = sorted({len(example["ids"]) for example in compiled.examples} - {1})
-        if len(starts) != 1 or len(self.words) < 2:
-            raise UserError(f"{compiled.name} needs examples that begin alike and have at least 2 different tokens")
-        self.start, self.padding = starts[0], compiled.model.config.vocab_size - 1
+        examples = [example["ids"] for example in compiled.examples]
+        starts = sorted({ids[0] for ids in examples})
+        self.start = starts[:1] if len(starts) == 1 else []
+        self.words = sorted({token for ids in examples for token in ids[len(self.start) :]})
+        self.lengths = sorted({len(ids) for ids in examples} - {len(self.start)})
+        if len(self.words) < 2 or not self.lengths:
+            raise UserError(f"{compiled.name} needs examples with at least 2 different tokens to make inputs of")
+        self.padding = compiled.model.config.vocab_size - 1
         self.logits = compiled.model.unembed.weight.any(dim=1).nonzero().flatten()
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
@@ -232,25 +255,29 @@ class ProgramTask:
         source = random.Random(f"{self.name}/{split}/{seed}")
         drawn = {length: [self._sequence(split, length, source) for _ in range(SEQUENCES)] for length in self.lengths}
         outputs = {length: self._outputs(torch.tensor(sequences)) for length, sequences in drawn.items()}
+        places = {length: _where_differ(values, len(self.start)) for length, values in outputs.items()}
+        lengths = [length for length in self.lengths if places[length]]
+        if not lengths:
+            lengths, places = self.lengths, {one: _anywhere(outputs[one], len(self.start)) for one in self.lengths}
         rows: list[tuple[list[int], int, int, int]] = []
-        while len(rows) < 2 * n:
-            length = self.lengths[len(rows) // 2 % len(self.lengths)]
-            one, other = source.randrange(SEQUENCES), source.randrange(SEQUENCES)
-            place, fill = source.randrange(1, length), [self.padding] * (self.lengths[-1] - length)
+        for pair in range(n):
+            length = lengths[pair % len(lengths)]
+            one, other, place = source.choice(places[length])
             own, foreign = (float(outputs[length][side, place]) for side in (one, other))
-            if abs(own - foreign) > 1e-3:
-                rows.append((drawn[length][one] + fill, place, *self._choice(own, foreign)))
-                rows.append((drawn[length][other] + fill, place, *self._choice(foreign, own)))
+            fill = [self.padding] * (self.lengths[-1] - length)
+            rows.append((drawn[length][one] + fill, place, *self._choice(own, foreign)))
+            rows.append((drawn[length][other] + fill, place, *self._choice(foreign, own)))
         return TaskBatch(*(torch.tensor(column) for column in zip(*rows, strict=True)))
 
     def _sequence(self, split: str, length: int, source: random.Random) -> list[int]:
         """A random sequence that belongs to the split: half of all train, a quarter each validate and test."""
+        free = length - len(self.start)
         while True:
-            drawn = [source.randrange(len(self.words)) for _ in range(length - 1)]
+            drawn = [source.randrange(len(self.words)) for _ in range(free)]
             number = sum(index * len(self.words) ** place for place, index in enumerate(drawn))
             home = ("train", "validation", "train", "test")[number * 40503 // 8 % 4]
-            if home == split or len(self.words) ** (length - 1) < FEW:
-                return [self.start, *(self.words[index] for index in drawn)]
+            if home == split or len(self.words) ** free < FEW:
+                return [*self.start, *(self.words[index] for index in drawn)]
 
     @torch.no_grad()
     def _outputs(self, tokens: Tensor) -> Tensor:
@@ -261,5 +288,25 @@ class ProgramTask:
     def _choice(self, own: float, foreign: float) -> tuple[int, int]:
         """Answer and alternative, as indices of logits."""
         if self.compiled.numerical:
-            return (0, ANYTHING_ELSE) if own > foreign else (ANYTHING_ELSE, 0)
+            return (0, ANYTHING_ELSE) if own >= foreign else (ANYTHING_ELSE, 0)
+        if own == foreign:
+            values: list[int] = self.logits.tolist()
+            foreign = values[(values.index(int(own)) + 1) % len(values)]
         return int(own), int(foreign)
+
+
+Places = list[tuple[int, int, int]]
+"""(a sequence, another one, position)."""
+
+
+def _where_differ(outputs: Tensor, first: int) -> Places:
+    """Where two of the sequences have different outputs [N, T], from position `first` on."""
+    differ = (outputs[:, None] - outputs[None]).abs() > 1e-3  # [N, N, T]
+    differ[..., :first] = False
+    return [(one, other, place) for one, other, place in differ.nonzero().tolist()]
+
+
+def _anywhere(outputs: Tensor, first: int) -> Places:
+    """Every sequence with the one after it, at every position from `first` on."""
+    sequences, length = outputs.shape
+    return [(one, (one + 1) % sequences, place) for one in range(sequences) for place in range(first, length)]

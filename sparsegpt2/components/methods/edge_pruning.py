@@ -54,9 +54,10 @@ class Settings:
     """Whether writers have masks of their own beside the edges."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "pairs"):
+        for name in ("steps", "pairs", "batches"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        require(0 < self.lr < math.inf, f"lr must be over 0, got {self.lr}")
+        for name in ("lr", "price_lr"):
+            require(0 < getattr(self, name) < math.inf, f"{name} must be over 0, got {getattr(self, name)}")
         require(0 <= self.warmup <= 1, f"warmup is a share of the steps, 0 to 1, got {self.warmup}")
         require(self.init_std >= 0, f"init_std must be 0 or more, got {self.init_std}")
 

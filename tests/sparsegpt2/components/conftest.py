@@ -28,6 +28,12 @@ TRUE_EDGES = {
         *("emb→a3.h0.k", "emb→a3.h0.v", "a3.h0→logits"),
     ],
     "frac_prevs": ["emb→m0", "m0→a1.h0.v", "emb→a1.h0.q", "emb→a1.h0.k", "a1.h0→logits"],
+    "hist": ["emb→a0.h0.q", "emb→a0.h0.k", "emb→a0.h0.v", "emb→m0", "a0.h0→m0", "m0→logits"],
+    "length": ["emb→a0.h0.v", "emb→m0", "a0.h0→m0", "m0→logits"],
+    "pair_balance": [
+        *("emb→m0", "emb→a1.h0.q", "emb→a1.h0.k", "m0→a1.h0.v", "emb→a1.h1.q", "emb→a1.h1.k", "m0→a1.h1.v"),
+        *("a1.h0→m1", "a1.h1→m1", "m1→logits"),
+    ],
 }
 """Edges whose zero ablation alone changes the output on some input; a test finds them one by one."""
 

@@ -199,6 +199,7 @@ def test_bad_settings_are_one_sentence(make_model, task, settings, sentence):
         ("acdc", {"thresholds": ()}), ("acdc", {"thresholds": (0.0,)}), ("acdc", {"pairs": 0}),
         ("eap_ig", {"steps": 0}), ("path_patching", {"pairs": 0}), ("edge_pruning", {"steps": 0}),
         ("edge_pruning", {"lr": 0.0}), ("edge_pruning", {"warmup": 1.5}), ("edge_pruning", {"init_std": -1.0}),
+        ("edge_pruning", {"batches": 0}), ("edge_pruning", {"price_lr": 0.0}),
     ],
 )  # fmt: skip
 def test_bad_settings_of_methods_are_one_sentence(method, values):
