@@ -46,7 +46,7 @@ def plain_rank(model: GPT, task: Task, config: PruneConfig) -> Ranking:
                 tau.clamp_(-1, 1)
             history.append(record(task, loss.detach(), gates.detach().sum(), penalty))
             penalty.update(history[-1]["task_loss"])
-    return Ranking(split_nodes(tau.detach(), sites), int((tau >= 0).sum()), history)
+    return Ranking(split_nodes(tau.detach(), sites), trained_size=int((tau >= 0).sum()), history=history)
 
 
 class PlainCurve(LossCurve):

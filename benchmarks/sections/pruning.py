@@ -6,12 +6,11 @@ plain path with the published 64 pairs a step. Needs trained models (`--models`)
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.measure import Bench, table
+from benchmarks.measure import Bench, seconds_once, table
 from benchmarks.plain_prune import PlainCurve, plain_rank
 from eval_tasks.registry import get_task
 from sparsegpt2 import load_model
@@ -71,17 +70,17 @@ def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
     for task in tasks:
         row: dict[str, Any] = {"model": directory.parent.name, "task": task.name}
         for name, way in WAYS.items():
-            seconds, circuit = timed(lambda way=way, task=task: way(model, task, config))  # type: ignore[misc]
+            seconds, circuit = timed(lambda way=way, task=task: way(model, task, config), bench)  # type: ignore[misc]
             row |= {f"{name} s": seconds, f"{name} edges": circuit.edges(model)}
         rows.append(row)
-    alone, _ = timed(lambda: [rank_nodes(model, task, config) for task in tasks])
-    together, _ = timed(lambda: rank_together(model, tasks, [config] * len(tasks)))
+    alone, _ = timed(lambda: [rank_nodes(model, task, config) for task in tasks], bench)
+    together, _ = timed(lambda: rank_together(model, tasks, [config] * len(tasks)), bench)
     print(f"{directory.parent.name}: gates of {len(tasks)} tasks {alone:.1f} s one by one, {together:.1f} s in a batch")
     return rows
 
 
-def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall-clock seconds of one call, and what it gave."""
-    started = time.perf_counter()
-    found = function()
-    return time.perf_counter() - started, found
+def timed(function: Callable[[], Any], bench: Bench) -> tuple[float, Any]:
+    """Seconds of one call, by the clock of `seconds_once`, and what it gave."""
+    found: list[Any] = []
+    seconds = seconds_once(lambda: found.append(function()), bench.device)
+    return seconds, found[0]
