@@ -77,7 +77,7 @@ def prune(arguments: list[str]) -> None:
     score = evaluate(model, task, circuit)
     circuit.info["model"] = model_path[0] if is_published(model_path[0]) else str(directory)
     circuit.save(out)
-    log_curve(circuit, out.parent / "tensorboard" / out.stem)
+    log_curve(circuit, circuit.edges(model), out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
 
 

@@ -49,32 +49,37 @@ def weights_figure(model: GPT) -> Figure:
     return figure
 
 
-def curve_figure(circuit: Circuit) -> Figure:
-    """Task loss against edges along the pruner's ranking, with the circuit's own point and the target."""
+def curve_figure(circuit: Circuit, edges: int) -> Figure:
+    """Task loss against edges along the pruner's ranking, with the target and the circuit's own point.
+
+    edges: the circuit's own. A trimmed circuit stands beside the curve, as trimming comes after the ranking.
+    """
     points = [(max(1.0, edges), max(1e-4, loss)) for _, edges, loss in circuit.info["curve"]]
     with styled():
         figure, (axis,) = new_figure(1, width=5, height=3.4)
         axis.plot(*zip(*points, strict=True), **look_of(0), markersize=3)
         axis.axhline(circuit.info["target_loss"], color="0.45", linestyle="--", linewidth=1)
-        chosen = [(max(1.0, edges), loss) for nodes, edges, loss in circuit.info["curve"] if nodes == circuit.info["k"]]
-        axis.plot(*zip(*chosen, strict=True), color="black", marker="s", markersize=9, fillstyle="none")
-        log_scales(axis, [edges for edges, _ in points], [loss for _, loss in points])
+        chosen = (max(1.0, edges), max(1e-4, circuit.info["validation_loss"]))
+        axis.plot([chosen[0]], [chosen[1]], color="black", marker="s", markersize=9, fillstyle="none")
+        log_scales(axis, *zip(*points, chosen, strict=True))
         axis.set(xlabel="Edges", ylabel="Task loss on validation pairs (nats)", title=circuit.info["task"])
     return figure
 
 
-def log_curve(circuit: Circuit, directory: str | Path) -> None:
+def log_curve(circuit: Circuit, edges: int, directory: str | Path) -> None:
     """Write a circuit's curve for TensorBoard: task loss by edges and by nodes (as the step), and the figure.
+
+    edges: the circuit's own, which the figure marks.
 
     Without TensorBoard, or for a circuit that has no curve, nothing is written.
     """
     board = open_board(directory) if circuit.info.get("curve") else None
     if board is None:
         return
-    for nodes, edges, loss in circuit.info["curve"]:
-        board.add_scalar("task loss by edges", loss, int(edges))
+    for nodes, edges_there, loss in circuit.info["curve"]:
+        board.add_scalar("task loss by edges", loss, int(edges_there))
         board.add_scalar("task loss by nodes", loss, int(nodes))
-    board.add_figure("task loss against edges", curve_figure(circuit))
+    board.add_figure("task loss against edges", curve_figure(circuit, edges))
     board.close()
 
 

@@ -19,7 +19,7 @@ def model() -> GPT:
 
 @pytest.fixture
 def circuit() -> Circuit:
-    return Circuit(nodes={}, info={"task": "made_up", "curve": CURVE, "k": 5, "target_loss": 0.3})
+    return Circuit(nodes={}, info={"task": "made_up", "curve": CURVE, "target_loss": 0.3, "validation_loss": 0.2})
 
 
 def test_densities_stand_over_their_layers(model):
@@ -38,16 +38,16 @@ def test_weights_have_a_panel_a_layer_and_a_histogram_a_matrix(model):
 
 
 def test_the_curve_marks_the_circuit(circuit):
-    (axis,) = curve_figure(circuit).axes
+    (axis,) = curve_figure(circuit, edges=3).axes
     line, _target, mark = axis.get_lines()
     assert list(line.get_xdata()) == [1.0, 4, 30] and list(line.get_ydata()) == [0.7, 0.3, 0.1]
-    assert list(mark.get_xdata()) == [4] and list(mark.get_ydata()) == [0.3]
+    assert list(mark.get_xdata()) == [3] and list(mark.get_ydata()) == [0.2], "as it is after trimming"
 
 
 def test_a_curve_can_be_read_by_tensorboard(circuit, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    log_curve(circuit, tmp_path / "curve")
+    log_curve(circuit, 3, tmp_path / "curve")
     events = EventAccumulator(str(tmp_path / "curve"))
     events.Reload()
     by_nodes = events.Scalars("task loss by nodes")
@@ -58,5 +58,5 @@ def test_a_curve_can_be_read_by_tensorboard(circuit, tmp_path):
 
 
 def test_a_circuit_without_a_curve_writes_nothing(tmp_path):
-    log_curve(Circuit(nodes={}, info={"task": "made_up"}), tmp_path / "curve")
+    log_curve(Circuit(nodes={}, info={"task": "made_up"}), 0, tmp_path / "curve")
     assert not (tmp_path / "curve").exists()
