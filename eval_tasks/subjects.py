@@ -40,8 +40,8 @@ class Subject:
     """Hash of config, weights, node means and tokenizer."""
     tokenizer: Tokenizer
     about: dict[str, Any]
-    """Fields that all its rows share: held_out_loss, l0, density, d_model, n_layer, parameters and tokens of the model,
-    version and commit of this program, torch, device and machine."""
+    """Fields that all its rows share: held_out_loss, l0, density, d_model, n_layer, parameters, tokens and kurtosis of
+    the model, version and commit of this program, torch, device and machine."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ def _subject(name: str, path: str | Path, device: str) -> Subject:
         "n_layer": model.config.n_layer,
         "parameters": parameters,
         "tokens": info.get("tokens"),
+        "kurtosis": info.get("kurtosis"),
         **provenance(device),
     }
     return Subject(name, str(path), model_fingerprint(model, tokenizer), tokenizer, about)

@@ -18,6 +18,7 @@ from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, 
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.report.style import plain_number
+from sparsegpt2.report.tables import aligned
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.tokenizer import Tokenizer
 
@@ -131,8 +132,7 @@ def zoo_lines() -> list[str]:
                 f"{facts['edges']:,.0f} (mean of {facts['counted']})" if facts and facts["edges"] else "?",
             )
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return aligned(lines)
 
 
 def _write(model: GPT, folder: Path, name: str, tokenizer: Tokenizer, info: dict[str, Any]) -> int:

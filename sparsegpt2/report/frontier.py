@@ -8,8 +8,6 @@ Models are compared only on tasks that count for all of them; the figures and ta
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import write_text
 from sparsegpt2.report.aggregate import (
     ModelResult,
     Size,
@@ -30,16 +27,17 @@ from sparsegpt2.report.aggregate import (
     model_results,
     shared_tasks,
 )
+from sparsegpt2.report.kurtosis import draw_kurtosis, kurtosis_table, streams
+from sparsegpt2.report.necessity import draw_necessity, necessities, necessity_table
 from sparsegpt2.report.plots import Curve, Point, draw_frontier, draw_sizes
+from sparsegpt2.report.pruners import comparisons, draw_pruners, pruner_table
 from sparsegpt2.report.results import Row
 from sparsegpt2.report.size_curves import matched_models, size_curves
 from sparsegpt2.report.style import plain_number, save_figure
+from sparsegpt2.report.tables import Table, write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Table = list[dict[str, Any]]
-"""Rows of a table, all with the same keys in the same order."""
 
 SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges after trimming"}
 
@@ -232,19 +230,32 @@ def write_frontier(folders: Iterable[str | Path], out: str | Path, config: Front
     """Draw both figures from results folders and write them with their tables; returns the files written.
 
     out: a file name such as `figures/frontier.png`. Its ending is replaced, giving frontier.png, .svg and .csv (one
-    line a model), frontier-tasks.csv, and frontier-sizes.png, .svg and .csv. `UserError` when nothing can be drawn.
+    line a model), frontier-tasks.csv, and frontier-sizes.png, .svg and .csv; frontier-pruners, frontier-kurtosis and
+    frontier-necessity, the same three each, where the rows hold what they show. `UserError` when nothing can be drawn.
     """
-    found = analyse(load_results(folders), config)
+    rows = load_results(folders)
+    found = analyse(rows, config)
     if not found.points:
         raise UserError(nothing_to_draw(found))
     stem = _stem(out)
-    sizes = stem.with_name(stem.name + "-sizes")
     paths = save_figure(found.figure(), stem)
     paths.append(write_table(stem.with_name(stem.name + ".csv"), found.model_table()))
     paths.append(write_table(stem.with_name(stem.name + "-tasks.csv"), found.task_table()))
-    paths += save_figure(found.sizes_figure(), sizes)
-    paths.append(write_table(sizes.with_name(sizes.name + ".csv"), found.sizes_table()))
+    paths += _figure_and_table(stem, "sizes", found.sizes_figure(), found.sizes_table())
+    if compared := comparisons(rows, found.target_loss, found.config.size, found.config.models):
+        figure = draw_pruners(compared, target=found.target_loss, size_label=SIZE_NAMES[found.config.size])
+        paths += _figure_and_table(stem, "pruners", figure, pruner_table(compared))
+    if kinds := streams(rows, found.config.models):
+        paths += _figure_and_table(stem, "kurtosis", draw_kurtosis(kinds), kurtosis_table(kinds))
+    if needs := necessities(found.models):
+        figure = draw_necessity(needs, target=found.target_loss, pruner=found.pruner)
+        paths += _figure_and_table(stem, "necessity", figure, necessity_table(needs))
     return paths
+
+
+def _figure_and_table(stem: Path, name: str, figure: Figure, table: Table) -> list[Path]:
+    own = stem.with_name(f"{stem.name}-{name}")
+    return [*save_figure(figure, own), write_table(own.with_name(own.name + ".csv"), table)]
 
 
 def nothing_to_draw(found: Frontier) -> str:
@@ -285,16 +296,6 @@ def l0_lines(points: Sequence[Point], within: float) -> list[tuple[str, list[Poi
         for group in groups
         if len({point.d_model for point in group}) > 1
     ]
-
-
-def write_table(path: str | Path, table: Table) -> Path:
-    """Write a table as CSV in one step: a header, empty fields for what is not known."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(table[0]) if table else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    write_text(path, buffer.getvalue())
-    return Path(path)
 
 
 # --- Parts ----------------------------------------------------------------------------------------------------------

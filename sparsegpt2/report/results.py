@@ -12,12 +12,13 @@ import os
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.files import write_text
 
 RESULTS = "results.jsonl"
 """Name of the file inside a results folder."""
@@ -97,6 +98,8 @@ class Row:
     """Weights, zeros included, the bigram table left out."""
     tokens: int | None = None
     """Tokens seen in training."""
+    kurtosis: float | None = None
+    """Kurtosis of the final residual stream over held-out text; None when the checkpoint does not say."""
 
     version: str = ""
     """Version of sparsegpt2."""
@@ -205,7 +208,7 @@ def parse_row(line: str, source: str) -> Row:
 
 def append_row(folder: str | Path, row: Row) -> None:
     """Add one complete line to a results folder's file and wait until it is on disk."""
-    line = json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n"
+    line = _line(row)
     descriptor = os.open(Path(folder) / RESULTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         data = line.encode("utf-8")
@@ -214,6 +217,23 @@ def append_row(folder: str | Path, row: Row) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
+    """Make `out`/results.jsonl hold every row of `folders`, which lie inside `out`; its rows.
+
+    Circuits stay where they are, and the rows say where that is from `out`.
+    """
+    rows = []
+    for folder in folders:
+        place = Path(folder).relative_to(out)
+        rows += [replace(row, circuit=row.circuit and (place / row.circuit).as_posix()) for row in read_rows(folder)]
+    write_text(Path(out) / RESULTS, "".join(map(_line, rows)))
+    return rows
+
+
+def _line(row: Row) -> str:
+    return json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def repair(folder: str | Path) -> bool:

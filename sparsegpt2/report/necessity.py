@@ -1,0 +1,167 @@
+"""Is a circuit needed? The task loss without it, beside the loss without random sets of its size (paper, figure 32).
+
+Made from rows that carry evidence: `sparsegpt2 bench ... --evidence true --check.checks '[necessity]'`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.circuits.evidence.case import CHANCE
+from sparsegpt2.report.aggregate import Cell, ModelResult
+from sparsegpt2.report.results import Row
+from sparsegpt2.report.style import COLOURS, GREY, add_note, log_ticks, styled
+from sparsegpt2.report.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CHECK = "necessity"
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """A task loss (nats) under an ablation: mean over pruning seeds, with the range over them."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Necessity:
+    """One model and task."""
+
+    model: str
+    task: str
+    kind: str
+    """What was taken out: the circuit's `nodes`, or its `edges` where it has a mask over weights."""
+    full: Ablated
+    """Of the whole model."""
+    without: Ablated
+    """Without the circuit."""
+    without_random: Ablated
+    """Without as many random nodes of every site (edges of every map)."""
+    seeds: int
+    """Pruning seeds."""
+
+
+def necessities(models: Sequence[ModelResult]) -> list[Necessity]:
+    """Every model and task whose rows carry the check, in the order of the models, tasks by name."""
+    found = []
+    for model in models:
+        for task, cell in sorted(model.cells.items()):
+            measured = _measured(cell)
+            if measured:
+                found.append(_of_cell(model.name, task, measured))
+    return found
+
+
+def necessity_table(found: Sequence[Necessity]) -> Table:
+    """One line for each model and task."""
+    return [
+        {
+            "model": one.model,
+            "task": one.task,
+            "taken_out": one.kind,
+            "loss_full": round(one.full.value, 6),
+            **_columns("without_circuit", one.without),
+            **_columns("without_random", one.without_random),
+            "pruning_seeds": one.seeds,
+        }
+        for one in found
+    ]
+
+
+def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) -> Figure:
+    """A panel a model, a line a task: loss of the whole model, without random sets, and without the circuit."""
+    from matplotlib.figure import Figure
+
+    models, tasks = list(dict.fromkeys(one.model for one in found)), sorted({one.task for one in found}, reverse=True)
+    values = [v for one in found for a in (one.full, one.without, one.without_random) for v in (a.low, a.high)] + [
+        CHANCE
+    ]
+    low, high = max(min(values) / 1.3, 1e-3), max(values) * 1.3
+    with styled():
+        size = (2.3 + 2.4 * len(models), 1.5 + 0.21 * len(tasks))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = list(figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0])
+        for axis, model in zip(axes, models, strict=True):
+            axis.set_title(model, fontsize=9)
+            axis.set_xlabel("Task loss (nats)")
+            axis.set_xscale("log")
+            axis.set_xlim(low, high)
+            log_ticks(axis.xaxis, [low, high])
+            axis.axvline(CHANCE, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+            for one in (one for one in found if one.model == model):
+                _draw_task(axis, one, tasks.index(one.task), low)
+        axes[0].set_yticks(range(len(tasks)), tasks)
+        axes[0].set_ylim(-0.7, len(tasks) - 0.3)
+        _legend(figure, axes[0])
+        several = max(one.seeds for one in found) > 1
+        note = (
+            f"Circuits of the {pruner} pruner at target loss {target:g}, taken out of the model by mean ablation. "
+            f"Dashed: chance, ln 2. A circuit is necessary where the loss without it is over chance and without random "
+            f"sets is not.{' Bars: range over pruning seeds.' if several else ''}"
+        )
+        add_note(figure, note)
+        return figure
+
+
+# --- Parts ----------------------------------------------------------------------------------------------------------
+
+
+def _measured(cell: Cell) -> Table:
+    """The check's findings of the seeds' rows that carry them."""
+    return [finding for row in cell.rows if (finding := _finding(row)) is not None]
+
+
+def _finding(row: Row) -> dict[str, Any] | None:
+    finding = ((row.evidence or {}).get("findings") or {}).get(CHECK)
+    return finding if finding and finding.get("verdict") != "not run" else None
+
+
+def _of_cell(model: str, task: str, findings: Sequence[dict[str, Any]]) -> Necessity:
+    kind = findings[0]["details"]["decided by"]
+    names = ("without edges", "without random edges") if kind == "edges" else ("without circuit", "without random set")
+    full, without, without_random = (
+        _over_seeds([finding["numbers"][name]["value"] for finding in findings]) for name in ("full", *names)
+    )
+    return Necessity(model, task, kind, full, without, without_random, len(findings))
+
+
+def _over_seeds(values: Sequence[float]) -> Ablated:
+    return Ablated(math.fsum(values) / len(values), min(values), max(values))
+
+
+def _columns(name: str, loss: Ablated) -> dict[str, float]:
+    return {name: round(loss.value, 6), f"{name}_low": round(loss.low, 6), f"{name}_high": round(loss.high, 6)}
+
+
+MARKS: dict[str, dict[str, Any]] = {
+    "whole model": {"marker": "|", "color": GREY, "ms": 9, "mew": 1.6},
+    "without random sets": {"marker": "s", "color": COLOURS[0], "ms": 5.5, "mfc": "white", "mew": 1.4},
+    "without the circuit": {"marker": "o", "color": COLOURS[1], "ms": 6.5},
+}
+
+
+def _draw_task(axis: Axes, one: Necessity, height: int, low: float) -> None:
+    """The three losses on one line, joined, with bars over the seeds."""
+    losses = (one.full, one.without_random, one.without)
+    places = [max(loss.value, low) for loss in losses]
+    axis.plot([min(places), max(places)], [height] * 2, color="0.8", linewidth=1, zorder=2)
+    for loss, place, look in zip(losses, places, MARKS.values(), strict=True):
+        axis.plot(
+            [max(loss.low, low), max(loss.high, low)], [height] * 2, color=look["color"], linewidth=2.4, alpha=0.5
+        )
+        axis.plot(place, height, ls="", zorder=4, clip_on=False, **look)
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    for label, look in MARKS.items():
+        axis.plot([], [], ls="", label=label, **look)
+    figure.legend(loc="outside upper center", ncols=3)
