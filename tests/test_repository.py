@@ -28,7 +28,8 @@ def test_every_config_loads_and_can_be_met(path):
         settings_from(parse(parser, [str(path)]), BenchConfig)
     else:
         add_settings(parser, TrainConfig)
-        config = settings_from(parse(parser, [str(path)]), TrainConfig)
+        base = path.with_name("base.yaml")  # of a family, whose other files are read over it
+        config = settings_from(parse(parser, [*([str(base)] if base.exists() else []), str(path)]), TrainConfig)
         check_feasible(GPT(config.model), config.sparsity)
         assert config.model.vocab_size == config.data.vocab_size
 

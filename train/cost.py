@@ -33,7 +33,7 @@ class Cost:
     """Wall-clock time for them and for the run's evaluations and means; preparing data and pruning are not in it."""
 
 
-def seconds_per_step(config: TrainConfig, steps: int = 3) -> float:
+def seconds_per_step(config: TrainConfig, steps: int = 5) -> float:
     """Median wall-clock time of a training step of `config` after two to warm up, on random tokens; nothing is kept."""
     if config.threads:
         torch.set_num_threads(config.threads)

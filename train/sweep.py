@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +10,8 @@ from typing import Any
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import replacing, write_text
+from sparsegpt2.files import replacing
+from sparsegpt2.report.tables import aligned, write_table
 from train.config import TrainConfig
 from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
 
@@ -39,8 +38,8 @@ def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[lis
     train_all(runs, lanes_for(next(iter(runs.values()))))
     found = [results_of(run) for run in runs]
     lines = [line(choice, info) for choice, info in zip(choices, found, strict=True)]
-    write_text(out / TABLE, as_csv(lines))
-    print("\n" + as_text(lines))
+    write_table(out / TABLE, lines)
+    print("\n".join(["", *ranked(lines)]))
     losses = {run: info["held_out_loss"] for run, info in zip(runs, found, strict=True) if info is not None}
     if not losses:
         raise UserError(f"no run of the sweep in {out} finished; what each said stands above")
@@ -78,22 +77,10 @@ def line(choice: Choice, info: dict[str, Any] | None) -> dict[str, Any]:
     return {**dict(choice), **{key: "" if info is None else info[key] for key in measured}}
 
 
-def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
-    """A header and the lines."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
-
-
-def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The same for a terminal, best first and unfinished runs last."""
-    ranked = sorted(lines, key=lambda entry: (entry["held_out_loss"] == "", entry["held_out_loss"] or 0.0))
-    cells = [[shown(value) for value in entry.values()] for entry in ranked]
-    table = [list(lines[0]), *cells]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return "\n".join("  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in table)
+def ranked(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table for a terminal, best first and unfinished runs last."""
+    best_first = sorted(lines, key=lambda entry: (entry["held_out_loss"] == "", entry["held_out_loss"] or 0.0))
+    return aligned([list(lines[0]), *([shown(value) for value in entry.values()] for entry in best_first)])
 
 
 def shown(value: Any) -> str:

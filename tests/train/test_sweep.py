@@ -13,7 +13,7 @@ from sparsegpt2.command import run
 from sparsegpt2.model.checkpoint import model_info
 from train import side_by_side
 from train.command import main
-from train.sweep import as_text, combinations, name
+from train.sweep import combinations, name, ranked
 
 WORDS = [first + second for first in "badofimu" for second in ("ra", "ten", "sil", "ko")]
 TEXT = "".join(f"def {WORDS[i % 31]}(a, b={i % 11}):\n    return {WORDS[i % 29]} * {i % 13}\n\n" for i in range(60))
@@ -104,6 +104,6 @@ def test_combinations_are_all_there_and_the_table_ranks_them():
         f"optimizer.lr={lr},seed={seed}" for lr in (0.1, 0.2) for seed in (0, 1)
     ]
     lines = [{"seed": 0, "held_out_loss": 2.0}, {"seed": 1, "held_out_loss": ""}, {"seed": 2, "held_out_loss": 1.0}]
-    assert [row.split() for row in as_text(lines).splitlines()[1:]] == [["2", "1"], ["0", "2"], ["1", "-"]]
+    assert [row.split() for row in ranked(lines)[1:]] == [["2", "1"], ["0", "2"], ["1", "-"]]
     with pytest.raises(UserError, match="no value for seed"):
         combinations({"seed": []})

@@ -1,0 +1,105 @@
+"""A family of models: YAML files that share one base, what training them will cost, and training them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from sparsegpt2.command import add_settings, make_parser, parse, settings_from
+from sparsegpt2.config import require
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.report.style import plain_number
+from sparsegpt2.report.tables import aligned
+from sparsegpt2.sparsity.project import check_feasible, projected_parameters
+from train.config import TrainConfig
+from train.cost import Cost, cost, seconds_per_step, together
+from train.log import duration
+from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
+
+BASE, BENCH = "base.yaml", "bench.yaml"
+"""Files of a family's folder that are no model: what all share, and how they are benchmarked."""
+
+
+def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = ()) -> dict[str, TrainConfig]:
+    """Name -> settings of each model: `NAME.yaml` over `base.yaml`, and `flags` of `sparsegpt2 train` over both.
+
+    only: names; all by default. `UserError` for a folder without models, an unknown name and wrong settings.
+    """
+    require((folder / BASE).is_file(), f"{folder} holds no family: there is no {BASE} in it")
+    names = sorted(path.stem for path in folder.glob("*.yaml") if path.name not in (BASE, BENCH))
+    require(bool(names), f"{folder} holds no models beside {BASE}; add NAME.yaml for each")
+    for name in only:
+        require(name in names, f"there is no {name!r} in {folder}; there are {', '.join(names)}")
+    parser = make_parser("sparsegpt2 family", "")
+    add_settings(parser, TrainConfig)
+    return {
+        name: settings_from(parse(parser, [str(folder / BASE), str(folder / f"{name}.yaml"), *flags]), TrainConfig)
+        for name in names
+        if not only or name in only
+    }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A family about to be trained, the dearest run first, so that none is left over at the end."""
+
+    runs: dict[Path, TrainConfig]
+    """Run folder -> settings."""
+    costs: list[Cost]
+    """Of each run."""
+    lanes: int
+    """Runs side by side."""
+
+    def lines(self) -> list[str]:
+        """The plan as a table with its totals."""
+        table: list[tuple[str, ...]] = [("MODEL", "WIDTH", "L0", "OF", "TOKENS LEFT", "TIME")]
+        for (out, config), one in zip(self.runs.items(), self.costs, strict=True):
+            left = [f"{one.tokens:,}", duration(one.seconds)] if one.seconds else ["0", "finished"]
+            table.append((out.name, str(config.model.d_model), *map(plain_number, sizes(config)), *left))
+        tokens, seconds = sum(one.tokens for one in self.costs), [one.seconds for one in self.costs]
+        return [
+            *aligned(table),
+            f"{plain_number(tokens)} tokens in {duration(sum(seconds))} of training, "
+            f"{duration(together(seconds, self.lanes))} with {self.lanes} side by side; "
+            "preparing the text comes before it, pruning after it",
+        ]
+
+
+def sizes(config: TrainConfig) -> tuple[int, int]:
+    """(L0 at the end, weights and biases in all) of the sparsified tensors; `UserError` if they cannot be met."""
+    with torch.device("meta"):  # shapes alone
+        model = GPT(config.model)
+    check_feasible(model, config.sparsity)
+    tensors = list(projected_parameters(model))
+    kept = sum(math.floor(config.sparsity.density_of(tensor.kind) * tensor.weight.numel()) for tensor in tensors)
+    return kept, sum(tensor.weight.numel() for tensor in tensors)
+
+
+def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
+    """Time a few steps of every unfinished model, as many at once as will train at once, and order the runs."""
+    for config in family.values():
+        sizes(config)  # a density that can't be met is said before anything begins
+    lanes = lanes_for(next(iter(family.values())))
+    runs = {out / name: in_a_lane(config) for name, config in family.items()}
+    left = [config for run, config in runs.items() if results_of(run) is None]
+    if lanes > 1 and len(left) > 1:
+        with ProcessPoolExecutor(lanes, mp_context=get_context("spawn")) as pool:  # side by side, as they will train
+            timed = list(pool.map(seconds_per_step, left))
+    else:
+        timed = [seconds_per_step(config) for config in left]
+    steps = iter(timed)
+    costs = {run: cost(config, 0.0 if results_of(run) else next(steps), run) for run, config in runs.items()}
+    order = sorted(runs, key=lambda run: -costs[run].seconds)
+    return Plan({run: runs[run] for run in order}, [costs[run] for run in order], lanes)
+
+
+def train_family(plan: Plan) -> list[Path]:
+    """Train what is not finished; the runs that are finished then, in the order of their names."""
+    train_all(plan.runs, plan.lanes)
+    return sorted(run for run in plan.runs if results_of(run) is not None)
