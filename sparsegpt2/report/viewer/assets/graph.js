@@ -3,7 +3,7 @@
 const SIZES = [10, 28]; // diameter of the least and of the most important node; more in wide drawings
 const WIDTHS = [0.8, 5]; // of the lightest and of the heaviest edge
 const READABLE = 10.5; // pixels of a name that is to be read at any zoom
-const NAMES = 24; // nodes that are so named while none is chosen, at most
+const NAMES = 24; // nodes that are so named for their importance, at most
 
 function graphElements(circuit, layout) {
   const elements = [];
@@ -158,8 +158,10 @@ class Graph {
     const up = this.circuit.reach(i, false);
     const down = this.circuit.reach(i, true);
     const within = (set, edge) => set.has(edge.source) && set.has(edge.target);
-    const around = [i, ...this.circuit.neighbours(i, false), ...this.circuit.neighbours(i, true)];
-    this.emphasise(new Set([...up, ...down]), (edge) => within(up, edge) || within(down, edge), i, around);
+    const kept = new Set([...up, ...down]);
+    const others = this.circuit.byImportance().filter((j) => kept.has(j)).slice(0, NAMES);
+    const first = new Set([i, ...this.circuit.neighbours(i, false), ...this.circuit.neighbours(i, true), ...others]);
+    this.emphasise(kept, (edge) => within(up, edge) || within(down, edge), i, [...first]);
   }
 
   isolateLane(channel) {
