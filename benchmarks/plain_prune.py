@@ -53,10 +53,10 @@ class PlainCurve(LossCurve):
     """`LossCurve` that scores one size at a time in the whole model."""
 
     @torch.no_grad()
-    def _losses(self, sizes: list[int]) -> list[float]:
+    def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
         losses = []
         with frozen(self.model, torch.float32):
-            for k in sizes:
-                logits = plain_logits(self.model, self.batch, self.ranking.nodes(k))
+            for nodes in sizes:
+                logits = plain_logits(self.model, self.batch, nodes)
                 losses.append(float(task_loss(logits, self.batch).double().mean()))
         return losses

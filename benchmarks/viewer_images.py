@@ -3,8 +3,7 @@
     python benchmarks/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
 
 Writes viewer-circuit.png (the most important value channel isolated, with its head's attention), viewer-node.png (the
-same channel's edges and activations) and viewer-run.png (the run, one model hovered). Needs chromium, chromedriver and
-selenium.
+same channel's activations) and viewer-run.png (the run's figures). Needs chromium, chromedriver and selenium.
 """
 
 from __future__ import annotations
@@ -56,7 +55,6 @@ def main() -> None:
                 browser.execute_script(SCROLL, heading)
                 take(browser, out / f"viewer-{name}.png")
             browser.get(run_page.as_uri())
-            hover_a_model(browser)
             take(browser, out / "viewer-run.png")
         finally:
             browser.quit()
@@ -73,14 +71,6 @@ def chromium() -> Chrome:
     size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": SCALE, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     return browser
-
-
-def hover_a_model(browser: Chrome) -> None:
-    """Put the mouse on the second model of the frontier."""
-    from selenium.webdriver import ActionChains
-
-    points = browser.find_elements("css selector", "#frontier [aria-label=dot] path, #frontier [aria-label=dot] circle")
-    ActionChains(browser).move_to_element(points[min(1, len(points) - 1)]).perform()
 
 
 def take(browser: Chrome, path: Path) -> None:
