@@ -32,7 +32,8 @@ def train_all(runs: Mapping[Path, TrainConfig], lanes: int) -> None:
     """
     for out, config in runs.items():
         claim_folder(out, config)
-    run_queue([["train", str(out / CONFIG), "--out", str(out)] for out in runs], lanes, forgiving=True)
+    left = [out for out in runs if results_of(out) is None]
+    run_queue([["train", str(out / CONFIG), "--out", str(out)] for out in left], lanes, forgiving=True)
 
 
 def results_of(out: Path) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ def test_every_value_is_trained_and_the_best_is_a_run(config, capfd):
     before = (out / "optimizer.lr=0.02" / "best" / "model.safetensors").stat().st_mtime_ns
     assert run(main, arguments) == 0  # nothing is trained twice
     assert (out / "optimizer.lr=0.02" / "best" / "model.safetensors").stat().st_mtime_ns == before
-    assert "optimizer.lr=0.02 is finished" in capfd.readouterr().out
+    assert "best: optimizer.lr=0.02" in capfd.readouterr().out
 
 
 def test_what_a_sweep_refuses(config, capsys):
