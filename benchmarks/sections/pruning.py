@@ -21,7 +21,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.aggregate import geometric_mean
 from sparsegpt2.tokenizer import Tokenizer
 
-TASKS = ("var_if", "fstring_brace", "single_double_quote", "while_return_true")
+TASKS = ("var_if", "fstring_brace")
 
 
 def ours(model: GPT, task: Task, config: PruneConfig) -> Circuit:
