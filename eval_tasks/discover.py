@@ -131,8 +131,8 @@ class _Cell:
         if task is None:
             yield self._row({}, status="unavailable", reason=self.posed.reason), None
             return
+        found = discover(model, task, self.config, self.settings, progress)  # first, so that it shows all the memory
         loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
-        found = discover(model, task, self.config, self.settings, progress)
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
         for circuit, score in zip(found.circuits, scores, strict=True):
             circuit.info["model"] = self.subject.path

@@ -105,10 +105,15 @@ class Problem:
         return [_of_length(batch, lengths, int(length)) for length in lengths.unique()]
 
     def logits(self, trial: Trial, kept: Tensor) -> Tensor:
-        """Logits [N, B, V] with only the edges of each mask kept; kept [N, W, R], 0 to 1, differentiable."""
+        """Logits [N, B, V] with only the edges of each mask kept.
+
+        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; 0 to 1, differentiable.
+        """
         found = []
-        for part in trial.parts:
-            mix = EdgeMix(self.model, self.graph, kept, part.other)
+        sizes = [len(part.batch) for part in trial.parts]
+        own = kept.split(sizes, dim=1) if kept.ndim == 4 else [kept] * len(sizes)
+        for part, masks in zip(trial.parts, own, strict=True):
+            mix = EdgeMix(self.model, self.graph, masks, part.other)
             found.append(self.run(part, mix, copies=len(kept)).unflatten(0, (len(kept), -1)))
         return torch.cat(found, dim=1)
 
@@ -119,7 +124,7 @@ class Problem:
         return logits.float()
 
     def damage(self, trial: Trial, kept: Tensor) -> Tensor:
-        """The objective of each mask and row, [N, B]."""
+        """The objective of each mask and row, [N, B]; kept as in `logits`."""
         logits = self.logits(trial, kept)
         return torch.stack([damage(self.objective, one, trial.full, trial.batch) for one in logits])
 

@@ -72,24 +72,26 @@ class Recorder:
 class EdgeMix:
     """Mixes for every reader the outputs of this run and counterfactual ones, by a mask over edges.
 
-    kept: z, [W, R] or [N, W, R], of any real dtype. other: the counterfactual run; its rows are those of one group.
+    kept: z, [W, R], [N, W, R] or, with a mask for each row, [N, B, W, R], of any real dtype. other: the counterfactual
+    run; its rows are those of one group.
     With z = 1 a reader reads the residual stream bit for bit, with z = 0 that of the counterfactual run (where AbsTopK
     acts on the attention's output: up to rounding, as the bias of c_proj then passes with the channels kept here).
     """
 
     def __init__(self, model: GPT, graph: ComponentGraph, kept: Tensor, other: Run) -> None:
         self.model, self.graph, self.other = model, graph, other
-        self.kept = kept.to(torch.float32).reshape(-1, *kept.shape[-2:])  # [N, W, R]
+        kept = kept.to(torch.float32)
+        self.kept = kept if kept.ndim == 4 else kept.reshape(-1, 1, *kept.shape[-2:])  # [N, B or 1, W, R]
         self.run: Run = {}
 
     def wrote(self, writer: str, delta: Tensor, heads: Tensor | None = None) -> None:
         self.run[writer] = as_written(self.model, delta, heads)
 
     def read(self, reader: str, x: Tensor) -> Tensor:
-        z = self.kept[:, :, self.graph.reader_index[reader]]  # [N, W]
+        z = self.kept[..., self.graph.reader_index[reader]]  # [N, B or 1, W]
         total: Tensor | None = None
         for writer, own in self.run.items():  # in forward order, so that sums round as in the plain forward
-            share = z[:, self.graph.block_writers[writer]]  # [N, 1] or [N, H]
+            share = z[..., self.graph.block_writers[writer]]  # [N, B or 1, 1] or [N, B or 1, H]
             term = self._mix(writer, own, self.other[writer], share)  # [N, B, T, D]
             total = term if total is None else total + term
         assert total is not None
@@ -99,20 +101,20 @@ class EdgeMix:
         if isinstance(own, HeadRun):
             return self._mix_heads(int(writer[1:]), own, other, share)
         assert isinstance(own, Tensor) and isinstance(other, Tensor)
-        return torch.lerp(other, own.unflatten(0, (len(share), -1)), share[:, :, None, None])
+        return torch.lerp(other, own.unflatten(0, (len(share), -1)), share[..., None])
 
     def _mix_heads(self, layer: int, own: HeadRun, other: Written, share: Tensor) -> Tensor:
-        """share [N, H] -> [N, B, T, D]; the bias of c_proj is no head's and always passes."""
+        """share [N, B or 1, H] -> [N, B, T, D]; the bias of c_proj is no head's and always passes."""
         project = self.model.layers[layer].attn.c_proj
         heads = own.heads.unflatten(0, (len(share), -1))  # [N, B, T, A]
-        each = share.repeat_interleave(self.model.config.d_head, dim=1)[:, None, None]  # [N, 1, 1, A]
+        each = share.repeat_interleave(self.model.config.d_head, dim=-1)[:, :, None]  # [N, B or 1, 1, A]
         if isinstance(other, HeadRun) and own.kept is None:
             return F.linear(torch.lerp(other.heads, heads, each), project.weight, project.bias)
         mixed = F.linear(heads * each, project.weight, project.bias)
         if own.kept is not None:
             mixed = mixed * own.kept.unflatten(0, (len(share), -1))
         if isinstance(other, HeadConstants):
-            return mixed + ((1 - share) @ other.outputs)[:, None, None]
+            return mixed + ((1 - share) @ other.outputs)[:, :, None]
         assert isinstance(other, HeadRun) and other.kept is not None
         return mixed + F.linear(other.heads * (1 - each), project.weight) * other.kept
 

@@ -92,12 +92,12 @@ class Masks:
         return [self.edges, self.nodes] if self.with_nodes else [self.edges]
 
     def joined(self, edges: Tensor, nodes: Tensor) -> Tensor:
-        """Values of edges [E] times those of their writers [W]: [E]."""
-        return edges * nodes[self.graph.ends[0].to(nodes.device)] if self.with_nodes else edges
+        """Values of edges [..., E] times those of their writers [..., W]: [..., E]."""
+        return edges * nodes[..., self.graph.ends[0].to(nodes.device)] if self.with_nodes else edges
 
-    def sample(self) -> Tensor:
-        """A mask [W, R], differentiable."""
-        edges, nodes = (hard_concrete.sample(one, self.generator) for one in (self.edges, self.nodes))
+    def sample(self, rows: int) -> Tensor:
+        """A mask for each of many rows, [rows, W, R], differentiable."""
+        edges, nodes = (hard_concrete.sample(one.expand(rows, -1), self.generator) for one in (self.edges, self.nodes))
         return self.graph.matrix(self.joined(edges, nodes))
 
     def on(self) -> Tensor:
@@ -128,12 +128,15 @@ def train(
     ascent = torch.optim.Adam([prices], lr=settings.price_lr, maximize=True)
     nothing = torch.zeros_like(problem.everything())[None]
     unit = max(float(torch.stack([problem.mean_damage(trial, nothing) for trial in trials]).mean()), 1e-12)
+    start = float(1 - masks.share().detach().mean())
     history = []
     with torch.enable_grad():
         for step in range(settings.steps):
-            damage = problem.damage(trials[step % len(trials)], masks.sample()[None]).mean()
+            trial = trials[step % len(trials)]
+            damage = problem.damage(trial, masks.sample(len(trial))[None]).mean()
             sparsity = 1 - masks.share().mean()
-            gap = sparsity - target * min(1.0, (step + 1) / max(1.0, settings.warmup * settings.steps))
+            done = min(1.0, (step + 1) / max(1.0, settings.warmup * settings.steps))
+            gap = sparsity - (start + done * (target - start))
             loss = damage / unit + problem.graph.n_edges * (prices[0] * gap + prices[1] * gap.square())
             learner.zero_grad()
             ascent.zero_grad()
@@ -142,8 +145,8 @@ def train(
             ascent.step()
             history.append({"damage": float(damage.detach()), "sparsity": float(sparsity.detach())})
             if progress is not None:
-                done = place[0] * settings.steps + step + 1
-                progress(done, place[1] * settings.steps, f"edge pruning to {target:g}: {history[-1]['damage']:.4f}")
+                steps = place[0] * settings.steps + step + 1
+                progress(steps, place[1] * settings.steps, f"edge pruning to {target:g}: {history[-1]['damage']:.4f}")
     with torch.no_grad():
         kept = cut(masks.settled())
         return Found(

@@ -55,7 +55,7 @@ def test_the_true_edges_are_those_whose_ablation_alone_changes_the_output(progra
     assert set(graph.names(found.discovery.effects > 1e-9)) == set(true_edges)
 
 
-@pytest.mark.parametrize("program", ["frac_prevs", "length", "reverse"], indirect=True)
+@pytest.mark.parametrize("program", ["frac_prevs", "hist", "length", "pair_balance", "reverse"], indirect=True)
 def test_edge_pruning_recovers_the_true_edges_exactly(program, true_edges):
     graph = Problem(program.model, program.task(), DiscoverConfig(**ZERO), "kl").graph
     sparsity = 1 - len(true_edges) / graph.n_edges

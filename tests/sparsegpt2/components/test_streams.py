@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from sparsegpt2 import UserError
 from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.components import DiscoverConfig
 from sparsegpt2.components.counterfactual import (
     INTERVENTIONS,
     counterfactual,
@@ -17,6 +20,7 @@ from sparsegpt2.components.counterfactual import (
 )  # fmt: skip
 from sparsegpt2.components.problem import Problem
 from sparsegpt2.components.streams import EdgeMix, writer_outputs
+from sparsegpt2.interop.compiled import read
 from sparsegpt2.model.sites import Record
 
 ABS_TOPK = {"activation_density": 0.5}
@@ -126,6 +130,31 @@ def test_several_masks_at_once_are_those_masks_one_by_one(make_model, make_probl
     together = problem.logits(trial, masks)
     alone = torch.stack([problem.logits(trial, mask[None])[0] for mask in masks])
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("intervention", ["interchange", "mean"])
+@pytest.mark.parametrize("options", [{}, ABS_TOPK])
+def test_a_mask_for_each_row_is_those_masks_row_by_row(make_model, make_problem, options, intervention):
+    problem = make_problem(make_model(**options), intervention=intervention)
+    check_masks_by_row(problem)
+
+
+def test_masks_by_row_follow_their_rows_into_batches_of_one_length():
+    program = read(Path(__file__).parent / "compiled" / "hist")  # looks both ways
+    problem = Problem(program.model, program.task(), DiscoverConfig(intervention="zero"), "kl")
+    assert len(problem.trial("train", 6, 0).parts) > 1
+    check_masks_by_row(problem)
+
+
+def check_masks_by_row(problem: Problem) -> None:
+    trial = problem.trial("train", 6, 0)
+    masks = torch.rand(len(trial), *problem.everything().shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        together = problem.logits(trial, masks[None])[0]
+        alone = torch.stack([problem.logits(trial, mask[None])[0, row] for row, mask in enumerate(masks)])
+        same = problem.logits(trial, masks[:1])[0]
+    assert torch.allclose(together, alone, atol=1e-5)
+    assert not torch.allclose(together, same, atol=1e-3)
 
 
 def test_means_leave_out_padding(make_model):

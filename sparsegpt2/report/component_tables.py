@@ -1,0 +1,82 @@
+"""Circuits of components in numbers, as Markdown: sizes at equal faithfulness, and what each method costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import mean
+from typing import Any
+
+from sparsegpt2.report.components import curves_of, fewest_edges
+from sparsegpt2.report.results import Row, component_rows
+
+ABSENT = "–"
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def names_of(rows: Iterable[Row]) -> tuple[list[str], list[str], list[str]]:
+    """Models, tasks and methods of the component circuits among the rows, in the order found."""
+    found = component_rows(rows)
+    columns = ([row.model for row in found], [row.task for row in found], [row.pruner for row in found])
+    models, tasks, methods = (list(dict.fromkeys(column)) for column in columns)
+    return models, tasks, methods
+
+
+def sizes_table(rows: Sequence[Row], kl: float) -> str:
+    """The fewest edges with which each method's circuits stay within `kl` nats of the full model, on test pairs."""
+    models, tasks, methods = names_of(rows)
+    lines = []
+    for model in models:
+        for task in tasks:
+            curves = curves_of(rows, model, task)
+            sizes = [fewest_edges(curves.get(method, ()), kl) for method in methods]
+            lines.append([model, task, *(ABSENT if size is None else size for size in sizes)])
+    return table(["model", "task", *methods], lines)
+
+
+def size_ratios(circuits: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[float]:
+    """Of each circuit, its edges over those of the smallest of `others` that is as faithful (KL no larger), if any."""
+    found = [(one["edges"], fewest_edges(others, one["kl"])) for one in circuits]
+    return [edges / fewest for edges, fewest in found if edges and fewest]
+
+
+def ratios_table(rows: Sequence[Row], method: str) -> str:
+    """Edges of `method` over those of each other method at equal or better faithfulness, over all tasks."""
+    models, tasks, methods = names_of(rows)
+    lines = []
+    for model in models:
+        curves = {task: curves_of(rows, model, task) for task in tasks}
+        for other in methods:
+            ratios = [
+                ratio
+                for task in tasks
+                for ratio in size_ratios(curves[task].get(method, ()), curves[task].get(other, ()))
+            ]
+            if other != method:
+                middle = f"{math.exp(mean(map(math.log, ratios))):.2f}" if ratios else ABSENT
+                lines.append([model, other, middle, sum(ratio < 0.5 for ratio in ratios), len(ratios)])
+    return table(["model", f"{method} against", "geometric mean", "under half", "circuits compared"], lines)
+
+
+def costs_table(rows: Sequence[Row]) -> str:
+    """Seconds of a run, which gives several circuits, averaged over tasks, and its largest peak of memory."""
+    models, _, methods = names_of(rows)
+    lines = []
+    for method in methods:
+        line: list[object] = [method]
+        for model in models:
+            runs = {row.task: row for row in component_rows(rows) if (row.model, row.pruner) == (model, method)}
+            measures = [row.components or {} for row in runs.values()]
+            memory = [one["megabytes"] for one in measures if one["megabytes"] is not None]
+            line += [
+                f"{mean(row.seconds for row in runs.values()):.1f}" if runs else ABSENT,
+                max((one["circuits_of_run"] for one in measures), default=ABSENT),
+                f"{max(memory):.0f}" if memory else ABSENT,
+            ]
+        lines.append(line)
+    return table(["method", *(f"{model}: {what}" for model in models for what in ("s", "circuits", "MB"))], lines)
