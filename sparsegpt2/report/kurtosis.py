@@ -58,7 +58,8 @@ def draw_kurtosis(found: Sequence[Stream]) -> Figure:
     with styled():
         figure, (axis,) = new_figure(1, width=7.6, height=4.2)
         log_scales(axis, [s.l0 for s in found], [*(s.kurtosis for s in found), GAUSSIAN])
-        axis.axhline(GAUSSIAN, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        ends = axis.get_xlim()  # an axhline's own ends, 0 and 1, lie far outside a logarithmic axis
+        axis.plot(ends, [GAUSSIAN] * 2, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         _join(
             axis, [s for s in found if s.dense], color="0", linestyle=(0, (1, 1)), linewidth=1.2, label="dense (hollow)"
         )

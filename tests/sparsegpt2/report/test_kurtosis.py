@@ -41,6 +41,13 @@ def test_the_figure_holds_each_model_at_its_place(rows):
     assert {text.get_text() for text in axis.texts} == {"dense", "thin", "wide"}
 
 
+def test_one_model_alone_can_be_drawn(rows):
+    axis = draw_kurtosis(streams(rows, ["wide"])).axes[0]
+    assert [text.get_text() for text in axis.texts] == ["wide"]
+    low, high = axis.get_xlim()
+    assert all(low <= x <= high for line in axis.get_lines() for x in line.get_xdata())  # where labels look for room
+
+
 def test_frontier_writes_it_where_rows_say_it(rows, written, tmp_path):
     paths = write_frontier(
         [written(tmp_path / "r", rows)], tmp_path / "f.png", FrontierConfig(models=("dense", "wide"))
