@@ -10,7 +10,7 @@ from typing import Any
 from sparsegpt2.report.components import curves_of, fewest_edges
 from sparsegpt2.report.results import Row, component_rows
 
-ABSENT = "–"
+ABSENT, NOT_RUN = "–", "not run"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
@@ -28,14 +28,17 @@ def names_of(rows: Iterable[Row]) -> tuple[list[str], list[str], list[str]]:
 
 
 def sizes_table(rows: Sequence[Row], kl: float) -> str:
-    """The fewest edges with which each method's circuits stay within `kl` nats of the full model, on test pairs."""
+    """The fewest edges with which each method's circuits stay within `kl` nats of the full model, on test pairs.
+
+    A dash: none of its circuits does.
+    """
     models, tasks, methods = names_of(rows)
     lines = []
     for model in models:
         for task in tasks:
             curves = curves_of(rows, model, task)
-            sizes = [fewest_edges(curves.get(method, ()), kl) for method in methods]
-            lines.append([model, task, *(ABSENT if size is None else size for size in sizes)])
+            sizes = [fewest_edges(curves[one], kl) or ABSENT if one in curves else NOT_RUN for one in methods]
+            lines.append([model, task, *sizes])
     return table(["model", "task", *methods], lines)
 
 

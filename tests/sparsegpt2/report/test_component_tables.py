@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sparsegpt2.report.component_tables import costs_table, ratios_table, size_ratios, sizes_table
@@ -36,6 +38,7 @@ def test_sizes_at_equal_faithfulness(rows):
         "| sparse | for_while | 4 | 12 |",
     ]
     assert sizes_table(rows, 0.02).endswith("| 10 | – |")
+    assert sizes_table([*rows[:2], replace(rows[2], task="var_if")], 0.05).endswith("| sparse | var_if | not run | – |")
 
 
 def test_ratios_are_to_circuits_at_least_as_faithful(rows):
