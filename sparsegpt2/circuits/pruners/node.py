@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.gates import frozen, gate, split_nodes
+from sparsegpt2.circuits.gates import frozen, gate, join_nodes, split_nodes
+from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.ranking import Progress, Ranking, Watcher
 from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import task_batch, task_losses
@@ -155,8 +156,17 @@ class NodeTraining(GateTraining):
         return self.tau.detach()[self.gate_of_node]
 
     def gates(self) -> Tensor:
-        """0 or 1 for each node, [N], with the gates' gradient."""
-        return super().gates()[self.gate_of_node]
+        """0 or 1 for each node, [N], with the gates' gradient.
+
+        Where the circuit will be trimmed, open nodes without a path from an input to the logits count as closed, as
+        they will be; they pass their gradient, as another open node may give them a path.
+        """
+        gates = super().gates()[self.gate_of_node]
+        if self.config.trim == "none":
+            return gates
+        sites, values = node_sites(self.model.config), gates.detach()
+        on_path = join_nodes(nodes_on_paths(self.model, split_nodes(values > 0, sites)), sites)
+        return gates + (values * on_path - values)
 
     def spare(self, gates: Tensor) -> Tensor:
         """Gates [N] -> masks for each row of a batch, [B, N], in which some closed nodes are left alone.

@@ -8,9 +8,13 @@ import torch
 from sparsegpt2 import UserError
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, find_circuit
 from sparsegpt2.circuits.circuit import every_node
+from sparsegpt2.circuits.gates import join_nodes
 from sparsegpt2.circuits.means import node_means
+from sparsegpt2.circuits.paths import nodes_on_paths
+from sparsegpt2.circuits.pruners.node import NodeTraining
 from sparsegpt2.circuits.score import circuit_logits, task_loss
 from sparsegpt2.circuits.trim import loss_under, trim
+from sparsegpt2.model.sites import node_sites
 
 TARGET = 0.05
 
@@ -102,3 +106,18 @@ def test_what_is_trimmed_is_told(decoys: Any) -> None:
 def test_an_unknown_option_of_a_pruner_is_told_what_there_is(name: str) -> None:
     with pytest.raises(UserError, match="there are tied, trim, trim_nodes"):
         PruneConfig(pruner=name)
+
+
+def test_gates_train_without_nodes_that_would_dangle(planted: Any) -> None:
+    model, circuit = planted.model, planted.nodes
+    circuit["0.mlp.resid_delta"][planted.circuit["0.mlp.resid_delta"][0]] = False  # what leads only there dangles now
+    sites = node_sites(model.config)
+    for kind, expected in (("none", circuit), ("nodes", nodes_on_paths(model, circuit))):
+        run = NodeTraining(model, planted.task, PruneConfig(trim=kind))
+        with torch.no_grad():
+            run.tau.copy_(torch.where(join_nodes(circuit, sites), 0.5, -0.5))
+        gates = run.gates()
+        assert torch.equal(gates.detach() > 0, join_nodes(expected, sites))
+        gates.sum().backward()
+        assert run.tau.grad is not None and bool((run.tau.grad > 0).all())  # closed and dangling ones too
+    assert not torch.equal(join_nodes(expected, sites), join_nodes(circuit, sites))
