@@ -105,7 +105,7 @@ class PruneConfig:
     """Ratio between neighbouring sizes of the scan's first pass."""
     grid_precision: float = 1.02
     """The scan refines around its smallest size until neighbouring sizes are no further apart than this ratio."""
-    score_rows: int = 512
+    score_rows: int = 256
     """Most sequences in one forward pass when circuits are scored; more cost memory."""
 
     calibrate: bool = False

@@ -25,7 +25,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Site
 
-ROWS = 512
+ROWS = 256
 """Most sequences in one forward pass when scoring."""
 
 
