@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # read when `tokenizers` starts; tests share few cores
 
+from sparsegpt2.cli import COMMANDS
+from sparsegpt2.command import run_commands
 from sparsegpt2.tokenizer import Tokenizer
 from train.corpus.tinypython import document
 from train.tokenizer import train_tokenizer
@@ -20,3 +23,15 @@ TEXTS = 1500
 def tokenizer() -> Tokenizer:
     """A tokenizer of the default size, trained on a little of the default corpus."""
     return train_tokenizer((document(0, index) for index in range(TEXTS)), vocab_size=2048)
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command of `sparsegpt2` in this process: (status, stdout, stderr)."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()  # what others wrote before
+        status = run_commands("sparsegpt2", COMMANDS, [str(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return call

@@ -13,7 +13,6 @@ import torch
 from sparsegpt2 import GPT, GPTConfig, load_model, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.cli import COMMANDS
-from sparsegpt2.command import run_commands
 from sparsegpt2.model.sites import node_sites
 from train.tokenizer import train_tokenizer
 
@@ -29,17 +28,6 @@ def model(tmp_path_factory, tokenizer) -> Path:
     path = tmp_path_factory.mktemp("model") / "untrained"
     save_model(untrained, path, tokenizer=tokenizer, info={"held_out_loss": 7.6, "l0": 100})
     return path
-
-
-@pytest.fixture
-def command(capsys):
-    """Run a command in this process: (status, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = run_commands("sparsegpt2", COMMANDS, [str(argument) for argument in arguments])
-        return status, *capsys.readouterr()
-
-    return call
 
 
 def test_the_installed_command_and_both_modules_list_their_commands():

@@ -115,6 +115,8 @@ def card(model: GPT, info: dict[str, Any], name: str) -> str:
 
 def zoo_lines() -> list[str]:
     """The models of the package as lines of a table: name, shape, L0, held-out loss, tasks had, circuit size."""
+    if not zoo.names():
+        return ["no trained models come with this version; docs/zoo.md says how to make one"]
     lines = [("NAME", "LAYERS", "WIDTH", "CONTEXT", "L0", "HELD-OUT LOSS", "TASKS HAD", "EDGES")]
     for name in zoo.names():
         info = model_info(zoo.PREFIX + name)

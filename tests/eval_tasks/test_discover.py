@@ -9,8 +9,6 @@ import torch
 
 from eval_tasks.discover import discover_rows
 from sparsegpt2 import GPT, GPTConfig, save_model
-from sparsegpt2.cli import COMMANDS
-from sparsegpt2.command import run_commands
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.report.aggregate import current_rows
@@ -26,15 +24,6 @@ def model(tmp_path_factory, tokenizer):
     path = tmp_path_factory.mktemp("components") / "untrained"
     save_model(untrained, path, tokenizer=tokenizer, info={"held_out_loss": 7.6, "l0": 100})
     return path
-
-
-@pytest.fixture
-def command(capsys):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = run_commands("sparsegpt2", COMMANDS, [str(argument) for argument in arguments])
-        return status, *capsys.readouterr()
-
-    return call
 
 
 def test_discover_lists_and_writes_circuits(command, model, tmp_path):

@@ -10,13 +10,11 @@ import torch
 
 from eval_tasks import get_task, registry
 from eval_tasks.benchmark import BenchConfig, bench
-from eval_tasks.command import COMMANDS
 from eval_tasks.evidence import ProgressLine, verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
-from sparsegpt2.command import run_commands
 from sparsegpt2.report.results import read_rows
 
 TASK = "for_while"
@@ -53,17 +51,6 @@ def circuit(model, tokenizer, tmp_path) -> Path:
     found.info["model"] = str(model)
     found.save(tmp_path / "circuit.json")
     return tmp_path / "circuit.json"
-
-
-@pytest.fixture
-def command(capsys):
-    """Run a command in this process: (status, stdout, stderr)."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        status = run_commands("sparsegpt2", COMMANDS, [str(argument) for argument in arguments])
-        return status, *capsys.readouterr()
-
-    return call
 
 
 def test_evaluate_prints_and_writes_a_report(command, circuit, tmp_path):

@@ -164,20 +164,6 @@ def published() -> SimpleNamespace:
     )
 
 
-@pytest.fixture
-def command(capsys):
-    """Run a command in this process: (status, stdout, stderr)."""
-    from sparsegpt2.cli import COMMANDS
-    from sparsegpt2.command import run_commands
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()  # what others wrote before
-        status = run_commands("sparsegpt2", COMMANDS, [str(argument) for argument in arguments])
-        return status, *capsys.readouterr()
-
-    return call
-
-
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub's HTTP interface as pushing and fetching a model use; repositories in memory."""
 

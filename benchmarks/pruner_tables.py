@@ -1,14 +1,13 @@
-"""Table and figure of one benchmark's pruners: `python benchmarks/compare_pruners.py FOLDER... --out figure.png`.
+"""Size, test loss and seconds of a benchmark's pruners: `python benchmarks/pruner_tables.py FOLDER...`.
 
 A task enters a model's means when the circuits of all pruners reached the target on it, so that all rows of a table
-are over the same tasks. Prints the table as Markdown.
+are over the same tasks. Prints Markdown; the figure is one of those that `sparsegpt2 frontier` draws.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from pathlib import Path
 
 from sparsegpt2.report.aggregate import geometric_mean
 from sparsegpt2.report.results import Row, current_rows, read_rows
@@ -47,38 +46,14 @@ def table(model: str, group: Group) -> list[str]:
     return lines
 
 
-def draw(found: dict[str, Group], path: Path) -> None:
-    """Bars of geometric-mean edges, a panel for each model, and a dot for each task."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, len(found), figsize=(5.5 * len(found), 4), squeeze=False, layout="constrained")
-    for panel, (model, group) in zip(panels[0], found.items(), strict=True):
-        tasks = shared(group)
-        for place, (_, rows) in enumerate(reversed(group.items())):
-            sizes = [rows[task].edges or 1 for task in tasks]
-            panel.barh(place, geometric_mean(sizes), color="#7a9cc6", height=0.7)
-            panel.plot(sizes, [place] * len(sizes), ".", color="#1f2d3d", markersize=4)
-        panel.set_yticks(range(len(group)), list(reversed(group)))
-        panel.set_xscale("log")
-        panel.set_xlabel("edges at task loss 0.15 (bar: geometric mean; dots: tasks)")
-        panel.set_title(f"{model}, {len(tasks)} tasks")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-
-
 def main() -> None:
-    """Print the tables and draw the figure."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", help="results folders of `sparsegpt2 bench`")
-    parser.add_argument("--out", type=Path, required=True, help="PNG file")
     arguments = parser.parse_args()
     found = groups(arguments.folders)
     for model, group in found.items():
         print("\n".join([*table(model, group), ""]))
-    draw(found, arguments.out)
 
 
 if __name__ == "__main__":
