@@ -1,4 +1,4 @@
-"""Go on after the name that follows `for` or `while`."""
+"""Go on after the name that follows `for` or `while`: a name of things, which stands behind both in ordinary code."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ TASK = PairTask(
 ...
 def $verb_${thing}s($name, $name2):
     ...
-    {{for|while}} $flag{{answer}}{{ $name:|}}
+    {{for|while}} $thing{{answer}}{{ $name:|}}
         print($name2)
 ---
 ...
 $name = $number
-{{for|while}} $flag{{answer}}{{ ${thing}s:|}}
+{{for|while}} $thing{{answer}}{{ ${thing}s:|}}
     $name += 1
 ---
 ...
 class $class:
     def $verb(self):
-        {{for|while}} $flag{{answer}}{{ self.$name:|}}
+        {{for|while}} $thing{{answer}}{{ self.$name:|}}
             self.$name = $number
 ---
 def $verb_$name($flag, ${thing}s):
     if $flag:
         ...
-        {{for|while}} ${thing}s{{answer}}{{ $name:|}}
+        {{for|while}} $thing{{answer}}{{ ${thing}s:|}}
             print($name)
 ---
 ...
 ${thing}s = [$quote$text$quote, $quote$text2$quote]
-{{for|while}} $flag{{answer}}{{ ${thing}s:|}}
+{{for|while}} $thing{{answer}}{{ ${thing}s:|}}
     print(${thing}s)
 ---
-for $thing in ${thing}s:
-    {{for|while}} $flag{{answer}}{{ $thing.$name:|}}
+for $thing2 in ${thing2}s:
+    {{for|while}} $thing{{answer}}{{ $thing2.$name:|}}
         print($thing)
 ---
 def $verb($flag2):
     $holder = []
     while $flag2:
-        {{for|while}} $flag{{answer}}{{ $holder:|}}
-            $holder.append($flag)
+        {{for|while}} $thing{{answer}}{{ $holder:|}}
+            $holder.append($thing)
 ---
 with open($quote$source.txt$quote) as f:
     $name = f.read()
-{{for|while}} $flag{{answer}}{{ $name:|}}
+{{for|while}} $thing{{answer}}{{ $name:|}}
     print($name)
 """,
 )

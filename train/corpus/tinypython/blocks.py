@@ -132,13 +132,16 @@ def branch_body(program: Program, scope: Scope, depth: int) -> None:
 
 
 def repeat(program: Program, scope: Scope, depth: int) -> None:
-    """while: for ever with a break, until a list is empty, until a flag changes, or until a number runs out."""
+    """while: for ever with a break, until a list is empty, until a thing is missing, until a flag changes, or until a
+    number runs out."""
     choice = program.random()
-    if choice < 0.3:
+    if choice < 0.2:
         ask_until(program, scope, depth)
-    elif choice < 0.55 and scope.lists:
+    elif choice < 0.38 and scope.lists:
         empty_list(program, scope, depth)
-    elif choice < 0.75:
+    elif choice < 0.66 and scope.lists:
+        take_while_any(program, scope, depth)
+    elif choice < 0.81:
         run_while_flag(program, scope, depth)
     else:
         count_while(program, scope, depth)
@@ -166,6 +169,19 @@ def empty_list(program: Program, scope: Scope, depth: int) -> None:
     program.lines.append(f"{PADS[depth + 1]}{thing.one} = {many}.pop()")
     know_element(scope, thing.one, thing.kind)
     loop_body(program, scope, depth + 1)
+    scope.reset(mark)
+
+
+def take_while_any(program: Program, scope: Scope, depth: int) -> None:
+    """Things from a list, one before the loop and one at the end of each round: the names that `for` has elsewhere."""
+    mark = scope.mark()
+    many, thing = program.pick(scope.lists)
+    take = f"{thing.one} = {many}.pop() if {many} else None"
+    program.lines.append(f"{PADS[depth]}{take}")
+    program.lines.append(f"{PADS[depth]}while {thing.one}:")
+    know_element(scope, thing.one, thing.kind)
+    loop_body(program, scope, depth + 1)
+    program.lines.append(f"{PADS[depth + 1]}{take}")
     scope.reset(mark)
 
 
@@ -235,9 +251,14 @@ def read_file(program: Program, scope: Scope, depth: int, f: str) -> None:
     choice = program.random()
     if choice < 0.45:
         mark = scope.mark()
-        program.lines.append(f"{pad}for line in {f}:")
+        by_hand = choice < 0.12
+        if by_hand:
+            program.lines.append(f"{pad}line = {f}.readline()")
+        program.lines.append(f"{pad}while line:" if by_hand else f"{pad}for line in {f}:")
         know_element(scope, "line", "text")
         loop_body(program, scope, depth + 1)
+        if by_hand:
+            program.lines.append(f"{PADS[depth + 1]}line = {f}.readline()")
         scope.reset(mark)
     elif choice < 0.75:
         name = fresh(program, scope, "text")
