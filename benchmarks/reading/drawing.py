@@ -1,0 +1,255 @@
+"""A circuit as a figure: nodes by layer and site, bottom to top, with signed edges.
+
+One unit of the axes is an inch, so that whether texts overlap can be worked out before they are drawn.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.report.style import COLOURS, GREY, styled
+from sparsegpt2.report.viewer.schema import CircuitData, NodeData
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST = 40
+"""Nodes drawn, those of greatest effect."""
+WIDTH, LEFT, RIGHT, ROW = 9.0, 1.35, 8.85, 0.95
+"""Inches: of the figure, where nodes begin and end, and from row to row."""
+RADIUS = 0.17
+LETTER, LINE = 0.062, 0.11
+"""Inches of a letter and of a line of 6.5-point text, near enough."""
+SWEEPS = 12
+PLACES = ("attn.act_in", "attn.qkv", "attn.resid_delta", "mlp.act_in", "mlp.post_act", "mlp.resid_delta")
+POSITIVE, NEGATIVE = COLOURS[0], COLOURS[1]
+
+Box = tuple[float, float, float, float]
+"""left, bottom, right, top"""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The drawn nodes by their place in `CircuitData.nodes`."""
+
+    position: dict[int, tuple[float, float]]
+    rows: list[tuple[str, float]]
+    """(site, or `0.attn q k v`, height)"""
+    spacing: dict[int, float]
+    """Inches to the next node of the row."""
+    height: float
+
+
+def most_effective(nodes: Sequence[NodeData], most: int = MOST) -> list[int]:
+    """Places of the nodes whose ablation costs the circuit most, in forward order."""
+    ranked = sorted(range(len(nodes)), key=lambda place: -(nodes[place]["effect"] or 0.0))
+    return sorted(ranked[:most])
+
+
+def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST) -> Figure:
+    """The figure of a circuit with at least one node. labels: place of a node -> what stands beside it."""
+    from matplotlib.figure import Figure
+
+    chosen = most_effective(data["nodes"], most)
+    placed = place(data, chosen)
+    with styled():
+        figure = Figure(figsize=(WIDTH, placed.height))
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.set(xlim=(0, WIDTH), ylim=(0, placed.height))
+        axis.axis("off")
+        for site, y in placed.rows:
+            axis.text(0.08, y, site, va="center", fontsize=7.5, color="0.25")
+            axis.plot([LEFT - 0.1, RIGHT], [y, y], color="0.95", linewidth=0.8, zorder=0)
+        _draw_heads(axis, data, placed)
+        _draw_residual(axis, data, placed)
+        taken = _draw_nodes(axis, data, placed, labels)
+        _draw_edges(axis, data, placed, taken)
+        _draw_key(axis)
+    return figure
+
+
+def place(data: CircuitData, chosen: Sequence[int]) -> Placed:
+    """Where each node stands: rows by site, within a row near what it is joined to, heads kept together."""
+    nodes = data["nodes"]
+    rows: dict[str, list[int]] = defaultdict(list)
+    for node in chosen:
+        rows[row_of(nodes[node]["site"])].append(node)
+    order = sorted(rows, key=lambda row: (int(row.split(".")[0]), PLACES.index(row.split(".", 1)[1])))
+    joined = _joined(data, set(chosen))
+    x = {node: (i + 0.5) / len(rows[row]) for row in order for i, node in enumerate(rows[row])}
+    for sweep in range(SWEEPS):
+        for row in order if sweep % 2 else reversed(order):
+            _arrange(rows[row], nodes, x, joined)
+    position, spacing, named = {}, {}, []
+    for number, row in enumerate(order):
+        y = 0.55 + ROW * number
+        named.append((row.replace(".qkv", " q k v"), y))
+        step = (RIGHT - LEFT) / len(rows[row])
+        crowded = step < 2.2 * RADIUS
+        for i, node in enumerate(rows[row]):
+            position[node] = (LEFT + (i + 0.5) * step, y + (0.2 * (-1) ** i if crowded else 0.0))
+            spacing[node] = min(step * (2 if crowded else 1), 1.2)
+    return Placed(position, named, spacing, 1.05 + ROW * (len(order) - 1))
+
+
+def row_of(site: str) -> str:
+    """q, k and v of a layer share a row."""
+    return f"{site[:-1]}qkv" if site.endswith((".q", ".k", ".v")) else site
+
+
+def _joined(data: CircuitData, chosen: set[int]) -> dict[int, list[int]]:
+    """For each node those it has an edge or a residual channel in common with."""
+    joined: dict[int, list[int]] = {node: [] for node in chosen}
+    pairs = list(zip(data["edges"]["source"], data["edges"]["target"], strict=True))
+    for one, other in [*pairs, *residual_links(data)]:
+        if one in chosen and other in chosen:
+            joined[one].append(other)
+            joined[other].append(one)
+    return joined
+
+
+def residual_links(data: CircuitData) -> list[tuple[int, int]]:
+    """(writer, reader) of every residual channel, the reader in a later sublayer: nodes stand in forward order."""
+    nodes = data["nodes"]
+    return [
+        (writer, reader)
+        for lane in data["lanes"]
+        for writer in lane["nodes"]
+        for reader in lane["nodes"]
+        if nodes[writer]["site"].endswith("resid_delta") and nodes[reader]["site"].endswith("act_in")
+        if writer < reader
+    ]
+
+
+def _arrange(row: list[int], nodes: Sequence[NodeData], x: dict[int, float], joined: dict[int, list[int]]) -> None:
+    """Order a row by the mean place of what its nodes are joined to, whole heads at a time; updates `x`."""
+    aim = {
+        node: sum(x[other] for other in joined[node]) / len(joined[node]) if joined[node] else x[node] for node in row
+    }
+    heads: dict[int, list[float]] = defaultdict(list)
+    for node in row:
+        heads[_group(nodes[node], node)].append(aim[node])
+    centre = {head: sum(aims) / len(aims) for head, aims in heads.items()}
+
+    def key(node: int) -> tuple[float, int, str, float]:
+        group = _group(nodes[node], node)
+        part = nodes[node]["site"][-1] if nodes[node]["head"] is not None else ""
+        return centre[group], group, part, aim[node]
+
+    row.sort(key=key)
+    for i, node in enumerate(row):
+        x[node] = (i + 0.5) / len(row)
+
+
+def _group(node: NodeData, place: int) -> int:
+    """The head of a q, k or v node; any other node is a group of its own (below zero)."""
+    return -1 - place if node["head"] is None else node["head"]
+
+
+# --- Drawing --------------------------------------------------------------------------------------------------------
+
+
+def _draw_heads(axis: Axes, data: CircuitData, placed: Placed) -> None:
+    """A pale box around the q, k and v of each head, with its name over it."""
+    from matplotlib.patches import FancyBboxPatch
+
+    heads: dict[tuple[float, int], list[tuple[float, float]]] = defaultdict(list)
+    for node, (x, y) in placed.position.items():
+        head = data["nodes"][node]["head"]
+        if head is not None:
+            row = next(height for _, height in placed.rows if abs(height - y) < ROW / 2)
+            heads[row, head].append((x, y))
+    for (row, head), points in heads.items():
+        left, right = min(x for x, _ in points) - RADIUS - 0.03, max(x for x, _ in points) + RADIUS + 0.03
+        look: dict[str, Any] = {
+            "boxstyle": "round,pad=0,rounding_size=0.08",
+            "facecolor": "0.96",
+            "edgecolor": "0.8",
+            "zorder": 0.5,
+        }
+        axis.add_patch(FancyBboxPatch((left, row - 0.27), right - left, 0.62, linewidth=0.6, **look))
+        axis.text(left + 0.03, row + 0.25, f"h{head}", fontsize=6.5, color="0.35", zorder=3)
+
+
+def _draw_residual(axis: Axes, data: CircuitData, placed: Placed) -> None:
+    """Dotted grey lines from the writers of a residual channel to its later readers."""
+    for writer, reader in residual_links(data):
+        if writer in placed.position and reader in placed.position:
+            (x0, y0), (x1, y1) = placed.position[writer], placed.position[reader]
+            axis.plot([x0, x1], [y0, y1], color="0.6", linewidth=0.7, linestyle=(0, (1, 1.5)), zorder=1)
+
+
+def _draw_nodes(axis: Axes, data: CircuitData, placed: Placed, labels: Mapping[int, str]) -> list[Box]:
+    """Circles, shaded by effect, with channel numbers inside and labels below or above; the boxes they take."""
+    from matplotlib.patches import Circle
+
+    strongest = max((data["nodes"][node]["effect"] or 0.0 for node in placed.position), default=0.0)
+    taken: list[Box] = []
+    for node, (x, y) in placed.position.items():
+        found = data["nodes"][node]
+        share = max(0.0, (found["effect"] or 0.0) / strongest) if strongest > 0 else 0.0
+        face = tuple(1 - share * (1 - part) for part in (0.98, 0.85, 0.45))
+        axis.add_patch(Circle((x, y), RADIUS, facecolor=face, edgecolor="0.25", linewidth=0.7, zorder=4))
+        part = found["site"][-1] if found["head"] is not None else ""
+        axis.text(x, y, f"{part}{found['channel']}", ha="center", va="center", fontsize=6.5, zorder=5)
+        taken.append((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
+        if node in labels:
+            text = _shortened(labels[node], int(placed.spacing[node] / LETTER) - 1)
+            height = y + (RADIUS + 0.08) * (-1 if found["site"].endswith("act_in") else 1)
+            look = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.4}
+            axis.text(x, height, text, ha="center", va="center", fontsize=6.5, color="0.3", bbox=look, zorder=3.5)
+            half = len(text) * LETTER / 2
+            taken.append((x - half, height - LINE / 2, x + half, height + LINE / 2))
+    return taken
+
+
+def _shortened(text: str, letters: int) -> str:
+    """At most so many letters; a $ would begin mathematics."""
+    return (text if len(text) <= letters else text[: max(1, letters - 1)] + "…").replace("$", r"\$")
+
+
+def _draw_edges(axis: Axes, data: CircuitData, placed: Placed, taken: list[Box]) -> None:
+    """Lines by sign and size, and the weight beside each where there is room, largest first."""
+    edges = data["edges"]
+    drawn = [
+        (source, target, weight)
+        for source, target, weight in zip(edges["source"], edges["target"], edges["weight"], strict=True)
+        if source in placed.position and target in placed.position
+    ]
+    largest = max((abs(weight) for _, _, weight in drawn), default=1.0)
+    for source, target, weight in sorted(drawn, key=lambda edge: -abs(edge[2])):
+        (x0, y0), (x1, y1) = placed.position[source], placed.position[target]
+        colour, dash = (POSITIVE, "-") if weight > 0 else (NEGATIVE, (0, (4, 1.2)))
+        width = 0.5 + 2.0 * abs(weight) / largest
+        axis.plot([x0, x1], [y0, y1], color=colour, linestyle=dash, linewidth=width, alpha=0.85, zorder=2)
+        text = f"{weight:.2g}".replace("-", "−")
+        for share in (0.5, 0.42, 0.58, 0.36, 0.64):
+            x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+            half = len(text) * LETTER / 2 + 0.02
+            box = (x - half, y - LINE / 2, x + half, y + LINE / 2)
+            if not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                look = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.3}
+                axis.text(x, y, text, ha="center", va="center", fontsize=6, color=colour, bbox=look, zorder=3)
+                break
+
+
+def _draw_key(axis: Axes) -> None:
+    entries = (
+        (POSITIVE, "-", "positive weight"),
+        (NEGATIVE, (0, (4, 1.2)), "negative weight"),
+        (GREY, ":", "residual"),
+    )
+    for number, (colour, dash, text) in enumerate(entries):
+        x = 0.1 + 1.6 * number
+        axis.plot([x, x + 0.3], [0.1, 0.1], color=colour, linestyle=dash, linewidth=1.4)
+        axis.text(x + 0.36, 0.1, text, va="center", fontsize=7, color="0.3")
+    axis.text(5.0, 0.1, "shade: task loss gained when the node is ablated", va="center", fontsize=7, color="0.3")
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,208 @@
+"""Experiments run on the whole model. Shapes: B rows (two a pair), T positions, C channels of a site."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCHED, Claim, Experiment, Patch, Prompts
+from eval_tasks.base import PosedTask, Unposable
+from sparsegpt2.circuits.gates import frozen
+from sparsegpt2.circuits.score import ROWS, answer_logits, choice_logits, task_batch
+from sparsegpt2.circuits.task import Task, TaskBatch
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import Record, node_sites
+from sparsegpt2.report.viewer.schema import NodeData
+
+DRAWS = 10
+"""Random sets of nodes that stand beside the chosen ones."""
+
+Nodes = dict[str, list[int]]
+"""Site -> channels."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """Means over the prompts of one side of the pairs, or of both."""
+
+    margin: float
+    """log p(right choice) - log p(wrong choice), nats."""
+    spread: float
+    """Standard deviation of the margin over prompts."""
+    accuracy: float
+    loss: float
+    """Task loss, nats."""
+    flipped: float
+    """Of the prompts that the untouched model answers right, the share that patching turns; else 0."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment found."""
+
+    experiment: Experiment
+    levels: dict[str, dict[str, Values]]
+    """Level -> side (`both`, `left`, `right`) -> values."""
+    pairs: int
+    """Of each level."""
+    example: str = ""
+    """A prompt of the last level, or what was patched."""
+    unposed: str = ""
+    """Why nothing was measured; empty when it was."""
+
+    def value(self, claim: Claim) -> float:
+        """What a claim is about."""
+        of = self.levels[claim.level][claim.side]
+        less = getattr(self.levels[claim.minus][claim.side], claim.quantity) if claim.minus else 0.0
+        return float(getattr(of, claim.quantity)) - less
+
+    @property
+    def held(self) -> bool:
+        """Whether all claims hold."""
+        return all(claim.holds(self.value(claim)) for claim in self.experiment.claims)
+
+
+@torch.no_grad()
+def margins(model: GPT, batch: TaskBatch, patched: Nodes | None = None) -> Tensor:
+    """log p(right choice) - log p(wrong choice) of each prompt, [B] float32, by the whole model in float32.
+
+    patched: nodes that take, at every position, the value they have in the other prompt of the pair (row b ^ 1).
+    """
+    found = torch.empty(len(batch), device=batch.tokens.device)
+    with frozen(model, torch.float32):
+        for rows, part in batch.by_length(ROWS):
+            site = None
+            if patched:
+                record = Record(patched)
+                answer_logits(model, part, record)
+                site = _Exchange(record.values, patched)
+            right, wrong = choice_logits(answer_logits(model, part, site), part)
+            found[rows] = right - wrong
+    return found
+
+
+class _Exchange:
+    """A site object that gives some nodes the values of the other prompt of the pair."""
+
+    def __init__(self, clean: dict[str, Tensor], nodes: Nodes) -> None:
+        self.clean, self.nodes = clean, nodes
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        if name not in self.nodes:
+            return x
+        channels = torch.tensor(self.nodes[name], dtype=torch.int64, device=x.device)
+        other = torch.arange(len(x), device=x.device) ^ 1
+        return x.index_copy(-1, channels, self.clean[name][other][..., channels])
+
+
+def measure(
+    experiment: Experiment,
+    model: GPT,
+    task: PosedTask | Task,
+    nodes: Sequence[NodeData],
+    *,
+    split: str,
+    pairs: int,
+    seed: int,
+) -> Outcome:
+    """Measure one experiment on `pairs` pairs of a split. nodes: the circuit's, with their effects."""
+    if isinstance(experiment, Prompts):
+        return _prompts(experiment, model, task, split, pairs, seed)
+    assert isinstance(experiment, Patch)
+    return _patch(experiment, model, task_batch(model, task, split, pairs, seed), nodes, seed)
+
+
+def _prompts(experiment: Prompts, model: GPT, task: PosedTask | Task, split: str, pairs: int, seed: int) -> Outcome:
+    if not isinstance(task, PosedTask):
+        raise UserError(f"experiment {experiment.name!r} needs a task with templates, which {task.name} is not")
+    levels, example = {}, ""
+    for level, templates in experiment.levels.items():
+        words = task.definition.words + experiment.words
+        definition = replace(task.definition, templates=templates, words=words, max_differing=256)
+        try:
+            posed = PosedTask(experiment.name, definition, task.tokenizer)
+        except Unposable as error:
+            return Outcome(experiment, {}, pairs, unposed=f"level {level}: {error.reason}")
+        found = margins(model, task_batch(model, posed, split, pairs, seed))
+        levels[level] = _values(found, found)
+        example = posed.pairs(split, 1, seed)[0].left.prompt
+    return Outcome(experiment, levels, pairs, example)
+
+
+def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[NodeData], seed: int) -> Outcome:
+    pairs = len(batch) // 2
+    chosen = chosen_nodes(experiment, model, nodes)
+    if not chosen:
+        return Outcome(experiment, {}, pairs, unposed="the circuit has no nodes at these sites")
+    flat = [(site, channel) for site, channels in chosen.items() for channel in channels]
+    others = [node for node in _differing(model, batch, chosen) if node not in set(flat)]
+    source = random.Random(seed)
+    draws = [source.sample(others, min(len(flat), len(others))) for _ in range(DRAWS)]
+    clean = margins(model, batch)
+    levels = {
+        UNTOUCHED: _values(clean, clean),
+        CHOSEN: _values(margins(model, batch, chosen), clean),
+        RANDOM: _values(torch.cat([margins(model, batch, _by_site(draw)) for draw in draws]), clean.repeat(DRAWS)),
+        OTHERS: _values(margins(model, batch, _by_site(others)), clean),
+    }
+    named = ", ".join(f"{site}.{channel}" for site, channel in flat[:12])
+    more = f" and {len(flat) - 12} more" if len(flat) > 12 else ""
+    note = f"Patched: {named}{more}; beside them {len(others)} other nodes of these sites differ between the prompts."
+    return Outcome(experiment, levels, pairs, note)
+
+
+def chosen_nodes(experiment: Patch, model: GPT, nodes: Sequence[NodeData]) -> Nodes:
+    """What a patch acts on: named nodes, or the circuit's at its sites, those of largest effect first."""
+    if experiment.nodes:
+        named = [name.rsplit(".", 1) for name in experiment.nodes]
+        sites = node_sites(model.config)
+        for site, channel in named:
+            if not channel.isdigit() or int(channel) >= sites.get(site, 0):
+                raise UserError(f"experiment {experiment.name!r}: the model has no node {site}.{channel}")
+        return _by_site([(site, int(channel)) for site, channel in named])
+    there = [node for node in nodes if any(fnmatchcase(node["site"], pattern) for pattern in experiment.sites)]
+    there.sort(key=lambda node: -(node["effect"] or 0.0))
+    return _by_site([(node["site"], node["channel"]) for node in there[: experiment.count or None]])
+
+
+def _by_site(nodes: Sequence[tuple[str, int]]) -> Nodes:
+    found: Nodes = {}
+    for site, channel in nodes:
+        found.setdefault(site, []).append(channel)
+    return found
+
+
+@torch.no_grad()
+def _differing(model: GPT, batch: TaskBatch, sites: Nodes) -> list[tuple[str, int]]:
+    """Nodes of the sites that have another value in the two prompts of any pair: only those can carry the answer."""
+    record, found = Record(sites), []
+    with frozen(model, torch.float32):
+        answer_logits(model, batch, record)
+    length = torch.arange(int(batch.position.max()) + 1, device=batch.tokens.device)
+    valid = (length <= batch.position[::2, None])[..., None]  # [B / 2, T, 1]
+    for site, x in record.values.items():
+        differ = ((x[::2] != x[1::2]) & valid).any(dim=1).any(dim=0)  # [C]
+        found += [(site, channel) for channel in differ.nonzero().flatten().tolist()]
+    return found
+
+
+def _values(found: Tensor, clean: Tensor) -> dict[str, Values]:
+    """Side -> means over its rows, from margins [B]; left prompts are the even rows."""
+    values = {}
+    for side, rows in zip(SIDES, (slice(None), slice(0, None, 2), slice(1, None, 2)), strict=True):
+        now, before = found[rows], clean[rows] > 0
+        values[side] = Values(
+            margin=float(now.mean()),
+            spread=float(now.std(unbiased=False)),
+            accuracy=float((now > 0).float().mean()),
+            loss=float(F.softplus(-now).mean()),
+            flipped=float(((now <= 0) & before).sum() / max(1, int(before.sum()))),
+        )
+    return values

@@ -1,0 +1,173 @@
+"""The page: each circuit's figure, words, nodes and experiments, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.reading.drawing import most_effective
+from benchmarks.reading.experiment import Experiment, Patch, Reading
+from benchmarks.reading.measure import Outcome
+from benchmarks.reading.nodes import Touched, code, edges_text, escaped, signed, snippets_text, visible, weights_text
+from sparsegpt2.report.viewer.schema import CircuitData
+
+WORDS = Path(__file__).parent / "words"
+
+INTRODUCTION = """# Circuits read
+
+{about}
+
+Every prediction and its criteria stand in `benchmarks/reading/tasks`, written from the circuit (and from trials on
+validation words) before the outcome was measured here, on test words. Experiments change prompts or activations of
+the whole, unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
+nodes take at every position the value they have in the other prompt of the pair, and the control patches as many other
+nodes of the same sites that differ between the two prompts ({draws} draws), or all of them.
+"""
+
+
+@dataclass(frozen=True)
+class Read:
+    """One circuit with all that was found of it."""
+
+    task: str
+    description: str
+    data: CircuitData
+    touched: list[Touched]
+    answers: tuple[str, str]
+    """Of the left and the right prompts, for the table's heading; empty where they vary."""
+    fingerprint: str
+    """Of the circuit and its model: words are of one circuit."""
+    size: tuple[int, int]
+    """Nodes and edges."""
+    reading: Reading
+    outcomes: list[Outcome]
+
+
+def words_for(task: str, fingerprint: str, folder: Path = WORDS) -> tuple[str, str]:
+    """(the words of a circuit, why there are none); one of the two is empty.
+
+    A file of words begins with the line `circuit: FINGERPRINT`, and goes on in Markdown: words read off one circuit are
+    never shown beside another.
+    """
+    path = folder / f"{task}.md"
+    if not path.is_file():
+        return "", f"Nobody has put this circuit into words yet (fingerprint {fingerprint})."
+    first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+    named = first.removeprefix("circuit:").strip()
+    if named != fingerprint:
+        return (
+            "",
+            f"The words that there are describe another circuit ({named or 'unnamed'}); this one is {fingerprint}.",
+        )
+    return rest.strip(), ""
+
+
+def page(reads: Sequence[Read], about: str, folder: str, draws: int, words: Path = WORDS) -> str:
+    """The whole page. folder: of the figures, as the page sees it."""
+    parts = [INTRODUCTION.format(about=about, draws=draws), overview(reads)]
+    for read in reads:
+        parts += [_circuit(read, folder, words), *(_outcome(one, read, folder) for one in read.outcomes)]
+    return "\n".join(parts)
+
+
+def overview(reads: Sequence[Read]) -> str:
+    """A table with a row for each circuit."""
+    lines = [
+        "| task | nodes | edges | test loss: whole model | circuit | all but the circuit | predictions held |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for read in reads:
+        assert read.data["task"] is not None
+        loss = read.data["task"]["scores"]["loss"]
+        measured = [outcome for outcome in read.outcomes if not outcome.unposed]
+        held = f"{sum(outcome.held for outcome in measured)} of {len(measured)}"
+        losses = " | ".join(f"{loss[name]:.3f}" for name in ("full", "circuit", "complement"))
+        lines.append(f"| [{read.task}](#{read.task}) | {read.size[0]:,} | {read.size[1]:,} | {losses} | {held} |")
+    return "\n".join(lines) + "\n"
+
+
+def _circuit(read: Read, folder: str, words: Path) -> str:
+    data, count = read.data, len(most_effective(read.data["nodes"]))
+    text, missing = words_for(read.task, read.fingerprint, words)
+    lines = [f"## {read.task}", "", f"{read.description} ({data['name']}; circuit {read.fingerprint}.)", ""]
+    if not data["nodes"]:
+        return "\n".join([*lines, "The circuit is empty: the model's biases alone meet the target.", ""])
+    caption = (
+        f"All {count} nodes"
+        if count == read.size[0]
+        else f"The {count} nodes of {read.size[0]} with the largest effect"
+    )
+    caption += (
+        "; effect: the task loss that the circuit gains when the node is ablated. Under the lowest row: the token, of "
+        "those that tell the prompts of a pair apart, that its embedding reads most. Over writers of the residual "
+        "stream: the answer that the unembedding makes of a positive value, and by how much a unit."
+    )
+    lines += [f"![The circuit of {read.task}]({folder}/{read.task}.png)", "", f"*{caption}*", ""]
+    lines += [text or f"*{missing}*", ""]
+    return "\n".join([*lines, *_table(read), ""])
+
+
+def _table(read: Read) -> list[str]:
+    """A row for each drawn node, folded away: it is long."""
+    data, shown = read.data, most_effective(read.data["nodes"])
+    pushes = " or ".join(code(visible(answer)) for answer in read.answers) if any(read.answers) else "an answer"
+    lines = [
+        f"<details><summary>{len(shown)} nodes: effects, edges, tokens, strongest activations on corpus text</summary>",
+        "",
+        f"Effects are in nats of task loss, in the circuit and in the whole model. *Left, right prompts*: mean "
+        f"activation on validation prompts at their last token, or at the first where they part. *Tokens*: of readers, "
+        f"embedding weights of tokens that tell the prompts apart (else of those with the largest); of writers, what "
+        f"a unit adds towards {pushes}. *Strongest*: {data['sources'].get('corpus', 'no corpus')}; the peak in "
+        f"bold; then the lowest values of nodes that go negative.",
+        "",
+        "| node | effect: circuit, model | left, right prompts | reads | feeds | tokens | strongest |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for place in shown:
+        node, one = data["nodes"][place], read.touched[place]
+        effects = ", ".join(signed(value or 0.0) for value in (node["effect"], node["effect_full"]))
+        tokens = weights_text(one.deciding or node["excited_by"])
+        if one.push:
+            tokens = f"{code(visible(read.answers[0] if one.push > 0 else read.answers[1]))} {signed(abs(one.push))}"
+        head = "" if node["head"] is None else f" (h{node['head']})"
+        edges = " | ".join(edges_text(data, place, into=into) for into in (True, False))
+        means = f"{signed(one.left)}, {signed(one.right)} {one.where}"
+        lines.append(f"| {node['id']}{head} | {effects} | {means} | {edges} | {tokens} | {snippets_text(data, node)} |")
+    return [*lines, "", "</details>"]
+
+
+def _outcome(outcome: Outcome, read: Read, folder: str) -> str:
+    experiment = outcome.experiment
+    if outcome.unposed:
+        return (
+            f"### {_title(experiment)}: not measured\n\n{experiment.prediction}\n\nNot measured: {outcome.unposed}.\n"
+        )
+    lines = [f"### {_title(experiment)}: {'held' if outcome.held else 'not held'}", "", experiment.prediction, ""]
+    lines += ["| claim | measured | |", "|---|---|---|"]
+    for claim in experiment.claims:
+        value = outcome.value(claim)
+        lines.append(f"| {escaped(claim.text)} | {value:.2f} | {'holds' if claim.holds(value) else 'does not hold'} |")
+    lines += ["", f"![{_title(experiment)}]({folder}/{figure_name(read.task, experiment)})", ""]
+    what = "patched" if isinstance(experiment, Patch) else "the last level's first prompt"
+    lines += [f"<details><summary>Numbers, and {what}</summary>", ""]
+    left, right = (escaped(side) for side in read.reading.sides)
+    third = "turned" if isinstance(experiment, Patch) else "accuracy"
+    lines += [f"| level | {left}: margin ± sd | {third} | {right}: margin ± sd | {third} |", "|---|---|---|---|---|"]
+    for level, of in outcome.levels.items():
+        cells = []
+        for side in ("left", "right"):
+            share = of[side].flipped if isinstance(experiment, Patch) else of[side].accuracy
+            cells += [f"{of[side].margin:.2f} ± {of[side].spread:.2f}", f"{share:.2f}"]
+        lines.append(f"| {escaped(level)} | {' | '.join(cells)} |")
+    example = outcome.example if isinstance(experiment, Patch) else f"```\n{outcome.example}\n```"
+    return "\n".join([*lines, "", f"{outcome.pairs} pairs a level.", "", example, "", "</details>", ""])
+
+
+def figure_name(task: str, experiment: Experiment) -> str:
+    """File of an experiment's chart."""
+    return f"{task}-{experiment.name}.png"
+
+
+def _title(experiment: Experiment) -> str:
+    return experiment.name.replace("_", " ").capitalize()

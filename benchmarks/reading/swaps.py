@@ -1,0 +1,47 @@
+"""Patches that every circuit is put to: does the whole model answer by what the circuit carries?"""
+
+from __future__ import annotations
+
+from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, Claim, Patch
+
+TURNED, LEFT, LEFT_BY_ALL = 0.8, 0.1, 0.2
+"""Share of answers that the circuit's nodes turn at least, and that others turn at most: as many of them, or all."""
+
+
+def swaps(what: str) -> tuple[Patch, ...]:
+    """The patches. what: the circuit tells from its prompt, for the prediction: `which quote it was`."""
+    claims = (
+        Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
+        Claim(quantity="flipped", level=RANDOM, at_most=LEFT),
+        Claim(quantity="flipped", level=OTHERS, at_most=LEFT_BY_ALL),
+    )
+    return (
+        Patch(
+            name="swapped_values",
+            prediction=(
+                f"The value channels of the circuit carry {what}: with their values of the other prompt the answer "
+                "turns, and with any other value channels' it does not."
+            ),
+            sites=("*.attn.v",),
+            claims=claims,
+        ),
+        Patch(
+            name="swapped_writes",
+            prediction=(
+                f"What the circuit writes into the residual stream is how the whole model knows {what}: with the "
+                "circuit's writes of the other prompt the answer turns, and with all other writes it does not."
+            ),
+            sites=("*.resid_delta",),
+            claims=claims,
+        ),
+        Patch(
+            name="swapped_first_value",
+            prediction=(
+                f"One value channel, the one whose ablation costs most, carries {what} well enough to turn most "
+                "answers."
+            ),
+            sites=("*.attn.v",),
+            count=1,
+            claims=(Claim(quantity="flipped", level=CHOSEN, at_least=0.5), claims[1]),
+        ),
+    )

@@ -1,0 +1,144 @@
+"""Predictions about growing `current` the way it began: as a set or a string.
+
+What they test: whether the model binds the value to the variable's name, or only sees that a set or an empty string
+was assigned somewhere. `set()` is one token longer than `""`; `if not` makes up for it.
+"""
+
+from __future__ import annotations
+
+from benchmarks.reading.experiment import Claim, Prompts, Reading
+from benchmarks.reading.swaps import swaps
+
+KIND, OPPOSITE = '{{set()|""}}', '{{""|set()}}'
+HEAD = "def $verb_${thing}s(${thing}s, $flag):\n"
+BALANCE = "    {{if|if not}} $flag:\n        print($flag)\n"
+LOOP = "    for $thing in ${thing}s:\n"
+
+
+def use(name: str = "current") -> str:
+    """The line that asks."""
+    return f"        {name}{{{{answer}}}}{{{{($thing)| $thing}}}}\n"
+
+
+def assigned(name: str = "current", value: str = KIND) -> str:
+    """The line that decides, or one that looks like it."""
+    return f"    {name} = {value}\n"
+
+
+def lines(count: int) -> str:
+    """So many lines that ask nothing."""
+    return "".join(f"    $name{2 + i} = $number{2 + i}\n" for i in range(count))
+
+
+def others(count: int) -> str:
+    """So many other variables set to a set, or (below zero) to an empty string, behind the first assignment."""
+    value = "set()" if count > 0 else '""'
+    return "".join(assigned(f"$holder{2 + i}", value) for i in range(abs(count)))
+
+
+READING = Reading(
+    sides=("current = set()", 'current = ""'),
+    experiments=(
+        Prompts(
+            name="distance",
+            prediction=(
+                "The assignment is found by attention over the whole context, so lines between it and the use dilute "
+                "its share: the margin shrinks, and the answer stays."
+            ),
+            axis="lines between the assignment and the loop",
+            levels={str(n): HEAD + assigned() + BALANCE + lines(n) + LOOP + use() for n in (0, 1, 2, 4, 6)},
+            claims=(
+                Claim(quantity="margin", level="6", minus="0", at_most=-0.5),
+                Claim(quantity="accuracy", level="4", at_least=0.8),
+            ),
+        ),
+        Prompts(
+            name="other_holders",
+            prediction=(
+                "What counts is that a set or an empty string was assigned, not to which variable: other variables "
+                'set to set() push the answer to .add, others set to "" to +=.'
+            ),
+            axis='other variables between: set to "" (below zero) or to set() (above)',
+            levels={str(n): HEAD + assigned() + BALANCE + others(n) + LOOP + use() for n in (-2, -1, 0, 1, 2)},
+            claims=(
+                Claim(quantity="margin", side="left", level="-2", minus="0", at_most=-1.0),
+                Claim(quantity="margin", side="right", level="2", minus="0", at_most=-1.0),
+            ),
+        ),
+        Prompts(
+            name="binding",
+            prediction=(
+                "With another variable of the other kind beside it the name alone decides, and the circuit does not "
+                "bind names: accuracy falls towards chance."
+            ),
+            axis="a variable of the other kind is assigned",
+            levels={
+                "nowhere": HEAD + assigned() + BALANCE + LOOP + use(),
+                "before": HEAD + assigned("$holder2", OPPOSITE) + assigned() + LOOP + use(),
+                "after": HEAD + assigned() + assigned("$holder2", OPPOSITE) + LOOP + use(),
+            },
+            claims=(
+                Claim(quantity="accuracy", level="before", at_most=0.75),
+                Claim(quantity="accuracy", level="after", at_most=0.75),
+            ),
+        ),
+        Prompts(
+            name="assigned_twice",
+            prediction=(
+                "Without positions the model cannot tell the last assignment from the first: when `current` is first "
+                "set to the other kind, the margin collapses."
+            ),
+            axis="assignments of `current`",
+            levels={
+                "once": HEAD + assigned() + BALANCE + LOOP + use(),
+                "other kind first": HEAD + assigned(value=OPPOSITE) + assigned() + LOOP + use(),
+                "other kind first, a line between": HEAD
+                + assigned(value=OPPOSITE)
+                + lines(1)
+                + assigned()
+                + LOOP
+                + use(),
+            },
+            claims=(
+                Claim(quantity="margin", level="other kind first", minus="once", at_most=-1.5),
+                Claim(quantity="accuracy", level="other kind first", at_most=0.75),
+            ),
+        ),
+        Prompts(
+            name="neither",
+            prediction=(
+                "The keys and values single out the empty string, not the set: .add is what is left where there is no "
+                '"", so prompts with [], {} or None in place of set() answer it just the same.'
+            ),
+            axis='value on the left side, against ""',
+            levels={
+                value: HEAD + assigned(value=f'{{{{{value}|""}}}}') + balance + LOOP + use()
+                for value, balance in {"set()": BALANCE, "[]": "", "{}": "", "None": BALANCE}.items()
+            },
+            claims=(
+                Claim(quantity="accuracy", side="left", level="[]", at_least=0.8),
+                Claim(quantity="accuracy", side="left", level="None", at_least=0.8),
+            ),
+        ),
+        Prompts(
+            name="variable",
+            prediction="The variable's name matters little: any other one is answered nearly as well as `current`.",
+            axis="name of the variable",
+            levels={
+                level: HEAD + assigned(name) + BALANCE + LOOP + use(name)
+                for level, name in {
+                    "current": "current",
+                    "found": "found",
+                    "letters": "letters",
+                    "names of holders": "$holder2",
+                    "names of numbers": "$name2",
+                }.items()
+            },
+            claims=(
+                Claim(quantity="accuracy", level="names of holders", minus="current", at_least=-0.1),
+                Claim(quantity="accuracy", level="names of numbers", minus="current", at_least=-0.1),
+            ),
+        ),
+        *swaps("the kind"),
+    ),
+)
