@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks.reading.charts import draw_outcome, save_png
 from benchmarks.reading.drawing import draw_circuit
 from benchmarks.reading.experiment import reading_of
+from benchmarks.reading.heads import heads_of, looks
 from benchmarks.reading.measure import DRAWS, Outcome, measure
 from benchmarks.reading.nodes import figure_labels, touched
 from benchmarks.reading.page import Read, figure_name, page
@@ -41,7 +42,7 @@ from train.sample import text_to_look_at
 
 SPLIT = "test"
 """Whose words the outcomes are measured with; experiments are thought out on validation words."""
-VIEW = ViewConfig(effect_pairs=32, pattern_bytes=0, examples=1)
+VIEW = ViewConfig(effect_pairs=16, pattern_bytes=0, examples=1)
 
 
 def main(arguments: list[str]) -> None:
@@ -105,6 +106,7 @@ def read_circuit(circuit: Circuit, subject: Subject, pairs: int, seed: int) -> R
         found = measure(experiment, model, task, data["nodes"], split=SPLIT, pairs=pairs, seed=seed)
         print(f"  {experiment.name}: {found.unposed or ('held' if found.held else 'not held')}", flush=True)
         outcomes.append(found)
+    attention = looks(model, batch, heads_of(data["nodes"]))
     definition = getattr(task, "definition", None)
     left, right = definition.answers if definition is not None else ("", "")
     return Read(
@@ -112,6 +114,8 @@ def read_circuit(circuit: Circuit, subject: Subject, pairs: int, seed: int) -> R
         description=definition.description if definition is not None else "",
         data=data,
         touched=touched(model, subject.tokenizer, data, batch),
+        looks=attention,
+        tokens={token: subject.tokenizer.token(token) for look in attention for token, _ in look.tokens},
         answers=(left or f"not {right}", right or f"not {left}"),
         fingerprint=circuit_fingerprint(circuit, model, subject.tokenizer),
         size=(circuit.n_nodes, circuit.edges(model)),

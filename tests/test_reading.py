@@ -13,6 +13,7 @@ from benchmarks import read_circuits
 from benchmarks.reading import experiment as experiments
 from benchmarks.reading.drawing import draw_circuit, place
 from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, UNTOUCHED, Claim, Patch, Prompts, Reading, reading_of
+from benchmarks.reading.heads import heads_of, looks
 from benchmarks.reading.measure import chosen_nodes, margins, measure
 from benchmarks.reading.nodes import LAST, PARTING, deciding_tokens, escaped, touched
 from benchmarks.reading.page import words_for
@@ -100,7 +101,7 @@ def test_what_is_measured_is_the_model_s_margin(model, tokenizer):
     batch = task_batch(model, get_task("single_double_quote", tokenizer), "test", 3, 0)
     logits = model(batch.tokens)[torch.arange(6), batch.position].float()
     right, wrong = (logits[torch.arange(6), tokens] for tokens in (batch.answer, batch.alternative))
-    torch.testing.assert_close(margins(model, batch), (right - wrong).detach(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(margins(model, batch)[0], (right - wrong).detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_patch_turns_the_answer_where_the_circuit_is_and_nowhere_else(model, tokenizer, data):
@@ -142,6 +143,17 @@ def test_deciding_tokens_and_answers_are_found_in_the_weights(model, tokenizer, 
     assert writes.push == 2.0
 
 
+def test_a_head_without_scores_looks_everywhere_alike(model, tokenizer, data):
+    """q and k are zero: every token seen gets as much as the sink, whose logit is zero too."""
+    batch = task_batch(model, get_task("single_double_quote", tokenizer), "validation", 3, 0)
+    (look,) = looks(model, batch, heads_of(data["nodes"]))
+    seen = batch.position.float() + 2
+    assert (look.layer, look.head) == (0, 0) and look.sink == pytest.approx(float((1 / seen).mean()), rel=1e-4)
+    assert look.parting == pytest.approx(look.sink, rel=1e-4)  # they part at one token
+    space = (batch.tokens == ord(" ")) & (torch.arange(batch.tokens.shape[1]) <= batch.position[:, None])
+    assert dict(look.tokens)[ord(" ")] == pytest.approx(float((space.sum(dim=1) / seen).mean()), rel=1e-4)
+
+
 def test_nodes_stand_in_rows_from_bottom_to_top(data):
     placed = place(data, range(len(data["nodes"])))
     assert [site for site, _ in placed.rows] == ["0.attn.act_in", "0.attn q k v", "0.attn.resid_delta"]
@@ -176,7 +188,15 @@ def read(made: Path, *circuits: str, out: str = "out", pairs: int = 2) -> int:
 def test_a_page_from_end_to_end(made, circuit, model, tokenizer):
     assert read(made, "quote.json") == 0
     page = (made / "out.md").read_text()
-    for wanted in ("**bag**", "held-out loss 4.500", "commit abc", "0.attn.v.0 (h0)", "not held", "--pairs 2"):
+    for wanted in (
+        "**bag**",
+        "held-out loss 4.500",
+        "commit abc",
+        "0.attn.v.0 (h0)",
+        "| layer 0, head 0 |",
+        "not held",
+        "--pairs 2",
+    ):
         assert wanted in page, wanted
     assert read_circuits.circuit_fingerprint(circuit, model, tokenizer) in page
     figures = {line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")}

@@ -1,4 +1,4 @@
-"""Experiments run on the whole model. Shapes: B rows (two a pair), T positions, C channels of a site."""
+"""Experiments run on the whole model. Shapes: B rows (two a pair), T positions, C channels of a site, P patches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Record, node_sites
 from sparsegpt2.report.viewer.schema import NodeData
 
-DRAWS = 10
+DRAWS = 5
 """Random sets of nodes that stand beside the chosen ones."""
 
 Nodes = dict[str, list[int]]
@@ -70,21 +70,22 @@ class Outcome:
 
 
 @torch.no_grad()
-def margins(model: GPT, batch: TaskBatch, patched: Nodes | None = None) -> Tensor:
-    """log p(right choice) - log p(wrong choice) of each prompt, [B] float32, by the whole model in float32.
+def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> Tensor:
+    """log p(right choice) - log p(wrong choice) under each patch, [P, B] float32, by the whole model in float32.
 
-    patched: nodes that take, at every position, the value they have in the other prompt of the pair (row b ^ 1).
+    A patch names nodes that take, at every position, the value they have in the other prompt of the pair (row b ^ 1);
+    `{}` changes nothing.
     """
-    found = torch.empty(len(batch), device=batch.tokens.device)
+    sites = {site for patch in patches for site in patch}
+    found = torch.empty(len(patches), len(batch), device=batch.tokens.device)
     with frozen(model, torch.float32):
         for rows, part in batch.by_length(ROWS):
-            site = None
-            if patched:
-                record = Record(patched)
-                answer_logits(model, part, record)
-                site = _Exchange(record.values, patched)
-            right, wrong = choice_logits(answer_logits(model, part, site), part)
-            found[rows] = right - wrong
+            record = Record(sites)
+            clean = answer_logits(model, part, record)
+            for number, patch in enumerate(patches):
+                logits = answer_logits(model, part, _Exchange(record.values, patch)) if patch else clean
+                right, wrong = choice_logits(logits, part)
+                found[number, rows] = right - wrong
     return found
 
 
@@ -130,7 +131,7 @@ def _prompts(experiment: Prompts, model: GPT, task: PosedTask | Task, split: str
             posed = PosedTask(experiment.name, definition, task.tokenizer)
         except Unposable as error:
             return Outcome(experiment, {}, pairs, unposed=f"level {level}: {error.reason}")
-        found = margins(model, task_batch(model, posed, split, pairs, seed))
+        (found,) = margins(model, task_batch(model, posed, split, pairs, seed))
         levels[level] = _values(found, found)
         example = posed.pairs(split, 1, seed)[0].left.prompt
     return Outcome(experiment, levels, pairs, example)
@@ -145,12 +146,12 @@ def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[Node
     others = [node for node in _differing(model, batch, chosen) if node not in set(flat)]
     source = random.Random(seed)
     draws = [source.sample(others, min(len(flat), len(others))) for _ in range(DRAWS)]
-    clean = margins(model, batch)
+    clean, swapped, rest, *drawn = margins(model, batch, [{}, chosen, _by_site(others), *map(_by_site, draws)])
     levels = {
         UNTOUCHED: _values(clean, clean),
-        CHOSEN: _values(margins(model, batch, chosen), clean),
-        RANDOM: _values(torch.cat([margins(model, batch, _by_site(draw)) for draw in draws]), clean.repeat(DRAWS)),
-        OTHERS: _values(margins(model, batch, _by_site(others)), clean),
+        CHOSEN: _values(swapped, clean),
+        RANDOM: _values(torch.cat(drawn), clean.repeat(DRAWS)),
+        OTHERS: _values(rest, clean),
     }
     named = ", ".join(f"{site}.{channel}" for site, channel in flat[:12])
     more = f" and {len(flat) - 12} more" if len(flat) > 12 else ""

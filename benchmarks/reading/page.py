@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.reading.drawing import most_effective
 from benchmarks.reading.experiment import Experiment, Patch, Reading
+from benchmarks.reading.heads import Look
 from benchmarks.reading.measure import Outcome
 from benchmarks.reading.nodes import Touched, code, edges_text, escaped, signed, snippets_text, visible, weights_text
 from sparsegpt2.report.viewer.schema import CircuitData
@@ -18,9 +19,9 @@ INTRODUCTION = """# Circuits read
 
 {about}
 
-Every prediction and its criteria stand in `benchmarks/reading/tasks`, written from the circuit (and from trials on
-validation words) before the outcome was measured here, on test words. Experiments change prompts or activations of
-the whole, unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
+Every prediction and its criteria stand in `benchmarks/reading/tasks`, settled on words of the validation split; what
+is reported is measured on words of the test split. Experiments change prompts or activations of the whole, unpruned
+model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
 nodes take at every position the value they have in the other prompt of the pair, and the control patches as many other
 nodes of the same sites that differ between the two prompts ({draws} draws), or all of them.
 """
@@ -34,6 +35,9 @@ class Read:
     description: str
     data: CircuitData
     touched: list[Touched]
+    looks: list[Look]
+    tokens: dict[int, str]
+    """Text of the tokens that heads look at."""
     answers: tuple[str, str]
     """Of the left and the right prompts, for the table's heading; empty where they vary."""
     fingerprint: str
@@ -105,7 +109,25 @@ def _circuit(read: Read, folder: str, words: Path) -> str:
     )
     lines += [f"![The circuit of {read.task}]({folder}/{read.task}.png)", "", f"*{caption}*", ""]
     lines += [text or f"*{missing}*", ""]
-    return "\n".join([*lines, *_table(read), ""])
+    return "\n".join([*lines, *_heads(read), *_table(read), ""])
+
+
+def _heads(read: Read) -> list[str]:
+    """A row for each head of the circuit."""
+    if not read.looks:
+        return []
+    lines = [
+        "Attention from the last token of validation prompts, in the whole model:",
+        "",
+        "| head | to where the prompts part | to the sink | tokens that get most |",
+        "|---|---|---|---|",
+    ]
+    for look in read.looks:
+        most = ", ".join(
+            f"{code(visible(read.tokens[token]))} {share:.2f}" for token, share in look.tokens if share >= 0.01
+        )
+        lines.append(f"| layer {look.layer}, head {look.head} | {look.parting:.2f} | {look.sink:.2f} | {most} |")
+    return [*lines, ""]
 
 
 def _table(read: Read) -> list[str]:
