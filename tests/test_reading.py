@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import read_circuits
 from benchmarks.reading import experiment as experiments
-from benchmarks.reading.drawing import draw_circuit, place
+from benchmarks.reading.drawing import draw_circuit, most_effective, place
 from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, UNTOUCHED, Claim, Patch, Prompts, Reading, reading_of
 from benchmarks.reading.heads import heads_of, looks
 from benchmarks.reading.measure import chosen_nodes, margins, measure
@@ -152,6 +152,13 @@ def test_a_head_without_scores_looks_everywhere_alike(model, tokenizer, data):
     assert look.parting == pytest.approx(look.sink, rel=1e-4)  # they part at one token
     space = (batch.tokens == ord(" ")) & (torch.arange(batch.tokens.shape[1]) <= batch.position[:, None])
     assert dict(look.tokens)[ord(" ")] == pytest.approx(float((space.sum(dim=1) / seen).mean()), rel=1e-4)
+
+
+def test_nodes_of_large_effect_bring_what_joins_them(data):
+    """The reader (0) and the writer (2) are not joined; the value (1) is, to both."""
+    nodes = [{**node, "effect": effect} for node, effect in zip(data["nodes"], (0.1, 0.0, 0.3), strict=True)]
+    assert most_effective({**data, "nodes": nodes}, 2) == [1, 2]
+    assert most_effective({**data, "nodes": nodes}, 1) == [2] and most_effective({**data, "nodes": nodes}) == [0, 1, 2]
 
 
 def test_nodes_stand_in_rows_from_bottom_to_top(data):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 40
-"""Nodes drawn, those of greatest effect."""
+"""Nodes drawn, those of greatest effect and what joins them."""
 WIDTH, LEFT, RIGHT, ROW = 9.0, 1.35, 8.85, 0.95
 """Inches: of the figure, where nodes begin and end, and from row to row."""
 RADIUS = 0.17
@@ -44,17 +44,30 @@ class Placed:
     height: float
 
 
-def most_effective(nodes: Sequence[NodeData], most: int = MOST) -> list[int]:
-    """Places of the nodes whose ablation costs the circuit most, in forward order."""
-    ranked = sorted(range(len(nodes)), key=lambda place: -(nodes[place]["effect"] or 0.0))
-    return sorted(ranked[:most])
+def most_effective(data: CircuitData, most: int = MOST) -> list[int]:
+    """Places of the nodes whose ablation costs the circuit most, in forward order.
+
+    One that is joined to none before it brings the most effective node that it is joined to.
+    """
+
+    def effect(place: int) -> float:
+        return data["nodes"][place]["effect"] or 0.0
+
+    everything, chosen = range(len(data["nodes"])), list[int]()
+    joined = _joined(data, set(everything))
+    for node in sorted(everything, key=lambda place: -effect(place)):
+        missing = [] if set(joined[node]) & set(chosen) else sorted(joined[node], key=effect)[-1:]
+        chosen += [one for one in (node, *missing) if one not in chosen]
+        if len(chosen) >= most:
+            break
+    return sorted(chosen[:most])
 
 
 def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST) -> Figure:
     """The figure of a circuit with at least one node. labels: place of a node -> what stands beside it."""
     from matplotlib.figure import Figure
 
-    chosen = most_effective(data["nodes"], most)
+    chosen = most_effective(data, most)
     placed = place(data, chosen)
     with styled():
         figure = Figure(figsize=(WIDTH, placed.height))

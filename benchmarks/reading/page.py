@@ -92,7 +92,7 @@ def overview(reads: Sequence[Read]) -> str:
 
 
 def _circuit(read: Read, folder: str, words: Path) -> str:
-    data, count = read.data, len(most_effective(read.data["nodes"]))
+    data, count = read.data, len(most_effective(read.data))
     text, missing = words_for(read.task, read.fingerprint, words)
     lines = [f"## {read.task}", "", f"{read.description} ({data['name']}; circuit {read.fingerprint}.)", ""]
     if not data["nodes"]:
@@ -100,7 +100,7 @@ def _circuit(read: Read, folder: str, words: Path) -> str:
     caption = (
         f"All {count} nodes"
         if count == read.size[0]
-        else f"The {count} nodes of {read.size[0]} with the largest effect"
+        else f"The {count} nodes of {read.size[0]} with the largest effect and what joins them"
     )
     caption += (
         "; effect: the task loss that the circuit gains when the node is ablated. Under the lowest row: the token, of "
@@ -132,7 +132,7 @@ def _heads(read: Read) -> list[str]:
 
 def _table(read: Read) -> list[str]:
     """A row for each drawn node, folded away: it is long."""
-    data, shown = read.data, most_effective(read.data["nodes"])
+    data, shown = read.data, most_effective(read.data)
     pushes = " or ".join(code(visible(answer)) for answer in read.answers) if any(read.answers) else "an answer"
     lines = [
         f"<details><summary>{len(shown)} nodes: effects, edges, tokens, strongest activations on corpus text</summary>",
