@@ -48,8 +48,11 @@ class PruneConfig:
     """Largest norm of the gradient of all tau together; larger ones are scaled down to it."""
     temperature: float = 1.0
     """T of the gates' backward pass, the derivative of sigmoid(tau / T) (paper's centre: 1)."""
-    init_noise_bias: float = 0.1
+    init_noise_bias: float = 0.05
     """Mean of the initial tau; over 0, so that pruning starts from the whole model (paper's centre: 0.1)."""
+    headroom: float = 0.01
+    """How far over `init_noise_bias` a tau may rise (paper: to 1). Gates of nodes that turn out not to be needed do not
+    have to come down from wherever noise carried them, at the end of training, when the learning rate is low."""
     init_noise_scale: float = 0.01
     """Standard deviation of the initial tau (paper's centre: 0.01)."""
 
@@ -67,8 +70,9 @@ class PruneConfig:
     and for edges: a start as strong on each of ten times as many gates closed all of them."""
     controller_rate: float = 0.05
     """Largest lasting change of log k_coef in a step: up while the running task loss is under the aim, else down."""
-    controller_gain: float = 2.0
-    """Largest immediate change of log k_coef, up or down, on top of that; without it the penalty overshoots."""
+    controller_gain: float = 1.0
+    """Largest immediate change of log k_coef, up or down, on top of that; without it the penalty overshoots. Twice as
+    much closed all gates at once in models that are very sure of a task."""
     controller_memory: float = 0.9
     """Decay per step of the running task loss that the controller sees."""
     controller_margin: float = 0.9
@@ -124,7 +128,7 @@ class PruneConfig:
             value = getattr(self, name)
             require(0 < value < math.inf, f"{name} must be over 0, got {value}")
         require(self.settle_steps >= 0, f"settle_steps must be 0 or more, got {self.settle_steps}")
-        for name in ("weight_decay", "init_noise_scale", "controller_rate", "controller_gain"):
+        for name in ("weight_decay", "headroom", "init_noise_scale", "controller_rate", "controller_gain"):
             require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
         for name in ("warmup", "controller_memory"):
             require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")

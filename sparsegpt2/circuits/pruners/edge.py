@@ -69,6 +69,8 @@ class EdgeTraining(node.GateTraining):
 
     def __init__(self, model: GPT, task: Task, config: PruneConfig, edges: int) -> None:
         super().__init__(model, task, config, edges)
+        if config.edge_gate == "hard_concrete":  # its tau says how likely a gate is to be open
+            self.highest = 1.0
         self.noise = torch.Generator().manual_seed(config.seed)
 
     def gates(self) -> Tensor:

@@ -89,6 +89,8 @@ class GateTraining:
     def __init__(self, model: GPT, task: Task, config: PruneConfig, number: int) -> None:
         config = replace(config, k_coef=starting_k_coef(config, number))
         self.model, self.task, self.config = model, task, config
+        self.highest = min(1.0, config.init_noise_bias + config.headroom)
+        """Largest tau."""
         self.tau = initial_tau(number, config).to(model.wte.weight.device).requires_grad_(True)  # [G]
         self.optimizer = torch.optim.AdamW([self.tau], betas=config.betas, weight_decay=config.weight_decay)
         self.penalty = Penalty(config)
@@ -128,7 +130,7 @@ class GateTraining:
             group["lr"] = config.lr * schedule((len(self.history) + 1) / config.steps, config.warmup)
         self.optimizer.step()
         with torch.no_grad():
-            self.tau.clamp_(-1, 1)
+            self.tau.clamp_(-1, self.highest)
         self.optimizer.zero_grad()
         self.history.append(record(self.task, loss, kept, self.penalty))
         self.penalty.update(self.history[-1]["task_loss"])

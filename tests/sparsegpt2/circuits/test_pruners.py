@@ -130,7 +130,7 @@ def test_initial_gates() -> None:
 def test_tau_stays_within_its_bounds(planted: Any) -> None:
     ranking = rank_nodes(planted.model, planted.task, PruneConfig(steps=20, pairs=4, lr=0.9, warmup=0.0))
     tau = join_nodes(ranking.scores, ranking.sites)
-    assert float(tau.min()) == -1 and float(tau.max()) <= 1
+    assert float(tau.min()) == -1 and float(tau.max()) == pytest.approx(0.06)  # init_noise_bias + headroom
     assert ranking.trained_size == int((tau >= 0).sum())
 
 
