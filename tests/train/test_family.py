@@ -137,8 +137,17 @@ def test_the_family_of_the_repository_spans_what_it_promises():
         assert config.model.d_model == int(width)
         assert sizes(config)[0] == pytest.approx(int(size.removesuffix("k")) * 1000, rel=0.01)
     grid = {(config.model.d_model, name.split("-")[2]) for name, config in sparse.items()}
-    assert {(width, size) for width in (128, 256, 512) for size in ("120k", "60k", "30k")} <= grid
+    assert {(width, size) for width in (64, 128, 256) for size in ("90k", "50k", "26k")} <= grid
     assert (
         len({(config.tokens, config.batch_size, config.model.context, str(config.data)) for config in found.values()})
         == 1
     )
+
+
+def test_the_main_pair_has_the_settings_of_the_family_but_for_its_length():
+    pair, family_base = read_family(ROOT / "configs" / "main"), read_family(ROOT / "configs" / "family")["dense-64"]
+    assert any(config.sparsity.is_sparse for config in pair.values())
+    for config in pair.values():
+        assert config.tokens > family_base.tokens
+        for name in ("batch_size", "seed", "data", "dtype"):
+            assert getattr(config, name) == getattr(family_base, name)
