@@ -76,8 +76,8 @@ def test_one_command_makes_the_family_and_goes_on(folder, command):
     arguments = ["family", folder, "--out", out, "--tokens", 4000]
     status, told, err = command(*arguments, "--dry_run")
     assert status == 0 and not out.exists(), err
-    assert re.search(r"sparse +24 +52\.7k +105k +4,096 +0:0\d", told), told
-    assert "8,192 tokens in 0:0" in told
+    assert re.search(r"sparse +24 +52\.7k +105k +4,096 +\d+:\d\d", told), told
+    assert re.search(r"8,192 tokens in \d+:\d\d", told), told
     status, told, err = command(*arguments)
     assert status == 0, err
     rows = read_rows(out)
