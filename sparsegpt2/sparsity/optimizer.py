@@ -10,12 +10,18 @@ from sparsegpt2.model.gpt import GPT
 
 
 def make_optimizer(model: GPT, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW, fused; weight decay on matrices other than the bigram table, none on vectors."""
+    """AdamW, fused; weight decay on matrices other than the bigram table, none on it and on vectors."""
     matrices: list[Tensor] = []
-    others: list[Tensor] = []
+    vectors: list[Tensor] = []
+    tables: list[Tensor] = []
     for name, parameter in model.named_parameters():
-        (matrices if parameter.ndim >= 2 and name != "bigram" else others).append(parameter)
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        (tables if name == "bigram" else matrices if parameter.ndim >= 2 else vectors).append(parameter)
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+        {"params": tables, "weight_decay": 0.0, "eps": config.bigram_eps},
+    ]
+    groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 

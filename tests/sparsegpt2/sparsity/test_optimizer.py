@@ -42,3 +42,16 @@ def test_decay_is_for_matrices_other_than_the_bigram_table():
     names = {name for name, parameter in model.named_parameters() if id(parameter) in decayed}
     matrices = {"attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"}
     assert names == {"wte.weight", "unembed.weight"} | {f"blocks.0.{name}.weight" for name in matrices}
+
+
+def test_a_rare_pair_of_tokens_is_learned_as_fast_as_a_common_one():
+    model = GPT(GPTConfig(vocab_size=20, context=8, d_model=16, n_layer=1))
+    table, weight = model.bigram, model.blocks[0].mlp.c_fc.weight
+    before = table.detach().clone(), weight.detach().clone()
+    table.grad = torch.zeros_like(table)
+    table.grad[3, 4], table.grad[5, 6] = 1e-4, 1.0
+    weight.grad = torch.full_like(weight, 1e-4)
+    make_optimizer(model, OptimizerConfig(lr=0.01, weight_decay=0.0)).step()
+    moved = (table - before[0]).abs()
+    assert moved[3, 4].item() == pytest.approx(0.01, rel=1e-2) == moved[5, 6].item()
+    assert (weight - before[1]).abs().max().item() == pytest.approx(0.01 * 1e-4 / (0.1 + 1e-4), rel=1e-2)
