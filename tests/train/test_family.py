@@ -135,7 +135,7 @@ def test_the_family_of_the_repository_spans_what_it_promises():
     for name, config in sparse.items():
         _, width, size = name.split("-")
         assert config.model.d_model == int(width)
-        assert sizes(config)[0] == pytest.approx(int(size.removesuffix("k")) * 1000, rel=0.01)
+        assert sizes(config)[0] == pytest.approx(int(size.removesuffix("k")) * 1000, rel=0.02)
     grid = {(config.model.d_model, name.split("-")[2]) for name, config in sparse.items()}
     assert {(width, size) for width in (64, 128, 256) for size in ("98k", "52k", "27k")} <= grid
     assert (
@@ -149,5 +149,5 @@ def test_the_main_pair_has_the_settings_of_the_family_but_for_its_length():
     assert any(config.sparsity.is_sparse for config in pair.values())
     for config in pair.values():
         assert config.tokens > family_base.tokens
-        for name in ("batch_size", "seed", "data", "dtype"):
+        for name in ("batch_size", "seed", "dtype"):
             assert getattr(config, name) == getattr(family_base, name)
