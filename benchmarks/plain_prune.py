@@ -13,7 +13,7 @@ from torch import Tensor
 from sparsegpt2.circuits import LossCurve, PruneConfig, Ranking, Task, TaskBatch
 from sparsegpt2.circuits.gates import MeanAblation, frozen, gate, split_nodes
 from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.pruners.node import STEP_SEEDS, Penalty, initial_tau, record, schedule
+from sparsegpt2.circuits.pruners.node import STEP_SEEDS, Penalty, highest_tau, initial_tau, record, schedule
 from sparsegpt2.circuits.score import task_batch, task_loss
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -43,7 +43,7 @@ def plain_rank(model: GPT, task: Task, config: PruneConfig) -> Ranking:
                 group["lr"] = config.lr * schedule((step + 1) / config.steps, config.warmup)
             optimizer.step()
             with torch.no_grad():
-                tau.clamp_(-1, 1)
+                tau.clamp_(-1, highest_tau(config))
             history.append(record(task, loss.detach(), gates.detach().sum(), penalty))
             penalty.update(history[-1]["task_loss"])
     return Ranking(split_nodes(tau.detach(), sites), trained_size=int((tau >= 0).sum()), history=history)

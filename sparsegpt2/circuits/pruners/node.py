@@ -89,8 +89,7 @@ class GateTraining:
     def __init__(self, model: GPT, task: Task, config: PruneConfig, number: int) -> None:
         config = replace(config, k_coef=starting_k_coef(config, number))
         self.model, self.task, self.config = model, task, config
-        self.highest = min(1.0, config.init_noise_bias + config.headroom)
-        """Largest tau."""
+        self.highest = highest_tau(config)
         self.tau = initial_tau(number, config).to(model.wte.weight.device).requires_grad_(True)  # [G]
         self.optimizer = torch.optim.AdamW([self.tau], betas=config.betas, weight_decay=config.weight_decay)
         self.penalty = Penalty(config)
@@ -207,6 +206,11 @@ def initial_tau(nodes: int, config: PruneConfig) -> Tensor:
     """tau [N] at the start: normal(init_noise_bias, init_noise_scale), clamped to [-1, 1]."""
     generator = torch.Generator().manual_seed(config.seed)
     return (config.init_noise_bias + config.init_noise_scale * torch.randn(nodes, generator=generator)).clamp(-1, 1)
+
+
+def highest_tau(config: PruneConfig) -> float:
+    """How far a tau may rise."""
+    return min(1.0, config.init_noise_bias + config.headroom)
 
 
 def schedule(progress: float, warmup: float) -> float:
