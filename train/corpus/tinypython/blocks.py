@@ -310,12 +310,13 @@ def collect(program: Program, scope: Scope, depth: int) -> tuple[str, str]:
 
 # What bodies are made of; a statement's share is how often it stands here.
 BLOCKS: tuple[Statement, ...] = (loop, loop, branch, branch, repeat, use_file)
-IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_flag, introduce, change, change, swap)
-IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_flag, introduce, choose, swap)
+IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_flag, introduce, change, change, swap, swap)
+IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_flag, introduce, choose, swap, swap)
 ANY: tuple[Statement, ...] = (
     set_number, set_text, set_flag, set_flag, set_flag, set_flag, set_list, set_nested, set_nested, set_nested,
-    set_table, set_table, set_table, show, show, choose, choose, swap, swap, swap, swap, define_lambda, define_lambda,
-    comprehend, loop, loop, branch, branch, repeat, repeat, use_file, use_file, use_file, use_file, collect, collect,
+    set_table, set_table, set_table, show, show, choose, choose, swap, swap, swap, swap, swap, swap, swap, swap,
+    define_lambda, define_lambda, comprehend, loop, loop, branch, branch, repeat, repeat, repeat, use_file, use_file,
+    use_file, use_file, collect, collect,
 )  # fmt: skip
 
 

@@ -188,12 +188,10 @@ def choose(program: Program, scope: Scope, depth: int) -> None:
 def swap(program: Program, scope: Scope, depth: int) -> None:
     """Two variables change places; sometimes only when they are out of order."""
     pad = PADS[depth]
-    names = scope.texts if program.random() < 0.2 else scope.numbers
-    names = sorted(set(names) - scope.fixed)
-    while len(names) < 2:
-        set_number(program, scope, depth)
-        names = sorted(set(scope.numbers) - scope.fixed)
-    one, other = program.some(names, 2)
+    names, set_another = (scope.texts, set_text) if program.random() < 0.4 else (scope.numbers, set_number)
+    while len(changeable := sorted(set(names) - scope.fixed)) < 2:
+        set_another(program, scope, depth)
+    one, other = program.some(changeable, 2)
     choice = program.random()
     if choice < 0.25 and depth < 4:
         program.lines.append(f"{pad}if {one} > {other}:")
