@@ -314,9 +314,9 @@ IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_flag, 
 IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_flag, introduce, choose, swap, swap)
 ANY: tuple[Statement, ...] = (
     set_number, set_text, set_flag, set_flag, set_flag, set_flag, set_list, set_nested, set_nested, set_nested,
-    set_table, set_table, set_table, show, show, choose, choose, swap, swap, swap, swap, swap, swap, swap, swap,
-    define_lambda, define_lambda, comprehend, loop, loop, branch, branch, repeat, repeat, repeat, use_file, use_file,
-    use_file, use_file, collect, collect,
+    set_nested, set_table, set_table, set_table, show, show, choose, choose, swap, swap, swap, swap, swap, swap, swap,
+    swap, define_lambda, define_lambda, comprehend, loop, loop, branch, branch, repeat, repeat, repeat, use_file,
+    use_file, use_file, use_file, collect, collect,
 )  # fmt: skip
 
 
