@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(ABC):
     """What prompts and patches have in common."""
 
     name: str
@@ -71,9 +72,9 @@ class Experiment:
     """Written before measuring; the prediction held when all hold."""
 
     @property
+    @abstractmethod
     def levels_named(self) -> Sequence[str]:
         """The levels there are, in the order they are drawn."""
-        raise NotImplementedError
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]+", self.name):
