@@ -11,6 +11,7 @@ import math
 
 from sparsegpt2.report.aggregate import (
     ModelResult,
+    Ratio,
     Spread,
     choose_pruner,
     choose_target,
@@ -43,22 +44,54 @@ def models_table(models: list[ModelResult]) -> list[str]:
     return lines
 
 
-def ratio_table(models: list[ModelResult]) -> list[str]:
-    """A line a sparse model: the dense one of nearest held-out loss, and the ratio of their circuits' sizes."""
+def matched(models: list[ModelResult]) -> list[Ratio]:
+    """Each sparse model against the dense one of nearest held-out loss."""
     dense = [model for model in models if model.is_dense]
+    return [
+        min(
+            (size_ratio(other, sparse) for other in dense),
+            key=lambda ratio: abs(ratio.loss_gap) if math.isfinite(ratio.loss_gap) else math.inf,
+        )
+        for sparse in models
+        if dense and not sparse.is_dense
+    ]
+
+
+def ratio_table(ratios: list[Ratio]) -> list[str]:
+    """A line a pair: how far apart their losses are, and the ratio of their circuits' sizes."""
     lines = [
         "| sparse | dense | held-out loss, sparse − dense | tasks | dense : sparse, edges |",
         "|---|---|---|---|---|",
     ]
-    for sparse in (model for model in models if not model.is_dense):
-        ratio = min(
-            (size_ratio(other, sparse) for other in dense),
-            key=lambda ratio: abs(ratio.loss_gap) if math.isfinite(ratio.loss_gap) else math.inf,
-        )
-        lines.append(
-            f"| {sparse.name} | {ratio.dense.name} | {ratio.loss_gap:+.3f} | {ratio.spread.tasks} "
-            f"| {ranged(ratio.spread, 1)} |"
-        )
+    return lines + [
+        f"| {ratio.sparse.name} | {ratio.dense.name} | {ratio.loss_gap:+.3f} | {ratio.spread.tasks} "
+        f"| {ranged(ratio.spread, 1)} |"
+        for ratio in ratios
+    ]
+
+
+def target_table(by_target: dict[float, list[Ratio]]) -> list[str]:
+    """A line a target loss: every pair's ratio there, and over how many tasks."""
+    pairs = next(iter(by_target.values()))
+    lines = ["| target loss | " + " | ".join(f"{pair.dense.name} : {pair.sparse.name}" for pair in pairs) + " |"]
+    lines.append("|" + "---|" * (len(pairs) + 1))
+    for target, ratios in by_target.items():
+        cells = [f"{ranged(ratio.spread, 1)}, {ratio.spread.tasks} tasks" for ratio in ratios]
+        lines.append(f"| {target:g} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def task_table(models: list[ModelResult]) -> list[str]:
+    """A line a task: every model's edges, the geometric mean over pruning seeds; or why there are none."""
+    lines = ["| task | " + " | ".join(model.name for model in models) + " |", "|---|" + "---:|" * len(models)]
+    for task in sorted({task for model in models for task in model.cells}):
+        cells = [model.cells.get(task) for model in models]
+        edges = [None if cell is None or not cell.counts else cell.edges("edges") for cell in cells]
+        shown = [
+            f"{count:,.0f}" if count is not None else "not had" if cell and not cell.has_task else "-"
+            for cell, count in zip(cells, edges, strict=True)
+        ]
+        lines.append(f"| {task} | " + " | ".join(shown) + " |")
     return lines
 
 
@@ -73,7 +106,14 @@ def main() -> None:
     models = sorted(
         model_results(rows, pruner, target), key=lambda model: (not model.is_dense, model.row.held_out_loss)
     )
-    print("\n".join([f"{pruner} pruner, target loss {target:g}", "", *models_table(models), "", *ratio_table(models)]))
+    ratios = matched(models)
+    names = [(ratio.dense.name, ratio.sparse.name) for ratio in ratios]
+    by_target = {}
+    for other in sorted({row.target_loss for row in rows if row.pruner == pruner}, reverse=True):
+        named = {model.name: model for model in model_results(rows, pruner, other)}
+        by_target[other] = [size_ratio(named[dense], named[sparse]) for dense, sparse in names]
+    tables = [models_table(models), ratio_table(ratios), target_table(by_target) if ratios else [], task_table(models)]
+    print("\n".join([f"{pruner} pruner, target loss {target:g}", *(line for table in tables for line in ["", *table])]))
 
 
 if __name__ == "__main__":
