@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 
-from sparsegpt2.report.aggregate import geometric_mean
+from sparsegpt2.report.aggregate import choose_target, geometric_mean
 from sparsegpt2.report.results import Row, current_rows, read_rows
 
 Group = dict[str, dict[str, Row]]
@@ -17,14 +17,18 @@ Group = dict[str, dict[str, Row]]
 
 
 def groups(folders: list[str]) -> dict[str, Group]:
-    """Rows that count, by model; a tuned pruner's name says so."""
+    """Rows at the target nearest to 0.15 and of the lowest seed, by model, of models with several pruners.
+
+    A tuned pruner's name says so.
+    """
+    rows = [row for folder in folders for row in current_rows(read_rows(folder)) if row.status == "pruned"]
+    target, seed = choose_target(rows), min(row.seed for row in rows)
     found: dict[str, Group] = defaultdict(lambda: defaultdict(dict))
-    for folder in folders:
-        for row in current_rows(read_rows(folder)):
-            if row.status == "pruned":
-                trials = row.settings.get("tune", 0)
-                found[row.model][row.pruner + (f" (tuned, {trials} trials)" if trials else "")][row.task] = row
-    return found
+    for row in rows:
+        if (row.target_loss, row.seed) == (target, seed):
+            trials = row.settings.get("tune", 0)
+            found[row.model][row.pruner + (f" (tuned, {trials} trials)" if trials else "")][row.task] = row
+    return {model: group for model, group in found.items() if len(group) > 1}
 
 
 def shared(group: Group) -> list[str]:
