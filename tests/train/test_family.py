@@ -149,5 +149,5 @@ def test_the_main_pair_has_the_settings_of_the_family_but_for_its_length():
     assert any(config.sparsity.is_sparse for config in pair.values())
     for config in pair.values():
         assert config.tokens > family_base.tokens
-        for name in ("batch_size", "seed", "dtype"):
+        for name in ("batch_size", "seed", "data", "dtype"):
             assert getattr(config, name) == getattr(family_base, name)
