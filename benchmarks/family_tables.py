@@ -70,13 +70,16 @@ def ratio_table(ratios: list[Ratio]) -> list[str]:
     ]
 
 
-def target_table(by_target: dict[float, list[Ratio]]) -> list[str]:
-    """A line a target loss: every pair's ratio there, and over how many tasks."""
-    pairs = next(iter(by_target.values()))
+def target_table(pairs: list[Ratio], by_target: dict[float, dict[str, ModelResult]]) -> list[str]:
+    """A line a target loss: every pair's ratio there, and over how many tasks; `-` where one was not pruned to it."""
     lines = ["| target loss | " + " | ".join(f"{pair.dense.name} : {pair.sparse.name}" for pair in pairs) + " |"]
     lines.append("|" + "---|" * (len(pairs) + 1))
-    for target, ratios in by_target.items():
-        cells = [f"{ranged(ratio.spread, 1)}, {ratio.spread.tasks} tasks" for ratio in ratios]
+    for target, models in by_target.items():
+        cells = []
+        for pair in pairs:
+            dense, sparse = models.get(pair.dense.name), models.get(pair.sparse.name)
+            ratio = size_ratio(dense, sparse) if dense and sparse else None
+            cells.append(f"{ranged(ratio.spread, 1)}, {ratio.spread.tasks} tasks" if ratio else "-")
         lines.append(f"| {target:g} | " + " | ".join(cells) + " |")
     return lines
 
@@ -107,12 +110,9 @@ def main() -> None:
         model_results(rows, pruner, target), key=lambda model: (not model.is_dense, model.row.held_out_loss)
     )
     ratios = matched(models)
-    names = [(ratio.dense.name, ratio.sparse.name) for ratio in ratios]
-    by_target = {}
-    for other in sorted({row.target_loss for row in rows if row.pruner == pruner}, reverse=True):
-        named = {model.name: model for model in model_results(rows, pruner, other)}
-        by_target[other] = [size_ratio(named[dense], named[sparse]) for dense, sparse in names]
-    tables = [models_table(models), ratio_table(ratios), target_table(by_target) if ratios else [], task_table(models)]
+    targets = sorted({row.target_loss for row in rows if row.pruner == pruner}, reverse=True)
+    by_target = {other: {model.name: model for model in model_results(rows, pruner, other)} for other in targets}
+    tables = [models_table(models), ratio_table(ratios), target_table(ratios, by_target), task_table(models)]
     print("\n".join([f"{pruner} pruner, target loss {target:g}", *(line for table in tables for line in ["", *table])]))
 
 
