@@ -50,6 +50,9 @@ class PairTask:
     """Tokens at the end that both prompts share; 0 when the last token itself decides."""
     words: str = ""
     """Sections of this task's own, written as in words.txt."""
+    everywhere: tuple[str, ...] = ()
+    """Slots whose words are not divided among the splits: names that a task copies, as a circuit that was chosen for
+    some names need not have the way of others. Every template needs a slot besides whose words are a split's own."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.answers, tuple) and len(self.answers) == 2 and self.answers != (None, None)):
@@ -186,17 +189,25 @@ class PosedTask:
                         f"task {self.name!r}, template {number}: there is no section [{section(slot)}] of words "
                         f"for ${slot}; there are {', '.join(pools)}"
                     )
-            if not any(is_divided(pools[section(slot)]) for slot in template.slots):
+            own = [slot for slot in template.slots if slot not in self.definition.everywhere]
+            if not any(is_divided(pools[section(slot)]) for slot in own):
                 raise UserError(
                     f"task {self.name!r}, template {number}: no slot has words of a split's own, "
-                    f"so the splits would share prompts; use a slot such as $name"
+                    f"so the splits would share prompts; use a slot such as $name that is not everywhere"
                 )
             templates.append(template)
+        for slot in self.definition.everywhere:
+            if not any(slot in template.slots for template in templates):
+                raise UserError(
+                    f"task {self.name!r}: everywhere names the slot ${slot}, which is in none of its templates"
+                )
         return templates
 
     def _usable_words(self, pools: Pools, split: str) -> dict[str, tuple[str, ...]]:
         """Words of `split` by section, and by slot where the task needs them to be single tokens."""
         usable = {name: splits[split] for name, splits in pools.items()}
+        for slot in self.definition.everywhere:
+            usable[slot] = tuple(dict.fromkeys(word for words in pools[section(slot)].values() for word in words))
         asked = (*self.definition.answers, *self.definition.alternatives)
         texts = [*self.definition.single, *filter(None, asked)]
         for text in texts:

@@ -8,6 +8,7 @@ TASK = PairTask(
     description="the name after `self.x =`: the attribute's own name, among the arguments",
     answers=(" $name1", " $name2"),
     single=(".$name1", ".$name2"),
+    everywhere=("name1", "name2"),
     templates='''
 ...
 class $class:

@@ -9,8 +9,10 @@ TASK = PairTask(
     answers=(" $name1", " $name2"),
     max_differing=3,
     single=("$name1", "$name2"),
+    everywhere=("name1", "name2"),
     templates="""
 ...
+print($thing)
 {{$name1, $name2 = $name2|$name2, $name1 = $name1}},{{answer}}
 ---
 ...
@@ -23,7 +25,7 @@ def $verb($name2, $name1, $flag):
         {{$name1, $name2 = $name2|$name2, $name1 = $name1}},{{answer}}
 ---
 $name1 = $number
-$name2 = $number2
+$name2 = len(${thing}s)
 {{$name1, $name2 = $name2|$name2, $name1 = $name1}},{{answer}}
 ---
 ...

@@ -159,6 +159,16 @@ def test_answers_must_be_two(answers: object) -> None:
         define(answers=answers)
 
 
+def test_words_from_everywhere_are_those_of_every_split_and_the_rest_is_not(tokenizer: Tokenizer) -> None:
+    task = PosedTask("copies", define(everywhere=("name",), templates="{{while|for}} $name.$flag{{answer}}"), tokenizer)
+    drawn = {split: {pair.left.prompt.split()[1] for pair in task.pairs(split, 200, seed=0)} for split in SPLITS}
+    names = {split: {prompt.split(".")[0] for prompt in prompts} for split, prompts in drawn.items()}
+    assert names["train"] == names["test"] == {w for words in common_pools()["name"].values() for w in words}
+    assert not drawn["train"] & drawn["test"]
+    with pytest.raises(UserError, match=r"everywhere names the slot \$nam, which is in none"):
+        PosedTask("copies", define(everywhere=("nam",)), tokenizer)
+
+
 def test_answers_must_differ() -> None:
     with pytest.raises(UserError, match="want different ones"):
         define(answers=(":", ":"))
