@@ -75,21 +75,28 @@ def numbers(x: Tensor) -> Any:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x [..., K], weight [O, K], bias [O] or None -> [..., O] in x's dtype, whatever the dtype of the weights."""
+    """x [..., K], weight [O, K], bias [O] or None -> [..., O] in x's dtype, whatever the dtype of the weights.
+
+    Compressed rows serve training in bfloat16, and weights that do not train (pruning) in float32 too.
+    """
     kernels = cpu_kernels(x)
-    if kernels is not None and x.dtype == torch.bfloat16 and weight.dtype == torch.float32:
-        result: Tensor = _Linear.apply(x, weight, bias, kernels)
-        return result
+    if kernels is not None and weight.dtype == torch.float32:
+        trains = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
+        if x.dtype == torch.bfloat16 or (x.dtype == torch.float32 and not trains):
+            result: Tensor = _Linear.apply(x, weight, bias, kernels)
+            return result
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
-def compressed_if_faster(weight: Tensor, tokens: int, kernels: CpuKernels) -> Compressed | None:
-    """`weight` [O, K] by compressed rows where that pays for a product with so many tokens."""
-    if tokens < FEWEST_TOKENS or any(size % MULTIPLE for size in weight.shape):
+def compressed_if_faster(
+    weight: Tensor, tokens: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16
+) -> Compressed | None:
+    """`weight` [O, K] by compressed rows where that pays for a product with so many tokens of `dtype`."""
+    if tokens < FEWEST_TOKENS or any(size % MULTIPLE or not size for size in weight.shape):
         return None
     weight = weight.contiguous()
     count = kernels.sparse.count_nonzero(weight.detach().numpy())
-    return Compressed.of(weight, count, kernels) if count <= highest_density() * weight.numel() else None
+    return Compressed.of(weight, count, kernels, dtype) if count <= highest_density() * weight.numel() else None
 
 
 @functools.cache
@@ -113,11 +120,11 @@ def _weight_gradient(gradient: Tensor, x: Tensor, kernels: CpuKernels) -> Tensor
 
 
 class _Linear(torch.autograd.Function):
-    """Weights become bfloat16, or compressed rows, once; the bias gradient is added up in float32."""
+    """Weights become x's dtype, or compressed rows, once; the bias gradient is added up in float32."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, kernels: CpuKernels) -> Tensor:
-        sparse = compressed_if_faster(weight, x.numel() // x.shape[-1], kernels)
+        sparse = compressed_if_faster(weight, x.shape[:-1].numel(), kernels, x.dtype)
         if sparse is not None:
             out, low = sparse.times(x, bias, kernels), None
         else:

@@ -42,6 +42,26 @@ def test_values_and_gradients(monkeypatch, density, tokens, with_bias, threads):
         assert (a.float() - b.float()).abs().max() <= 0.01 * b.float().abs().max() + 1e-6
 
 
+@pytest.mark.parametrize("density", [0.004, 0.1, 0.6])
+@pytest.mark.parametrize("tokens", [1, 33, 90])
+def test_float32_values_and_gradients_where_weights_do_not_train(monkeypatch, density, tokens):
+    monkeypatch.setattr(module, "FEWEST_TOKENS", 1)
+    used: list[torch.dtype] = []
+    of = Compressed.of.__func__
+    monkeypatch.setattr(Compressed, "of", classmethod(lambda cls, *given: used.append(given[3]) or of(cls, *given)))
+    x, weight, bias = (part.detach().float() for part in problem(tokens, 48, 80, density))
+    x.requires_grad_()
+    ours, exact = linear(x, weight, bias), F.linear(x, weight, bias)
+    assert used == ([torch.float32] if density < 0.5 else [])
+    assert torch.allclose(ours, exact, atol=1e-5)
+    upstream = torch.randn(exact.shape)
+    for a, b in zip(*(torch.autograd.grad(out, x, upstream) for out in (ours, exact)), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    used.clear()
+    linear(x, weight.requires_grad_(), bias)  # a weight that trains has a gradient of every entry, in float32
+    assert not used
+
+
 def test_which_weights_are_compressed():
     kernels = cpu_kernels(torch.empty(0))
     _, sparse, _ = problem(1, 48, 80, 0.01)
@@ -50,6 +70,7 @@ def test_which_weights_are_compressed():
     assert compressed_if_faster(sparse, 10, kernels) is None  # too few tokens to pay for it
     assert compressed_if_faster(dense, 300, kernels) is None
     assert compressed_if_faster(sparse[:, :40], 300, kernels) is None  # not in groups of 16
+    assert compressed_if_faster(sparse[:0], 300, kernels) is None  # nothing is left of a reduced model's map
 
 
 def test_compressed_rows_are_those_of_the_matrix():
