@@ -1,80 +1,111 @@
-"""Selecting the k largest weights, compiled by numba at first use (import through `cpu_kernels()`)."""
+"""Selecting the k largest weights, compiled by numba at first use (import through `cpu_kernels()`).
+
+A key is a float32's bits without the sign: it orders as the magnitude does.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-HIGHEST = np.uint32(0x7FFFFFFF)  # above the magnitude bits of every finite float32 and of infinity
+HIGHEST = np.uint32(0x7FFFFFFF)  # above the key of every finite float32 and of infinity
 
 
 @njit(cache=True, nogil=True)
-def threshold_of(keys, k):  # type: ignore[no-untyped-def]
-    """(t, ties): the k-th largest of the uint32 `keys`, and how many keys equal to t are among the k largest.
+def threshold_of(bits, k):  # type: ignore[no-untyped-def]
+    """(t, ties, least): the k-th largest key of `bits`, how many keys equal to t are among the k largest, and how many
+    keys are at least t.
 
     A histogram of the upper 16 bits finds the bin, a second one of the lower 16 bits finds the key: two passes.
     """
     counts = np.zeros(1 << 16, np.int64)
-    for key in keys:
-        counts[key >> np.uint32(16)] += 1
+    for value in bits:
+        counts[(value & HIGHEST) >> np.uint32(16)] += 1
     remaining = k
     upper = (1 << 16) - 1
     while counts[upper] < remaining:
         remaining -= counts[upper]
         upper -= 1
     counts[:] = 0
-    for key in keys:
-        if key >> np.uint32(16) == upper:
-            counts[key & np.uint32(0xFFFF)] += 1
+    for value in bits:
+        if (value & HIGHEST) >> np.uint32(16) == upper:
+            counts[value & np.uint32(0xFFFF)] += 1
     lower = (1 << 16) - 1
     while counts[lower] < remaining:
         remaining -= counts[lower]
         lower -= 1
-    return np.uint32((upper << 16) | lower), remaining
+    return np.uint32((upper << 16) | lower), remaining, k - remaining + counts[lower]
 
 
 @njit(cache=True, nogil=True)
-def zero_below(values, keys, threshold, ties):  # type: ignore[no-untyped-def]
-    """Zero `values` whose key is under the threshold, and all but the first `ties` of those equal to it."""
-    for i in range(values.size):
-        if keys[i] > threshold:
-            continue
-        if keys[i] == threshold and ties > 0:
-            ties -= 1
-            continue
-        values[i] = 0
+def at_least(bits, threshold, count):  # type: ignore[no-untyped-def]
+    """Flat indices, rising, of the `count` entries whose key is `threshold` or more."""
+    indices = np.empty(count, np.int64)
+    place = 0
+    for i in range(bits.size):
+        if bits[i] & HIGHEST >= threshold:
+            indices[place] = i
+            place += 1
+    return indices
 
 
 @njit(cache=True, nogil=True)
-def reserve(keys, rows, columns, min_alive, by_column):  # type: ignore[no-untyped-def]
-    """Raise the key of the `min_alive` largest entries of every row (or column) to `HIGHEST`, ties by lowest index."""
-    neurons = columns if by_column else rows
-    largest = np.full((min_alive, neurons), -1, np.int64)  # flat indices, largest first
-    for i in range(keys.size):
-        neuron = i % columns if by_column else i // columns
-        if largest[min_alive - 1, neuron] >= 0 and keys[i] <= keys[largest[min_alive - 1, neuron]]:
-            continue
-        place = min_alive - 1
-        while place > 0 and (largest[place - 1, neuron] < 0 or keys[largest[place - 1, neuron]] < keys[i]):
-            largest[place, neuron] = largest[place - 1, neuron]
-            place -= 1
-        largest[place, neuron] = i
-    for index in largest.flat:
-        keys[index] = HIGHEST
-
-
-@njit(cache=True, nogil=True)
-def fewest_kept(keys, rows, columns, threshold, ties, by_column):  # type: ignore[no-untyped-def]
-    """The smallest number of entries that any row (or column) has among the k largest."""
-    counts = np.zeros(columns if by_column else rows, np.int64)
-    for i in range(keys.size):
+def without_ties(indices, keys, threshold, ties):  # type: ignore[no-untyped-def]
+    """The indices whose key is over the threshold, and the first `ties` of those whose key equals it."""
+    kept = np.empty_like(indices)
+    place = 0
+    for i in range(indices.size):
         if keys[i] < threshold:
             continue
         if keys[i] == threshold:
             if ties <= 0:
                 continue
             ties -= 1
-        counts[i % columns if by_column else i // columns] += 1
+        kept[place] = indices[i]
+        place += 1
+    return kept[:place]
+
+
+@njit(cache=True, nogil=True)
+def insert(largest, keys, key, index):  # type: ignore[no-untyped-def]
+    """Put an entry among a neuron's largest (first of all the largest; -1 is an empty place), ties as they come."""
+    place = largest.size - 1
+    if largest[place] >= 0 and key <= keys[place]:
+        return
+    while place > 0 and (largest[place - 1] < 0 or keys[place - 1] < key):
+        largest[place], keys[place] = largest[place - 1], keys[place - 1]
+        place -= 1
+    largest[place], keys[place] = index, key
+
+
+@njit(cache=True, nogil=True)
+def reserved(bits, rows, columns, indices, min_alive, by_column):  # type: ignore[no-untyped-def]
+    """Flat indices [neurons, min_alive] of every row's (or column's) largest entries, ties by lowest index.
+
+    `indices`: all entries from some key up, rising. A neuron with `min_alive` of them has its largest there, and only
+    the others are searched whole.
+    """
+    neurons, length = (columns, rows) if by_column else (rows, columns)
+    largest = np.full((neurons, min_alive), -1, np.int64)
+    keys = np.zeros((neurons, min_alive), np.uint32)
+    for index in indices:
+        neuron = index % columns if by_column else index // columns
+        insert(largest[neuron], keys[neuron], bits[index] & HIGHEST, index)
+    for neuron in range(neurons):
+        if largest[neuron, min_alive - 1] < 0:
+            largest[neuron] = -1
+            for i in range(length):
+                index = i * columns + neuron if by_column else neuron * columns + i
+                insert(largest[neuron], keys[neuron], bits[index] & HIGHEST, index)
+    return largest
+
+
+@njit(cache=True, nogil=True)
+def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
+    """The smallest number of the flat indices `kept` that any row (or column) has."""
+    counts = np.zeros(columns if by_column else rows, np.int64)
+    for index in kept:
+        counts[index % columns if by_column else index // columns] += 1
     return counts.min()
 
 
@@ -83,11 +114,19 @@ def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[
     """Zero all but the k largest magnitudes of a float32 matrix seen as uint32 `bits` [rows * columns].
 
     When the k largest already hold `min_alive` entries of every neuron, those are its largest and nothing needs to be
-    reserved; only otherwise the reserve is made and the threshold found again.
+    reserved. Otherwise the reserved entries rank above all others, and as that only raises the threshold, it is found
+    again among what was over the first one.
     """
-    keys = bits & HIGHEST
-    threshold, ties = threshold_of(keys, k)
-    if min_alive > 0 and fewest_kept(keys, rows, columns, threshold, ties, by_column) < min_alive:
-        reserve(keys, rows, columns, min_alive, by_column)
-        threshold, ties = threshold_of(keys, k)
-    zero_below(bits, keys, threshold, ties)
+    threshold, ties, count = threshold_of(bits, k)
+    indices = at_least(bits, threshold, count)
+    kept = without_ties(indices, bits[indices] & HIGHEST, threshold, ties)
+    if min_alive > 0 and fewest_kept(kept, rows, columns, by_column) < min_alive:
+        first = reserved(bits, rows, columns, indices, min_alive, by_column).ravel()
+        indices = np.unique(np.concatenate((indices, first)))
+        keys = bits[indices] & HIGHEST
+        keys[np.searchsorted(indices, first)] = HIGHEST
+        threshold, ties, _ = threshold_of(keys, k)
+        kept = without_ties(indices, keys, threshold, ties)
+    values = bits[kept]
+    bits[:] = 0
+    bits[kept] = values
