@@ -1,4 +1,7 @@
-"""Close a list on one line with as many brackets as are open."""
+"""Close a list on one line with as many brackets as are open.
+
+Lists of lists are held by variables that are not called by what they hold: `books` are books in ordinary code.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ $name = {{[|[[}}$number, $number2{{answer}}
 ---
 ...
 def $verb_$name($name):
-    ${thing}s = {{[|[[}}$number, $number2, $number3{{answer}}
+    $holder = {{[|[[}}$number, $number2, $number3{{answer}}
 ---
 ...
 $name = [[$number, $number2{{],|,}} $number3{{answer}}
@@ -27,7 +30,7 @@ for $thing in ${thing}s:
 ---
 def $verb_$name($name, $name2):
     ...
-    ${thing}s = {{[|[[}}$name, $number{{answer}}
+    $holder = {{[|[[}}$name, $number{{answer}}
 ---
 ...
 class $class:
