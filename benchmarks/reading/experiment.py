@@ -109,7 +109,7 @@ class Prompts(Experiment):
 class Patch(Experiment):
     """Nodes set, at every position of the whole model, to the value they have in the other prompt of the pair."""
 
-    sites: tuple[str, ...]
+    sites: tuple[str, ...] = ()
     """Patterns of sites, such as `*.attn.v`: the circuit's nodes there are the chosen ones ..."""
     count: int = 0
     """... or, if not 0, so many of them: those whose ablation costs the circuit most."""

@@ -6,10 +6,15 @@ from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, Claim, Patch
 
 TURNED, LEFT, LEFT_BY_ALL = 0.8, 0.1, 0.2
 """Share of answers that the circuit's nodes turn at least, and that others turn at most: as many of them, or all."""
+TURNED_BESIDE = 0.5
+"""Share that all other writes turn at least, where the model is expected to do it more than once."""
 
 
-def swaps(what: str) -> tuple[Patch, ...]:
-    """The patches. what: the circuit tells from its prompt, for the prediction: `which quote it was`."""
+def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
+    """The patches. what: the circuit tells from its prompt, for the prediction: `which quote it was`.
+
+    beside: the circuit's writes cost the whole model little when ablated, so other writes are expected to carry it too.
+    """
     claims = (
         Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
         Claim(quantity="flipped", level=RANDOM, at_most=LEFT),
@@ -25,15 +30,7 @@ def swaps(what: str) -> tuple[Patch, ...]:
             sites=("*.attn.v",),
             claims=claims,
         ),
-        Patch(
-            name="swapped_writes",
-            prediction=(
-                f"What the circuit writes into the residual stream is how the whole model knows {what}: with the "
-                "circuit's writes of the other prompt the answer turns, and with all other writes it does not."
-            ),
-            sites=("*.resid_delta",),
-            claims=claims,
-        ),
+        _writes_beside(what) if beside else _writes(what, claims),
         Patch(
             name="swapped_first_value",
             prediction=(
@@ -43,5 +40,32 @@ def swaps(what: str) -> tuple[Patch, ...]:
             sites=("*.attn.v",),
             count=1,
             claims=(Claim(quantity="flipped", level=CHOSEN, at_least=0.5), claims[1]),
+        ),
+    )
+
+
+def _writes(what: str, claims: tuple[Claim, ...]) -> Patch:
+    return Patch(
+        name="swapped_writes",
+        prediction=(
+            f"What the circuit writes into the residual stream is how the whole model knows {what}: with the "
+            "circuit's writes of the other prompt the answer turns, and with all other writes it does not."
+        ),
+        sites=("*.resid_delta",),
+        claims=claims,
+    )
+
+
+def _writes_beside(what: str) -> Patch:
+    return Patch(
+        name="swapped_writes",
+        prediction=(
+            f"Ablating any one write of the circuit costs the whole model little, so it must know {what} in other "
+            "ways too: with all other writes of the other prompt most answers turn."
+        ),
+        sites=("*.resid_delta",),
+        claims=(
+            Claim(quantity="flipped", level=RANDOM, at_most=LEFT),
+            Claim(quantity="flipped", level=OTHERS, at_least=TURNED_BESIDE),
         ),
     )

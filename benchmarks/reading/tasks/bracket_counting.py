@@ -1,12 +1,14 @@
 """Predictions about closing a list with as many brackets as are open.
 
-What they test: whether depth is an average of brackets over the context, which length dilutes and any bracket moves,
-or a count of what is open.
+Made from the circuit of the main pair's sparse model, read before anything here was measured on it: head 7 of layer 0
+goes to the token ` [[` (key 124), its value 127 reads a channel that is on there and nowhere else, and what comes of it
+passes through one neuron of layer 1, 118. So it detects a token, and counts nothing. What the earlier models' readings
+had shown was known by then.
 """
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import Claim, Prompts, Reading
+from benchmarks.reading.experiment import CHOSEN, RANDOM, Claim, Patch, Prompts, Reading
 from benchmarks.reading.swaps import swaps
 
 OPEN = """$name = {{[|[[}}$number, $number2{{answer}}
@@ -43,8 +45,8 @@ READING = Reading(
         Prompts(
             name="length",
             prediction=(
-                "Depth is an average over the context, so long lists dilute the bracket count: the margin of lists "
-                "opened by [[ shrinks with every element and ends below zero."
+                "Attention is shared with commas and numbers, so length dilutes what the head brings: the margin of "
+                "lists opened by [[ shrinks with every element and ends below zero."
             ),
             axis="numbers in the list",
             levels={str(n): f"$name = {{{{[|[[}}}}{numbers(n)}{{{{answer}}}}\n" for n in (2, 3, 4, 6, 8, 12, 16, 20)},
@@ -56,8 +58,8 @@ READING = Reading(
         Prompts(
             name="stray_bracket_in_a_comment",
             prediction=(
-                "A bracket in a comment counts like any other: a stray [[ turns lists opened by [, and a stray ]] "
-                "lists opened by [[."
+                "The token ` [[` counts wherever it stands, and no other bracket does: a stray [[ in a comment turns "
+                "lists opened by [, a stray [ or ]] does little."
             ),
             axis="comment on the line before",
             levels={
@@ -70,14 +72,15 @@ READING = Reading(
             },
             claims=(
                 Claim(quantity="margin", side="left", level="stray [[", minus="no bracket", at_most=-1.0),
-                Claim(quantity="margin", side="right", level="stray ]]", minus="no bracket", at_most=-1.0),
+                Claim(quantity="margin", side="left", level="stray [", minus="no bracket", at_least=-1.0),
+                Claim(quantity="margin", side="right", level="stray ]]", minus="no bracket", at_least=-1.0),
             ),
         ),
         Prompts(
             name="earlier_lists",
             prediction=(
-                "Finished lists of depth 1 on lines before lower the average: the margin of lists opened by [[ "
-                "shrinks, and that of lists opened by [ does not."
+                "Finished lists of depth 1 on lines before are more tokens to share attention with: the margin of "
+                "lists opened by [[ shrinks, and that of lists opened by [ does not."
             ),
             axis="finished lists of depth 1, on lines before",
             levels={str(n): after(finished("[$number5, $number6]", n)) for n in (0, 1, 2, 4)},
@@ -88,7 +91,7 @@ READING = Reading(
         ),
         Prompts(
             name="earlier_nested_lists",
-            prediction="Finished lists of depth 2 on lines before raise the average and turn lists opened by [.",
+            prediction="A finished list of depth 2 on a line before has the token too: lists opened by [ lose by it.",
             axis="finished lists of depth 2, on lines before",
             levels={str(n): after(finished("[[$number5, $number6]]", n)) for n in (0, 1, 2, 4)},
             claims=(Claim(quantity="margin", side="left", level="2", minus="0", at_most=-1.0),),
@@ -96,15 +99,15 @@ READING = Reading(
         Prompts(
             name="rows",
             prediction=(
-                "Rows that are closed count as brackets all the same: behind more of them a list of depth 1 is taken "
-                "for one of depth 2."
+                "That rows are closed is read from `],` (channel 100 of the key): behind them a list of depth 1 is "
+                "mostly told from one of depth 2."
             ),
             axis="finished rows before, in the same list",
             levels={
                 str(n): f"$holder = [{'[$number, $number2], ' * n}{{{{|[}}}}$number3, $number4{{{{answer}}}}\n"
                 for n in (1, 2, 3, 4)
             },
-            claims=(Claim(quantity="accuracy", side="left", level="4", at_most=0.5),),
+            claims=(Claim(quantity="accuracy", side="left", level="4", at_least=0.7),),
         ),
         Prompts(
             name="elements",
@@ -121,5 +124,14 @@ READING = Reading(
             ),
         ),
         *swaps("the depth"),
+        Patch(
+            name="swapped_neuron",
+            prediction="One neuron of layer 1, 118, is what all of it passes through: alone it turns most answers.",
+            nodes=("1.mlp.post_act.118",),
+            claims=(
+                Claim(quantity="flipped", level=CHOSEN, at_least=0.8),
+                Claim(quantity="flipped", level=RANDOM, at_most=0.1),
+            ),
+        ),
     ),
 )

@@ -1,12 +1,14 @@
 """Predictions about closing a string with the quote that opened it.
 
-What they test: whether the model follows the string that is open, or counts quotes wherever they stand. A sparse
-model without positions can hardly do the first in one layer; the lines below tell the two apart.
+Made from the circuit of the main pair's sparse model, read before anything here was measured on it: head 31 of layer 0
+goes to the quote by keys that read one channel of the embedding each and slow sines of the position, which rise over
+the whole context; its value reads a channel that is on at `('` and off at `("`; one neuron a layer does the rest. What
+the earlier models' readings had shown was known by then.
 """
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import Claim, Prompts, Reading
+from benchmarks.reading.experiment import CHOSEN, RANDOM, Claim, Patch, Prompts, Reading
 from benchmarks.reading.swaps import swaps
 
 OPEN = """print({{'|"}}$text{{answer}} if $flag else None
@@ -42,27 +44,27 @@ READING = Reading(
         Prompts(
             name="distance",
             prediction=(
-                "The keys single out tokens with a quote, and nothing tells near ones from far ones: words between "
-                "the quotes change little, however many."
+                "The keys rise with the position, so every word behind the quote gains on it: a few are no matter, and "
+                "many narrow the margin."
             ),
             axis="words between the opening quote and the closing one",
             levels={str(words): inside(words) for words in (1, 2, 4, 8, 16)},
             claims=(
-                Claim(quantity="margin", level="16", minus="1", at_least=-1.0),
-                Claim(quantity="accuracy", level="16", at_least=0.9),
+                Claim(quantity="accuracy", level="4", at_least=0.9),
+                Claim(quantity="margin", level="16", minus="1", at_most=-1.0),
             ),
         ),
         Prompts(
             name="earlier_strings_of_the_other_quote",
             prediction=(
-                "Nothing in the circuit knows that a string is closed: finished strings with the other quote before "
-                "the open one pull the answer towards their own quote, the more of them the further."
+                "Nothing in the circuit knows that a string is closed, but later quotes have the higher keys: finished "
+                "strings with the other quote on lines before leave the answers as they are."
             ),
             axis="finished strings with the other quote, on lines before",
             levels={str(count): after(strings(OTHER, count)) for count in (0, 1, 2, 3, 4, 6)},
             claims=(
-                Claim(quantity="margin", level="2", minus="0", at_most=-1.0),
-                Claim(quantity="accuracy", level="6", minus="0", at_most=-0.3),
+                Claim(quantity="margin", level="2", minus="0", at_least=-1.5),
+                Claim(quantity="accuracy", level="6", at_least=0.9),
             ),
         ),
         Prompts(
@@ -80,10 +82,7 @@ READING = Reading(
         ),
         Prompts(
             name="stray_quote_in_a_comment",
-            prediction=(
-                "A quote in a comment counts like any other: a stray ' moves prompts opened by \" towards ', and a "
-                'stray " moves prompts opened by \' towards ".'
-            ),
+            prediction="A quote in a comment on the line before stands too early to matter much.",
             axis="comment on the line before",
             levels={
                 "none": OPEN,
@@ -94,15 +93,15 @@ READING = Reading(
                 'two stray "': after('# $verb "$text "$text2\n'),
             },
             claims=(
-                Claim(quantity="margin", side="right", level="stray '", minus="no quote", at_most=-0.5),
-                Claim(quantity="margin", side="left", level='stray "', minus="no quote", at_most=-0.5),
+                Claim(quantity="margin", side="right", level="stray '", minus="no quote", at_least=-1.0),
+                Claim(quantity="margin", side="left", level='stray "', minus="no quote", at_least=-1.0),
             ),
         ),
         Prompts(
             name="other_quote_inside_the_string",
             prediction=(
-                "Quotes of the other kind inside the open string are not told from quotes that open one: they narrow "
-                "the margin, and several turn the answer."
+                "Quotes of the other kind inside the open string stand later than the one that opened it, and nothing "
+                "tells them apart: they turn answers."
             ),
             axis="quotes of the other kind inside the string",
             levels={
@@ -116,6 +115,24 @@ READING = Reading(
                 Claim(quantity="accuracy", level="4", minus="0", at_most=-0.3),
             ),
         ),
-        *swaps("which quote it was"),
+        *swaps("which quote it was", beside=True),
+        Patch(
+            name="swapped_detector",
+            prediction="One channel tells the quotes apart, 340, which the value reads: alone it turns the answers.",
+            nodes=("0.attn.act_in.340",),
+            claims=(
+                Claim(quantity="flipped", level=CHOSEN, at_least=0.8),
+                Claim(quantity="flipped", level=RANDOM, at_most=0.1),
+            ),
+        ),
+        Patch(
+            name="swapped_neuron",
+            prediction=(
+                "All that the circuit knows passes through one neuron, 1323, but ablating it costs the whole model a "
+                "tenth of a nat: other ways carry it too, and it alone turns less than half of the answers."
+            ),
+            nodes=("0.mlp.post_act.1323",),
+            claims=(Claim(quantity="flipped", level=CHOSEN, at_most=0.5),),
+        ),
     ),
 )
