@@ -90,7 +90,7 @@ def test_a_bag_of_quotes_is_found_out(model, tokenizer, data):
     margins_of_both = [of["both"].margin for of in pulled.levels.values()]
     assert margins_of_both[0] > 0 > margins_of_both[-1] and margins_of_both == sorted(margins_of_both, reverse=True)
     assert pulled.levels["6"]["both"].accuracy == 0.0 and pulled.levels["0"]["left"].accuracy == 1.0
-    assert pulled.value(pulled.experiment.claims[1]) == -1.0
+    assert pulled.value(pulled.experiment.claims[1]) == 0.0 and not pulled.held
     spaced = measure(tested["distance"], model, task, data["nodes"], **settings())
     assert {of["both"].accuracy for of in spaced.levels.values()} == {1.0}
     assert "'" in spaced.example or '"' in spaced.example
@@ -120,6 +120,8 @@ def test_a_patch_turns_the_answer_where_the_circuit_is_and_nowhere_else(model, t
     outcome = measure(alone, model, task, data["nodes"], **settings())  # no other node there differs
     untouched, random = (outcome.levels[level]["both"] for level in (UNTOUCHED, RANDOM))
     assert outcome.held and random.margin == pytest.approx(untouched.margin) and random.flipped == 0.0
+    elsewhere = measure(replace(alone, nodes=("0.attn.act_in.1",)), model, task, data["nodes"], **settings())
+    assert elsewhere.unposed.startswith("0.attn.act_in.1 is no node of this circuit")
     other_way = replace(patch, claims=(Claim(quantity="flipped", level=CHOSEN, at_most=0.5),))
     assert not measure(other_way, model, task, data["nodes"], **settings()).held
 

@@ -139,6 +139,9 @@ def _prompts(experiment: Prompts, model: GPT, task: PosedTask | Task, split: str
 
 def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[NodeData], seed: int) -> Outcome:
     pairs = len(batch) // 2
+    kept = {f"{node['site']}.{node['channel']}" for node in nodes}
+    if missing := [name for name in experiment.nodes if name not in kept]:
+        return Outcome(experiment, {}, pairs, unposed=f"{missing[0]} is no node of this circuit; it is of another one")
     chosen = chosen_nodes(experiment, model, nodes)
     if not chosen:
         return Outcome(experiment, {}, pairs, unposed="the circuit has no nodes at these sites")
