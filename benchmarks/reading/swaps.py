@@ -44,6 +44,15 @@ def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
     )
 
 
+def alone(name: str, prediction: str, node: str) -> Patch:
+    """The patch of one named node, such as `0.attn.v.13`, which is expected to turn the answers by itself."""
+    claims = (
+        Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
+        Claim(quantity="flipped", level=RANDOM, at_most=LEFT),
+    )
+    return Patch(name=name, prediction=prediction, nodes=(node,), claims=claims)
+
+
 def _writes(what: str, claims: tuple[Claim, ...]) -> Patch:
     return Patch(
         name="swapped_writes",

@@ -8,8 +8,8 @@ had shown was known by then.
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import CHOSEN, RANDOM, Claim, Patch, Prompts, Reading
-from benchmarks.reading.swaps import swaps
+from benchmarks.reading.experiment import Claim, Prompts, Reading
+from benchmarks.reading.swaps import alone, swaps
 
 OPEN = """$name = {{[|[[}}$number, $number2{{answer}}
 ---
@@ -124,14 +124,10 @@ READING = Reading(
             ),
         ),
         *swaps("the depth"),
-        Patch(
-            name="swapped_neuron",
-            prediction="One neuron of layer 1, 118, is what all of it passes through: alone it turns most answers.",
-            nodes=("1.mlp.post_act.118",),
-            claims=(
-                Claim(quantity="flipped", level=CHOSEN, at_least=0.8),
-                Claim(quantity="flipped", level=RANDOM, at_most=0.1),
-            ),
+        alone(
+            "swapped_neuron",
+            "One neuron of layer 1, 118, is what all of it passes through: alone it turns most answers.",
+            "1.mlp.post_act.118",
         ),
     ),
 )

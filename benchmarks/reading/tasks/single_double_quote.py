@@ -8,8 +8,8 @@ the earlier models' readings had shown was known by then.
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import CHOSEN, RANDOM, Claim, Patch, Prompts, Reading
-from benchmarks.reading.swaps import swaps
+from benchmarks.reading.experiment import CHOSEN, Claim, Patch, Prompts, Reading
+from benchmarks.reading.swaps import alone, swaps
 
 OPEN = """print({{'|"}}$text{{answer}} if $flag else None
 ---
@@ -116,14 +116,10 @@ READING = Reading(
             ),
         ),
         *swaps("which quote it was", beside=True),
-        Patch(
-            name="swapped_detector",
-            prediction="One channel tells the quotes apart, 340, which the value reads: alone it turns the answers.",
-            nodes=("0.attn.act_in.340",),
-            claims=(
-                Claim(quantity="flipped", level=CHOSEN, at_least=0.8),
-                Claim(quantity="flipped", level=RANDOM, at_most=0.1),
-            ),
+        alone(
+            "swapped_detector",
+            "One channel tells the quotes apart, 340, which the value reads: alone it turns the answers.",
+            "0.attn.act_in.340",
         ),
         Patch(
             name="swapped_neuron",
