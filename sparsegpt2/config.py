@@ -156,6 +156,8 @@ class SparsityConfig:
     """Share of training after which density begins to fall from 1."""
     anneal_end: float = 0.5
     """Share of training at which density reaches its target (paper: 0.5; 0.8 for its largest, sparsest models)."""
+    memory: float = 0.0
+    """Share of its value that a dropped weight keeps outside the model, to step on from (0, the paper's way: none)."""
 
     def __post_init__(self) -> None:
         for name in ("density", "embedding_density", "bias_density"):
@@ -166,6 +168,7 @@ class SparsityConfig:
             0 <= self.anneal_start < self.anneal_end <= 1,
             f"annealing needs 0 <= anneal_start < anneal_end <= 1, got {self.anneal_start} and {self.anneal_end}",
         )
+        require(0 <= self.memory <= 1, f"memory is a share, 0 to 1, got {self.memory}")
         require(self.anneal != "power" or self.anneal_start > 0, "anneal=power needs anneal_start over 0")
 
     @property

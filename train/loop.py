@@ -19,8 +19,9 @@ from sparsegpt2.files import write_text
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.provenance import commit
+from sparsegpt2.sparsity.memory import project_and_remember_, recall_
 from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
-from sparsegpt2.sparsity.project import check_feasible, project_model_
+from sparsegpt2.sparsity.project import check_feasible
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
 from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
 from train.ahead import Ahead
@@ -106,8 +107,9 @@ def take_step(
         group["lr"] = learning_rate_at(share, config.optimizer, config.sparsity)
     loss = model.loss(tokens, targets)
     loss.backward()
+    recall_(model, optimizer)
     rms = optimizer_step(optimizer, config.optimizer.gradient_rms)
-    project_model_(model, config.sparsity, (step + 1) / config.steps)
+    project_and_remember_(model, optimizer, config.sparsity, (step + 1) / config.steps)
     return loss.detach(), rms
 
 

@@ -21,8 +21,11 @@ from sparsegpt2.model.checkpoint import (
     write_model,
 )
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.sparsity.memory import REMEMBERED
 
-PROGRESS, MOMENTS = "progress.json", "optimizer.safetensors"
+PROGRESS, STATES = "progress.json", "optimizer.safetensors"
+KEPT = ("exp_avg", "exp_avg_sq", REMEMBERED)
+"""What the optimiser knows of a parameter: Adam's moments, and dropped weights where they are remembered."""
 
 
 @dataclass
@@ -45,40 +48,37 @@ class Progress:
 def save_state(
     directory: Path, model: GPT, optimizer: torch.optim.AdamW, progress: Progress, tokenizer: Any, info: dict[str, Any]
 ) -> None:
-    """Write model, moments and progress as one directory, in one step."""
+    """Write model, optimiser state and progress as one directory, in one step."""
     with replacing_directory(directory) as temporary:
         write_model(model, temporary, tokenizer=tokenizer, info=info)
-        save_file(_moments(model, optimizer), temporary / MOMENTS)
+        save_file(_states(model, optimizer), temporary / STATES)
         write_json(temporary / PROGRESS, asdict(progress))
 
 
 def load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW) -> Progress:
-    """Put the saved weights and moments into `model` and `optimizer`; return where the run stands."""
+    """Put the saved weights and optimiser state into `model` and `optimizer`; return where the run stands."""
     directory = model_directory(directory)
     values = read_json(directory / PROGRESS, "training progress")
     if set(values) != {field.name for field in fields(Progress)}:
         raise UserError(f"{directory / PROGRESS} does not hold the progress of a run; delete the run to start it anew")
     progress = Progress(**values)
     load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
-    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
-        optimizer.state[parameter] = {
-            "step": torch.tensor(float(progress.step)),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-        if parameter.is_cuda:
-            optimizer.state[parameter]["step"] = optimizer.state[parameter]["step"].to(parameter.device)
+    saved = read_tensors(directory / STATES) if progress.step else {}
+    for name, parameter in model.named_parameters():
+        step = torch.tensor(float(progress.step), device=parameter.device)
+        kept = [key for key in KEPT if key != REMEMBERED or f"{name}.{key}" in saved]
+        optimizer.state[parameter] = {"step": step} | {key: torch.zeros_like(parameter) for key in kept}
     if progress.step:
-        load_into(_moments(model, optimizer), read_tensors(directory / MOMENTS), str(directory / MOMENTS))
+        load_into(_states(model, optimizer), saved, str(directory / STATES))
     return progress
 
 
-def _moments(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    """Adam's first and second moments by parameter name; empty before the first step."""
-    moments = {}
-    for name, parameter in unshared(model).items():
-        state = optimizer.state.get(parameter)
-        if state:
-            moments[f"{name}.exp_avg"] = state["exp_avg"]
-            moments[f"{name}.exp_avg_sq"] = state["exp_avg_sq"]
-    return moments
+def _states(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
+    """What `KEPT` names of every parameter, as `NAME.KEY`; empty before the first step."""
+    return {
+        f"{name}.{key}": state[key]
+        for name, parameter in model.named_parameters()
+        for state in [optimizer.state.get(parameter, {})]
+        for key in KEPT
+        if key in state
+    }
