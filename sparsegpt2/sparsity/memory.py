@@ -36,8 +36,9 @@ def project_and_remember_(
     """`project_model_` after `share` of training; with a memory, keep that share of what it drops for `recall_`."""
     if config.memory:
         for tensor in projected_parameters(model):
-            if annealed(config.density_of(tensor.kind), share, config) < 1:
-                optimizer.state[tensor.weight].setdefault(REMEMBERED, torch.empty_like(tensor.weight))
+            dense = annealed(config.density_of(tensor.kind), share, config) == 1
+            if not dense and REMEMBERED not in optimizer.state[tensor.weight]:
+                optimizer.state[tensor.weight][REMEMBERED] = torch.empty_like(tensor.weight)
     weights, remembered = _remembered(model, optimizer)
     if weights:
         torch._foreach_copy_(remembered, weights)
