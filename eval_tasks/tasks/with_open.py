@@ -1,4 +1,8 @@
-"""Open a file to read or to write, as its name tells."""
+"""Open a file to read or to write, as its name tells.
+
+Which names are read and which written is learned word by word, so every split asks for all of them: with two names of
+a split's own, whether a circuit serves them is chance.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ TASK = PairTask(
     description="`r` or `w`: the file's name (input-like or output-like)",
     answers=("r", "w"),
     single=("$source", "$target"),
+    everywhere=("source", "target"),
     templates="""
 ...
 $name = $number
