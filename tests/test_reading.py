@@ -86,11 +86,14 @@ def test_a_bag_of_quotes_is_found_out(model, tokenizer, data):
     """Earlier strings with the other quote turn its answer, words between the quotes do not; claims say so."""
     task = get_task("single_double_quote", tokenizer)
     tested = {one.name: one for one in reading_of(task.name).experiments}
-    pulled = measure(tested["earlier_strings_of_the_other_quote"], model, task, data["nodes"], **settings())
+    claims = (Claim(quantity="accuracy", level="0", at_least=0.9), Claim(quantity="accuracy", level="6", at_least=0.9))
+    earlier = replace(tested["earlier_strings_of_the_other_quote"], claims=claims)  # whatever the reading predicts
+    pulled = measure(earlier, model, task, data["nodes"], **settings())
     margins_of_both = [of["both"].margin for of in pulled.levels.values()]
     assert margins_of_both[0] > 0 > margins_of_both[-1] and margins_of_both == sorted(margins_of_both, reverse=True)
     assert pulled.levels["6"]["both"].accuracy == 0.0 and pulled.levels["0"]["left"].accuracy == 1.0
-    assert pulled.value(pulled.experiment.claims[1]) == 0.0 and not pulled.held
+    assert pulled.value(claims[1]) == 0.0 and not pulled.held
+    assert measure(replace(earlier, claims=claims[:1]), model, task, data["nodes"], **settings()).held
     spaced = measure(tested["distance"], model, task, data["nodes"], **settings())
     assert {of["both"].accuracy for of in spaced.levels.values()} == {1.0}
     assert "'" in spaced.example or '"' in spaced.example
