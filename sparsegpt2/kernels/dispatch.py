@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -73,7 +73,15 @@ def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: 
     if step >= rows:
         function(0, rows, *arguments)
         return
-    starts = range(0, rows, step)
-    jobs = [_pool(threads).submit(function, start, min(start + step, rows), *arguments) for start in starts]
-    for job in jobs:
+    at_once([functools.partial(function, start, min(start + step, rows), *arguments) for start in range(0, rows, step)])
+
+
+def at_once(calls: Sequence[Callable[[], None]]) -> None:
+    """Make all calls, which must release Python's lock, as many at a time as torch has CPU threads."""
+    threads = torch.get_num_threads()
+    if threads == 1 or len(calls) < 2:
+        for call in calls:
+            call()
+        return
+    for job in [_pool(threads).submit(call) for call in calls]:
         job.result()

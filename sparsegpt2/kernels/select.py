@@ -7,11 +7,12 @@ integer and one over the lower 16 give the k-th largest exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels
+from sparsegpt2.kernels.dispatch import at_once, cpu_kernels, gpu_kernels
 
 HIGHEST = 0x7FFFFFFF
 
@@ -37,14 +38,16 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
 def keep_largest_all_(
     weights: Sequence[Tensor], keep: Sequence[int], reserve: Sequence[tuple[int, int] | None]
 ) -> None:
-    """`keep_largest_` of many tensors, in a few launches for all of them on a GPU.
+    """`keep_largest_` of many tensors: in a few launches for all of them on a GPU, side by side on the CPU.
 
     keep[i]: entries left of weights[i]. reserve[i]: its (min_alive, neuron_dim), or None.
     """
     gpu = gpu_kernels(weights[0]) if weights else None
     if gpu is None or not all(weight.is_contiguous() for weight in weights):
-        for weight, k, alive in zip(weights, keep, reserve, strict=True):
-            keep_largest_(weight, k, *(alive or (0, 0)))
+        jobs = sorted(
+            zip(weights, keep, reserve, strict=True), key=lambda job: -job[0].numel()
+        )  # none large at the end
+        at_once([partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs])
         return
     reserved: list[Tensor | None] = []
     for weight, alive in zip(weights, reserve, strict=True):
