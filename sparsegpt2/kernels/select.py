@@ -44,9 +44,7 @@ def keep_largest_all_(
     """
     gpu = gpu_kernels(weights[0]) if weights else None
     if gpu is None or not all(weight.is_contiguous() for weight in weights):
-        jobs = sorted(
-            zip(weights, keep, reserve, strict=True), key=lambda job: -job[0].numel()
-        )  # none large at the end
+        jobs = sorted(zip(weights, keep, reserve, strict=True), key=lambda job: -job[0].numel())  # large ones first
         at_once([partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs])
         return
     reserved: list[Tensor | None] = []
