@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import yaml
 
+from sparsegpt2.allocator import keep_freed_memory
 from sparsegpt2.circuits.means import node_means
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
@@ -124,6 +125,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, out: Path) -> None:
         self.config, self.out = config, out
         self.device = device_of(config)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.data: TokenData = prepare(config.data, config.prepared_data)
         if self.data.tokenizer.vocab_size != config.model.vocab_size:
             raise UserError(
