@@ -20,8 +20,8 @@ INTRODUCTION = """# Circuits read
 {about}
 
 Every prediction and its criteria stand in `benchmarks/reading/tasks`, and with them what was known when they were
-made; what is reported is measured on words of the test split. Experiments change prompts or activations of the whole, unpruned
-model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
+made; what is reported is measured on words of the test split. Experiments change prompts or activations of the whole,
+unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
 nodes take at every position the value they have in the other prompt of the pair, and the control patches as many other
 nodes of the same sites that differ between the two prompts ({draws} draws), or all of them.
 """

@@ -1,10 +1,11 @@
 """Predictions about closing a list with as many brackets as are open.
 
-Made from the circuit of the zoo's memory-512, its weights, and what its head 24 of layer 0 makes of each token alone,
-before anything here was measured on it: that head goes to ` [` (weight e^11.3), ` [[` (e^10.7) and `],` (e^10.3), less
-to commas (e^7.4) and hardly to numbers; value 395 brings the more for ` [[`, little for ` [`, and less than nothing for
-`],`; its queries read channels that are on at numbers. One neuron a layer, 868 and 1977, does the rest. So it averages
-over brackets. What the earlier models' readings had shown was known by then.
+Made from the circuit of the zoo's memory-768, its weights, and what its heads 30 and 32 of layer 0 make of each token
+alone, before anything here was measured on it: asked by a number at position 60, head 30 gives `],` e^9.5, ` [` e^8.8,
+` [[` e^7.7, ` =` e^7.2, commas and numbers e^2.5 to e^2.8, and every later token e^0.36 more; its value 482 is on at
+` [[` and off at ` [` and `],`. Head 32 (e^0.57 a token) brings both brackets alike, value 522. Neuron 2299 of layer 0
+is on when both are there; a chain of one channel and two neurons of layer 1 does the rest. So it is the last bracket
+that counts, and whether it was ` [[`. What the earlier models' readings had shown was known by then.
 """
 
 from __future__ import annotations
@@ -46,21 +47,22 @@ READING = Reading(
         Prompts(
             name="length",
             prediction=(
-                "Sixteen commas together weigh half as much as the bracket: length dilutes what the head brings, and "
-                "the margin of lists opened by [[ shrinks, that of lists opened by [ does not."
+                "Later tokens weigh more, and the sixth number as much as the bracket: in long lists the sign of [[ "
+                "is lost and they are closed by ], those opened by [ stay right."
             ),
             axis="numbers in the list",
             levels={str(n): f"$name = {{{{[|[[}}}}{numbers(n)}{{{{answer}}}}\n" for n in (2, 3, 4, 6, 8, 12, 16, 20)},
             claims=(
-                Claim(quantity="margin", side="right", level="16", minus="3", at_most=-1.0),
-                Claim(quantity="margin", side="left", level="16", minus="3", at_least=-0.5),
+                Claim(quantity="margin", side="right", level="16", minus="3", at_most=-2.0),
+                Claim(quantity="accuracy", side="right", level="16", at_most=0.5),
+                Claim(quantity="accuracy", side="left", level="16", at_least=0.9),
             ),
         ),
         Prompts(
             name="stray_bracket_in_a_comment",
             prediction=(
-                "Brackets count wherever they stand, each for its own depth: a stray [[ in a comment moves lists "
-                "opened by [ towards ]], and a stray [ those opened by [[ towards ]."
+                "The last bracket weighs e^3 as much as one a line before, so strays in a comment matter less than "
+                "half a nat on either side."
             ),
             axis="comment on the line before",
             levels={
@@ -72,42 +74,38 @@ READING = Reading(
                 "stray ]]": after("# $verb $text]]\n"),
             },
             claims=(
-                Claim(quantity="margin", side="left", level="stray [[", minus="no bracket", at_most=-1.0),
-                Claim(quantity="margin", side="left", level="stray [", minus="no bracket", at_least=-1.0),
-                Claim(quantity="margin", side="right", level="stray [", minus="no bracket", at_most=-1.0),
+                Claim(quantity="margin", side="left", level="stray [[", minus="no bracket", at_least=-0.5),
+                Claim(quantity="margin", side="left", level="stray [", minus="no bracket", at_least=-0.5),
+                Claim(quantity="margin", side="right", level="stray [", minus="no bracket", at_least=-0.5),
             ),
         ),
         Prompts(
             name="earlier_lists",
             prediction=(
-                "Their ` [` gets twice the weight of a ` [[` and speaks for depth 1: finished lists of depth 1 on "
-                "lines before narrow the margin of lists opened by [[, and not that of lists opened by [."
+                "Lines before are too far behind to weigh: finished lists of depth 1 matter less than half a nat."
             ),
             axis="finished lists of depth 1, on lines before",
             levels={str(n): after(finished("[$number5, $number6]", n)) for n in (0, 1, 2, 4)},
             claims=(
-                Claim(quantity="margin", side="right", level="4", minus="0", at_most=-1.0),
+                Claim(quantity="margin", side="right", level="4", minus="0", at_least=-0.5),
                 Claim(quantity="margin", side="left", level="4", minus="0", at_least=-0.5),
             ),
         ),
         Prompts(
             name="earlier_nested_lists",
-            prediction=(
-                "The head averages over lines, too: two finished lists of depth 2 on lines before turn lists opened "
-                "by [."
-            ),
+            prediction=("For the same reason finished lists of depth 2 do not turn lists opened by [."),
             axis="finished lists of depth 2, on lines before",
             levels={str(n): after(finished("[[$number5, $number6]]", n)) for n in (0, 1, 2, 4)},
             claims=(
-                Claim(quantity="margin", side="left", level="2", minus="0", at_most=-1.0),
-                Claim(quantity="accuracy", side="left", level="2", at_most=0.5),
+                Claim(quantity="margin", side="left", level="2", minus="0", at_least=-1.0),
+                Claim(quantity="accuracy", side="left", level="2", at_least=0.9),
             ),
         ),
         Prompts(
             name="rows",
             prediction=(
-                "Every closed row brings a `],`, which speaks against depth 2, and a ` [`, which speaks for 1: behind "
-                "four of them all answers are `]`, right where none is open and wrong where one is."
+                "Behind a closed row the `],` and the row's own ` [` weigh most and say nothing of depth 2, so all "
+                "answers are `]`: right where no row is open and wrong where one is."
             ),
             axis="finished rows before, in the same list",
             levels={
@@ -122,7 +120,7 @@ READING = Reading(
         Prompts(
             name="elements",
             prediction=(
-                "The queries read what is on at numbers: behind a name the head looks elsewhere, and answers suffer."
+                "The queries read what is on at numbers: behind a name the heads look elsewhere, and answers suffer."
             ),
             axis="elements of the list",
             levels={
@@ -135,8 +133,8 @@ READING = Reading(
         *swaps("the depth"),
         alone(
             "swapped_neuron",
-            "One neuron of layer 1, 1977, is what all of it passes through: alone it turns most answers.",
-            "1.mlp.post_act.1977",
+            "All that the circuit knows passes through neuron 2299 of layer 0: alone it turns most answers.",
+            "0.mlp.post_act.2299",
         ),
     ),
 )
