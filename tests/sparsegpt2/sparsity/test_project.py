@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError
-from sparsegpt2.kernels.select import largest_mask
+from sparsegpt2.kernels.select import keep_largest_, keep_largest_all_, largest_mask
 from sparsegpt2.sparsity.project import check_feasible, project_, project_model_, projected_parameters
 
 
@@ -123,3 +123,20 @@ def test_infeasible_model_is_told_before_training():
         check_feasible(model, SparsityConfig(density=0.05, min_alive=4))
     with pytest.raises(UserError, match="leaves no weight"):
         check_feasible(model, SparsityConfig(density=0.5, bias_density=0.001))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_tensors_side_by_side_are_projected_as_one_by_one(threads):
+    source = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=source) for shape in [(32, 48), (64,), (16, 16), (96, 32)]]
+    keep, reserve = [100, 5, 40, 200], [(1, 0), None, (2, 1), None]
+    expected = [weight.clone() for weight in weights]
+    for weight, k, alive in zip(expected, keep, reserve, strict=True):
+        keep_largest_(weight, k, *(alive or (0, 0)))
+    torch.set_num_threads(threads)
+    try:
+        keep_largest_all_(weights, keep, reserve)
+    finally:
+        torch.set_num_threads(1)
+    assert [int(weight.count_nonzero()) for weight in weights] == keep
+    assert all(torch.equal(one, other) for one, other in zip(weights, expected, strict=True))
