@@ -45,7 +45,12 @@ def keep_largest_all_(
     gpu = gpu_kernels(weights[0]) if weights else None
     if gpu is None or not all(weight.is_contiguous() for weight in weights):
         jobs = sorted(zip(weights, keep, reserve, strict=True), key=lambda job: -job[0].numel())  # large ones first
-        at_once([partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs])
+        calls = [partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs]
+        if weights and cpu_kernels(weights[0]) is not None:
+            at_once(calls)
+        else:  # plain torch has threads of its own, and a stream that other threads would not see
+            for call in calls:
+                call()
         return
     reserved: list[Tensor | None] = []
     for weight, alive in zip(weights, reserve, strict=True):
