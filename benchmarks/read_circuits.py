@@ -28,7 +28,6 @@ from eval_tasks.registry import get_task
 from eval_tasks.subjects import model_fingerprint, short_names
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
-from sparsegpt2.command import run
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json, write_text
@@ -36,6 +35,7 @@ from sparsegpt2.model.checkpoint import load_model, model_directory, model_info
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.provenance import provenance
 from sparsegpt2.report.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.settings import run
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.tokenizer import Tokenizer
 from train.sample import text_to_look_at

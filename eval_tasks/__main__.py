@@ -3,6 +3,6 @@
 import sys
 
 from eval_tasks.command import COMMANDS
-from sparsegpt2.command import run_commands
+from sparsegpt2.settings import run_commands
 
 sys.exit(run_commands("python -m eval_tasks", COMMANDS, sys.argv[1:]))

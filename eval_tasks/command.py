@@ -7,8 +7,8 @@ from pathlib import Path
 
 from eval_tasks.evidence import TextOf, evaluate
 from eval_tasks.registry import TaskEntry
-from sparsegpt2.command import add_settings, make_parser, parse, settings_from
 from sparsegpt2.errors import UserError
+from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 
 
 def tasks(arguments: list[str]) -> None:

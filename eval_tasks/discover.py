@@ -10,7 +10,6 @@ from typing import Any
 
 from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import unpruned_loss
-from sparsegpt2.command import make_parser, parse, settings_from
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
 from sparsegpt2.components.convert import circuit_weights
 from sparsegpt2.components.counterfactual import FROM_PROMPTS
@@ -21,6 +20,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.results import RESULTS, Row, append_row, read_rows, repair, row_identity
+from sparsegpt2.settings import make_parser, parse, settings_from
 
 TEST_SEED = 0
 """Seed of the test pairs: the same for every model, method and size."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsegpt2.command import add_settings, make_parser, parse, progress_bar, run_commands, settings_from
 from sparsegpt2.errors import UserError
+from sparsegpt2.settings import add_settings, make_parser, parse, progress_bar, run_commands, settings_from
 
 if TYPE_CHECKING:
     from sparsegpt2.report.viewer import CircuitData, RunData, ViewConfig

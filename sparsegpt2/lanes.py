@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from threading import Event, Thread
 
-from sparsegpt2.command import USER_MISTAKE
+from sparsegpt2.settings import USER_MISTAKE
 
 Lane = Iterable[Sequence[str]]
 """Commands, each as arguments of `sparsegpt2`, that run one after the other."""

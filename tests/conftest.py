@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # read when `tokenizers` starts; tests share few cores
 
 from sparsegpt2.cli import COMMANDS
-from sparsegpt2.command import run_commands
+from sparsegpt2.settings import run_commands
 from sparsegpt2.tokenizer import Tokenizer
 from train.corpus.tinypython import document
 from train.tokenizer import train_tokenizer

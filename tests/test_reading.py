@@ -21,10 +21,10 @@ from eval_tasks.registry import get_task
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
-from sparsegpt2.command import run
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.report.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.settings import run
 from sparsegpt2.tokenizer import Tokenizer
 
 SINGLE, DOUBLE = ord("'"), ord('"')

@@ -10,7 +10,7 @@ import pytest
 from eval_tasks.benchmark import BenchConfig
 from sparsegpt2 import GPT
 from sparsegpt2.circuits import PruneConfig
-from sparsegpt2.command import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 from sparsegpt2.sparsity.project import check_feasible
 from train.config import TrainConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sparsegpt2.command import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 
 
 def main(arguments: list[str]) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from sparsegpt2.command import add_settings, make_parser, parse, settings_from
 from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.report.tables import aligned
+from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 from sparsegpt2.sparsity.project import check_feasible, projected_parameters
 from train.config import TrainConfig
 from train.cost import Cost, cost, seconds_per_step, together

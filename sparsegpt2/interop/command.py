@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits import Circuit, node_means
-from sparsegpt2.command import make_parser, parse, progress_bar
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers, zoo
 from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, save_model
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.settings import make_parser, parse, progress_bar
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.tokenizer import Tokenizer
 

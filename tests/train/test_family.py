@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from sparsegpt2 import UserError, cli, lanes
-from sparsegpt2.command import run_commands
 from sparsegpt2.report.results import read_rows
+from sparsegpt2.settings import run_commands
 from train import family, side_by_side
 from train.cost import Cost, cost, progress_of, seconds_per_step, together
 from train.family import make_plan, read_family, sizes

@@ -17,9 +17,9 @@ import yaml
 from safetensors.torch import load_file
 
 from sparsegpt2 import GPTConfig, UserError, load_model
-from sparsegpt2.command import run
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.settings import run
 from train.command import main
 from train.config import TrainConfig
 

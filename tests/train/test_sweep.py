@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from sparsegpt2 import UserError, load_model
-from sparsegpt2.command import run
 from sparsegpt2.model.checkpoint import model_info
+from sparsegpt2.settings import run
 from train import side_by_side
 from train.command import main
 from train.sweep import combinations, name, ranked

@@ -11,9 +11,9 @@ import torch
 
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.cli import COMMANDS
-from sparsegpt2.command import run
 from sparsegpt2.interop import data_gym
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.settings import run
 
 DOCS = Path(__file__).parents[3] / "docs" / "interop"
 PAGES = sorted(path.stem for path in DOCS.glob("*.md") if path.stem != "README")
