@@ -17,7 +17,12 @@ class CpuKernels:
     """The modules whose loops numba compiles, imported together."""
 
     def __init__(self) -> None:
-        from sparsegpt2.kernels import cpu_attention, cpu_loss, cpu_rows, cpu_select, cpu_sparse, cpu_topk
+        from sparsegpt2.kernels.cpu import attention as cpu_attention
+        from sparsegpt2.kernels.cpu import loss as cpu_loss
+        from sparsegpt2.kernels.cpu import rows as cpu_rows
+        from sparsegpt2.kernels.cpu import select as cpu_select
+        from sparsegpt2.kernels.cpu import sparse as cpu_sparse
+        from sparsegpt2.kernels.cpu import topk as cpu_topk
 
         self.attention, self.loss, self.rows, self.select = cpu_attention, cpu_loss, cpu_rows, cpu_select
         self.sparse, self.topk = cpu_sparse, cpu_topk

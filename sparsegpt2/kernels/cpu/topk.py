@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sparsegpt2.kernels.simd import WORD, bits_above, bits_at_least, bits_equal, copy_kept, count_bits, magnitudes
+from sparsegpt2.kernels.cpu.simd import WORD, bits_above, bits_at_least, bits_equal, copy_kept, count_bits, magnitudes
 
 
 @njit(nogil=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sparsegpt2.kernels.cpu_math import FAST, from_bfloat16, to_bfloat16
-from sparsegpt2.kernels.simd import (
+from sparsegpt2.kernels.cpu.math import FAST, from_bfloat16, to_bfloat16
+from sparsegpt2.kernels.cpu.simd import (
     LANES,
     add_pairs,
     broadcast,

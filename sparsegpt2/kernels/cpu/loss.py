@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sparsegpt2.kernels.cpu_math import FAST, exponential, from_bfloat16, to_bfloat16
+from sparsegpt2.kernels.cpu.math import FAST, exponential, from_bfloat16, to_bfloat16
 
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)

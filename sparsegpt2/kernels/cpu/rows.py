@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sparsegpt2.kernels.cpu_math import FAST, exponential, from_bfloat16, to_bfloat16
-from sparsegpt2.kernels.cpu_topk import copy_row, keep_row
-from sparsegpt2.kernels.simd import WORD
+from sparsegpt2.kernels.cpu.math import FAST, exponential, from_bfloat16, to_bfloat16
+from sparsegpt2.kernels.cpu.simd import WORD
+from sparsegpt2.kernels.cpu.topk import copy_row, keep_row
 
 SQRT_HALF = np.float32(0.7071067811865476)
 DENSITY_AT_ZERO = np.float32(0.3989422804014327)  # 1 / sqrt(2 pi)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from sparsegpt2.kernels.simd import as_bits, as_float
+from sparsegpt2.kernels.cpu.simd import as_bits, as_float
 
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 """What LLVM may assume and reorder; not that numbers are finite: a loss that overflows must be seen to do so."""
