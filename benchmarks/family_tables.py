@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import math
 
-from sparsegpt2.report.aggregate import (
+from sparsegpt2.report.style import plain_number
+from sparsegpt2.results.aggregate import (
     ModelResult,
     Ratio,
     Spread,
@@ -19,7 +20,6 @@ from sparsegpt2.report.aggregate import (
     model_results,
     size_ratio,
 )
-from sparsegpt2.report.style import plain_number
 
 
 def ranged(spread: Spread, digits: int = 0) -> str:

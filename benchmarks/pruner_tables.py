@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 
-from sparsegpt2.report.aggregate import choose_target, geometric_mean
-from sparsegpt2.report.results import Row, current_rows, read_rows
+from sparsegpt2.results.aggregate import choose_target, geometric_mean
+from sparsegpt2.results.results import Row, current_rows, read_rows
 
 Group = dict[str, dict[str, Row]]
 """Pruner -> task -> row."""

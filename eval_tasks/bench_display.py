@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sparsegpt2.report.aggregate import Cell, ModelResult, model_results, shared_tasks
-from sparsegpt2.report.results import Row
+from sparsegpt2.results.aggregate import Cell, ModelResult, model_results, shared_tasks
+from sparsegpt2.results.results import Row
 
 ABREAST = 5
 """Models in one table."""

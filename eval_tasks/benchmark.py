@@ -32,7 +32,7 @@ from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.results import RESULTS, Row, append_row, read_rows, repair
+from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
 
 TUNING = "tuning.journal"
 """Optuna's journal of all searches of a results folder."""

@@ -19,7 +19,7 @@ from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.results import RESULTS, Row, append_row, read_rows, repair, row_identity
+from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair, row_identity
 from sparsegpt2.settings import make_parser, parse, settings_from
 
 TEST_SEED = 0

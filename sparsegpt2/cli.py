@@ -253,7 +253,7 @@ def quickstart(arguments: list[str]) -> None:
 def family(arguments: list[str]) -> None:
     """Train a family of models side by side and benchmark them, after saying what that will cost."""
     from sparsegpt2.lanes import run_queue
-    from sparsegpt2.report.results import merge_results
+    from sparsegpt2.results.results import merge_results
     from train.family import BENCH, make_plan, read_family, train_family
 
     parser = make_parser("sparsegpt2 family FOLDER", family.__doc__ or "")

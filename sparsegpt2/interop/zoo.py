@@ -16,9 +16,9 @@ from sparsegpt2.files import replacing_directory, write_text
 from sparsegpt2.interop.hub import CARD, model_card
 from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, write_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.report.style import plain_number
-from sparsegpt2.report.tables import aligned
+from sparsegpt2.results.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
+from sparsegpt2.results.tables import aligned
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.tokenizer import Tokenizer
 

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.report.aggregate import (
+from sparsegpt2.report.kurtosis import draw_kurtosis, kurtosis_table, streams
+from sparsegpt2.report.necessity import draw_necessity, necessities, necessity_table
+from sparsegpt2.report.plots import Curve, Point, draw_frontier, draw_sizes
+from sparsegpt2.report.pruners import comparisons, draw_pruners, pruner_table
+from sparsegpt2.report.size_curves import matched_models, size_curves
+from sparsegpt2.report.style import plain_number, save_figure
+from sparsegpt2.results.aggregate import (
     ModelResult,
     Size,
     choose_pruner,
@@ -27,14 +33,8 @@ from sparsegpt2.report.aggregate import (
     model_results,
     shared_tasks,
 )
-from sparsegpt2.report.kurtosis import draw_kurtosis, kurtosis_table, streams
-from sparsegpt2.report.necessity import draw_necessity, necessities, necessity_table
-from sparsegpt2.report.plots import Curve, Point, draw_frontier, draw_sizes
-from sparsegpt2.report.pruners import comparisons, draw_pruners, pruner_table
-from sparsegpt2.report.results import Row
-from sparsegpt2.report.size_curves import matched_models, size_curves
-from sparsegpt2.report.style import plain_number, save_figure
-from sparsegpt2.report.tables import Table, write_table
+from sparsegpt2.results.results import Row
+from sparsegpt2.results.tables import Table, write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

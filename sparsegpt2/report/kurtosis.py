@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sparsegpt2.report.aggregate import DENSE_FROM, display_names
-from sparsegpt2.report.results import Row
 from sparsegpt2.report.style import GREY, add_note, label_points, log_scales, look_of, new_figure, styled
-from sparsegpt2.report.tables import Table
+from sparsegpt2.results.aggregate import DENSE_FROM, display_names
+from sparsegpt2.results.results import Row
+from sparsegpt2.results.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

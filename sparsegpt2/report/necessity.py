@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.circuits.evidence.case import CHANCE
-from sparsegpt2.report.aggregate import Cell, ModelResult
-from sparsegpt2.report.results import Row
 from sparsegpt2.report.style import COLOURS, GREY, add_note, log_ticks, styled
-from sparsegpt2.report.tables import Table
+from sparsegpt2.results.aggregate import Cell, ModelResult
+from sparsegpt2.results.results import Row
+from sparsegpt2.results.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sparsegpt2.report.aggregate import Spread
 from sparsegpt2.report.style import (
     DASHES,
     GREY,
@@ -23,6 +22,7 @@ from sparsegpt2.report.style import (
     styled,
     tick_number,
 )
+from sparsegpt2.results.aggregate import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

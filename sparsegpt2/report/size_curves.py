@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sparsegpt2.report.aggregate import Cell, ModelResult, Size, Spread, geometric_mean, shared_tasks
 from sparsegpt2.report.plots import Curve
 from sparsegpt2.report.style import plain_number
+from sparsegpt2.results.aggregate import Cell, ModelResult, Size, Spread, geometric_mean, shared_tasks
 
 LEVELS = 60
 """Losses at which a line along the ranking is evaluated."""

@@ -12,10 +12,10 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from sparsegpt2.files import write_text
-from sparsegpt2.report.aggregate import Cell, ModelResult, Ratio, Spread, all_ratios, headline_ratio, load_results
 from sparsegpt2.report.frontier import Frontier, FrontierConfig, analyse, nothing_to_draw
 from sparsegpt2.report.style import plain_number, to_svg
 from sparsegpt2.report.training import training_figure
+from sparsegpt2.results.aggregate import Cell, ModelResult, Ratio, Spread, all_ratios, headline_ratio, load_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from eval_tasks.benchmark import BenchConfig, bench
 from eval_tasks.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
-from sparsegpt2.report.results import RESULTS, read_rows
+from sparsegpt2.results.results import RESULTS, read_rows
 from sparsegpt2.tokenizer import Tokenizer
 
 FAST = PruneConfig(steps=2, pairs=2, validation_pairs=4, attribution_pairs=2, dtype="float32")

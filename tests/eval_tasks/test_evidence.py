@@ -15,7 +15,7 @@ from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
-from sparsegpt2.report.results import read_rows
+from sparsegpt2.results.results import read_rows
 
 TASK = "for_while"
 FLAGS = [

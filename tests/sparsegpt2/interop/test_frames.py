@@ -8,7 +8,7 @@ import pytest
 
 from sparsegpt2 import UserError
 from sparsegpt2.interop.frames import read_results
-from sparsegpt2.report.results import Row, append_row, read_rows
+from sparsegpt2.results.results import Row, append_row, read_rows
 
 COMMON = {"model_path": "m", "fingerprint": "f", "task_fingerprint": "t", "pruner": "node", "seed": 0, "l0": 9}
 COMMON |= {"target_loss": 0.15, "settings": {"steps": 3}, "held_out_loss": None, "density": 0.1, "d_model": 8}

@@ -11,7 +11,7 @@ from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, sa
 from sparsegpt2.interop import zoo as entries
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
-from sparsegpt2.report.results import Row, append_row
+from sparsegpt2.results.results import Row, append_row
 from sparsegpt2.sparsity.project import project_model_
 from sparsegpt2.sparsity.stats import l0
 

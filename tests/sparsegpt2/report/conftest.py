@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsegpt2.report.results import Row, append_row
+from sparsegpt2.results.results import Row, append_row
 
 TASKS = ("single_double_quote", "with_open", "bracket_counting", "for_while", "else_elif", "if_equals", "var_swap")
 

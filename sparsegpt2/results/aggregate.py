@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsegpt2.config import require
-from sparsegpt2.report.results import Row, current_rows, read_rows
+from sparsegpt2.results.results import Row, current_rows, read_rows
 
 Size = Literal["edges", "edges_trimmed"]
 """Which measure of a circuit's size is meant."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sparsegpt2 import UserError
-from sparsegpt2.report.aggregate import (
+from sparsegpt2.results.aggregate import (
     all_ratios,
     choose_pruner,
     choose_target,

@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, fields, replace
 import pytest
 
 from sparsegpt2 import UserError
-from sparsegpt2.report.results import RESULTS, Row, append_row, current_rows, parse_row, read_rows, repair
+from sparsegpt2.results.results import RESULTS, Row, append_row, current_rows, parse_row, read_rows, repair
 
 REQUIRED = [item.name for item in fields(Row) if item.default is MISSING and item.default_factory is MISSING]
 

@@ -1,0 +1,1 @@
+"""Benchmark rows on disk: reading, writing, averaging, and where each row came from."""
