@@ -37,8 +37,8 @@ from sparsegpt2.report.viewer import Subject, ViewConfig, circuit_data
 from sparsegpt2.results.provenance import provenance
 from sparsegpt2.settings import run
 from sparsegpt2.sparsity.stats import l0
-from sparsegpt2.tokenizer import Tokenizer
-from train.sample import text_to_look_at
+from sparsegpt2.text.sample import text_to_look_at
+from sparsegpt2.text.tokenizer import Tokenizer
 
 SPLIT = "test"
 """Whose words the outcomes are measured with; experiments are thought out on validation words."""

@@ -15,7 +15,7 @@ from eval_tasks.template import Flaw, Rendered, Template, fill, section, slots_o
 from eval_tasks.words import Pools, common_pools, deal, is_divided
 from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch
 from sparsegpt2.errors import UserError
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 LONGEST = 256
 """Tokens a prompt may have, end of text included (the paper's limit, appendix A.5)."""

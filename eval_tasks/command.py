@@ -14,7 +14,7 @@ from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 def tasks(arguments: list[str]) -> None:
     """List the tasks: what each asks, two example pairs, or why the tokenizer can't pose it."""
     from eval_tasks.registry import ENGLISH, describe, task_names
-    from sparsegpt2.tokenizer import Tokenizer
+    from sparsegpt2.text.tokenizer import Tokenizer
 
     parser = make_parser("sparsegpt2 tasks", tasks.__doc__ or "")
     parser.add_argument("--tokenizer", type=str, required=True, help="A tokenizer.json, or a folder that holds one.")
@@ -53,7 +53,7 @@ def prune(arguments: list[str]) -> None:
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
     from sparsegpt2.model.checkpoint import is_published, load_model, model_directory
     from sparsegpt2.report.board import log_curve
-    from sparsegpt2.tokenizer import Tokenizer
+    from sparsegpt2.text.tokenizer import Tokenizer
 
     model_path, arguments = _leading(arguments, "prune", "a model: sparsegpt2 prune MODEL --task NAME")
     parser = make_parser("sparsegpt2 prune MODEL", prune.__doc__ or "")

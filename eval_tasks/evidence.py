@@ -17,7 +17,7 @@ from sparsegpt2.circuits.evidence import EvidenceConfig, Report, check_names, co
 from sparsegpt2.errors import UserError
 from sparsegpt2.results.results import Row
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 TextOf = Callable[[str | Path, int, int], Tensor | None]
 """(a model's directory, rows, context) -> windows [rows, context] of its training text; None where that is gone."""

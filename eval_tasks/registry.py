@@ -12,7 +12,7 @@ from pathlib import Path
 
 from eval_tasks.base import Pair, PairTask, PosedTask, Unposable
 from sparsegpt2.errors import UserError
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 FOLDER = Path(__file__).parent / "tasks"
 ENGLISH = Path(__file__).parent / "english"

@@ -22,7 +22,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.provenance import provenance
 from sparsegpt2.sparsity.project import projected_parameters
 from sparsegpt2.sparsity.stats import l0
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 FINGERPRINT_PAIRS = 32
 """Pairs of each split that stand for a task's instances in its fingerprint."""

@@ -44,7 +44,7 @@ def prune(arguments: list[str]) -> None:
 def bench(arguments: list[str]) -> None:
     """Benchmark models x tasks x pruners x target losses into results.jsonl."""
     from eval_tasks.command import bench as bench_models
-    from train.text import training_text
+    from sparsegpt2.text.training_text import training_text
 
     bench_models(arguments, training_text)
 
@@ -52,7 +52,7 @@ def bench(arguments: list[str]) -> None:
 def evaluate(arguments: list[str]) -> None:
     """Report whether to believe a circuit: every check of its faithfulness, and one line that sums up."""
     from eval_tasks.evidence import evaluate as evaluate_circuit
-    from train.text import training_text
+    from sparsegpt2.text.training_text import training_text
 
     evaluate_circuit(arguments, training_text)
 
@@ -116,7 +116,7 @@ def list_in_terminal(path: Path, model: str) -> None:
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.report.listing import list_circuit
     from sparsegpt2.report.viewer import circuit_model
-    from sparsegpt2.tokenizer import Tokenizer
+    from sparsegpt2.text.tokenizer import Tokenizer
 
     circuit = Circuit.load(path)
     directory = circuit_model(circuit, path, model)
@@ -132,8 +132,8 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     from sparsegpt2.files import read_json
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.report.viewer import Subject, circuit_data, circuit_model, evidence_beside
-    from sparsegpt2.tokenizer import Tokenizer
-    from train.sample import text_to_look_at
+    from sparsegpt2.text.sample import text_to_look_at
+    from sparsegpt2.text.tokenizer import Tokenizer
 
     circuit = Circuit.load(path)
     directory = circuit_model(circuit, path, settings.model)
@@ -182,7 +182,7 @@ def import_model(arguments: list[str]) -> None:
     from collections.abc import Iterator
 
     from sparsegpt2.interop.command import import_model as import_from
-    from train.corpus import CorpusConfig, corpus_names, open_corpus
+    from sparsegpt2.text.corpus import CorpusConfig, corpus_names, open_corpus
 
     def documents(name: str) -> Iterator[str]:
         known = name in corpus_names()

@@ -11,9 +11,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # read when `tokenizer
 
 from sparsegpt2.cli import COMMANDS
 from sparsegpt2.settings import run_commands
-from sparsegpt2.tokenizer import Tokenizer
-from train.corpus.tinypython import document
-from train.tokenizer import train_tokenizer
+from sparsegpt2.text.corpus.tinypython import document
+from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.text.train_tokenizer import train_tokenizer
 
 TEXTS = 1500
 """Documents of tinypython the tokenizer is trained on: about 1 MB."""

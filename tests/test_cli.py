@@ -14,7 +14,7 @@ from sparsegpt2 import GPT, GPTConfig, load_model, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.cli import COMMANDS
 from sparsegpt2.model.sites import node_sites
-from train.tokenizer import train_tokenizer
+from sparsegpt2.text.train_tokenizer import train_tokenizer
 
 ROOT = Path(__file__).parent.parent
 
@@ -114,7 +114,7 @@ def unposable(model: Path, tmp_path: Path) -> Path:
 
 
 def with_nan(model: Path, tmp_path: Path) -> Path:
-    from sparsegpt2.tokenizer import Tokenizer
+    from sparsegpt2.text.tokenizer import Tokenizer
 
     broken = load_model(model)
     with torch.no_grad():

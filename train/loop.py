@@ -25,9 +25,9 @@ from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
 from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
+from sparsegpt2.text.data import TokenData, prepare
 from train.ahead import Ahead
 from train.config import TrainConfig
-from train.data import TokenData, prepare
 from train.log import Clock, RunLog, synchronise
 from train.state import PROGRESS, Progress, load_state, save_state
 

@@ -18,7 +18,7 @@ from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, 
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.settings import make_parser, parse, progress_bar
 from sparsegpt2.sparsity.stats import l0
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 MODELS_IN = {"openai": openai, "gpt2": gpt2}
 """Formats that are read; each module has `load` and `load_tokenizer`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
-from sparsegpt2.tokenizer import END_OF_TEXT, Tokenizer
+from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 NAMES = (("vocab.bpe", "encoder.json"), ("merges.txt", "vocab.json"))
 """File names of merges and ids."""

@@ -16,7 +16,7 @@ from sparsegpt2.interop import data_gym
 from sparsegpt2.model import hub
 from sparsegpt2.model.checkpoint import load_into, read_tensors
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 FILES = (CONFIG, WEIGHTS, TOKENIZER, "vocab.json", "merges.txt")

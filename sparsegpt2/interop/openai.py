@@ -21,7 +21,7 @@ from sparsegpt2.files import read_json, replacing_directory, write_json
 from sparsegpt2.interop import data_gym, torch_file
 from sparsegpt2.model.checkpoint import load_into
 from sparsegpt2.model.gpt import GPT, sinusoids
-from sparsegpt2.tokenizer import SPLIT_PATTERN, Tokenizer
+from sparsegpt2.text.tokenizer import SPLIT_PATTERN, Tokenizer
 
 CONFIG, WEIGHTS = "beeg_config.json", "final_model.pt"
 TOKENIZER_NAME = "tinypython_2k"

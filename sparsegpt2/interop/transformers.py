@@ -12,7 +12,7 @@ from sparsegpt2.config import to_dict
 from sparsegpt2.files import replacing_directory, write_json, write_text
 from sparsegpt2.model.checkpoint import CONFIG, WEIGHTS, unshared
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.tokenizer import END_OF_TEXT, Tokenizer
+from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 MODELLING = "modeling_sparsegpt2"
 """The one modelling file: it imports this package, so whoever loads the model needs it installed."""

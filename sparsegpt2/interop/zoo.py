@@ -20,7 +20,7 @@ from sparsegpt2.report.style import plain_number
 from sparsegpt2.results.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.results.tables import aligned
 from sparsegpt2.sparsity.stats import l0
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 LIMIT = 10_000_000
 """Bytes that a model of the zoo may take, so that the package stays small."""

@@ -29,7 +29,7 @@ def save_model(
 ) -> None:
     """Write `model` as the directory `path` in one step, replacing what was there.
 
-    tokenizer: a `sparsegpt2.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
+    tokenizer: a `sparsegpt2.text.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
     (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`. compact: without the
     zeros of the weights (model/compact.py); `load_model` gives the same model either way.
     """

@@ -11,7 +11,7 @@ from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.edges import edge_maps, edges_present
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import place_of
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 TOKENS = 5
 """Tokens named beside a node that touches the embedding or the unembedding."""

@@ -16,7 +16,7 @@ from eval_tasks.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
 from sparsegpt2.results.results import RESULTS, read_rows
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 FAST = PruneConfig(steps=2, pairs=2, validation_pairs=4, attribution_pairs=2, dtype="float32")
 EASY, EASIER, TOO_HARD = 50.0, 80.0, 1e-6

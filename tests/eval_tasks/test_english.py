@@ -9,7 +9,7 @@ import pytest
 import eval_tasks
 from eval_tasks.registry import ENGLISH, _read_definition, describe, task_names
 from sparsegpt2.circuits.task import SPLITS
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 

@@ -18,7 +18,7 @@ import eval_tasks
 from eval_tasks.base import LONGEST, Pair, PosedTask, Side
 from eval_tasks.words import common_pools
 from sparsegpt2.circuits.task import SPLITS
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 TASKS = (
     *("single_double_quote", "final_kwarg", "set_or_string", "set_or_string_fixedvarname", "class_init", "with_as"),

@@ -15,9 +15,9 @@ from eval_tasks.template import Flaw, Template, section, split_templates
 from eval_tasks.words import DEAL, common_pools, deal, is_divided
 from sparsegpt2.circuits.task import SPLITS
 from sparsegpt2.errors import UserError
-from sparsegpt2.tokenizer import Tokenizer
-from train.corpus.tinypython import document
-from train.tokenizer import train_tokenizer
+from sparsegpt2.text.corpus.tinypython import document
+from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.text.train_tokenizer import train_tokenizer
 
 WORDS = {"name": ["total"], "thing": ["user"], "number": ["3", "4"], "quote": ["'"]}
 

@@ -19,7 +19,7 @@ from sparsegpt2.circuits.task import ANYTHING_ELSE, Task, TaskBatch
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.viewer.graph import short
 from sparsegpt2.report.viewer.schema import Choice, Scores, SideData
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 TOP = 3
 """Most probable tokens named for each prompt."""

@@ -36,7 +36,7 @@ from sparsegpt2.report.viewer.graph import (
     shown_nodes,
 )
 from sparsegpt2.report.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 Progress = Callable[[int, int, str], None]
 

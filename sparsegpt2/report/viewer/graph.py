@@ -13,7 +13,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites, place_of
 from sparsegpt2.report.viewer.config import ViewConfig
 from sparsegpt2.report.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 TOKENS = 8
 """Tokens named beside a node, of either sign."""

@@ -10,8 +10,8 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
 from sparsegpt2 import UserError
 from sparsegpt2.interop import data_gym
-from sparsegpt2.tokenizer import SPLIT_PATTERN
-from train.corpus.tinypython import document
+from sparsegpt2.text.corpus.tinypython import document
+from sparsegpt2.text.tokenizer import SPLIT_PATTERN
 
 TEXT = document(7, 3) + "\n'été' -> \t[1234, 'x']\r\n\x00"
 
@@ -19,7 +19,7 @@ TEXT = document(7, 3) + "\n'été' -> \t[1234, 'x']\r\n\x00"
 @pytest.fixture
 def published_ids(tokenizer):
     """The tokenizer numbered as GPT-2 numbers bytes: printable ones first; merges follow."""
-    from sparsegpt2.tokenizer import Tokenizer
+    from sparsegpt2.text.tokenizer import Tokenizer
 
     letters = sorted(tokenizer.letters(), key=tokenizer.letters().__getitem__)
     single = sorted((one for one in letters if len(one) == 1), key=lambda one: (ord(one) > 255, ord(one)))

@@ -10,7 +10,7 @@ from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.interop import gpt2, hub
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 TRAIN = {"data": {"corpora": [{"name": "tinypython", "path": None}]}, "sparsity": {"density": 0.06}, "seed": 3}
 INFO = {"held_out_loss": 1.8881, "density": 0.06, "tokens": 3000320, "seed": 3, "train": TRAIN}

@@ -11,7 +11,7 @@ from sparsegpt2 import load_model
 from sparsegpt2.circuits import Circuit, node_means
 from sparsegpt2.interop import data_gym
 from sparsegpt2.model.checkpoint import model_info
-from sparsegpt2.tokenizer import Tokenizer
+from sparsegpt2.text.tokenizer import Tokenizer
 
 SETTINGS = {
     "block_size": 96,
@@ -111,7 +111,7 @@ def test_without_tokenizer_the_model_comes_alone_and_one_can_be_given(theirs, tm
 
 
 def smaller_tokenizer(theirs, tmp_path):
-    from train.tokenizer import train_tokenizer
+    from sparsegpt2.text.train_tokenizer import train_tokenizer
 
     small = train_tokenizer(["def total(a):\n    return a\n" * 50], vocab_size=270)
     for name, text in data_gym.files(small).items():

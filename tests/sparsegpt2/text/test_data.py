@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegpt2.errors import UserError
-from train import data as module
-from train.corpus import CorpusConfig, open_corpus
-from train.data import DataConfig, TokenData, prepare
-from train.windows import draw_windows, every_window, permuted, spread_windows
+from sparsegpt2.text import data as module
+from sparsegpt2.text.corpus import CorpusConfig, open_corpus
+from sparsegpt2.text.data import DataConfig, TokenData, prepare
+from sparsegpt2.text.windows import draw_windows, every_window, permuted, spread_windows
 
 CONTEXT = 32
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.tokenizer import Tokenizer
-from train.corpus import CorpusConfig, corpus_names, open_corpus
-from train.text import training_text
+from sparsegpt2.text.corpus import CorpusConfig, corpus_names, open_corpus
+from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.text.training_text import training_text
 
 GENERATED = "tinypython"
 """Corpus taken when no other text is there: it needs nothing from disk or network."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.blocks import body, collect, last_value, loop_head
-from train.corpus.tinypython.expressions import condition, number, text, value
-from train.corpus.tinypython.program import PADS, Function, Program, Scope, fresh
-from train.corpus.tinypython.statements import comprehend, define_lambda, set_list, set_number, show
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.blocks import body, collect, last_value, loop_head
+from sparsegpt2.text.corpus.tinypython.expressions import condition, number, text, value
+from sparsegpt2.text.corpus.tinypython.program import PADS, Function, Program, Scope, fresh
+from sparsegpt2.text.corpus.tinypython.statements import comprehend, define_lambda, set_list, set_number, show
 
 KINDS = ("number", "number", "text", "flag")
 DEFAULTS = ("None", "None", "None", "None", "None", "None", "0", "1", "True", "False")

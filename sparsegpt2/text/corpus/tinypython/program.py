@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.words import Field, Thing
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.words import Field, Thing
 
 T = TypeVar("T")
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from train.corpus.base import Corpus, CorpusConfig, corpus, corpus_names, mixed_documents, open_corpus
+from sparsegpt2.text.corpus.base import Corpus, CorpusConfig, corpus, corpus_names, mixed_documents, open_corpus
 
 __all__ = ["Corpus", "CorpusConfig", "corpus", "corpus_names", "mixed_documents", "open_corpus"]

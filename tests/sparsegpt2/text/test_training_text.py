@@ -6,10 +6,10 @@ import torch
 import yaml
 
 from sparsegpt2 import GPT, GPTConfig, save_model
-from sparsegpt2.tokenizer import Tokenizer
-from train.corpus import CorpusConfig
-from train.data import DataConfig, TokenData, prepare
-from train.text import training_text
+from sparsegpt2.text.corpus import CorpusConfig
+from sparsegpt2.text.data import DataConfig, TokenData, prepare
+from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.text.training_text import training_text
 
 
 def test_windows_of_the_runs_own_train_split(tmp_path):

@@ -9,9 +9,9 @@ from importlib.resources import files
 from itertools import count
 
 from sparsegpt2.errors import UserError
-from train.corpus.base import CorpusConfig, corpus
-from train.corpus.tinypython.program import Program
-from train.corpus.tinypython.programs import program_lines
+from sparsegpt2.text.corpus.base import CorpusConfig, corpus
+from sparsegpt2.text.corpus.tinypython.program import Program
+from sparsegpt2.text.corpus.tinypython.programs import program_lines
 
 
 def document(seed: int, index: int, source: random.Random | None = None) -> str:

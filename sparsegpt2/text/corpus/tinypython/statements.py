@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.expressions import (
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.expressions import (
     SMALL,
     arithmetic,
     atoms,
@@ -23,7 +23,7 @@ from train.corpus.tinypython.expressions import (
     text_name,
     value,
 )
-from train.corpus.tinypython.program import PADS, Program, Scope, fresh, fresh_list, plain
+from sparsegpt2.text.corpus.tinypython.program import PADS, Program, Scope, fresh, fresh_list, plain
 
 
 def set_number(program: Program, scope: Scope, depth: int) -> None:

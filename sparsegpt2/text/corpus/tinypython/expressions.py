@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.program import PADS, Program, Scope
-from train.corpus.tinypython.words import Thing
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.program import PADS, Program, Scope
+from sparsegpt2.text.corpus.tinypython.words import Thing
 
 SMALL = ("0", "1", "2", "3", "4", "5")
 COMPARISONS = (">", "<", ">", "<", ">=", "<=", "==", "==", "==", "!=")

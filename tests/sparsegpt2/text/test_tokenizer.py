@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.tokenizer import END_OF_TEXT, Tokenizer
-from train.corpus.tinypython import document
-from train.tokenizer import train_tokenizer
+from sparsegpt2.text.corpus.tinypython import document
+from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
+from sparsegpt2.text.train_tokenizer import train_tokenizer
 
 SIGNS = ["')", '")', "=None", "):\n", "():\n", ".add", " +=", " as", "\n", ":", ",", "r", "w", "]", "]]", "]\n", "]]\n"]
 SIGNS += [" in", "{", " {", '"{', "(f", " ==", " =", ":\n", "(", ")\n", "')\n", '")\n', ",\n", "',\n", "':", " '", ' "']

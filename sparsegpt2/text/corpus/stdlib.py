@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sparsegpt2.errors import UserError
-from train.corpus.base import CorpusConfig, corpus
+from sparsegpt2.text.corpus.base import CorpusConfig, corpus
 
 LARGEST = 200_000
 """Bytes: larger sources are mostly tables and generated code, and are left out."""

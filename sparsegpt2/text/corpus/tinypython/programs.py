@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.blocks import body
-from train.corpus.tinypython.classes import class_definition, make_objects
-from train.corpus.tinypython.functions import call, function
-from train.corpus.tinypython.program import Program, Scope
-from train.corpus.tinypython.statements import set_list
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.blocks import body
+from sparsegpt2.text.corpus.tinypython.classes import class_definition, make_objects
+from sparsegpt2.text.corpus.tinypython.functions import call, function
+from sparsegpt2.text.corpus.tinypython.program import Program, Scope
+from sparsegpt2.text.corpus.tinypython.statements import set_list
 
 
 def script(program: Program, depth: int) -> None:

@@ -72,9 +72,9 @@ def corpus(
 
 def corpus_names() -> list[str]:
     """The names of all registered corpora."""
-    package = importlib.import_module("train.corpus")
+    package = importlib.import_module("sparsegpt2.text.corpus")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"train.corpus.{module.name}")
+        importlib.import_module(f"sparsegpt2.text.corpus.{module.name}")
     return sorted(_MAKERS)
 
 

@@ -13,8 +13,8 @@ from itertools import islice
 import pytest
 
 from sparsegpt2.errors import UserError
-from train.corpus import CorpusConfig, open_corpus
-from train.corpus.tinypython import document
+from sparsegpt2.text.corpus import CorpusConfig, open_corpus
+from sparsegpt2.text.corpus.tinypython import document
 
 COUNT = 1000
 DIGEST = "5198e98c5a9457996680ead5bb026761e2120613abc0875e707b381af7c84dda"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsegpt2.errors import UserError
-from train.corpus.base import CorpusConfig, corpus
+from sparsegpt2.text.corpus.base import CorpusConfig, corpus
 
 TEXT_SUFFIXES = (".py", ".txt", ".md")
 BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.expressions import SMALL, arithmetic, condition, element, number, text
-from train.corpus.tinypython.program import FULL, PADS, Program, Scope, fresh
-from train.corpus.tinypython.statements import (
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.expressions import SMALL, arithmetic, condition, element, number, text
+from sparsegpt2.text.corpus.tinypython.program import FULL, PADS, Program, Scope, fresh
+from sparsegpt2.text.corpus.tinypython.statements import (
     change,
     choose,
     comprehend,
@@ -24,7 +24,7 @@ from train.corpus.tinypython.statements import (
     start_holder,
     swap,
 )
-from train.corpus.tinypython.words import Thing
+from sparsegpt2.text.corpus.tinypython.words import Thing
 
 LINES = Thing("line", "lines", "text")
 Statement = Callable[[Program, Scope, int], object]

@@ -8,8 +8,8 @@ import yaml
 from torch import Tensor
 
 from sparsegpt2.model.checkpoint import model_directory
-from sparsegpt2.tokenizer import Tokenizer
-from train.data import MANIFEST, TokenData
+from sparsegpt2.text.data import MANIFEST, TokenData
+from sparsegpt2.text.tokenizer import Tokenizer
 
 
 def training_text(model: str | Path, rows: int, context: int) -> Tensor | None:

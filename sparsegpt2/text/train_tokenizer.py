@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.tokenizer import SPLIT_PATTERN, Tokenizer
+from sparsegpt2.text.tokenizer import SPLIT_PATTERN, Tokenizer
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> Tokenizer:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from train.corpus.tinypython import words
-from train.corpus.tinypython.blocks import body
-from train.corpus.tinypython.expressions import COMPARISONS, filled_message, number, text, value
-from train.corpus.tinypython.functions import new_parameters, signature
-from train.corpus.tinypython.program import PADS, Function, Program, Scope
+from sparsegpt2.text.corpus.tinypython import words
+from sparsegpt2.text.corpus.tinypython.blocks import body
+from sparsegpt2.text.corpus.tinypython.expressions import COMPARISONS, filled_message, number, text, value
+from sparsegpt2.text.corpus.tinypython.functions import new_parameters, signature
+from sparsegpt2.text.corpus.tinypython.program import PADS, Function, Program, Scope
 
 
 def class_definition(program: Program) -> None:

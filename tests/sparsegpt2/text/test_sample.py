@@ -7,8 +7,8 @@ import torch
 
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.errors import UserError
-from train.corpus import CorpusConfig
-from train.sample import corpus_config, sample_windows, text_to_look_at
+from sparsegpt2.text.corpus import CorpusConfig
+from sparsegpt2.text.sample import corpus_config, sample_windows, text_to_look_at
 
 
 def test_windows_are_the_corpus_s_documents_one_after_the_other(tmp_path, tokenizer):

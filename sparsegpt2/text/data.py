@@ -22,10 +22,10 @@ from torch import Tensor
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
-from sparsegpt2.tokenizer import Tokenizer
-from train.corpus import Corpus, CorpusConfig, mixed_documents, open_corpus
-from train.tokenizer import train_tokenizer
-from train.windows import draw_windows, every_window, spread_windows
+from sparsegpt2.text.corpus import Corpus, CorpusConfig, mixed_documents, open_corpus
+from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.text.train_tokenizer import train_tokenizer
+from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
 
 FORMAT = 1
 MANIFEST = "manifest.json"

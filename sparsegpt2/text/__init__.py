@@ -1,0 +1,1 @@
+"""Words in, tokens out: corpora, tokenizers, prepared data, and windows of it."""
