@@ -24,10 +24,10 @@ from eval_tasks.bench_display import Display, print_tables
 from eval_tasks.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_rankings, standing
 from eval_tasks.evidence import TextOf, print_verdicts
 from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
-from eval_tasks.tune import tune
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
 from sparsegpt2.circuits.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.circuits.pruners import get_pruner
+from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import load_model

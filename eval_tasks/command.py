@@ -49,8 +49,8 @@ def _posable(entries: list[TaskEntry]) -> int:
 def prune(arguments: list[str]) -> None:
     """Find the circuit of one task in one model, write it and its curve, and score it on the task's test split."""
     from eval_tasks.registry import get_task
-    from eval_tasks.tune import tune
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
+    from sparsegpt2.circuits.tune import tune
     from sparsegpt2.model.checkpoint import is_published, load_model, model_directory
     from sparsegpt2.report.board import log_curve
     from sparsegpt2.text.tokenizer import Tokenizer

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from eval_tasks import tune as tuning
-from eval_tasks.tune import CENTRES, SPACE, Watch, params_of, settings_of, tune
 from sparsegpt2 import GPT, GPTConfig, UserError
 from sparsegpt2.circuits import PruneConfig, node_means
+from sparsegpt2.circuits import tune as tuning
 from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.circuits.tune import CENTRES, SPACE, Watch, params_of, settings_of, tune
 
 optuna = pytest.importorskip("optuna")
 FAST = PruneConfig(steps=20, pairs=2, validation_pairs=4, dtype="float32", target_loss=0.6)
