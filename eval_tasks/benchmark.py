@@ -25,11 +25,11 @@ from eval_tasks.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_ra
 from eval_tasks.evidence import TextOf, print_verdicts
 from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
-from sparsegpt2.circuits.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.circuits.pruners import get_pruner
 from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
+from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair

@@ -88,8 +88,8 @@ def bench(arguments: list[str], text_of: TextOf | None = None) -> None:
     from eval_tasks.discover import print_circuits
     from eval_tasks.registry import task_names
     from sparsegpt2.circuits import PruneConfig
-    from sparsegpt2.circuits.evidence import EvidenceConfig
     from sparsegpt2.components import get_method
+    from sparsegpt2.evidence import EvidenceConfig
 
     models, arguments = _leading(arguments, "bench", "models: sparsegpt2 bench MODEL... --out DIR")
     parser = make_parser("sparsegpt2 bench MODEL...", bench.__doc__ or "")

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from eval_tasks.bench_display import duration
 from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.evidence import EvidenceConfig, Report, check_names, collect_evidence, report_path
 from sparsegpt2.errors import UserError
+from sparsegpt2.evidence import EvidenceConfig, Report, check_names, collect_evidence, report_path
 from sparsegpt2.results.results import Row
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 from sparsegpt2.text.tokenizer import Tokenizer

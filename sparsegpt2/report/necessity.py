@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sparsegpt2.circuits.evidence.case import CHANCE
+from sparsegpt2.evidence.case import CHANCE
 from sparsegpt2.report.style import COLOURS, GREY, add_note, log_ticks, styled
 from sparsegpt2.results.aggregate import Cell, ModelResult
 from sparsegpt2.results.results import Row

@@ -13,8 +13,8 @@ from eval_tasks.benchmark import BenchConfig, bench
 from eval_tasks.evidence import ProgressLine, verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
-from sparsegpt2.circuits.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
+from sparsegpt2.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.results.results import read_rows
 
 TASK = "for_while"

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from sparsegpt2.circuits.evidence.estimate import Estimate
-from sparsegpt2.circuits.evidence.report import Finding, Report
+from sparsegpt2.evidence.estimate import Estimate
+from sparsegpt2.evidence.report import Finding, Report
 from sparsegpt2.report.frontier import write_frontier
 from sparsegpt2.report.necessity import draw_necessity, necessities, necessity_table
 from sparsegpt2.results.aggregate import model_results

@@ -13,11 +13,11 @@ from torch import Tensor
 from sparsegpt2 import GPT
 from sparsegpt2.circuits import Circuit, PruneConfig, node_means
 from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.evidence import EvidenceConfig
-from sparsegpt2.circuits.evidence.case import Case
-from sparsegpt2.circuits.evidence.text import prompt_text
 from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.circuits.task import Task
+from sparsegpt2.evidence import EvidenceConfig
+from sparsegpt2.evidence.case import Case
+from sparsegpt2.evidence.text import prompt_text
 
 SMALL = {"pairs": 16, "draws": 4, "minimality_pairs": 8, "adversary_steps": 8, "adversary_pairs": 4, "text_rows": 8}
 QUICK = {"binarisation_steps": 20, "binarisation_pairs": 4}
@@ -71,7 +71,7 @@ def cheat(planted: Any, make_masks: Any) -> Cheat:
 
 @pytest.fixture
 def run_check() -> Callable[..., Any]:
-    from sparsegpt2.circuits.evidence import get_check
+    from sparsegpt2.evidence import get_check
 
     def run(name: str, case: Case) -> Any:
         return get_check(name).run(case, silent)

@@ -14,14 +14,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sparsegpt2.circuits.evidence.case import Case
-from sparsegpt2.circuits.evidence.checks.seeds import part
-from sparsegpt2.circuits.evidence.estimate import at_most, mean_over_pairs
-from sparsegpt2.circuits.evidence.registry import Check
-from sparsegpt2.circuits.evidence.report import Finding
 from sparsegpt2.circuits.gates import MeanAblation, frozen
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.evidence.case import Case
+from sparsegpt2.evidence.checks.seeds import part
+from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
+from sparsegpt2.evidence.registry import Check
+from sparsegpt2.evidence.report import Finding
 from sparsegpt2.model.sites import Chain, Record
 
 BLUNTEST, SHARPEST = 2.0, 32.0

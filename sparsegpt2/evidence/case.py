@@ -18,12 +18,12 @@ from sparsegpt2.circuits.calibrate import Calibration
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.evidence.config import EvidenceConfig
 from sparsegpt2.circuits.gates import MeanAblation, frozen
 from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.score import ROWS, answer_logits, circuit_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
+from sparsegpt2.evidence.config import EvidenceConfig
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Site, node_sites
 

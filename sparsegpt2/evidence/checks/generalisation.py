@@ -11,15 +11,15 @@ How a task poses the last two is its own affair (`task.VariedTask`; a generic wa
 
 from __future__ import annotations
 
-from sparsegpt2.circuits.evidence.case import Case
-from sparsegpt2.circuits.evidence.estimate import all_of, at_most, mean_over_pairs
-from sparsegpt2.circuits.evidence.registry import Check
-from sparsegpt2.circuits.evidence.report import Finding
-from sparsegpt2.circuits.evidence.surroundings import in_surroundings
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import circuit_logits, task_loss
 from sparsegpt2.circuits.task import SURROUNDINGS
 from sparsegpt2.errors import UserError
+from sparsegpt2.evidence.case import Case
+from sparsegpt2.evidence.estimate import all_of, at_most, mean_over_pairs
+from sparsegpt2.evidence.registry import Check
+from sparsegpt2.evidence.report import Finding
+from sparsegpt2.evidence.surroundings import in_surroundings
 
 
 def run(case: Case, progress: Progress) -> Finding:

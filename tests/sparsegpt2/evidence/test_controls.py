@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sparsegpt2.circuits import Circuit, PruneConfig
-from sparsegpt2.circuits.evidence import Report
-from sparsegpt2.circuits.evidence.checks import controls as module
-from sparsegpt2.circuits.evidence.twins import NonsenseTask, random_twin
 from sparsegpt2.circuits.means import node_means
+from sparsegpt2.evidence import Report
+from sparsegpt2.evidence.checks import controls as module
+from sparsegpt2.evidence.twins import NonsenseTask, random_twin
 
 
 def test_shuffled_answers_are_consistent_and_all_different(planted: Any) -> None:

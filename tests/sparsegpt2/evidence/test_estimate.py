@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sparsegpt2 import UserError
-from sparsegpt2.circuits.evidence.estimate import (
+from sparsegpt2.evidence.estimate import (
     Estimate,
     all_of,
     at_least,

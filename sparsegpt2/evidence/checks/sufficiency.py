@@ -13,13 +13,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.evidence.case import Case
-from sparsegpt2.circuits.evidence.estimate import all_of, at_most, mean_over_draws, mean_over_pairs
-from sparsegpt2.circuits.evidence.registry import Check
-from sparsegpt2.circuits.evidence.report import Finding
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.evidence.case import Case
+from sparsegpt2.evidence.estimate import all_of, at_most, mean_over_draws, mean_over_pairs
+from sparsegpt2.evidence.registry import Check
+from sparsegpt2.evidence.report import Finding
 from sparsegpt2.model.sites import Record
 
 ROWS = 64

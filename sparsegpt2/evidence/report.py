@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsegpt2.circuits.evidence.estimate import Estimate, Verdict
 from sparsegpt2.errors import UserError
+from sparsegpt2.evidence.estimate import Estimate, Verdict
 from sparsegpt2.files import read_json, write_json
 
 FORMAT, KIND = 1, "sparsegpt2 evidence"

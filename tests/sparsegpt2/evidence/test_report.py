@@ -12,7 +12,8 @@ import torch
 
 from sparsegpt2 import UserError
 from sparsegpt2.circuits import Circuit, PruneConfig
-from sparsegpt2.circuits.evidence import (
+from sparsegpt2.config import to_dict
+from sparsegpt2.evidence import (
     Estimate,
     EvidenceConfig,
     Finding,
@@ -23,9 +24,8 @@ from sparsegpt2.circuits.evidence import (
     load_report,
     report_path,
 )
-from sparsegpt2.circuits.evidence import collect as module
-from sparsegpt2.circuits.evidence.text import STAND_IN, prompt_text
-from sparsegpt2.config import to_dict
+from sparsegpt2.evidence import collect as module
+from sparsegpt2.evidence.text import STAND_IN, prompt_text
 
 TINY = EvidenceConfig(
     pairs=8,

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from sparsegpt2.circuits import PruneConfig
-from sparsegpt2.circuits.evidence.checks.binarisation import fitted_steps, two_means
-from sparsegpt2.circuits.evidence.checks.seeds import edge_mask, iou, other_seeds, pack, unpack
 from sparsegpt2.circuits.gates import MeanAblation
 from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.evidence.checks.binarisation import fitted_steps, two_means
+from sparsegpt2.evidence.checks.seeds import edge_mask, iou, other_seeds, pack, unpack
 from sparsegpt2.kernels.abs_topk import abs_topk
 from sparsegpt2.kernels.attention import attention_pattern
 from sparsegpt2.model.sites import Chain, Record

@@ -14,16 +14,16 @@ from functools import partial
 from typing import Any
 
 from sparsegpt2.circuits.circuit import Circuit, every_node
-from sparsegpt2.circuits.evidence.case import Case
-from sparsegpt2.circuits.evidence.checks.seeds import part
-from sparsegpt2.circuits.evidence.estimate import Estimate, Verdict, all_of, at_least, mean_of
-from sparsegpt2.circuits.evidence.registry import Check
-from sparsegpt2.circuits.evidence.report import Finding
-from sparsegpt2.circuits.evidence.twins import NonsenseTask, random_twin
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import evaluate
 from sparsegpt2.circuits.search import find_circuit
 from sparsegpt2.circuits.task import Task
+from sparsegpt2.evidence.case import Case
+from sparsegpt2.evidence.checks.seeds import part
+from sparsegpt2.evidence.estimate import Estimate, Verdict, all_of, at_least, mean_of
+from sparsegpt2.evidence.registry import Check
+from sparsegpt2.evidence.report import Finding
+from sparsegpt2.evidence.twins import NonsenseTask, random_twin
 from sparsegpt2.model.gpt import GPT
 
 Control = Callable[[int], tuple[GPT, Task]]

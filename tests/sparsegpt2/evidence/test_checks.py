@@ -10,10 +10,10 @@ import torch
 
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.calibrate import Calibration
-from sparsegpt2.circuits.evidence.checks.minimality import AT_ONCE
-from sparsegpt2.circuits.evidence.checks.necessity import without_edges, without_random
 from sparsegpt2.circuits.means import node_means
 from sparsegpt2.circuits.score import choice_logits, circuit_logits
+from sparsegpt2.evidence.checks.minimality import AT_ONCE
+from sparsegpt2.evidence.checks.necessity import without_edges, without_random
 
 CHANCE = math.log(2)
 SUBLAYERS = ("attn", "mlp")

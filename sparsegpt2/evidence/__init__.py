@@ -1,0 +1,20 @@
+"""Evidence: whether to believe a circuit. One report of many checks; docs/faithfulness.md defines each."""
+
+from sparsegpt2.evidence.collect import collect_evidence, report_path
+from sparsegpt2.evidence.config import EvidenceConfig
+from sparsegpt2.evidence.estimate import Estimate
+from sparsegpt2.evidence.registry import Check, check_names, get_check
+from sparsegpt2.evidence.report import Finding, Report, load_report
+
+__all__ = [
+    "Check",
+    "Estimate",
+    "EvidenceConfig",
+    "Finding",
+    "Report",
+    "check_names",
+    "collect_evidence",
+    "get_check",
+    "load_report",
+    "report_path",
+]
