@@ -33,12 +33,12 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json, write_text
 from sparsegpt2.model.checkpoint import load_model, model_directory, model_info
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.viewer import Subject, ViewConfig, circuit_data
 from sparsegpt2.results.provenance import provenance
 from sparsegpt2.settings import run
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.sample import text_to_look_at
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
 
 SPLIT = "test"
 """Whose words the outcomes are measured with; experiments are thought out on validation words."""

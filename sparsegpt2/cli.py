@@ -13,7 +13,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.settings import add_settings, make_parser, parse, progress_bar, run_commands, settings_from
 
 if TYPE_CHECKING:
-    from sparsegpt2.report.viewer import CircuitData, RunData, ViewConfig
+    from sparsegpt2.viewer import CircuitData, RunData, ViewConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
@@ -82,7 +82,7 @@ def frontier(arguments: list[str]) -> None:
 
 def view(arguments: list[str]) -> None:
     """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
-    from sparsegpt2.report.viewer import ViewConfig, page_data, read_notes, write_page
+    from sparsegpt2.viewer import ViewConfig, page_data, read_notes, write_page
 
     parser = make_parser("sparsegpt2 view CIRCUIT|RUN", view.__doc__ or "")
     parser.add_argument("path", type=str, help="A circuit file written by prune or bench, or a run or results folder.")
@@ -114,9 +114,9 @@ def list_in_terminal(path: Path, model: str) -> None:
     """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.model.checkpoint import load_model
-    from sparsegpt2.report.listing import list_circuit
-    from sparsegpt2.report.viewer import circuit_model
     from sparsegpt2.text.tokenizer import Tokenizer
+    from sparsegpt2.viewer import circuit_model
+    from sparsegpt2.viewer.listing import list_circuit
 
     circuit = Circuit.load(path)
     directory = circuit_model(circuit, path, model)
@@ -131,9 +131,9 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.files import read_json
     from sparsegpt2.model.checkpoint import load_model
-    from sparsegpt2.report.viewer import Subject, circuit_data, circuit_model, evidence_beside
     from sparsegpt2.text.sample import text_to_look_at
     from sparsegpt2.text.tokenizer import Tokenizer
+    from sparsegpt2.viewer import Subject, circuit_data, circuit_model, evidence_beside
 
     circuit = Circuit.load(path)
     directory = circuit_model(circuit, path, settings.model)
@@ -165,7 +165,7 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
 
 def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[CircuitData], RunData]:
     """Gather a run: its curves, its frontier, and the circuits behind it, lightly, as they share one page."""
-    from sparsegpt2.report.viewer import circuit_files, run_data, run_results
+    from sparsegpt2.viewer import circuit_files, run_data, run_results
 
     rows = run_results(folder)
     run_data(folder, rows, {})  # a folder that is no run is said to be none before anything long begins

@@ -23,9 +23,9 @@ from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import node_sites
-from sparsegpt2.report.viewer import Subject, ViewConfig, circuit_data
 from sparsegpt2.settings import run
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
 
 SINGLE, DOUBLE = ord("'"), ord('"')
 CLOSE_SINGLE, CLOSE_DOUBLE = 256, 257

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.report.style import COLOURS, GREY, styled
-from sparsegpt2.report.viewer.schema import CircuitData, NodeData
+from sparsegpt2.viewer.schema import CircuitData, NodeData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

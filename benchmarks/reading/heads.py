@@ -17,7 +17,7 @@ from sparsegpt2.circuits.score import answer_logits
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT, at_position
 from sparsegpt2.model.sites import Record
-from sparsegpt2.report.viewer.schema import NodeData
+from sparsegpt2.viewer.schema import NodeData
 
 TOKENS = 5
 """Tokens named of a head."""

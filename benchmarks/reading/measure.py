@@ -19,7 +19,7 @@ from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Record, node_sites
-from sparsegpt2.report.viewer.schema import NodeData
+from sparsegpt2.viewer.schema import NodeData
 
 DRAWS = 5
 """Random sets of nodes that stand beside the chosen ones."""

@@ -18,8 +18,8 @@ from sparsegpt2.circuits.score import answer_logits
 from sparsegpt2.circuits.task import ANYTHING_ELSE, TaskBatch
 from sparsegpt2.model.gpt import GPT, at_position
 from sparsegpt2.model.sites import Record, node_sites, place_of
-from sparsegpt2.report.viewer.schema import Activations, CircuitData, NodeData, Snippet, TokenWeights
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Snippet, TokenWeights
 
 DECIDING = 12
 """Tokens at which the prompts of a pair differ that are looked up in the embedding: the most frequent ones."""

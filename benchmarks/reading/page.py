@@ -11,7 +11,7 @@ from benchmarks.reading.experiment import Experiment, Patch, Reading
 from benchmarks.reading.heads import Look
 from benchmarks.reading.measure import Outcome
 from benchmarks.reading.nodes import Touched, code, edges_text, escaped, signed, snippets_text, visible, weights_text
-from sparsegpt2.report.viewer.schema import CircuitData
+from sparsegpt2.viewer.schema import CircuitData
 
 WORDS = Path(__file__).parent / "words"
 

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from sparsegpt2.report.viewer import page_data, read_notes, write_page
+from sparsegpt2.viewer import page_data, read_notes, write_page
 
 REACHED = {
     "0.attn.act_in.1",

@@ -18,8 +18,8 @@ from sparsegpt2 import GPT, GPTConfig
 from sparsegpt2.circuits import Circuit, TaskBatch
 from sparsegpt2.config import NODE_PLACES
 from sparsegpt2.model.sites import node_sites
-from sparsegpt2.report.viewer import Subject, ViewConfig, circuit_data, page_data
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer import Subject, ViewConfig, circuit_data, page_data
 
 HOSTILE = "</script><script>window.harmed=1</script><img src=x onerror=window.harmed=1>"
 """A token whose text is markup; id 256."""

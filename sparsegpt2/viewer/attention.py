@@ -20,8 +20,8 @@ from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Chain, Record, Site
-from sparsegpt2.report.viewer.graph import Shown
-from sparsegpt2.report.viewer.schema import Patterns
+from sparsegpt2.viewer.graph import Shown
+from sparsegpt2.viewer.schema import Patterns
 
 MOST_PAIRS = 3
 """Pairs with patterns, where they fit."""

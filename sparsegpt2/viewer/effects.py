@@ -18,7 +18,7 @@ from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import ROWS, answer_logits, task_loss
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.viewer.graph import Shown
+from sparsegpt2.viewer.graph import Shown
 
 Progress = Callable[[int, int, str], None]
 

@@ -20,12 +20,13 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
 from sparsegpt2.model.checkpoint import is_published, model_directory
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.viewer.activations import Text, node_activations
-from sparsegpt2.report.viewer.attention import attention_patterns, head_of
-from sparsegpt2.report.viewer.config import ViewConfig
-from sparsegpt2.report.viewer.effects import ablation_effects
-from sparsegpt2.report.viewer.examples import example_pairs, first_pairs, task_scores
-from sparsegpt2.report.viewer.graph import (
+from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer.activations import Text, node_activations
+from sparsegpt2.viewer.attention import attention_patterns, head_of
+from sparsegpt2.viewer.config import ViewConfig
+from sparsegpt2.viewer.effects import ablation_effects
+from sparsegpt2.viewer.examples import example_pairs, first_pairs, task_scores
+from sparsegpt2.viewer.graph import (
     Shown,
     excited_by,
     graph_edges,
@@ -35,8 +36,7 @@ from sparsegpt2.report.viewer.graph import (
     short,
     shown_nodes,
 )
-from sparsegpt2.report.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
-from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
 
 Progress = Callable[[int, int, str], None]
 

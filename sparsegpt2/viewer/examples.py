@@ -17,9 +17,9 @@ from sparsegpt2.circuits.edges import edge_maps
 from sparsegpt2.circuits.score import accuracy, choice_logits, circuit_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import ANYTHING_ELSE, Task, TaskBatch
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.viewer.graph import short
-from sparsegpt2.report.viewer.schema import Choice, Scores, SideData
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer.graph import short
+from sparsegpt2.viewer.schema import Choice, Scores, SideData
 
 TOP = 3
 """Most probable tokens named for each prompt."""

@@ -13,12 +13,12 @@ from sparsegpt2.circuits import Circuit, node_means
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import Record
-from sparsegpt2.report.viewer import ViewConfig, circuit_data, circuit_model, evidence_beside
-from sparsegpt2.report.viewer.activations import Text, node_activations
-from sparsegpt2.report.viewer.attention import attention_patterns
-from sparsegpt2.report.viewer.effects import ablation_effects
-from sparsegpt2.report.viewer.examples import complement
-from sparsegpt2.report.viewer.graph import shown_nodes
+from sparsegpt2.viewer import ViewConfig, circuit_data, circuit_model, evidence_beside
+from sparsegpt2.viewer.activations import Text, node_activations
+from sparsegpt2.viewer.attention import attention_patterns
+from sparsegpt2.viewer.effects import ablation_effects
+from sparsegpt2.viewer.examples import complement
+from sparsegpt2.viewer.graph import shown_nodes
 
 
 def by_id(data):

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.report.viewer import circuit_files, is_run, page_data, read_notes, run_data, run_results
-from sparsegpt2.report.viewer.page import LIBRARIES, SCRIPTS, page_html
-from sparsegpt2.report.viewer.schema import FORMAT
+from sparsegpt2.viewer import circuit_files, is_run, page_data, read_notes, run_data, run_results
+from sparsegpt2.viewer.page import LIBRARIES, SCRIPTS, page_html
+from sparsegpt2.viewer.schema import FORMAT
 
 
 def data_in(html: str):
@@ -36,17 +36,17 @@ def test_nothing_is_loaded_from_elsewhere(planted_data):
 def test_libraries_come_with_their_licences():
     from importlib.resources import files
 
-    vendor = files("sparsegpt2.report.viewer").joinpath("assets", "vendor")
+    vendor = files("sparsegpt2.viewer").joinpath("assets", "vendor")
     for library in LIBRARIES:
         assert "ermission" in vendor.joinpath(f"{library.split('.')[0]}.LICENSE.txt").read_text()
-    scripts = {path.name for path in files("sparsegpt2.report.viewer").joinpath("assets").iterdir()}
+    scripts = {path.name for path in files("sparsegpt2.viewer").joinpath("assets").iterdir()}
     assert {name for name in scripts if name.endswith(".js")} == set(SCRIPTS)
 
 
 def test_python_and_javascript_agree_on_the_format():
     from importlib.resources import files
 
-    main = files("sparsegpt2.report.viewer").joinpath("assets", "main.js").read_text()
+    main = files("sparsegpt2.viewer").joinpath("assets", "main.js").read_text()
     assert f"const PAGE_FORMAT = {FORMAT};" in main
 
 

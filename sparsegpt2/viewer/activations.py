@@ -17,8 +17,8 @@ from torch import Tensor
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Record
-from sparsegpt2.report.viewer.graph import Shown, short
-from sparsegpt2.report.viewer.schema import Activations, Snippet
+from sparsegpt2.viewer.graph import Shown, short
+from sparsegpt2.viewer.schema import Activations, Snippet
 
 Progress = Callable[[int, int, str], None]
 

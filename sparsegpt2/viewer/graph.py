@@ -11,9 +11,9 @@ from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.edges import edge_maps, edges_present
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites, place_of
-from sparsegpt2.report.viewer.config import ViewConfig
-from sparsegpt2.report.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.viewer.config import ViewConfig
+from sparsegpt2.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
 
 TOKENS = 8
 """Tokens named beside a node, of either sign."""

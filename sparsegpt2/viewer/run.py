@@ -7,10 +7,10 @@ from pathlib import Path
 from sparsegpt2.errors import UserError
 from sparsegpt2.report.frontier import Frontier, analyse
 from sparsegpt2.report.training import METRICS, read_metrics
-from sparsegpt2.report.viewer.graph import short
-from sparsegpt2.report.viewer.schema import CellData, ModelData, Points, RunData
 from sparsegpt2.results.aggregate import ModelResult, load_results
 from sparsegpt2.results.results import RESULTS, Row
+from sparsegpt2.viewer.graph import short
+from sparsegpt2.viewer.schema import CellData, ModelData, Points, RunData
 
 MEASURES = ("loss", "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
 """What is drawn over steps."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Template
 
 from sparsegpt2.files import write_text
-from sparsegpt2.report.viewer.notes import Notes
-from sparsegpt2.report.viewer.schema import FORMAT, KIND, CircuitData, PageData, RunData
+from sparsegpt2.viewer.notes import Notes
+from sparsegpt2.viewer.schema import FORMAT, KIND, CircuitData, PageData, RunData
 
 LIBRARIES = ("cytoscape.min.js", "d3.min.js", "plot.min.js")
 """In `assets/vendor`, each with its licence beside it, in the order in which they need each other."""
@@ -50,7 +50,7 @@ def page_data(
 
 def page_html(data: PageData) -> str:
     """The whole page as text."""
-    assets = files("sparsegpt2.report.viewer").joinpath("assets")
+    assets = files("sparsegpt2.viewer").joinpath("assets")
 
     def read(*names: str) -> str:
         return assets.joinpath(*names).read_text(encoding="utf-8")
