@@ -214,6 +214,9 @@ def test_the_hub_without_a_network_or_name_is_told(monkeypatch):
 def test_heavy_packages_are_not_imported_before_they_are_used():
     import subprocess
 
-    code = "import sys, sparsegpt2.text.data; print([name for name in ('datasets', 'tokenizers', 'rich') if name in sys.modules])"
+    code = (
+        "import sys, sparsegpt2.text.data; "
+        "print([name for name in ('datasets', 'tokenizers', 'rich') if name in sys.modules])"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
