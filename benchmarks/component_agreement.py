@@ -18,7 +18,7 @@ from pathlib import Path
 from torch import Tensor
 
 from eval_tasks import get_task
-from eval_tasks.subjects import Subject, read_subjects
+from eval_tasks.bench.subjects import Subject, read_subjects
 from sparsegpt2 import GPT, load_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.task import Task

@@ -14,7 +14,7 @@ import argparse
 import multiprocessing
 from typing import Any
 
-from eval_tasks.discover import discover_rows
+from eval_tasks.bench.discover import discover_rows
 from sparsegpt2 import load_model
 from sparsegpt2.components import ComponentGraph, DiscoverConfig, get_method
 from sparsegpt2.report.component_tables import costs_table, ratios_table, sizes_table

@@ -24,8 +24,8 @@ from benchmarks.reading.heads import heads_of, looks
 from benchmarks.reading.measure import DRAWS, Outcome, measure
 from benchmarks.reading.nodes import figure_labels, touched
 from benchmarks.reading.page import Read, figure_name, page
+from eval_tasks.bench.subjects import model_fingerprint, short_names
 from eval_tasks.registry import get_task
-from eval_tasks.subjects import model_fingerprint, short_names
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.config import require

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from eval_tasks.evidence import TextOf, evaluate
+from eval_tasks.bench.evidence import TextOf, evaluate
 from eval_tasks.registry import TaskEntry
 from sparsegpt2.errors import UserError
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
@@ -83,9 +83,9 @@ def prune(arguments: list[str]) -> None:
 
 def bench(arguments: list[str], text_of: TextOf | None = None) -> None:
     """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
-    from eval_tasks.benchmark import BenchConfig
-    from eval_tasks.benchmark import bench as run_bench
-    from eval_tasks.discover import print_circuits
+    from eval_tasks.bench.benchmark import BenchConfig
+    from eval_tasks.bench.benchmark import bench as run_bench
+    from eval_tasks.bench.discover import print_circuits
     from eval_tasks.registry import task_names
     from sparsegpt2.circuits import PruneConfig
     from sparsegpt2.components import get_method
@@ -130,7 +130,7 @@ def _tokenizer(path: str) -> Path:
 
 def _circuits_of(model: str) -> Path:
     """Where circuits of a model go by default: beside it, or into the working folder when it is a published one."""
-    from eval_tasks.subjects import short_names
+    from eval_tasks.bench.subjects import short_names
     from sparsegpt2.model.checkpoint import is_published, model_directory
 
     return Path("circuits", short_names([model])[0]) if is_published(model) else model_directory(model) / "circuits"

@@ -51,7 +51,7 @@ def bench(arguments: list[str]) -> None:
 
 def evaluate(arguments: list[str]) -> None:
     """Report whether to believe a circuit: every check of its faithfulness, and one line that sums up."""
-    from eval_tasks.evidence import evaluate as evaluate_circuit
+    from eval_tasks.bench.evidence import evaluate as evaluate_circuit
     from sparsegpt2.text.training_text import training_text
 
     evaluate_circuit(arguments, training_text)
@@ -59,7 +59,7 @@ def evaluate(arguments: list[str]) -> None:
 
 def discover(arguments: list[str]) -> None:
     """Find circuits of components (heads, MLPs) of a task, by Edge Pruning, ACDC, EAP and others."""
-    from eval_tasks.discover import command
+    from eval_tasks.bench.discover import command
 
     command(arguments)
 
@@ -126,8 +126,8 @@ def list_in_terminal(path: Path, model: str) -> None:
 
 def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     """Gather what a page shows of one circuit, with its task and the text its model read."""
+    from eval_tasks.bench.subjects import short_names
     from eval_tasks.registry import get_task
-    from eval_tasks.subjects import short_names
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.files import read_json
     from sparsegpt2.model.checkpoint import load_model

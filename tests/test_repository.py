@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eval_tasks.benchmark import BenchConfig
+from eval_tasks.bench.benchmark import BenchConfig
 from sparsegpt2 import GPT
 from sparsegpt2.circuits import PruneConfig
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from

@@ -80,7 +80,7 @@ class Row:
     """The circuit's file, relative to the results folder."""
     components: dict[str, Any] | None = None
     """Of a circuit of components: what was asked for, its edges, nodes and weights, and how it answers
-    (eval_tasks/discover.py); `pruner` is then the method, and `target_loss` tells whether the model has the task."""
+    (eval_tasks/bench/discover.py); `pruner` is then the method, and `target_loss` tells whether the model has the task."""
     evidence: dict[str, Any] | None = None
     """The circuit's faithfulness report (circuits.evidence.Report.to_dict); None when it was not asked for."""
 

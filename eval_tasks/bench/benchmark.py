@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from eval_tasks.base import PosedTask
-from eval_tasks.bench_display import Display, print_tables
-from eval_tasks.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_rankings, standing
-from eval_tasks.evidence import TextOf, print_verdicts
-from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
+from eval_tasks.bench.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_rankings, standing
+from eval_tasks.bench.display import Display, print_tables
+from eval_tasks.bench.evidence import TextOf, print_verdicts
+from eval_tasks.bench.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
 from sparsegpt2.circuits.pruners import get_pruner
 from sparsegpt2.circuits.tune import tune

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eval_tasks.bench_display import duration
+from eval_tasks.bench.display import duration
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, Report, check_names, collect_evidence, report_path

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from eval_tasks.subjects import Posed, Subject
+from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import PruneConfig, Ranking, Task, rank_together, unpruned_loss
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import task_batch

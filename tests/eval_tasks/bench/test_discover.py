@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from eval_tasks.discover import discover_rows
+from eval_tasks.bench.discover import discover_rows
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig
 from sparsegpt2.model.sites import node_sites

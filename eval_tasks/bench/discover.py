@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from eval_tasks.subjects import Posed, Subject, pose_tasks, read_subjects
+from eval_tasks.bench.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import unpruned_loss
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
 from sparsegpt2.components.convert import circuit_weights

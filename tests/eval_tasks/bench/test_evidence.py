@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from eval_tasks import get_task, registry
-from eval_tasks.benchmark import BenchConfig, bench
-from eval_tasks.evidence import ProgressLine, verdict_table
+from eval_tasks.bench.benchmark import BenchConfig, bench
+from eval_tasks.bench.evidence import ProgressLine, verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from eval_tasks import benchmark, cells, get_task
+from eval_tasks import get_task
 from eval_tasks.base import PosedTask
-from eval_tasks.bench_display import duration
-from eval_tasks.benchmark import BenchConfig, bench
-from eval_tasks.subjects import FINGERPRINT_PAIRS, short_names
+from eval_tasks.bench import benchmark, cells
+from eval_tasks.bench.benchmark import BenchConfig, bench
+from eval_tasks.bench.display import duration
+from eval_tasks.bench.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
 from sparsegpt2.results.results import RESULTS, read_rows
