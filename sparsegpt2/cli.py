@@ -216,8 +216,8 @@ def zoo(arguments: list[str]) -> None:
 def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
     from eval_tasks.registry import task_names
-    from sparsegpt2.lanes import run_lanes, usable_cores
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
+    from train.lanes import run_lanes, usable_cores
 
     parser = make_parser("sparsegpt2 quickstart", quickstart.__doc__ or "")
     parser.add_argument("--out", type=str, default="runs/quickstart", help="Folder for everything that is made.")
@@ -252,9 +252,9 @@ def quickstart(arguments: list[str]) -> None:
 
 def family(arguments: list[str]) -> None:
     """Train a family of models side by side and benchmark them, after saying what that will cost."""
-    from sparsegpt2.lanes import run_queue
     from sparsegpt2.results.results import merge_results
     from train.family import BENCH, make_plan, read_family, train_family
+    from train.lanes import run_queue
 
     parser = make_parser("sparsegpt2 family FOLDER", family.__doc__ or "")
     parser.add_argument("folder", type=str, help="YAML files: base.yaml, NAME.yaml over it for each model, bench.yaml.")

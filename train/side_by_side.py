@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sparsegpt2.lanes import run_queue, usable_cores
 from sparsegpt2.model.checkpoint import model_info
 from train.config import TrainConfig
 from train.cost import progress_of
+from train.lanes import run_queue, usable_cores
 from train.loop import CONFIG, claim_folder, device_of
 
 

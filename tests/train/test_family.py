@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparsegpt2 import UserError, cli, lanes
+from sparsegpt2 import UserError, cli
 from sparsegpt2.results.results import read_rows
 from sparsegpt2.settings import run_commands
-from train import family, side_by_side
+from train import family, lanes, side_by_side
 from train.cost import Cost, cost, progress_of, seconds_per_step, together
 from train.family import make_plan, read_family, sizes
 

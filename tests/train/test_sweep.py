@@ -31,7 +31,7 @@ SETTINGS = {
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
-    """Runs one after the other in this process; tests/test_lanes.py has them side by side in their own."""
+    """Runs one after the other in this process; tests/train/test_lanes.py has them side by side in their own."""
 
     def run_queue(commands, lanes, forgiving):
         assert forgiving and lanes >= 1

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sparsegpt2 import lanes
+from train import lanes
 
 
 @pytest.fixture
