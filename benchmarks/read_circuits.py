@@ -4,8 +4,8 @@
     python -m benchmarks.read_circuits runs/mine quote.json --out docs/results/circuits
 
 writes docs/results/circuits.md, its figures and, for each task, what was measured as JSON into docs/results/circuits.
-A task's experiments are one file of benchmarks/reading/tasks, and what its circuit computes, in words, is one of
-benchmarks/reading/words, whose first line is `circuit: ` and the fingerprint that the page names.
+A task's experiments are one file of sparsegpt2/reading/tasks, and what its circuit computes, in words, is one of
+sparsegpt2/reading/words, whose first line is `circuit: ` and the fingerprint that the page names.
 """
 
 from __future__ import annotations
@@ -17,13 +17,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.reading.charts import draw_outcome, save_png
-from benchmarks.reading.drawing import draw_circuit
-from benchmarks.reading.experiment import reading_of
-from benchmarks.reading.heads import heads_of, looks
-from benchmarks.reading.measure import DRAWS, Outcome, measure
-from benchmarks.reading.nodes import figure_labels, touched
-from benchmarks.reading.page import Read, figure_name, page
 from eval_tasks.bench.subjects import model_fingerprint, short_names
 from eval_tasks.registry import get_task
 from sparsegpt2.circuits import Circuit
@@ -33,6 +26,13 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json, write_text
 from sparsegpt2.model.checkpoint import load_model, model_directory, model_info
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.reading.charts import draw_outcome, save_png
+from sparsegpt2.reading.drawing import draw_circuit
+from sparsegpt2.reading.experiment import reading_of
+from sparsegpt2.reading.heads import heads_of, looks
+from sparsegpt2.reading.measure import DRAWS, Outcome, measure
+from sparsegpt2.reading.nodes import figure_labels, touched
+from sparsegpt2.reading.page import Read, figure_name, page
 from sparsegpt2.results.provenance import provenance
 from sparsegpt2.settings import run
 from sparsegpt2.sparsity.stats import l0

@@ -10,8 +10,8 @@ that counts, and whether it was ` [[`. What the earlier models' readings had sho
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import Claim, Prompts, Reading
-from benchmarks.reading.swaps import alone, swaps
+from sparsegpt2.reading.experiment import Claim, Prompts, Reading
+from sparsegpt2.reading.swaps import alone, swaps
 
 OPEN = """$name = {{[|[[}}$number, $number2{{answer}}
 ---

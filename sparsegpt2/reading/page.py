@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reading.drawing import most_effective
-from benchmarks.reading.experiment import Experiment, Patch, Reading
-from benchmarks.reading.heads import Look
-from benchmarks.reading.measure import Outcome
-from benchmarks.reading.nodes import Touched, code, edges_text, escaped, signed, snippets_text, visible, weights_text
+from sparsegpt2.reading.drawing import most_effective
+from sparsegpt2.reading.experiment import Experiment, Patch, Reading
+from sparsegpt2.reading.heads import Look
+from sparsegpt2.reading.measure import Outcome
+from sparsegpt2.reading.nodes import Touched, code, edges_text, escaped, signed, snippets_text, visible, weights_text
 from sparsegpt2.viewer.schema import CircuitData
 
 WORDS = Path(__file__).parent / "words"
@@ -19,7 +19,7 @@ INTRODUCTION = """# Circuits read
 
 {about}
 
-Every prediction and its criteria stand in `benchmarks/reading/tasks`, and with them what was known when they were
+Every prediction and its criteria stand in `sparsegpt2/reading/tasks`, and with them what was known when they were
 made; what is reported is measured on words of the test split. Experiments change prompts or activations of the whole,
 unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
 nodes take at every position the value they have in the other prompt of the pair, and the control patches as many other

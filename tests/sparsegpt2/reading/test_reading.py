@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from benchmarks import read_circuits
-from benchmarks.reading import experiment as experiments
-from benchmarks.reading.drawing import draw_circuit, most_effective, place
-from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, UNTOUCHED, Claim, Patch, Prompts, Reading, reading_of
-from benchmarks.reading.heads import heads_of, looks
-from benchmarks.reading.measure import chosen_nodes, margins, measure
-from benchmarks.reading.nodes import LAST, PARTING, deciding_tokens, escaped, touched
-from benchmarks.reading.page import words_for
 from eval_tasks.registry import get_task
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.reading import experiment as experiments
+from sparsegpt2.reading.drawing import draw_circuit, most_effective, place
+from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, UNTOUCHED, Claim, Patch, Prompts, Reading, reading_of
+from sparsegpt2.reading.heads import heads_of, looks
+from sparsegpt2.reading.measure import chosen_nodes, margins, measure
+from sparsegpt2.reading.nodes import LAST, PARTING, deciding_tokens, escaped, touched
+from sparsegpt2.reading.page import words_for
 from sparsegpt2.settings import run
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer import Subject, ViewConfig, circuit_data

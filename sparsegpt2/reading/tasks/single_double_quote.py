@@ -10,8 +10,8 @@ models' readings had shown was known by then.
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import CHOSEN, Claim, Patch, Prompts, Reading
-from benchmarks.reading.swaps import alone, swaps
+from sparsegpt2.reading.experiment import CHOSEN, Claim, Patch, Prompts, Reading
+from sparsegpt2.reading.swaps import alone, swaps
 
 OPEN = """print({{'|"}}$text{{answer}} if $flag else None
 ---

@@ -7,9 +7,9 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.reading.experiment import Patch, Prompts
-from benchmarks.reading.measure import Outcome
 from sparsegpt2.files import replacing
+from sparsegpt2.reading.experiment import Patch, Prompts
+from sparsegpt2.reading.measure import Outcome
 from sparsegpt2.report.style import GREY, look_of, styled
 
 if TYPE_CHECKING:

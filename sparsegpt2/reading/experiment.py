@@ -145,7 +145,7 @@ def reading_of(task: str) -> Reading:
     """The experiments of a task; none for a task that has no file in `tasks`."""
     if not re.fullmatch(r"\w+", task) or not (TASKS / f"{task}.py").is_file():
         return Reading(sides=("left", "right"))
-    reading = getattr(importlib.import_module(f"benchmarks.reading.tasks.{task}"), "READING", None)
+    reading = getattr(importlib.import_module(f"sparsegpt2.reading.tasks.{task}"), "READING", None)
     if not isinstance(reading, Reading):
-        raise UserError(f"benchmarks/reading/tasks/{task}.py must set READING to a Reading")
+        raise UserError(f"sparsegpt2/reading/tasks/{task}.py must set READING to a Reading")
     return reading

@@ -11,8 +11,8 @@ readings had shown was known by then.
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import Claim, Prompts, Reading
-from benchmarks.reading.swaps import alone, swaps
+from sparsegpt2.reading.experiment import Claim, Prompts, Reading
+from sparsegpt2.reading.swaps import alone, swaps
 
 KIND, OPPOSITE = '{{set()|""}}', '{{""|set()}}'
 HEAD = "def $verb_${thing}s(${thing}s, $flag):\n"

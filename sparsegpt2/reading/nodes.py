@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.reading.drawing import residual_links
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.score import answer_logits
 from sparsegpt2.circuits.task import ANYTHING_ELSE, TaskBatch
 from sparsegpt2.model.gpt import GPT, at_position
 from sparsegpt2.model.sites import Record, node_sites, place_of
+from sparsegpt2.reading.drawing import residual_links
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Snippet, TokenWeights
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, Claim, Patch
+from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, Claim, Patch
 
 TURNED, LEFT, LEFT_BY_ALL = 0.8, 0.1, 0.2
 """Share of answers that the circuit's nodes turn at least, and that others turn at most: as many of them, or all."""

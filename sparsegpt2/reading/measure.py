@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCHED, Claim, Experiment, Patch, Prompts
 from eval_tasks.base import PosedTask, Unposable
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.score import ROWS, answer_logits, choice_logits, task_batch
@@ -19,6 +18,7 @@ from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Record, node_sites
+from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCHED, Claim, Experiment, Patch, Prompts
 from sparsegpt2.viewer.schema import NodeData
 
 DRAWS = 5
