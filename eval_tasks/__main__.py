@@ -2,7 +2,7 @@
 
 import sys
 
-from eval_tasks.command import COMMANDS
+from sparsegpt2.commands.tasks import COMMANDS
 from sparsegpt2.settings import run_commands
 
 sys.exit(run_commands("python -m eval_tasks", COMMANDS, sys.argv[1:]))

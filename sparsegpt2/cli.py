@@ -22,28 +22,28 @@ QUICKSTART = ("dense", "sparse-128", "sparse-256")
 
 def train(arguments: list[str]) -> None:
     """Train a model from YAML settings and flags; the same command goes on where it stopped."""
-    from train.command import main as train_main
+    from sparsegpt2.commands.train import main as train_main
 
     train_main(arguments)
 
 
 def tasks(arguments: list[str]) -> None:
     """List the tasks, with examples, and why a tokenizer can't pose one."""
-    from eval_tasks.command import tasks as list_tasks
+    from sparsegpt2.commands.tasks import tasks as list_tasks
 
     list_tasks(arguments)
 
 
 def prune(arguments: list[str]) -> None:
     """Find the circuit of one task in one model."""
-    from eval_tasks.command import prune as prune_task
+    from sparsegpt2.commands.tasks import prune as prune_task
 
     prune_task(arguments)
 
 
 def bench(arguments: list[str]) -> None:
     """Benchmark models x tasks x pruners x target losses into results.jsonl."""
-    from eval_tasks.command import bench as bench_models
+    from sparsegpt2.commands.tasks import bench as bench_models
     from sparsegpt2.text.training_text import training_text
 
     bench_models(arguments, training_text)
@@ -181,7 +181,7 @@ def import_model(arguments: list[str]) -> None:
     """Bring in a published sparse model or a GPT-2, with node means over a corpus."""
     from collections.abc import Iterator
 
-    from sparsegpt2.interop.command import import_model as import_from
+    from sparsegpt2.commands.models import import_model as import_from
     from sparsegpt2.text.corpus import CorpusConfig, corpus_names, open_corpus
 
     def documents(name: str) -> Iterator[str]:
@@ -193,14 +193,14 @@ def import_model(arguments: list[str]) -> None:
 
 def export(arguments: list[str]) -> None:
     """Write a model or a circuit in another format."""
-    from sparsegpt2.interop.command import export as export_to
+    from sparsegpt2.commands.models import export as export_to
 
     export_to(arguments)
 
 
 def push(arguments: list[str]) -> None:
     """Put a model on the Hugging Face hub, with a model card."""
-    from sparsegpt2.interop.command import push as push_to
+    from sparsegpt2.commands.models import push as push_to
 
     push_to(arguments)
 

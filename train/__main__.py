@@ -2,7 +2,7 @@
 
 import sys
 
+from sparsegpt2.commands.train import main
 from sparsegpt2.settings import run
-from train.command import main
 
 sys.exit(run(main, sys.argv[1:]))

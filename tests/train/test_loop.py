@@ -17,10 +17,10 @@ import yaml
 from safetensors.torch import load_file
 
 from sparsegpt2 import GPTConfig, UserError, load_model
+from sparsegpt2.commands.train import main
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.settings import run
-from train.command import main
 from train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from sparsegpt2 import UserError, load_model
+from sparsegpt2.commands.train import main
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.settings import run
 from train import side_by_side
-from train.command import main
 from train.sweep import combinations, name, ranked
 
 WORDS = [first + second for first in "badofimu" for second in ("ra", "ten", "sil", "ko")]

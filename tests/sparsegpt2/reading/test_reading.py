@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import read_circuits
 from eval_tasks.registry import get_task
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.commands import read as read_circuits
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.reading import experiment as experiments

@@ -1,7 +1,7 @@
 """Circuits read: a page with each circuit's graph, nodes, words, and predictions tested on the whole model.
 
     sparsegpt2 prune runs/mine --task single_double_quote --pruner node+trim --out quote.json
-    python -m benchmarks.read_circuits runs/mine quote.json --out docs/results/circuits
+    python -m sparsegpt2.commands.read runs/mine quote.json --out docs/results/circuits
 
 writes docs/results/circuits.md, its figures and, for each task, what was measured as JSON into docs/results/circuits.
 A task's experiments are one file of sparsegpt2/reading/tasks, and what its circuit computes, in words, is one of
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
         )
         reads.append(read_circuit(circuit, subject, options.pairs, options.seed))
         write_figures(reads[-1], out)
-    command = shlex.join(["python", "-m", "benchmarks.read_circuits", *arguments])
+    command = shlex.join(["python", "-m", "sparsegpt2.commands.read", *arguments])
     write_text(out.with_suffix(".md"), page(reads, about(model, directory, command, options.seed), out.name, DRAWS))
     print(out.with_suffix(".md"))
 

@@ -1,0 +1,1 @@
+"""The commands, a file each. Only these files see training and tasks together."""
