@@ -1,6 +1,6 @@
 """What each method finds of a compiled program's known circuit: misses, extras and AUC, as a Markdown table.
 
-    python benchmarks/compiled_circuits.py tests/sparsegpt2/components/compiled/reverse [DIRECTORY ...]
+    python studies/compiled_circuits.py tests/sparsegpt2/components/compiled/reverse [DIRECTORY ...]
 
 Edges are zero-ablated. The known circuit is every edge whose ablation alone changes the output on some of 300 pairs.
 Edge Pruning and ACDC choose a circuit's size themselves; of a ranking, the fewest edges are taken with which the output

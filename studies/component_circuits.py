@@ -1,6 +1,6 @@
 """Every discovery method on models and tasks: rows of results, a figure for each task, and tables as Markdown.
 
-    python benchmarks/component_circuits.py runs/quickstart/dense runs/quickstart/sparse-128 \
+    python studies/component_circuits.py runs/quickstart/dense runs/quickstart/sparse-128 \
         --out runs/components --figures docs/results/components
 
 What is in the results folder already is not made again, so it can be interrupted, and tasks can be shared out among

@@ -1,4 +1,4 @@
-"""Tables of one or more benchmarks run with `--evidence true`: `python benchmarks/evidence_tables.py FOLDER...`.
+"""Tables of one or more benchmarks run with `--evidence true`: `python studies/evidence_tables.py FOLDER...`.
 
 Prints Markdown: verdicts by check, controls and necessity by circuit, and the median of every number, a column for each
 model and pruner.

@@ -1,6 +1,6 @@
 """Do circuits of components agree with circuits of channels? A Markdown table, for each model and task with both.
 
-    python benchmarks/component_agreement.py runs/quickstart/dense runs/quickstart/sparse-128 \
+    python studies/component_agreement.py runs/quickstart/dense runs/quickstart/sparse-128 \
         --channels runs/quickstart --components runs/components
 
 A circuit of channels is seen as components: the edges along which it has a path of kept weights (its view). Edges into

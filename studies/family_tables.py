@@ -1,4 +1,4 @@
-"""A family's models, and its sparse models against dense ones: `python benchmarks/family_tables.py FOLDER...`.
+"""A family's models, and its sparse models against dense ones: `python studies/family_tables.py FOLDER...`.
 
 Prints Markdown from results.jsonl alone. Two models are compared on the tasks that count for both (had, and pruned to
 the target with every seed), and each sparse model is set beside the dense one whose held-out loss is nearest.

@@ -1,4 +1,4 @@
-"""Size, test loss and seconds of a benchmark's pruners: `python benchmarks/pruner_tables.py FOLDER...`.
+"""Size, test loss and seconds of a benchmark's pruners: `python studies/pruner_tables.py FOLDER...`.
 
 A task enters a model's means when the circuits of all pruners reached the target on it, so that all rows of a table
 are over the same tasks. Prints Markdown; the figure is one of those that `sparsegpt2 frontier` draws.

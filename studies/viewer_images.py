@@ -1,6 +1,6 @@
 """The pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` makes of a quickstart run.
 
-    python benchmarks/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
+    python studies/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
 
 Writes viewer-circuit.png (the most important value channel isolated, with its head's attention), viewer-node.png (the
 same channel's activations) and viewer-run.png (the run's figures). Needs chromium, chromedriver and selenium.
