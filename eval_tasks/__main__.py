@@ -1,8 +1,9 @@
-"""`python -m eval_tasks COMMAND`: the commands tasks, prune and bench."""
+"""`python -m eval_tasks COMMAND`: the commands tasks, prune, bench and evaluate."""
 
 import sys
 
-from sparsegpt2.commands.tasks import COMMANDS
+from sparsegpt2.cli import COMMANDS
 from sparsegpt2.settings import run_commands
 
-sys.exit(run_commands("python -m eval_tasks", COMMANDS, sys.argv[1:]))
+OWN = ("tasks", "prune", "bench", "evaluate")
+sys.exit(run_commands("python -m eval_tasks", {name: COMMANDS[name] for name in OWN}, sys.argv[1:]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -13,7 +13,7 @@ import torch
 from eval_tasks.surroundings import Preface, preface_of
 from eval_tasks.template import Flaw, Rendered, Template, fill, section, slots_of, split_templates
 from eval_tasks.words import Pools, common_pools, deal, is_divided
-from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch
+from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch, Unposable
 from sparsegpt2.errors import UserError
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -85,14 +85,6 @@ class Pair:
     right: Side
 
 
-class Unposable(UserError):
-    """A tokenizer in which a task breaks its rules, with the reason."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"task {name!r} can't be posed with this tokenizer: {reason}")
-        self.reason = reason
-
-
 class PosedTask:
     """A `PairTask` in the tokens of one tokenizer; a `sparsegpt2.circuits.task.Task`.
 
@@ -125,6 +117,18 @@ class PosedTask:
         varied._longest, varied._preface = min(length, LONGEST), preface_of(kind)
         varied._pair = lru_cache(maxsize=1 << 14)(varied._make_pair)
         return varied
+
+    def reworded(self, name: str, templates: str, words: str = "") -> PosedTask:
+        """The same question in other templates: a `sparsegpt2.circuits.task.RewordableTask`.
+
+        templates: as `PairTask.templates`. words: sections of words besides the task's own. The two prompts of a pair
+        may differ anywhere. `Unposable` where the tokenizer can't pose them.
+        """
+        definition = self.definition
+        words = definition.words + words
+        return PosedTask(
+            name, replace(definition, templates=templates, words=words, max_differing=LONGEST), self.tokenizer
+        )
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
         """`n` pairs of `split` as rows: the left prompt of pair i is row 2i, the right one row 2i+1."""

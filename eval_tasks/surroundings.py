@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from eval_tasks.template import Flaw, Rendered, filler
+from eval_tasks.template import Flaw, Rendered, Template, filler
 from sparsegpt2.errors import UserError
+from sparsegpt2.text.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from eval_tasks.base import PosedTask
+
+class Asker(Protocol):
+    """What surroundings need of the task they are put around (`eval_tasks.base.PosedTask`)."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def templates(self) -> Sequence[Template]: ...
+
+    def words(self, split: str) -> dict[str, tuple[str, ...]]:
+        """Words of a split, by section and slot."""
+        ...
+
+    def room(self, prompt: str) -> int:
+        """Tokens that may still stand before a prompt."""
+        ...
+
 
 Sides = tuple[Rendered, Rendered]
-Preface = Callable[["PosedTask", Sides, str, random.Random], Sides]
+Preface = Callable[[Asker, Sides, str, random.Random], Sides]
 """(task, both sides, split, source of randomness) -> both sides with the same code before them; may raise `Flaw`."""
 
 BETWEEN = "\n\n\n"
@@ -28,7 +45,7 @@ def preface_of(kind: str) -> Preface:
     return PREFACES[kind]
 
 
-def longer(task: PosedTask, sides: Sides, split: str, source: random.Random) -> Sides:
+def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
     """Blocks of other code, one more until the next would not fit; a prompt that has no room for one is a `Flaw`."""
     before, room = "", min(task.room(side.prompt) for side in sides)
     while True:
@@ -41,7 +58,7 @@ def longer(task: PosedTask, sides: Sides, split: str, source: random.Random) -> 
     return _preceded(before, sides)
 
 
-def distractors(task: PosedTask, sides: Sides, split: str, source: random.Random) -> Sides:
+def distractors(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
     """A program of the same task, finished with the answer of one of its sides, picked at random."""
     template = task.templates[int(source.random() * len(task.templates))]
     program = template.render(task.words(split), source)[int(source.random() * 2)]

@@ -53,6 +53,16 @@ def parse(parser: Any, arguments: list[str]) -> Any:
         raise UserError(" ".join(str(error).split())) from None
 
 
+def leading(arguments: list[str], command: str, wanted: str) -> tuple[list[str], list[str]]:
+    """Split off the arguments before the first flag or YAML file; none is a `UserError`."""
+    count = 0
+    while count < len(arguments) and not arguments[count].startswith("-") and not arguments[count].endswith(".yaml"):
+        count += 1
+    if not count and not {"-h", "--help"} & set(arguments):
+        raise UserError(f"{command} needs {wanted}")
+    return arguments[:count], arguments[count:]
+
+
 def settings_from(namespace: Any, kind: type[Settings]) -> Settings:
     """The dataclass `kind` from a parsed namespace; what else the namespace holds is left alone."""
     from dataclasses import fields
@@ -106,3 +116,9 @@ def run_commands(program: str, commands: Mapping[str, Callable[[list[str]], None
         )
         return USER_MISTAKE
     return run(commands[arguments[0]], arguments[1:])
+
+
+def step(command: Callable[[list[str]], None], arguments: list[str]) -> None:
+    """Run a command in this process as a part of another, saying which."""
+    print(f"\n$ sparsegpt2 {command.__name__} {' '.join(arguments)}", flush=True)
+    command(arguments)

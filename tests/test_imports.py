@@ -1,4 +1,4 @@
-"""The arrows of the architecture: who may import whom, and that heavy packages wait until they are used."""
+"""Who may import whom: one ordered list of rooms, each importing only those before it; and heavy packages wait."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-LEVELS = ["config", "kernels", "model", "circuits", "report"]  # each may import those before it and itself
-LEVEL_OF = {"errors": 0, "files": 0, "config": 0, "tokenizer": 0, "command": 0, "kernels": 1, "model": 2, "sparsity": 2}
-LEVEL_OF |= {"circuits": 3, "components": 3, "report": 4, "interop": 4, "hub": 0, "zoo": 0, "lanes": 0}
+ROOMS = ["errors", "files", "allocator", "config", "settings"]
+ROOMS += ["kernels", "model", "sparsity", "text", "results", "circuits"]
+ROOMS += ["evidence", "components", "report", "viewer", "reading"]
+ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]
+"""From the ground up. A module belongs to the room of its first name below `sparsegpt2`, or to `train` or
+`eval_tasks`; it may import its own room and those before it."""
+OUTSIDE = {"sparsegpt2", "train.__main__", "eval_tasks.__main__"}
+"""The package's face, which only names what the rooms hold, and the entry points `python -m`."""
 HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard", "jsonargparse"}
 HEAVY |= {"transformers", "transformer_lens", "networkx", "huggingface_hub"}
 
@@ -19,7 +24,8 @@ HEAVY |= {"transformers", "transformer_lens", "networkx", "huggingface_hub"}
 def modules():
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), ast.parse(path.read_text())
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), ast.parse(path.read_text())
 
 
 def imports(tree: ast.AST, top_level_only: bool = False):
@@ -29,27 +35,51 @@ def imports(tree: ast.AST, top_level_only: bool = False):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "absolute imports only"
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_train_and_eval_tasks_never_meet_and_sparsegpt2_imports_neither():
+def room_of(module: str) -> str | None:
+    """The room of a module of this project; None for the package's face and for other packages."""
+    first, *rest = module.split(".")
+    if first == "sparsegpt2":
+        return rest[0] if rest else None
+    return first if first in PACKAGES else None
+
+
+def test_every_room_is_in_the_list_and_every_entry_is_a_room():
+    assert {room_of(name) for name, _ in modules() if name not in OUTSIDE} == set(ROOMS)
+
+
+def test_rooms_import_only_those_before_them():
     for name, tree in modules():
-        package = name.split(".")[0]
-        for imported in imports(tree):
-            other = imported.split(".")[0]
-            if other in PACKAGES and other != package and name != "sparsegpt2.cli":
-                assert other == "sparsegpt2", f"{name} imports {imported}"
-            assert imported != "sparsegpt2.cli", f"{name} imports the command line"
-
-
-def test_inside_sparsegpt2_imports_go_down():
-    for name, tree in modules():
-        parts = name.split(".")
-        if parts[0] != "sparsegpt2" or parts[1] in ("cli", "__init__"):
+        if name in OUTSIDE:
             continue
         for imported in imports(tree):
-            target = imported.split(".")
-            if target[0] == "sparsegpt2" and len(target) > 1:
-                assert LEVEL_OF[target[1]] <= LEVEL_OF[parts[1]], f"{name} imports {imported}"
+            room = room_of(imported)
+            if room in ROOMS:
+                assert ROOMS.index(room) <= ROOMS.index(room_of(name)), f"{name} imports {imported}"
+
+
+def test_only_the_commands_see_training_and_tasks_together():
+    for name, tree in modules():
+        if room_of(name) not in ("commands", "cli") and name not in OUTSIDE:
+            seen = {room_of(imported) for imported in imports(tree)} | {room_of(name)}
+            assert not {"train", "eval_tasks"} <= seen, f"{name} sees training and tasks"
+
+
+def test_no_circle_of_modules():
+    """Imports inside functions and under TYPE_CHECKING count too: a circle is a room that cannot be read in order."""
+    graph = {}
+    trees = dict(modules())
+    for name, tree in trees.items():
+        if name not in OUTSIDE:
+            graph[name] = {imported for imported in imports(tree) if imported in trees} - OUTSIDE - {name}
+            packages = {other for other in graph[name] if any(one.startswith(f"{other}.") for one in graph[name])}
+            graph[name] -= packages  # `from package.module import name` is no arrow to the package
+            graph[name] = {other for other in graph[name] if not name.startswith(f"{other}.")}
+    while free := [name for name, needs in graph.items() if not needs]:
+        graph = {name: needs - set(free) for name, needs in graph.items() if name not in free}
+    assert not graph, f"circles among {', '.join(sorted(graph))}"
 
 
 def test_heavy_packages_are_imported_where_they_are_used():

@@ -1,8 +1,8 @@
-"""`python -m train`: the same as `sparsegpt2 train`."""
+"""`python -m train CONFIG`: the same as `sparsegpt2 train CONFIG`, for launchers such as torchrun."""
 
 import sys
 
-from sparsegpt2.commands.train import main
+from sparsegpt2.cli import COMMANDS
 from sparsegpt2.settings import run
 
-sys.exit(run(main, sys.argv[1:]))
+sys.exit(run(COMMANDS["train"], sys.argv[1:]))

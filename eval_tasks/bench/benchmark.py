@@ -22,7 +22,7 @@ import torch
 from eval_tasks.base import PosedTask
 from eval_tasks.bench.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_rankings, standing
 from eval_tasks.bench.display import Display, print_tables
-from eval_tasks.bench.evidence import TextOf, print_verdicts
+from eval_tasks.bench.evidence import print_verdicts
 from eval_tasks.bench.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
 from sparsegpt2.circuits.pruners import get_pruner
@@ -33,6 +33,7 @@ from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
+from sparsegpt2.text.training_text import training_text
 
 TUNING = "tuning.journal"
 """Optuna's journal of all searches of a results folder."""
@@ -90,7 +91,6 @@ def bench(
     config: BenchConfig | None = None,
     prune: PruneConfig | None = None,
     check: EvidenceConfig | None = None,
-    text_of: TextOf | None = None,
     *,
     progress: bool = True,
 ) -> list[Row]:
@@ -98,7 +98,7 @@ def bench(
 
     Appends a row to out/results.jsonl, and writes a circuit under out/circuits, for whatever is not there yet. Tasks a
     model has not, or its tokenizer cannot pose, get rows that say so. Returns all rows asked for, earlier ones too.
-    check: how circuits are judged, with `config.evidence`. text_of: pretraining text of a model, for it.
+    check: how circuits are judged, with `config.evidence`.
     progress: print a line a cell with the time left, then the table. `UserError` for a model, task, pruner or earlier
     results that cannot be used, before anything is pruned.
     """
@@ -116,7 +116,7 @@ def bench(
     with Display(len(missing), enabled=progress) as display:
         for cell, model in _with_models(missing, device):
             display.begin(str(cell))
-            for row in run_cell(cell, model, out, display.inside, text_of, rankers.get(id(cell), rank_nodes)):
+            for row in run_cell(cell, model, out, display.inside, rankers.get(id(cell), rank_nodes)):
                 if row.identity not in finished:
                     append_row(out, row)
                     finished[row.identity] = row
@@ -156,7 +156,6 @@ def run_cell(
     model: GPT,
     out: Path,
     progress: Progress | None = None,
-    text_of: TextOf | None = None,
     rank: Ranker = rank_nodes,
 ) -> Iterator[Row]:
     """The rows of a cell, one for each target, falling. A circuit's file is written before its row is given out.
@@ -187,7 +186,7 @@ def run_cell(
             circuit.info["model"] = cell.subject.path
             circuit.save(out / path)
             seconds = curve.ranking.seconds + time.perf_counter() - started
-            evidence = _evidence(cell, model, task, circuit, out / path, progress, text_of)
+            evidence = _evidence(cell, model, task, circuit, out / path, progress)
             yield _row(
                 cell, target, circuit=path, seconds=seconds, evidence=evidence, **_measures(circuit, model, score)
             )
@@ -200,12 +199,11 @@ def _evidence(
     circuit: Circuit,
     path: Path,
     progress: Progress | None,
-    text_of: TextOf | None,
 ) -> dict[str, Any] | None:
     """The circuit's report as plain values, kept beside its file too; None when it is not asked for."""
     if cell.check is None:
         return None
-    text = None if text_of is None else text_of(cell.subject.path, cell.check.text_rows, model.config.context)
+    text = training_text(cell.subject.path, cell.check.text_rows, model.config.context)
     report = collect_evidence(model, task, circuit, cell.check, text=text, path=report_path(path), progress=progress)
     return report.to_dict()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -124,3 +124,24 @@ class VariedTask(Task, Protocol):
     def variant(self, kind: str, length: int) -> Task:
         """The task in surroundings of `kind` (one of `SURROUNDINGS`), its prompts at most `length` tokens long."""
         ...
+
+
+@runtime_checkable
+class RewordableTask(Task, Protocol):
+    """A task made of templates, whose question can be asked with others."""
+
+    def reworded(self, name: str, templates: str, words: str = "") -> Task:
+        """The same question in other templates, with further words; `Unposable` where the tokenizer can't pose it."""
+        ...
+
+    def pairs(self, split: str, n: int, seed: int) -> Sequence[Any]:
+        """Pairs 0 to n - 1 of (split, seed); each has a `left` and a `right` side with its `prompt` as text."""
+        ...
+
+
+class Unposable(UserError):
+    """A tokenizer in which a task breaks its rules, with the reason."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"task {name!r} can't be posed with this tokenizer: {reason}")
+        self.reason = reason

@@ -1,8 +1,8 @@
-"""The commands `import`, `export` and `push`."""
+"""The commands `import`, `export`, `push` and `zoo`: models in other formats and places."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,27 +13,24 @@ from torch import Tensor
 from sparsegpt2.circuits import Circuit, node_means
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers, zoo
+from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers
 from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.settings import make_parser, parse, progress_bar
 from sparsegpt2.sparsity.stats import l0
+from sparsegpt2.text.corpus import open_corpus
+from sparsegpt2.text.sample import corpus_config
 from sparsegpt2.text.tokenizer import Tokenizer
+from sparsegpt2.zoo import export as zoo_models
 
 MODELS_IN = {"openai": openai, "gpt2": gpt2}
 """Formats that are read; each module has `load` and `load_tokenizer`."""
 FORMATS_OUT = ("openai", "transformers", "zoo", "graphml", "csv")
 
-Documents = Callable[[str], Iterator[str]]
-"""Name or path of a corpus -> its documents."""
 
-
-def import_model(arguments: list[str], documents: Documents) -> None:
-    """Bring in a model of another format: weights, tokenizer, and node means over a corpus.
-
-    documents: where the text of `--corpus` comes from; the package itself knows no corpora.
-    """
-    parser = make_parser("sparsegpt2 import", (import_model.__doc__ or "").splitlines()[0])
+def import_model(arguments: list[str]) -> None:
+    """Bring in a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus."""
+    parser = make_parser("sparsegpt2 import", import_model.__doc__ or "")
     parser.add_argument("format", type=str, help=f"One of {', '.join(MODELS_IN)}.")
     parser.add_argument("source", type=str, help="Directory of the model; for gpt2 also its name on the hub.")
     parser.add_argument("--out", type=str, required=True, help="Directory of the model that is made.")
@@ -60,7 +57,12 @@ def import_model(arguments: list[str], documents: Documents) -> None:
     else:
         _check_sizes(model, tokenizer)
         if settings.corpus != "none":
-            tokens = _tokens(documents(settings.corpus), tokenizer, model.config.context, settings.means_tokens)
+            tokens = _tokens(
+                open_corpus(corpus_config(settings.corpus)).documents(0),
+                tokenizer,
+                model.config.context,
+                settings.means_tokens,
+            )
             with progress_bar("taking node means") as progress:
                 means = node_means(model.to(_device(settings.device)), tokens, batch_size=8, progress=progress)
             model.means = {site: mean.cpu() for site, mean in means.items()}
@@ -90,7 +92,9 @@ def export(arguments: list[str]) -> None:
         made = graph.to_networkx(circuit, load_model(path))
         {"graphml": graph.write_graphml, "csv": graph.write_csv}[settings.format](made, settings.out)
     elif settings.format == "zoo":
-        size = zoo.export(settings.source, settings.out, [folder for folder in settings.results.split(",") if folder])
+        size = zoo_models.export(
+            settings.source, settings.out, [folder for folder in settings.results.split(",") if folder]
+        )
         print(f"{size / 1e6:.1f} MB")
     else:
         directory = model_directory(settings.source)
@@ -112,6 +116,12 @@ def push(arguments: list[str]) -> None:
     parser.add_argument("--message", type=str, default="", help="Message of the commit.")
     settings = parse(parser, arguments)
     print(hub.push(settings.model, settings.name, private=settings.private, message=settings.message))
+
+
+def zoo(arguments: list[str]) -> None:
+    """List the trained models that come with the package: zoo:NAME."""
+    parse(make_parser("sparsegpt2 zoo", zoo.__doc__ or ""), arguments)
+    print("\n".join(zoo_models.zoo_lines()))
 
 
 def _device(name: str) -> torch.device:

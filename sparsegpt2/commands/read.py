@@ -1,7 +1,7 @@
 """Circuits read: a page with each circuit's graph, nodes, words, and predictions tested on the whole model.
 
     sparsegpt2 prune runs/mine --task single_double_quote --pruner node+trim --out quote.json
-    python -m sparsegpt2.commands.read runs/mine quote.json --out docs/results/circuits
+    sparsegpt2 read runs/mine quote.json --out docs/results/circuits
 
 writes docs/results/circuits.md, its figures and, for each task, what was measured as JSON into docs/results/circuits.
 A task's experiments are one file of sparsegpt2/reading/tasks, and what its circuit computes, in words, is one of
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -34,7 +33,6 @@ from sparsegpt2.reading.measure import DRAWS, Outcome, measure
 from sparsegpt2.reading.nodes import figure_labels, touched
 from sparsegpt2.reading.page import Read, figure_name, page
 from sparsegpt2.results.provenance import provenance
-from sparsegpt2.settings import run
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.sample import text_to_look_at
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -45,9 +43,9 @@ SPLIT = "test"
 VIEW = ViewConfig(effect_pairs=16, pattern_bytes=0, examples=1)
 
 
-def main(arguments: list[str]) -> None:
+def read(arguments: list[str]) -> None:
     """Read the circuits, write the page."""
-    parser = argparse.ArgumentParser(prog="read_circuits", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="sparsegpt2 read", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", help="run folder or model directory")
     parser.add_argument("circuits", nargs="+", help="circuit files of that model, one a task")
     parser.add_argument("--out", required=True, help="folder of figures; the page stands beside it, as OUT.md")
@@ -81,7 +79,7 @@ def main(arguments: list[str]) -> None:
         )
         reads.append(read_circuit(circuit, subject, options.pairs, options.seed))
         write_figures(reads[-1], out)
-    command = shlex.join(["python", "-m", "sparsegpt2.commands.read", *arguments])
+    command = shlex.join(["sparsegpt2", "read", *arguments])
     write_text(out.with_suffix(".md"), page(reads, about(model, directory, command, options.seed), out.name, DRAWS))
     print(out.with_suffix(".md"))
 
@@ -170,7 +168,3 @@ def about(model: GPT, directory: Path, command: str, seed: int) -> str:
         f"Model: **{short_names([directory])[0]}**, {', '.join(filter(None, facts))}. Seed {seed}, "
         f"{made['machine']}, torch {made['torch']}, commit {made['commit'] or 'unknown'}:\n\n```\n{command}\n```"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(run(main, sys.argv[1:]))

@@ -8,13 +8,13 @@ from typing import Any
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 
 
-def main(arguments: list[str]) -> None:
+def train(arguments: list[str]) -> None:
     """Train one model; started again with the same settings and --out, it goes on from its last checkpoint."""
     from train.config import TrainConfig
-    from train.loop import train
+    from train.loop import train as train_model
     from train.sweep import sweep
 
-    parser = make_parser("sparsegpt2 train", main.__doc__ or "")
+    parser = make_parser("sparsegpt2 train", train.__doc__ or "")
     add_settings(parser, TrainConfig)
     parser.add_argument("--out", type=str, default="", help="Run folder; default runs/NAME for NAME.yaml.")
     parser.add_argument(
@@ -31,5 +31,5 @@ def main(arguments: list[str]) -> None:
     def configure(flags: list[str]) -> TrainConfig:
         return settings_from(parse(parser, arguments + flags), TrainConfig)
 
-    best = sweep(settings.sweep, out, configure) if settings.sweep else train(configure([]), out)
+    best = sweep(settings.sweep, out, configure) if settings.sweep else train_model(configure([]), out)
     print(f"model: {best}")

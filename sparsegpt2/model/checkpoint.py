@@ -10,11 +10,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sparsegpt2 import zoo
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
-from sparsegpt2.model import hub
+from sparsegpt2.model import hub, zoo
 from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites

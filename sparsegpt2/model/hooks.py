@@ -10,21 +10,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.config import NODE_PLACES, RESIDUAL_PLACES, GPTConfig
 from sparsegpt2.errors import UserError
-
-if TYPE_CHECKING:
-    from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import Site
 
 HookFunction = Callable[..., Tensor | None]
 """Called as fn(tensor, hook=HookPoint); what it returns, if anything, takes the tensor's place."""
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
 ReturnType = Literal["logits", "loss", "both"] | None
+
+
+class SitedModel(Protocol):
+    """What this file needs of a model. A protocol, as the model itself imports this file."""
+
+    @property
+    def config(self) -> GPTConfig: ...
+
+    def __call__(self, tokens: Tensor, *, site: Site) -> Tensor: ...
 
 
 @dataclass
@@ -78,7 +85,7 @@ class ActivationCache(Mapping[str, Tensor]):
 
 
 def run_with_cache(
-    model: GPT,
+    model: SitedModel,
     tokens: Tensor,
     names_filter: NamesFilter = None,
     return_type: ReturnType = "logits",
@@ -99,7 +106,7 @@ def run_with_cache(
 
 
 def run_with_hooks(
-    model: GPT,
+    model: SitedModel,
     tokens: Tensor,
     fwd_hooks: Sequence[tuple[str | Callable[[str], bool], HookFunction]] = (),
     return_type: ReturnType = "logits",

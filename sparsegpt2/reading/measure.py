@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eval_tasks.base import PosedTask, Unposable
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.score import ROWS, answer_logits, choice_logits, task_batch
-from sparsegpt2.circuits.task import Task, TaskBatch
+from sparsegpt2.circuits.task import RewordableTask, Task, TaskBatch, Unposable
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Record, node_sites
@@ -106,7 +105,7 @@ class _Exchange:
 def measure(
     experiment: Experiment,
     model: GPT,
-    task: PosedTask | Task,
+    task: Task,
     nodes: Sequence[NodeData],
     *,
     split: str,
@@ -120,19 +119,18 @@ def measure(
     return _patch(experiment, model, task_batch(model, task, split, pairs, seed), nodes, seed)
 
 
-def _prompts(experiment: Prompts, model: GPT, task: PosedTask | Task, split: str, pairs: int, seed: int) -> Outcome:
-    if not isinstance(task, PosedTask):
+def _prompts(experiment: Prompts, model: GPT, task: Task, split: str, pairs: int, seed: int) -> Outcome:
+    if not isinstance(task, RewordableTask):
         raise UserError(f"experiment {experiment.name!r} needs a task with templates, which {task.name} is not")
     levels, example = {}, ""
     for level, templates in experiment.levels.items():
-        words = task.definition.words + experiment.words
-        definition = replace(task.definition, templates=templates, words=words, max_differing=256)
         try:
-            posed = PosedTask(experiment.name, definition, task.tokenizer)
+            posed = task.reworded(experiment.name, templates, experiment.words)
         except Unposable as error:
             return Outcome(experiment, {}, pairs, unposed=f"level {level}: {error.reason}")
         (found,) = margins(model, task_batch(model, posed, split, pairs, seed))
         levels[level] = _values(found, found)
+        assert isinstance(posed, RewordableTask)
         example = posed.pairs(split, 1, seed)[0].left.prompt
     return Outcome(experiment, levels, pairs, example)
 

@@ -80,9 +80,9 @@ class Row:
     """The circuit's file, relative to the results folder."""
     components: dict[str, Any] | None = None
     """Of a circuit of components: what was asked for, its edges, nodes and weights, and how it answers
-    (eval_tasks/bench/discover.py); `pruner` is then the method, and `target_loss` tells whether the model has the task."""
+    (eval_tasks/bench/discover.py); `pruner` is then the method, `target_loss` the loss below which it has the task."""
     evidence: dict[str, Any] | None = None
-    """The circuit's faithfulness report (circuits.evidence.Report.to_dict); None when it was not asked for."""
+    """The circuit's faithfulness report (evidence.Report.to_dict); None when it was not asked for."""
 
     held_out_loss: float | None
     """Pretraining loss of the model on held-out text, nats per token; None when its checkpoint does not say."""

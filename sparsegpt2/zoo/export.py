@@ -9,11 +9,11 @@ from typing import Any
 import torch
 import yaml
 
-from sparsegpt2 import zoo
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import replacing_directory, write_text
 from sparsegpt2.interop.hub import CARD, model_card
+from sparsegpt2.model import zoo
 from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, write_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.style import plain_number

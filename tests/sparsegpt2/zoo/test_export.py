@@ -7,13 +7,14 @@ import os
 import pytest
 import torch
 
-from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, save_model, zoo
-from sparsegpt2.interop import zoo as entries
+from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, save_model
+from sparsegpt2.model import zoo
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.results.results import Row, append_row
 from sparsegpt2.sparsity.project import project_model_
 from sparsegpt2.sparsity.stats import l0
+from sparsegpt2.zoo import export as entries
 
 LOSS = 1.2345678901234567
 

@@ -1,0 +1,111 @@
+"""`sparsegpt2 view CIRCUIT|RUN`: one HTML page that shows a circuit, or a run with its circuits."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.settings import add_settings, make_parser, parse, progress_bar, settings_from
+
+if TYPE_CHECKING:
+    from sparsegpt2.viewer import CircuitData, RunData, ViewConfig
+
+
+def view(arguments: list[str]) -> None:
+    """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
+    from sparsegpt2.viewer import ViewConfig, page_data, read_notes, write_page
+
+    parser = make_parser("sparsegpt2 view CIRCUIT|RUN", view.__doc__ or "")
+    parser.add_argument("path", type=str, help="A circuit file written by prune or bench, or a run or results folder.")
+    parser.add_argument("--out", type=str, default="", help="The page; by default beside the circuit, or in the run.")
+    parser.add_argument("--text", action="store_true", help="List the circuit in the terminal instead.")
+    parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
+    parser.add_argument("--task", type=str, default="", help="The task's file, where it is not one of those listed.")
+    parser.add_argument("--notes", type=str, default="", help="Labels and notes that such a page exported.")
+    parser.add_argument("--evidence", type=str, default="", help="A JSON report; by default those beside the circuit.")
+    parser.add_argument("--corpus", type=str, default="", help="Text for activations: a corpus's name, or files.")
+    parser.add_argument("--circuits", type=int, default=24, help="Circuits of a run that the page holds, at most.")
+    add_settings(parser, ViewConfig)
+    settings = parse(parser, arguments)
+    path = Path(settings.path)
+    if settings.text:
+        list_in_terminal(path, settings.model)
+        return
+    config = settings_from(settings, ViewConfig)
+    circuits, run = (
+        view_run(path, settings, config) if path.is_dir() else ([view_circuit(path, settings, config)], None)
+    )
+    notes = read_notes(settings.notes, [circuit["name"] for circuit in circuits]) if settings.notes else None
+    out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
+    size = write_page(out, page_data(circuits, run, notes))
+    print(f"{out}  {size / 1e6:.1f} MB, {len(circuits)} circuit{'' if len(circuits) == 1 else 's'}")
+
+
+def list_in_terminal(path: Path, model: str) -> None:
+    """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
+    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.model.checkpoint import load_model
+    from sparsegpt2.text.tokenizer import Tokenizer
+    from sparsegpt2.viewer import circuit_model
+    from sparsegpt2.viewer.listing import list_circuit
+
+    circuit = Circuit.load(path)
+    directory = circuit_model(circuit, path, model)
+    for line in list_circuit(circuit, load_model(directory), Tokenizer.load(directory)):
+        print(line)
+
+
+def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
+    """Gather what a page shows of one circuit, with its task and the text its model read."""
+    from eval_tasks.bench.subjects import short_names
+    from eval_tasks.registry import get_task
+    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.files import read_json
+    from sparsegpt2.model.checkpoint import load_model
+    from sparsegpt2.text.sample import text_to_look_at
+    from sparsegpt2.text.tokenizer import Tokenizer
+    from sparsegpt2.viewer import Subject, circuit_data, circuit_model, evidence_beside
+
+    circuit = Circuit.load(path)
+    directory = circuit_model(circuit, path, settings.model)
+    model, tokenizer = load_model(directory), Tokenizer.load(directory)
+    try:
+        name = settings.task or circuit.info.get("task", "")
+        task = get_task(name, tokenizer) if name else None
+    except UserError as error:
+        if settings.task:
+            raise
+        print(f"without its task: {error}; give its file with --task", file=sys.stderr)
+        task = None
+    corpus, corpus_name = None, ""
+    if config.windows:
+        corpus, corpus_name = text_to_look_at(directory, config.windows, model.config.context, settings.corpus)
+    subject = Subject(
+        model=model,
+        name=short_names([directory])[0],
+        tokenizer=tokenizer,
+        task=task,
+        corpus=corpus,
+        corpus_name=corpus_name,
+    )
+    report = Path(settings.evidence) if settings.evidence else None
+    evidence = {report.name: read_json(report, "report")} if report else evidence_beside(path)
+    with progress_bar(circuit.info.get("task", path.name)) as progress:
+        return circuit_data(circuit, subject, config, file=path, evidence=evidence, progress=progress)
+
+
+def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[CircuitData], RunData]:
+    """Gather a run: its curves, its frontier, and the circuits behind it, lightly, as they share one page."""
+    from sparsegpt2.viewer import circuit_files, run_data, run_results
+
+    rows = run_results(folder)
+    run_data(folder, rows, {})  # a folder that is no run is said to be none before anything long begins
+    files = circuit_files(folder, rows)
+    shown, left = files[: settings.circuits], files[settings.circuits :]
+    light = replace(config, windows=0, pattern_bytes=0, effect_pairs=min(4, config.effect_pairs), examples=4)
+    circuits = [view_circuit(file, settings, light) for file in shown]
+    why = f"Not in this page: {len(left)} larger circuits; --circuits takes more in." if left else ""
+    return circuits, run_data(folder, rows, {str(file): place for place, file in enumerate(shown)}, why)
