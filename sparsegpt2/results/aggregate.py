@@ -1,7 +1,7 @@
 """Means over tasks and pruning seeds, and which tasks models may be compared on.
 
-The rules (circuits.md's score): a model is scored by the geometric mean of edges over the tasks that count; a task
-counts when the model has it (unpruned loss under the target) and its circuits reached the target. Pruning seeds are
+The rules (docs/definitions.md, Score): a model is scored by the geometric mean of edges over the tasks that count. A
+task counts when the model has it (unpruned loss below the target) and its circuits met the target. Pruning seeds are
 averaged first, geometrically, task by task. Two models are compared on the tasks that count for both, and every mean
 says how many tasks are in it.
 """
