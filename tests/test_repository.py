@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -123,6 +126,16 @@ def assert_importable(name: str) -> None:
     raise AssertionError(f"{name} cannot be imported")
 
 
+def test_definitions_name_code_that_is_where_they_say():
+    text = " ".join((ROOT / "docs" / "definitions.md").read_text().split())
+    named = re.findall(r"`([\w.]+)`(?: and `([\w.]+)`)? (?:in|of) `([\w/]+\.py)`", text)
+    assert len(named) >= 15
+    for *names, path in named:
+        code = (ROOT / path).read_text()
+        for name in filter(None, (part for one in names for part in one.split("."))):
+            assert re.search(rf"(?:def|class) {name}\b|^ *{name}\b.* =|^ *{name}:", code, re.MULTILINE), (name, path)
+
+
 def test_code_cites_pages_that_ship():
     """Every page named in code exists, and so does the heading named after it: `(docs/definitions.md, Task loss)`."""
     made_at_run_time = {"README.md", "OUT.md"}
@@ -137,6 +150,17 @@ def test_code_cites_pages_that_ship():
             assert name in pages, f"{file.relative_to(ROOT)} cites {name}"
         for name, heading in re.findall(r"(docs/[\w/]+\.md), ([A-Z][a-z]+(?: [a-z]+)*)", text):
             assert heading in headings(ROOT / name), f"{file.relative_to(ROOT)} cites {name}, {heading}"
+
+
+@pytest.mark.parametrize("name", ["main", "family"])
+def test_tables_of_results_pages_are_those_of_their_study(name):
+    command = [sys.executable, "studies/family_tables.py", f"docs/results/{name}"]
+    made = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    page = (ROOT / "docs" / "results" / f"{name}.md").read_text()
+    tables = re.findall(r"<!-- [A-Z]+ -->\n\n(.*?)\n\n<!-- end -->", page, re.DOTALL)
+    assert len(tables) == 4
+    for table in tables:
+        assert table in made.stdout, made.stderr
 
 
 def test_versions_are_pinned():
