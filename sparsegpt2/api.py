@@ -6,6 +6,7 @@ The functions of the parts need a task object; these also take a task's name, an
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +94,7 @@ def collect_evidence(
 
 
 def bench(
-    models: str | Path | list[str] | list[Path],
+    models: str | Path | Sequence[str | Path],
     out: str | Path,
     config: BenchConfig | None = None,
     prune: PruneConfig | None = None,
