@@ -184,6 +184,9 @@ class EdgeList:
             {site: mask.cpu() for site, mask in nodes.items()}, places, {name: m.shape for name, m in masks.items()}
         )
 
+    def __repr__(self) -> str:
+        return f"EdgeList({len(self):,} edges in {len(self.places)} parameters)"
+
     def __len__(self) -> int:
         """E."""
         return sum(map(len, self.places.values()))

@@ -43,6 +43,12 @@ class Score:
     pairs: int
     split: str
 
+    def __repr__(self) -> str:
+        return (
+            f"Score(loss {self.loss:.4f} ± {self.loss_error:.4f}, accuracy {self.accuracy:.3f}; whole model "
+            f"{self.loss_full:.4f}, {self.accuracy_full:.3f}; {self.pairs} {self.split} pairs)"
+        )
+
 
 def task_batch(model: GPT, task: Task, split: str, pairs: int, seed: int) -> TaskBatch:
     """A batch of `task` on the model's device; prompts that the model cannot read are a `UserError`."""

@@ -67,6 +67,9 @@ class Cell:
 
     rows: tuple[Row, ...]
 
+    def __repr__(self) -> str:
+        return f"Cell({len(self.rows)} seeds, the first {self.rows[0]!r})"
+
     @property
     def status(self) -> str:
         """As the rows': `pruned`, `has not` or `unavailable`."""
@@ -113,6 +116,9 @@ class ModelResult:
     """Its name, told apart from other models of that name by the beginning of the fingerprint."""
     cells: dict[str, Cell]
     """Task -> its rows."""
+
+    def __repr__(self) -> str:
+        return f"ModelResult({self.name}: {len(self.cells)} tasks, {len(self.counted)} of them count)"
 
     @property
     def row(self) -> Row:
