@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from sparsegpt2.settings import run_commands
+from sparsegpt2.siblings import claim_process
 
 Command = Callable[[list[str]], None]
 
@@ -42,6 +43,7 @@ COMMANDS = {
 
 def main() -> None:
     """Entry point of the installed command."""
+    claim_process()
     sys.exit(run_commands("sparsegpt2", COMMANDS, sys.argv[1:]))
 
 
