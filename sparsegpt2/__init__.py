@@ -116,7 +116,12 @@ if not TYPE_CHECKING:  # or type checkers would take every name for one that the
 
     def __getattr__(name: str) -> Any:
         if name in _HOME_OF:
-            value = getattr(import_module(_HOME_OF[name]), name)
+            home = _HOME_OF[name]
+            if not home.startswith("sparsegpt2."):  # a train.py of the user's must not be taken for ours
+                from sparsegpt2.siblings import claim
+
+                claim(home.split(".")[0])
+            value = getattr(import_module(home), name)
         elif name == "__version__":
             value = _version()
         elif name in _parts():

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from eval_tasks.bench.benchmark import BenchConfig
-from sparsegpt2 import GPT
+from sparsegpt2 import GPT, configs
 from sparsegpt2.circuits import PruneConfig
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 from sparsegpt2.sparsity.project import check_feasible
 from train.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = sorted((configs.FOLDER).rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -61,8 +61,17 @@ def test_readme_names_commands_and_files_that_exist():
         assert command in COMMANDS
     for path in re.findall(r"\]\((?!http|#)([^)#]+)", readme):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"(configs/[\w/.-]+\.yaml)", readme):
-        assert (ROOT / path).exists(), path
+
+
+def test_documents_name_configs_that_ship():
+    named = set()
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        text = page.read_text()
+        for arguments in re.findall(r"sparsegpt2 train ((?:[\w-]+/[\w-]+ )+)", text):
+            named |= {str(configs.find(name)) for name in arguments.split() if "NAME" not in name}
+        for name in re.findall(r"sparsegpt2\s+family ([a-z]\w+)", text):
+            named.add(str(configs.find_folder(name)))
+    assert len(named) >= 4
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
