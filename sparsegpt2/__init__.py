@@ -117,10 +117,11 @@ if not TYPE_CHECKING:  # or type checkers would take every name for one that the
     def __getattr__(name: str) -> Any:
         if name in _HOME_OF:
             home = _HOME_OF[name]
-            if not home.startswith("sparsegpt2."):  # a train.py of the user's must not be taken for ours
+            first = "eval_tasks" if home == "sparsegpt2.api" else home.split(".")[0]
+            if first != "sparsegpt2":  # a train.py of the user's must not be taken for ours
                 from sparsegpt2.siblings import claim
 
-                claim(home.split(".")[0])
+                claim(first)
             value = getattr(import_module(home), name)
         elif name == "__version__":
             value = _version()

@@ -124,6 +124,9 @@ def train(config: TrainConfig, out: str | Path) -> Path:
 
     `load_model` takes the folder that is returned, or `out` itself. `UserError` where `out` holds another run.
     """
+    from sparsegpt2.siblings import claim
+
+    claim("train")
     from train.loop import train as train_run
 
     return train_run(config, out)
