@@ -32,7 +32,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
+from sparsegpt2.results import RESULTS, Row, append_row, read_rows, repair
 from sparsegpt2.text.training_text import training_text
 
 TUNING = "tuning.journal"
@@ -171,7 +171,7 @@ def run_cell(
     task = cell.posed.task
     for target in cell.targets:
         if target not in had:
-            yield _row(cell, target, status="has not", loss_full=loss_full)
+            yield _row(cell, target, status="lacks the task", loss_full=loss_full)
     if had and task is not None:
         prune = aim_at(had, cell.prune)
         if cell.trials:

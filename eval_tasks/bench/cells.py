@@ -19,7 +19,7 @@ from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.results import row_identity
+from sparsegpt2.results import row_identity
 
 TEST_SEED = 0
 """Seed of the test pairs: the same for every model, pruner and target."""

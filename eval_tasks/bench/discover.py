@@ -17,7 +17,7 @@ from sparsegpt2.components.score import ComponentScore
 from sparsegpt2.config import to_dict
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair, row_identity
+from sparsegpt2.results import RESULTS, Row, append_row, read_rows, repair, row_identity
 
 TEST_SEED = 0
 """Seed of the test pairs: the same for every model, method and size."""

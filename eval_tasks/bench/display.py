@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sparsegpt2.results.aggregate import Cell, ModelResult, model_results, shared_tasks
-from sparsegpt2.results.results import Row
+from sparsegpt2.results import ModelResult, Row, TaskResult, model_results, shared_tasks
 
 ABREAST = 5
 """Models in one table."""
@@ -80,16 +79,16 @@ def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> A
     """
     from rich.table import Table
 
-    tasks = sorted({task for model in models for task in model.cells})
+    tasks = sorted({task for model in models for task in model.tasks})
     grid = Table(title=title, caption="edges  loss (unpruned loss), on test pairs", show_footer=True)
     grid.add_column("task", footer="geometric mean\nover shared tasks", no_wrap=True)
     for model in models:
         own, common = model.size(), model.size(shared)
-        had = f"{len(model.had)} of {len(model.cells)} had"
+        had = f"{len(model.had)} of {len(model.tasks)} had"
         foot = f"{_edges(own.value)} over {own.tasks} ({had})\n{_edges(common.value)} over {common.tasks}"
         grid.add_column(model.name, justify="right", footer=foot)
     for task in tasks:
-        grid.add_row(task, *(_cell(model.cells.get(task)) for model in models))
+        grid.add_row(task, *(_cell(model.tasks.get(task)) for model in models))
     return grid
 
 
@@ -116,19 +115,19 @@ def _bar(cells: int) -> Any:
 def _outcome(row: Row) -> str:
     if row.status == "unavailable":
         return f"not posed: {row.reason}"
-    if row.status == "has not":
-        return f"has not ({row.loss_full:.3f}, not under {row.target_loss:g})"
+    if row.status == "lacks the task":
+        return f"lacks the task ({row.loss_full:.3f}, not below {row.target_loss:g})"
     missed = "" if row.reached else ", target missed"
     return f"{row.edges:,} edges, loss {row.loss:.3f} ({row.loss_full:.3f}) at {row.target_loss:g}{missed}"
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: TaskResult | None) -> str:
     if cell is None:
         return ""
     if cell.status == "unavailable":
         return "[dim]not posed[/dim]"
-    if cell.status == "has not":
-        return f"[dim]has not ({cell.loss_full:.3f})[/dim]"
+    if cell.status == "lacks the task":
+        return f"[dim]lacks the task ({cell.loss_full:.3f})[/dim]"
     text = f"{_edges(cell.edges() or 0)}  {cell.loss:.3f} ({cell.loss_full:.3f})"
     return text if cell.counts else f"[dim]{text}, target missed[/dim]"
 

@@ -19,7 +19,7 @@ from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import is_published, load_model, model_directory, model_info, unshared
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.provenance import provenance
+from sparsegpt2.results import provenance
 from sparsegpt2.sparsity.project import projected_parameters
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ from eval_tasks.bench.discover import discover_rows
 from sparsegpt2.components import DiscoverConfig, get_method
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.results.results import Row
+from sparsegpt2.results import Row
 from sparsegpt2.settings import make_parser, parse, settings_from
 
 

@@ -67,7 +67,7 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.sample import text_to_look_at
     from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import Subject, circuit_data, circuit_model, evidence_beside
+    from sparsegpt2.viewer import Viewed, circuit_data, circuit_model, evidence_beside
 
     circuit = Circuit.load(path)
     directory = circuit_model(circuit, path, settings.model)
@@ -83,7 +83,7 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     corpus, corpus_name = None, ""
     if config.windows:
         corpus, corpus_name = text_to_look_at(directory, config.windows, model.config.context, settings.corpus)
-    subject = Subject(
+    subject = Viewed(
         model=model,
         name=short_names([directory])[0],
         tokenizer=tokenizer,

@@ -16,7 +16,7 @@ from eval_tasks.bench.display import duration
 from eval_tasks.bench.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
-from sparsegpt2.results.results import RESULTS, read_rows
+from sparsegpt2.results import RESULTS, read_rows
 from sparsegpt2.text.tokenizer import Tokenizer
 
 FAST = PruneConfig(steps=2, pairs=2, validation_pairs=4, attribution_pairs=2, dtype="float32")
@@ -95,7 +95,7 @@ def test_every_cell_gets_rows_with_the_right_numbers_and_its_circuit(tmp_path, m
         assert row.loss_full == unpruned_loss(loaded, posed, pairs=6, seed=0)
         assert (row.model, row.task, row.held_out_loss, row.d_model) == (row.model, "closing", 5.5, 16)
         if row.target_loss == TOO_HARD:
-            assert (row.status, row.has_task, row.reached, row.edges) == ("has not", False, False, None)
+            assert (row.status, row.has_task, row.reached, row.edges) == ("lacks the task", False, False, None)
             continue
         circuit = Circuit.load(tmp_path / "out" / row.circuit)
         assert row.loss == evaluate(loaded, posed, circuit, pairs=6, seed=0).loss

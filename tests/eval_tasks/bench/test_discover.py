@@ -12,8 +12,7 @@ from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.report.components import fewest_edges, write_figures
-from sparsegpt2.results.aggregate import current_rows
-from sparsegpt2.results.results import component_rows, read_rows
+from sparsegpt2.results import component_rows, current_rows, read_rows
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
 from sparsegpt2.commands.evaluate import ProgressLine
 from sparsegpt2.evidence import EvidenceConfig, check_names, load_report
-from sparsegpt2.results.results import read_rows
+from sparsegpt2.results import read_rows
 
 TASK = "for_while"
 FLAGS = [
