@@ -20,7 +20,7 @@ def current_rows(rows: Iterable[Row]) -> list[Row]:
     Rows of a model that has since been trained anew at the same path are left out, and circuits of components, whose
     sizes are of another kind (`component_rows`).
     """
-    rows = [row for row in rows if row.status != "discovered"]
+    rows = [row for row in rows if not row.of_components]
     newest = {row.model_path: row.fingerprint for row in rows}
     latest = {
         (row.fingerprint, row.task, row.pruner, row.seed, row.target_loss): row

@@ -113,6 +113,11 @@ class Row:
         return getattr(self, name)
 
     @property
+    def of_components(self) -> bool:
+        """Whether it is of a method of `discover`, also where that found nothing."""
+        return self.status == "discovered" or "asked" in self.settings
+
+    @property
     def counts(self) -> bool:
         """Whether the row may enter a mean: the model has the task and the circuit reached the target."""
         return self.status == "pruned" and self.has_task and self.reached
