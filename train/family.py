@@ -14,7 +14,7 @@ import torch
 from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.style import plain_number
-from sparsegpt2.results.tables import aligned
+from sparsegpt2.results import aligned
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 from sparsegpt2.siblings import claim
 from sparsegpt2.sparsity.project import check_feasible, projected_parameters

@@ -18,7 +18,7 @@ from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Task, circuit_a
 from sparsegpt2.circuits.pruners.node import rank_together
 from sparsegpt2.model.checkpoint import model_directory
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.aggregate import geometric_mean
+from sparsegpt2.results import geometric_mean
 from sparsegpt2.text.tokenizer import Tokenizer
 
 TASKS = ("var_if", "fstring_brace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.checkpoint import is_published, load_model, model_directory, model_info, unshared
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.provenance import provenance
+from sparsegpt2.results import provenance
 from sparsegpt2.sparsity.project import projected_parameters
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -91,6 +91,16 @@ def pose_tasks(tokenizer: Tokenizer, tasks: Sequence[str]) -> list[Posed]:
     return posed
 
 
+def pose_for_each(subjects: Sequence[Subject], tasks: Sequence[str]) -> Iterator[tuple[Subject, list[Posed]]]:
+    """Each subject with `tasks` posed for it; subjects with the same tokenizer share what was posed."""
+    posed: dict[str, list[Posed]] = {}
+    for subject in subjects:
+        key = subject.tokenizer.fingerprint
+        if key not in posed:
+            posed[key] = pose_tasks(subject.tokenizer, tasks)
+        yield subject, posed[key]
+
+
 def _pose(task: str, tokenizer: Tokenizer) -> Posed:
     name = Path(task).stem if task.endswith(".py") else task
     try:
@@ -102,6 +112,7 @@ def _pose(task: str, tokenizer: Tokenizer) -> Posed:
         batch = posed.batch(split, FINGERPRINT_PAIRS, 0)
         for column in (batch.tokens, batch.position, batch.answer, batch.alternative):
             digest.update(column.numpy().tobytes())
+    posed.forget_pairs()
     return Posed(name, posed, "", digest.hexdigest()[:16])
 
 

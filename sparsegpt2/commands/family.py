@@ -11,7 +11,7 @@ from sparsegpt2.settings import make_parser, parse, step
 
 def family(arguments: list[str]) -> None:
     """Train a family of models side by side and benchmark them, after saying what that will cost."""
-    from sparsegpt2.results.results import merge_results
+    from sparsegpt2.results import merge_results
     from train.family import BENCH, make_plan, read_family, train_family
     from train.lanes import run_queue
 

@@ -32,11 +32,11 @@ from sparsegpt2.reading.heads import heads_of, looks
 from sparsegpt2.reading.measure import DRAWS, Outcome, measure
 from sparsegpt2.reading.nodes import figure_labels, touched
 from sparsegpt2.reading.page import Read, figure_name, page
-from sparsegpt2.results.provenance import provenance
+from sparsegpt2.results import provenance
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.sample import text_to_look_at
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SPLIT = "test"
 """Whose words the outcomes are measured with; experiments are thought out on validation words."""
@@ -69,7 +69,7 @@ def read(arguments: list[str]) -> None:
     reads = []
     for task, (file, circuit) in zip(tasks, circuits.items(), strict=True):
         print(f"{task}: {file}", flush=True)
-        subject = Subject(
+        subject = Viewed(
             model=model,
             name=short_names([directory])[0],
             tokenizer=tokenizer,
@@ -92,7 +92,7 @@ def task_of(circuit: Circuit, file: str) -> str:
     return str(task)
 
 
-def read_circuit(circuit: Circuit, subject: Subject, pairs: int, seed: int) -> Read:
+def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Read:
     """Everything about one circuit: gathered as the explorer does, then its experiments on the whole model."""
     model, task = subject.model, subject.task
     assert task is not None

@@ -89,7 +89,7 @@ def gather_circuit(
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.model.gpt import GPT
     from sparsegpt2.text.sample import some_text, text_to_look_at
-    from sparsegpt2.viewer import Subject, circuit_data, circuit_model, evidence_beside
+    from sparsegpt2.viewer import Viewed, circuit_data, circuit_model, evidence_beside
 
     if not isinstance(model, GPT):
         model = load_model(circuit_model(circuit, file or "the circuit", str(model or "")))
@@ -109,7 +109,7 @@ def gather_circuit(
         text, text_name = text_to_look_at(model.folder, config.windows, model.config.context, corpus)
     elif config.windows:
         text, text_name = some_text(tokenizer, config.windows, model.config.context, corpus)
-    subject = Subject(
+    subject = Viewed(
         model=model,
         name=short_names([model.folder])[0] if model.folder else "a model",
         tokenizer=tokenizer,

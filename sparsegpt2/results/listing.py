@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsegpt2.results.markup import table
-from sparsegpt2.results.results import Row, read_rows
+from sparsegpt2.results.rows import Row
+from sparsegpt2.results.store import read_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame

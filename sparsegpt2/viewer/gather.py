@@ -45,7 +45,7 @@ SPLIT = "validation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Viewed:
     """What a circuit is looked at with."""
 
     model: GPT
@@ -62,7 +62,7 @@ class Subject:
 
 def circuit_data(
     circuit: Circuit,
-    subject: Subject,
+    subject: Viewed,
     config: ViewConfig | None = None,
     *,
     file: str | Path = "",
@@ -146,7 +146,7 @@ def evidence_beside(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _texts(subject: Subject, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
+def _texts(subject: Viewed, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
     """The sources of activations there are: corpus windows and the task's prompts."""
     texts = {}
     if subject.corpus is not None and config.windows:
@@ -158,7 +158,7 @@ def _texts(subject: Subject, batch: TaskBatch | None, config: ViewConfig) -> dic
     return texts
 
 
-def _sources(subject: Subject, texts: dict[str, Text]) -> dict[str, str]:
+def _sources(subject: Viewed, texts: dict[str, Text]) -> dict[str, str]:
     words = {}
     for name, text in texts.items():
         count, tokens = len(text.tokens), int(text.lengths.sum())
@@ -168,7 +168,7 @@ def _sources(subject: Subject, texts: dict[str, Text]) -> dict[str, str]:
 
 
 def _nodes(
-    subject: Subject,
+    subject: Viewed,
     shown: Shown,
     effects: tuple[list[float], list[float]] | None,
     activations: dict[str, list[Activations]],
@@ -198,7 +198,7 @@ def _nodes(
     ]
 
 
-def _task(circuit: Circuit, subject: Subject, config: ViewConfig, batch: TaskBatch, shown: Shown) -> TaskData:
+def _task(circuit: Circuit, subject: Viewed, config: ViewConfig, batch: TaskBatch, shown: Shown) -> TaskData:
     assert subject.task is not None
     model, examples = subject.model, first_pairs(batch, min(config.examples, len(batch) // 2))
     patterns: Patterns = {"pairs": 0, "heads": {}, "left_out": []}
@@ -226,7 +226,7 @@ def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
     return None if loss is None else [circuit.n_nodes, circuit.edges(model), short(loss)]
 
 
-def _facts(circuit: Circuit, subject: Subject) -> list[tuple[str, str]]:
+def _facts(circuit: Circuit, subject: Viewed) -> list[tuple[str, str]]:
     """What the page says of the circuit at a glance."""
     info, model = circuit.info, subject.model
     trimmed, side = circuit.trimmed(model), circuit.side_edges(model)

@@ -16,7 +16,7 @@ from sparsegpt2.interop.hub import CARD, model_card
 from sparsegpt2.model import zoo
 from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, write_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
+from sparsegpt2.results import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -83,7 +83,7 @@ def benchmark_facts(result: ModelResult) -> dict[str, Any]:
             "edges": cell.edges(),
             "edges_trimmed": cell.edges("edges_trimmed"),
         }
-        for task, cell in sorted(result.cells.items())
+        for task, cell in sorted(result.tasks.items())
     }
     return {
         "pruner": row.pruner,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sparsegpt2 import UserError, cli, configs
-from sparsegpt2.results.results import read_rows
+from sparsegpt2.results import read_rows
 from sparsegpt2.settings import run_commands
 from train import family, lanes, side_by_side
 from train.cost import Cost, cost, progress_of, seconds_per_step, together

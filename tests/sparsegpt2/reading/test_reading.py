@@ -25,7 +25,7 @@ from sparsegpt2.reading.nodes import LAST, PARTING, deciding_tokens, escaped, to
 from sparsegpt2.reading.page import words_for
 from sparsegpt2.settings import run
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SINGLE, DOUBLE = ord("'"), ord('"')
 CLOSE_SINGLE, CLOSE_DOUBLE = 256, 257
@@ -74,7 +74,7 @@ def circuit(model) -> Circuit:
 @pytest.fixture(scope="module")
 def data(model, circuit, tokenizer):
     task = get_task("single_double_quote", tokenizer)
-    subject = Subject(model=model, name="bag", tokenizer=tokenizer, task=task)
+    subject = Viewed(model=model, name="bag", tokenizer=tokenizer, task=task)
     return circuit_data(circuit, subject, ViewConfig(pairs=4, effect_pairs=4, score_pairs=4, examples=1))
 
 
