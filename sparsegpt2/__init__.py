@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sparsegpt2 import circuits as circuits
     from sparsegpt2 import components as components
     from sparsegpt2 import config as config
+    from sparsegpt2 import configs as configs
     from sparsegpt2 import errors as errors
     from sparsegpt2 import evidence as evidence
     from sparsegpt2 import interop as interop

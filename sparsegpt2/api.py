@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from eval_tasks import registry
-from eval_tasks.base import PosedTask
 from sparsegpt2 import circuits, evidence
 from sparsegpt2.circuits import Circuit, PruneConfig, Score, Task
 from sparsegpt2.circuits.ranking import Progress
@@ -24,9 +22,11 @@ from sparsegpt2.model.checkpoint import is_published
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import listing
 from sparsegpt2.results.listing import Results
+from sparsegpt2.siblings import claim
 from sparsegpt2.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from eval_tasks.base import PosedTask
     from eval_tasks.bench.benchmark import BenchConfig
     from sparsegpt2.viewer import ViewConfig
     from train.config import TrainConfig
@@ -41,6 +41,9 @@ def get_task(name: str, tokenizer: Tokenizer | GPT) -> PosedTask:
 
     `UserError` when there is no such task, the model has no tokenizer, or the tokenizer can't pose the task.
     """
+    claim("eval_tasks")
+    from eval_tasks import registry
+
     if isinstance(tokenizer, GPT):
         if tokenizer.tokenizer is None:
             raise UserError(f"the model has no tokenizer to pose the task {name!r} with; set model.tokenizer")
@@ -108,6 +111,7 @@ def bench(
     circuit is found; check: how circuits are judged, with `config.evidence`. Returns all rows asked for. `UserError`
     for a model, task, pruner or earlier results that cannot be used, before anything is pruned.
     """
+    claim("eval_tasks")
     from eval_tasks.bench.benchmark import bench as run_bench
 
     several = [models] if isinstance(models, str | Path) else models
@@ -124,11 +128,12 @@ def train(config: TrainConfig, out: str | Path) -> Path:
 
     `load_model` takes the folder that is returned, or `out` itself. `UserError` where `out` holds another run.
     """
-    from sparsegpt2.siblings import claim
-
     claim("train")
+    from train.config import TrainConfig
     from train.loop import train as train_run
 
+    if not isinstance(config, TrainConfig):
+        raise UserTypeError(f"the settings must be a TrainConfig, not {_said(config)}")
     return train_run(config, out)
 
 
@@ -156,6 +161,7 @@ def view(
     or in the folder, and TASK.html here for a circuit that was found in Python. model, task: by default those that the
     circuit names. corpus: text for activations, a corpus's name or files; by default what the model was trained on.
     """
+    claim("eval_tasks")
     from sparsegpt2.commands.view import gather_circuit, gather_run
     from sparsegpt2.viewer import ViewConfig, page_data, write_page
 

@@ -72,6 +72,22 @@ def test_every_public_name_is_there_and_told_to_type_checkers():
         assert (ROOT / package / "py.typed").exists()
 
 
+def test_files_of_the_user_s_own_hide_nothing(tmp_path):
+    for name in ("train", "eval_tasks"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this file is the user's')")
+    code = """
+import sparsegpt2
+sparsegpt2.get_task("else_elif", sparsegpt2.load_model("zoo:sparse-256"))
+try:
+    sparsegpt2.train({"tokens": 3}, "run")
+except sparsegpt2.UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("the settings must be a TrainConfig, not dict") and not (tmp_path / "run").exists()
+
+
 # --- What a model reads ---------------------------------------------------------------------------------------------
 
 
