@@ -25,11 +25,13 @@ from eval_tasks.bench.display import Display, print_tables
 from eval_tasks.bench.evidence import print_verdicts
 from eval_tasks.bench.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
-from sparsegpt2.circuits.pruners import get_pruner
+from sparsegpt2.circuits.locate import name_model
+from sparsegpt2.circuits.pruners import named_plainly
 from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
+from sparsegpt2.evidence.registry import plain_checks
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
@@ -47,9 +49,9 @@ class BenchConfig:
     """What is benchmarked; how a circuit is found is a `PruneConfig`."""
 
     tasks: tuple[str, ...] = ()
-    """Names of tasks, or paths of task files of your own; all 20 by default."""
+    """Names of tasks, or your own, as `mine.py` or `module:attribute`; all 20 by default."""
     pruners: tuple[str, ...] = ("node",)
-    """Pruners to compare."""
+    """Pruners to compare, your own as `mine.py` or `module:attribute`."""
     target_losses: tuple[float, ...] = ()
     """Task losses, in nats, that circuits must meet; by default the pruning settings' own (paper: 0.15)."""
     seeds: tuple[int, ...] = (0,)
@@ -103,8 +105,9 @@ def bench(
     results that cannot be used, before anything is pruned.
     """
     config, prune, out = config or BenchConfig(), prune or PruneConfig(), Path(out)
-    for pruner in config.pruners:
-        get_pruner(pruner)
+    config = replace(config, pruners=tuple(named_plainly(PruneConfig(pruner=name)).pruner for name in config.pruners))
+    if config.evidence and check is not None:
+        check = replace(check, checks=plain_checks(check.checks))
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     subjects = read_subjects(models, device)
     cells = list(plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None))
@@ -183,7 +186,7 @@ def run_cell(
             circuit = circuit_at(curve, target)
             score = evaluate(model, task, circuit, pairs=cell.test_pairs, seed=TEST_SEED)
             path = circuit_path(cell, target)
-            circuit.info["model"] = cell.subject.path
+            name_model(circuit, cell.subject.place, out / path, cell.subject.fingerprint)
             circuit.save(out / path)
             seconds = curve.ranking.seconds + time.perf_counter() - started
             evidence = _evidence(cell, model, task, circuit, out / path, progress)

@@ -13,11 +13,13 @@ from typing import Any
 
 from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import PruneConfig, Ranking, Task, rank_together, unpruned_loss
+from sparsegpt2.circuits.pruners import pruner_fingerprint
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig
+from sparsegpt2.evidence.registry import check_sources
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import row_identity
 
@@ -56,7 +58,13 @@ class Cell:
         settings = _without_tuples(own)
         settings = {"ranking_target": settings.pop("target_loss"), "test_pairs": self.test_pairs, **settings}
         settings |= {"tune": self.trials} if self.trials else {}
-        return settings if self.check is None else {**settings, "evidence": _without_tuples(to_dict(self.check))}
+        if source := pruner_fingerprint(self.prune.pruner):  # an edited file of one's own makes other rows
+            settings["pruner_source"] = source
+        if self.check is not None:
+            settings["evidence"] = _without_tuples(to_dict(self.check))
+            if sources := check_sources(self.check.checks):
+                settings["check_sources"] = sources
+        return settings
 
     def identity(self, target: float) -> str:
         """The identity of the row for `target`, known before it is made."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from eval_tasks.bench.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import unpruned_loss
+from sparsegpt2.circuits.locate import name_model
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
 from sparsegpt2.components.convert import circuit_weights
 from sparsegpt2.components.counterfactual import FROM_PROMPTS
@@ -44,7 +45,9 @@ def discover_rows(
     a model, task or setting that cannot be used; a task that the tokenizer cannot pose or the prompts of which the
     model cannot read is a row that says so.
     """
-    settings = get_method(config.method).settings() if settings is None else settings
+    method = get_method(config.method)
+    config = replace(config, method=method.name)
+    settings = method.settings() if settings is None else settings
     finished: dict[str, Row] = {}
     if out is not None:
         Path(out).mkdir(parents=True, exist_ok=True)
@@ -62,6 +65,7 @@ def discover_rows(
             for row, circuit in cell.rows(model, progress):
                 if out is not None:
                     if circuit is not None and row.circuit is not None:
+                        name_model(circuit, subject.place, Path(out) / row.circuit, subject.fingerprint)
                         circuit.save(Path(out) / row.circuit)
                     append_row(out, row)
                 yield row
@@ -75,6 +79,8 @@ class _Cell:
         self.test_pairs = test_pairs
         own = {name: value for name, value in to_dict(config).items() if name not in ("method", "seed")}
         own = {**own, **{f"set.{name}": value for name, value in to_dict(settings).items()}, "test_pairs": test_pairs}
+        if source := get_method(config.method).fingerprint:  # an edited file of one's own makes other rows
+            own["method_source"] = source
         self.own = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
         self.run = self._identity(self.own)
         """Hash of everything that decides the rows of this cell."""
@@ -89,7 +95,6 @@ class _Cell:
         loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
         for circuit, score in zip(found.circuits, scores, strict=True):
-            circuit.info["model"] = self.subject.path
             row = self._row(
                 circuit.info["asked"],
                 status="discovered",

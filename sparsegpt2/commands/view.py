@@ -47,9 +47,9 @@ def view(arguments: list[str]) -> None:
 def list_in_terminal(path: Path, model: str) -> None:
     """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
     from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import circuit_model
     from sparsegpt2.viewer.listing import list_circuit
 
     circuit = Circuit.load(path)
@@ -63,22 +63,23 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     from eval_tasks.bench.subjects import short_names
     from eval_tasks.registry import get_task
     from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.files import read_json
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.sample import text_to_look_at
     from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import Subject, circuit_data, circuit_model, evidence_beside
+    from sparsegpt2.viewer import Subject, circuit_data, evidence_beside
 
     circuit = Circuit.load(path)
     directory = circuit_model(circuit, path, settings.model)
     model, tokenizer = load_model(directory), Tokenizer.load(directory)
     try:
         name = settings.task or circuit.info.get("task", "")
-        task = get_task(name, tokenizer) if name else None
+        task = get_task(str(name), tokenizer, trusted=bool(settings.task)) if name else None
     except UserError as error:
         if settings.task:
             raise
-        print(f"without its task: {error}; give its file with --task", file=sys.stderr)
+        print(f"without its task: {error}; give it with --task FILE.py", file=sys.stderr)
         task = None
     corpus, corpus_name = None, ""
     if config.windows:

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from torch import Tensor
 
-from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.locate import candidates, model_directory
 from sparsegpt2.text.data import MANIFEST, TokenData
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -21,10 +21,11 @@ def training_text(model: str | Path, rows: int, context: int) -> Tensor | None:
     settings = directory.parent / "config.yaml"
     if not settings.is_file():
         return None
-    folder = Path(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
+    folder = str(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
     wanted = Tokenizer.load(directory).fingerprint
-    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-        data = TokenData(manifest.parent)
-        if data.tokenizer.fingerprint == wanted:
-            return data.batch("train", 0, rows, context, seed=0)[0]
+    for place in candidates(folder, settings):
+        for manifest in sorted(place.glob(f"*/{MANIFEST}")):
+            data = TokenData(manifest.parent)
+            if data.tokenizer.fingerprint == wanted:
+                return data.batch("train", 0, rows, context, seed=0)[0]
     return None

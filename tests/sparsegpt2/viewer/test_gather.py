@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from sparsegpt2.circuits import Circuit, node_means
+from sparsegpt2.circuits.locate import circuit_model
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import Record
-from sparsegpt2.viewer import ViewConfig, circuit_data, circuit_model, evidence_beside
+from sparsegpt2.viewer import ViewConfig, circuit_data, evidence_beside
 from sparsegpt2.viewer.activations import Text, node_activations
 from sparsegpt2.viewer.attention import attention_patterns
 from sparsegpt2.viewer.effects import ablation_effects

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.registry import unknown
 
 PREFIX = "zoo:"
 FOLDER = Path(__file__).parents[1] / "zoo"
@@ -19,6 +20,5 @@ def directory(name: str) -> Path:
     """The folder of the model `name`, with or without `zoo:` in front; an unknown name is a `UserError`."""
     name, known = name.removeprefix(PREFIX), names()
     if name not in known:
-        listed = f"there are {', '.join(known)}" if known else "this copy of the package has none"
-        raise UserError(f"there is no model {name!r} in the zoo; {listed}")
+        raise UserError(unknown("model", name, known, where=" in the zoo"))
     return FOLDER / name
