@@ -42,15 +42,15 @@ class Found:
     holder: Any
     """The module (or object) that `thing` lies in, for what else may stand there; None where only a thing was named."""
     file: str = ""
-    """The source file; empty for built-in things and for those made in a notebook."""
+    """The source file as the user named it; empty for built-in things and for those made in a notebook."""
+    line: int = 1
+    """Where that file defines the thing."""
     fingerprint: str = ""
     """16 hex digits of the source file's content, so that an edited file is another thing; empty when built in."""
 
     def mistake(self, what: str) -> UserError:
         """The sentence about a mistake that only using the thing showed: file, line of its definition, `what`."""
-        code = getattr(self.thing, "__code__", None)
-        line = code.co_firstlineno if code else line_of(self.file, getattr(self.thing, "__name__", ""))
-        return UserError(f"{self.file}, line {line}: {what}" if self.file else f"{self.name}: {what}")
+        return UserError(f"{self.file}, line {self.line}: {what}" if self.file else f"{self.name}: {what}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +77,9 @@ class Kind:
     # --- What there is ----------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Names of the built-in things, sorted."""
+        """Names of the built-in things, sorted within each package."""
         if self.held is None:
-            return sorted(self._modules())
+            return list(self._modules())
         return sorted(
             name for module in self._modules().values() for name in self.held(importlib.import_module(module))
         )
@@ -138,7 +138,7 @@ class Kind:
         """Make a thing of this process, such as one written in a notebook, known by `name`."""
         module = sys.modules.get(getattr(thing, "__module__", None) or "")
         file = getattr(module, "__file__", None) or ""
-        self.introduced[name] = Found(name, thing, None, file, _fingerprint(module) if module and file else "")
+        self.introduced[name] = Found(name, thing, None, file, 1, _fingerprint(module) if module and file else "")
 
     def fingerprint(self, name: str) -> str:
         """Of what `name` stands for in this process; empty for built-in things."""
@@ -151,7 +151,7 @@ class Kind:
         return {
             module.name: f"{package}.{module.name}"
             for package in self.packages
-            for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+            for module in sorted(pkgutil.iter_modules(importlib.import_module(package).__path__))
             if not module.name.startswith("_")
         }
 
@@ -191,7 +191,9 @@ class Kind:
         holder, thing, label = self._pick(module, attribute, file)
         if wrong := self.flaw(thing, holder):
             raise UserError(f"{_place(module, label, file)}: {label} {wrong}")
-        return Found(name, thing, holder, file, _fingerprint(module) if file else "")
+        if not file:
+            return Found(name, thing, holder)
+        return Found(name, thing, holder, file, line_of(module.__file__ or "", label), _fingerprint(module))
 
     def _pick(self, module: ModuleType, attribute: str, file: str) -> tuple[Any, Any, str]:
         """(holder, thing, the definition's name)."""
@@ -209,7 +211,8 @@ class Kind:
         for part in (attribute or self.attribute).split("."):
             if not hasattr(thing, part):
                 public = {name.lower(): name for name in vars(module) if not name.startswith("_")}
-                near = [public[name] for name in difflib.get_close_matches(part.lower(), public, 1)]
+                near = difflib.get_close_matches(part, public.values(), 1)
+                near = near or [public[name] for name in difflib.get_close_matches(part.lower(), public, 1)]
                 hint = f"; did you mean {near[0]}?" if near else ""
                 place = _place(module, near[0] if near else "", file)
                 raise UserError(f"{place}: this {self.what} file must define {part}, and does not{hint}")

@@ -20,5 +20,7 @@ def directory(name: str) -> Path:
     """The folder of the model `name`, with or without `zoo:` in front; an unknown name is a `UserError`."""
     name, known = name.removeprefix(PREFIX), names()
     if name not in known:
+        if not known:
+            raise UserError(f"there is no model {name!r} in the zoo; this copy of the package has none")
         raise UserError(unknown("model", name, known, where=" in the zoo"))
     return FOLDER / name

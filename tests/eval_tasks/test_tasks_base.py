@@ -188,7 +188,7 @@ def test_a_broken_definition_names_its_template(tokenizer: Tokenizer, templates:
 
 
 def test_an_unknown_name_lists_the_tasks(tokenizer: Tokenizer) -> None:
-    with pytest.raises(UserError, match=r"no task 'for_until'; the tasks are bracket_brace, .*with_open"):
+    with pytest.raises(UserError, match=r"no task 'for_until'; there are bracket_brace, .*with_open"):
         eval_tasks.get_task("for_until", tokenizer)
 
 

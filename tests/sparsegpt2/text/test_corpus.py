@@ -41,7 +41,7 @@ def test_an_unknown_corpus_is_told_with_the_known_ones():
 
 
 def test_a_corpus_of_ones_own_is_one_function(monkeypatch):
-    monkeypatch.setattr(CORPORA, "introduced", {})
+    monkeypatch.delitem(CORPORA.introduced, "mine", raising=False)
     corpus("mine")(lambda config: Listed([config.path]))
     assert read(name="mine", path="a text") == ["a text"]
 
