@@ -54,13 +54,11 @@ def tokenizer_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    if not path.exists() and path.suffix == ".json":
-        raise UserError(f"tokenizer {path} does not exist")
     if not path.exists():
         raise UserError(f"tokenizer {path} does not exist; give a {TOKENIZER}, a folder that holds one, or a model")
     found = _holding(path, TOKENIZER)
     if found is None:
-        raise UserError(f"{path} holds no tokenizer: there is no {TOKENIZER} in it, nor in its folders best and last")
+        raise UserError(f"tokenizer {path / TOKENIZER} does not exist, nor is there one in its folders best and last")
     return found / TOKENIZER
 
 

@@ -55,7 +55,7 @@ def test_what_is_not_there_is_one_sentence(run):
         (model_directory, "runs/empty", "runs/empty holds no model: there is no config.json in it"),
         (tokenizer_file, "runs/gone", "tokenizer runs/gone does not exist; give a tokenizer.json, a folder"),
         (tokenizer_file, "gone.json", "tokenizer gone.json does not exist"),
-        (tokenizer_file, "runs/empty", "runs/empty holds no tokenizer"),
+        (tokenizer_file, "runs/empty", "tokenizer runs/empty/tokenizer.json does not exist, nor is there one in"),
         (model_directory, "zoo:sparse-255", "did you mean sparse-256?"),
         (tokenizer_file, "zoo:sparse-255", "did you mean sparse-256?"),
     ):
