@@ -18,7 +18,8 @@ from sparsegpt2.circuits import Circuit, PruneConfig, Score, Task
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.errors import UserError, UserTypeError
 from sparsegpt2.evidence import EvidenceConfig, Report
-from sparsegpt2.model.checkpoint import is_published
+from sparsegpt2.locate import is_published
+from sparsegpt2.model.checkpoint import model_fingerprint
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import listing
 from sparsegpt2.results.listing import Results
@@ -62,7 +63,9 @@ def find_circuit(
     """
     circuit = circuits.find_circuit(model, _posed(model, task), config, progress)
     if model.folder is not None:  # so that the circuit's file can be looked at without saying what it is of
-        circuit.info["model"] = model.source if is_published(model.source) else str(model.folder)
+        circuit.info["model"] = model.source if is_published(model.source) else str(model.folder.resolve())
+        if model.tokenizer is not None:
+            circuit.info["model_fingerprint"] = model_fingerprint(model, model.tokenizer)
     return circuit
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sparsegpt2 import configs
+from sparsegpt2 import configs, usercode
 from sparsegpt2.errors import UserError
 
 Settings = TypeVar("Settings")
@@ -97,6 +97,12 @@ def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("sparsegpt2: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        said = usercode.sentence(error)
+        if said is None:
+            raise
+        print(f"sparsegpt2: error: {said}", file=sys.stderr)  # a mistake in a user's own task, pruner and so on
+        return USER_MISTAKE
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

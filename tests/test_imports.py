@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-ROOMS = ["errors", "siblings", "files", "allocator", "config", "configs", "settings"]
+ROOMS = ["errors", "siblings", "files", "usercode", "registry", "locate", "allocator", "config", "configs", "settings"]
 ROOMS += ["kernels", "text", "model", "sparsity", "results", "circuits"]
 ROOMS += ["evidence", "components", "report", "viewer", "reading"]
 ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.zoo.release import write_archive
 
 ROOT = Path(__file__).parent.parent

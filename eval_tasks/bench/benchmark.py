@@ -19,10 +19,11 @@ from eval_tasks.bench.runner import Runner
 from eval_tasks.bench.sharing import share_rankings
 from eval_tasks.bench.subjects import Subject, pose_for_each, read_subjects
 from sparsegpt2.circuits import PruneConfig
-from sparsegpt2.circuits.pruners import get_pruner
+from sparsegpt2.circuits.pruners import named_plainly
 from sparsegpt2.components import DiscoverConfig, get_method
 from sparsegpt2.config import require
 from sparsegpt2.evidence import EvidenceConfig
+from sparsegpt2.evidence.registry import plain_checks
 from sparsegpt2.results import Row
 
 
@@ -31,9 +32,9 @@ class BenchConfig:
     """What is benchmarked; how a circuit is found is a `PruneConfig`."""
 
     tasks: tuple[str, ...] = ()
-    """Names of tasks, or paths of task files of your own; all 20 by default."""
+    """Names of tasks, or your own, as `mine.py` or `module:attribute`; all 20 by default."""
     pruners: tuple[str, ...] = ("node",)
-    """Pruners to compare."""
+    """Pruners to compare, your own as `mine.py` or `module:attribute`."""
     target_losses: tuple[float, ...] = ()
     """Task losses, in nats, that circuits must meet; by default the pruning settings' own (paper: 0.15)."""
     seeds: tuple[int, ...] = (0,)
@@ -89,10 +90,10 @@ def bench(
     earlier results that cannot be used, before anything is pruned.
     """
     config, prune = config or BenchConfig(), prune or PruneConfig()
-    for pruner in config.pruners:
-        get_pruner(pruner)
-    for found in components:
-        get_method(found.method)
+    config = replace(config, pruners=tuple(named_plainly(PruneConfig(pruner=name)).pruner for name in config.pruners))
+    if config.evidence and check is not None:
+        check = replace(check, checks=plain_checks(check.checks))
+    components = [replace(found, method=get_method(found.method).name) for found in components]
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     subjects = read_subjects(models, device)
     cells = plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None, components)

@@ -11,7 +11,7 @@ from typing import Any
 from eval_tasks.bench.cells import TEST_SEED, Cell, Made, Progress, without_tuples
 from sparsegpt2.circuits import unpruned_loss
 from sparsegpt2.circuits.score import task_batch
-from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, score_circuits
+from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
 from sparsegpt2.components.convert import circuit_weights
 from sparsegpt2.components.counterfactual import FROM_PROMPTS
 from sparsegpt2.components.find import Discovered
@@ -46,7 +46,10 @@ class ComponentCell(Cell):
     def settings(self) -> dict[str, Any]:
         shared = {name: value for name, value in to_dict(self.config).items() if name not in ("method", "seed")}
         own = {f"set.{name}": value for name, value in to_dict(self.own).items()}
-        return without_tuples({**shared, **own, "test_pairs": self.test_pairs})
+        settings = without_tuples({**shared, **own, "test_pairs": self.test_pairs})
+        if source := get_method(self.config.method).fingerprint:  # an edited file of one's own makes other rows
+            settings["method_source"] = source
+        return settings
 
     @cached_property
     def run(self) -> str:
@@ -73,7 +76,6 @@ class ComponentCell(Cell):
         loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
         for circuit, score in zip(found.circuits, scores, strict=True):
-            circuit.info["model"] = self.subject.path
             row = self._row(
                 circuit.info["asked"],
                 status="discovered",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def discover_rows(
     a model, task or setting that cannot be used; a task that the tokenizer cannot pose or the prompts of which the
     model cannot read is a row that says so. settings: the method's own; its defaults without.
     """
-    own = get_method(config.method).settings() if settings is None else settings
+    method = get_method(config.method)
+    config = replace(config, method=method.name)
+    own = method.settings() if settings is None else settings
     subjects = read_subjects(models, device)
     cells = [
         ComponentCell(subject, posed, config, own, test_pairs)

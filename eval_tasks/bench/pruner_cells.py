@@ -26,12 +26,14 @@ from sparsegpt2.circuits import (
     rank_nodes,
     unpruned_loss,
 )
+from sparsegpt2.circuits.pruners import pruner_fingerprint
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
-from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.evidence.registry import check_sources
+from sparsegpt2.locate import model_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import Row
 from sparsegpt2.text.training_text import training_text
@@ -73,7 +75,13 @@ class PrunerCell(Cell):
         settings = {"ranking_target": own.pop("target_loss"), "test_pairs": self.test_pairs, **own}
         del settings["pruner"], settings["seed"]  # fields of the row
         settings |= {"tune": self.trials} if self.trials else {}
-        return settings if self.check is None else {**settings, "evidence": without_tuples(to_dict(self.check))}
+        if source := pruner_fingerprint(self.prune.pruner):  # an edited file of one's own makes other rows
+            settings["pruner_source"] = source
+        if self.check is not None:
+            settings["evidence"] = without_tuples(to_dict(self.check))
+            if sources := check_sources(self.check.checks):
+                settings["check_sources"] = sources
+        return settings
 
     def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
         settings = self.settings
@@ -101,7 +109,6 @@ class PrunerCell(Cell):
             started = time.perf_counter()
             circuit = circuit_at(curve, target)
             score = evaluate(model, task, circuit, pairs=self.test_pairs, seed=TEST_SEED)
-            circuit.info["model"] = self.subject.path
             path = self.circuit_path(f"-loss{target:g}", self.identity(target, settings))
             seconds = curve.ranking.seconds + time.perf_counter() - started
             row = self.row(target, settings, circuit=path, seconds=seconds, **_measures(circuit, model, score))

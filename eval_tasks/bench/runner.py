@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from eval_tasks.bench.cells import Cell, Progress
-from eval_tasks.bench.subjects import Posed
+from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits.locate import name_model
 from sparsegpt2.components import ComponentCircuit
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
@@ -42,11 +43,11 @@ class Runner:
     def _make(self, cell: Cell, progress: Progress | None) -> list[Row]:
         """Every row of the cell, even if some are there: the sizes that one tries may depend on those before it."""
         model = self._prepare(cell)
-        rows = [self._keep(*made) for made in cell.make(model, self.out, progress)]
+        rows = [self._keep(cell.subject, *made) for made in cell.make(model, self.out, progress)]
         give_back_memory()
         return rows
 
-    def _keep(self, row: Row, circuit: Circuit | ComponentCircuit | None) -> Row:
+    def _keep(self, subject: Subject, row: Row, circuit: Circuit | ComponentCircuit | None) -> Row:
         """The row as the results folder has it; a new one is added there, after its circuit's file is complete."""
         if row.identity in self.known:
             return self.known[row.identity]
@@ -54,6 +55,7 @@ class Runner:
             row = replace(row, circuit=None)  # names no file that is not there
         else:
             if circuit is not None and row.circuit is not None:
+                name_model(circuit, subject.place, self.out / row.circuit, subject.fingerprint)
                 circuit.save(self.out / row.circuit)
             append_row(self.out, row)
         self.known[row.identity] = row

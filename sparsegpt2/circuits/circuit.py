@@ -135,6 +135,15 @@ class Circuit:
             raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None
 
 
+def is_circuit(path: str | Path) -> bool:
+    """Whether a JSON file says that it is a circuit, as reports beside circuits do not."""
+    try:
+        values = read_json(path)
+    except UserError:
+        return False
+    return isinstance(values, dict) and values.get("kind") == KIND
+
+
 def every_node(model: GPT) -> dict[str, Tensor]:
     """The node masks of the whole model: site -> bool [C], all true."""
     return {site: torch.ones(width, dtype=torch.bool) for site, width in node_sites(model.config).items()}

@@ -49,9 +49,9 @@ def view(arguments: list[str]) -> None:
 def list_in_terminal(path: Path, model: str) -> None:
     """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
     from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import circuit_model
     from sparsegpt2.viewer.listing import list_circuit
 
     circuit = Circuit.load(path)
@@ -85,11 +85,12 @@ def gather_circuit(
     """
     from eval_tasks.bench.subjects import short_names
     from eval_tasks.registry import get_task
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.files import read_json
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.model.gpt import GPT
     from sparsegpt2.text.sample import some_text, text_to_look_at
-    from sparsegpt2.viewer import Viewed, circuit_data, circuit_model, evidence_beside
+    from sparsegpt2.viewer import Viewed, circuit_data, evidence_beside
 
     if not isinstance(model, GPT):
         model = load_model(circuit_model(circuit, file or "the circuit", str(model or "")))
@@ -98,11 +99,13 @@ def gather_circuit(
         raise UserError("the model has no tokenizer, without which a page has no words; set model.tokenizer")
     try:
         named = task or circuit.info.get("task", "")
-        posed = get_task(named, tokenizer) if isinstance(named, str) and named else named or None
+        if isinstance(named, str) and named:
+            named = get_task(named, tokenizer, trusted=bool(task))
+        posed = named or None
     except UserError as error:
         if task:
             raise
-        print(f"without its task: {error}; give its file as the task (--task)", file=sys.stderr)
+        print(f"without its task: {error}; give it with --task FILE.py", file=sys.stderr)
         posed = None
     text, text_name = None, ""
     if config.windows and model.folder is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,6 +53,7 @@ def discover(
     """
     config = config or DiscoverConfig()
     method = get_method(config.method)
+    config = replace(config, method=method.name)
     settings = method.settings() if settings is None else settings
     require(isinstance(settings, method.settings), f"settings of {config.method} are wanted, got {settings}")
     objective = config.objective or method.objective

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +14,14 @@ from torch import Tensor
 
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
-from sparsegpt2.model import hub, zoo
+from sparsegpt2.files import read_json, replacing_directory, write_json
+from sparsegpt2.locate import CONFIG, MEANS, WEIGHTS, model_directory
 from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
 if TYPE_CHECKING:
     from sparsegpt2.text.tokenizer import Tokenizer
-
-CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
-FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
-"""What `save_model` writes; the last two only where the model has them."""
 
 
 def save_model(
@@ -91,30 +89,13 @@ def model_info(path: str | Path) -> dict[str, Any]:
     return _header(model_directory(path))["info"]
 
 
-def model_directory(path: str | Path) -> Path:
-    """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`.
-
-    `hf:user/name` is a model on the Hugging Face hub, and its directory a copy on this machine; `zoo:name` is one
-    that came with the package.
-    """
-    if str(path).startswith(zoo.PREFIX):
-        return zoo.directory(str(path))
-    if str(path).startswith(hub.PREFIX):
-        path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
-    path = Path(path)
-    recover_directory(path)
-    if not path.exists():
-        raise UserError(f"model {path} does not exist; give a directory written by save_model or by `sparsegpt2 train`")
-    for candidate in (path, path / "best", path / "last"):
-        recover_directory(candidate)
-        if (candidate / CONFIG).exists():
-            return candidate
-    raise UserError(f"{path} holds no model: there is no {CONFIG} in it, nor in its folders best and last")
-
-
-def is_published(path: str | Path) -> bool:
-    """Whether `path` names a published model (`hf:`, `zoo:`), whose directory is not a place to write to."""
-    return str(path).startswith((hub.PREFIX, zoo.PREFIX))
+def model_fingerprint(model: GPT, tokenizer: Any) -> str:
+    """16 hex digits of everything in a model that circuits depend on: config, weights, means and tokenizer."""
+    digest = hashlib.sha256(json.dumps([to_dict(model.config), tokenizer.fingerprint], sort_keys=True).encode())
+    for name, tensor in sorted({**unshared(model), **(model.means or {})}.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def unshared(model: GPT) -> dict[str, Tensor]:

@@ -284,9 +284,10 @@ class GPT(nn.Module):
     @property
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer beside the model's files, read when it is first asked for, or the one set; None without."""
-        from sparsegpt2.text.tokenizer import FILE_NAME, Tokenizer
+        from sparsegpt2.locate import TOKENIZER
+        from sparsegpt2.text.tokenizer import Tokenizer
 
-        if self._tokenizer is None and self.folder is not None and (self.folder / FILE_NAME).is_file():
+        if self._tokenizer is None and self.folder is not None and (self.folder / TOKENIZER).is_file():
             self._tokenizer = Tokenizer.load(self.folder)
         return self._tokenizer
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
-from sparsegpt2.text.corpus import Corpus, CorpusConfig, mixed_documents, open_corpus
+from sparsegpt2.text.corpus import Corpus, CorpusConfig, find_corpus, mixed_documents, open_corpus
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.train_tokenizer import train_tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
@@ -50,7 +50,8 @@ class DataConfig:
     vocab_size: int = 2048
     """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
     tokenizer: str | None = None
-    """A tokenizer.json, or a directory that holds one, to use instead of training one."""
+    """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
+    `zoo:NAME`, `hf:user/name`)."""
     tokenizer_bytes: int = 10_000_000
     """Characters of the train split the tokenizer is trained on."""
     seed: int = 0
@@ -104,7 +105,9 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
     """All that decides the tokens, as JSON: prepared data with the same request is the same data."""
     request = asdict(config)
     for settings, (corpus, _) in zip(request["corpora"], corpora, strict=True):
-        settings["identity"] = sha256(corpus.identity().encode()).hexdigest()
+        found = find_corpus(settings["name"])  # by its plain name: the folder it is named from makes no other data
+        settings["name"] = found.name
+        settings["identity"] = sha256((corpus.identity() + found.fingerprint).encode()).hexdigest()
     if tokenizer is not None:
         for setting in ("vocab_size", "tokenizer_bytes"):
             del request[setting]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.text.corpus import CorpusConfig, corpus_names, open_corpus
+from sparsegpt2.registry import unknown
+from sparsegpt2.text.corpus import CORPORA, CorpusConfig, open_corpus
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.training_text import training_text
 
@@ -39,14 +40,16 @@ def some_text(tokenizer: Tokenizer, count: int, length: int, corpus: str = "") -
 
 
 def corpus_config(name: str) -> CorpusConfig:
-    """A corpus by its registered name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`."""
-    if name in corpus_names():
+    """A corpus by its name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`.
+
+    A .py file is text to read here; a corpus of one's own is `my_corpus.py:NAME` or `module:NAME`.
+    """
+    if name in CORPORA.known():
         return CorpusConfig(name=name)
-    require(
-        Path(name).exists() or any(sign in name for sign in "*?["),
-        f"there is no corpus and no file {name!r}; corpora are {', '.join(corpus_names())}",
-    )
-    return CorpusConfig(name="files", path=name)
+    if Path(name).exists() or any(sign in name for sign in "*?["):
+        return CorpusConfig(name="files", path=name)
+    require(":" in name, f"there is no file {name!r}, and " + unknown("corpus", name, CORPORA.known()))
+    return CorpusConfig(name=name)
 
 
 def sample_windows(config: CorpusConfig, tokenizer: Tokenizer, count: int, length: int) -> Tensor:

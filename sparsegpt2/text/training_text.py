@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from torch import Tensor
 
+from sparsegpt2.locate import candidates
 from sparsegpt2.text.data import MANIFEST, TokenData
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -21,10 +22,11 @@ def training_text(directory: str | Path, rows: int, context: int) -> Tensor | No
     settings = Path(directory).parent / "config.yaml"
     if not settings.is_file():
         return None
-    folder = Path(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
+    folder = str(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
     wanted = Tokenizer.load(directory).fingerprint
-    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-        data = TokenData(manifest.parent)
-        if data.tokenizer.fingerprint == wanted:
-            return data.batch("train", 0, rows, context, seed=0)[0]
+    for place in candidates(folder, settings):
+        for manifest in sorted(place.glob(f"*/{MANIFEST}")):
+            data = TokenData(manifest.parent)
+            if data.tokenizer.fingerprint == wanted:
+                return data.batch("train", 0, rows, context, seed=0)[0]
     return None

@@ -16,9 +16,7 @@ from sparsegpt2.circuits.edges import edge_maps, parameter_and_bias
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.config import to_dict
-from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
-from sparsegpt2.model.checkpoint import is_published, model_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer.activations import Text, node_activations
@@ -118,22 +116,6 @@ def circuit_name(circuit: Circuit, model_name: str) -> str:
     ]
     listed = ", ".join(filter(None, details))
     return f"{info.get('task', 'circuit')} in {model_name}" + (f" ({listed})" if listed else "")
-
-
-def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
-    """The directory of a circuit's model: the one given; or the one it names, also where both moved together.
-
-    `UserError` when it is not there, or the circuit names none.
-    """
-    if given:
-        return model_directory(given)
-    named = circuit.info.get("model")
-    if not named:
-        raise UserError(f"{file} does not name its model; give it with --model")
-    if is_published(named):
-        return model_directory(named)
-    moved = [parent / Path(named).name for parent in Path(file).resolve().parents]
-    return model_directory(next((path for path in (Path(named), *moved) if path.is_dir()), Path(named)))
 
 
 def evidence_beside(path: str | Path) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsegpt2.circuits.circuit import is_circuit
 from sparsegpt2.errors import UserError
+from sparsegpt2.locate import CHECKPOINTS
 from sparsegpt2.report.frontier import Frontier, analyse
 from sparsegpt2.report.training import METRICS, read_metrics
 from sparsegpt2.results import RESULTS, ModelResult, Row, load_results
@@ -33,14 +35,27 @@ def run_results(folder: str | Path) -> list[Row]:
 
 
 def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
-    """The circuit files that count and are there: those behind the frontier's points first, small before large."""
-    found = analyse(rows) if rows else None
+    """The circuit files that count and are there: those behind the frontier's points first, small before large.
+
+    Then those that `sparsegpt2 prune` wrote into the run, by name.
+    """
+    folder, found = Path(folder), analyse(rows) if rows else None
     if found is None:
-        return []
+        return pruned_files(folder)
     counted = [row for model in found.models for result in model.tasks.values() for row in result.rows if row.counts]
     counted.sort(key=lambda row: (row.task not in found.shared, row.edges or 0))
-    files = [Path(folder) / row.circuit for row in counted if row.circuit]
-    return [file for file in files if file.is_file()]
+    files = [folder / row.circuit for row in counted if row.circuit]
+    return [*(file for file in files if file.is_file()), *pruned_files(folder)]
+
+
+def pruned_files(run: Path) -> list[Path]:
+    """Circuits in the run's folder `circuits`, and in those of its checkpoints, where earlier versions put them."""
+    found: dict[str, Path] = {}
+    for place in (run, *(run / checkpoint for checkpoint in CHECKPOINTS)):
+        for file in sorted((place / "circuits").glob("*.json")):
+            if is_circuit(file):
+                found.setdefault(file.name, file)
+    return list(found.values())
 
 
 def run_data(folder: str | Path, rows: list[Row], in_page: dict[str, int], not_shown: str = "") -> RunData:

@@ -13,8 +13,8 @@ from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import replacing_directory, write_text
 from sparsegpt2.interop.hub import CARD, model_card
-from sparsegpt2.model import zoo
-from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, write_model
+from sparsegpt2.locate import TOKENIZER, model_directory, zoo
+from sparsegpt2.model.checkpoint import load_model, model_info, write_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.sparsity.stats import l0

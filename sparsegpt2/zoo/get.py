@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import replacing_directory
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.zoo.release import archive_name
 
 ADDRESS = "SPARSEGPT2_ZOO"

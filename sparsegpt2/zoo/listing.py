@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.model.checkpoint import load_model, model_info
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.results.tables import aligned

@@ -9,7 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sparsegpt2.config import require
 from sparsegpt2.files import replacing, write_json
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.zoo.listing import facts_of
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, save_model
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.results import Row, append_row

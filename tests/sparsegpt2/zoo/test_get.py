@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.zoo.get import get
 from sparsegpt2.zoo.release import make_index, release
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
+from sparsegpt2.registry import unknown
 
 PREFIX = "zoo:"
 FOLDER = Path(__file__).parents[1] / "zoo"
@@ -47,8 +48,9 @@ def known(name: str) -> str:
     """The name without `zoo:` in front; `UserError` if there is no such model anywhere."""
     name, there_are = name.removeprefix(PREFIX), names()
     if name not in there_are:
-        listed = f"there are {', '.join(there_are)}" if there_are else "this copy of the package has none"
-        raise UserError(f"there is no model {name!r} in the zoo; {listed}")
+        if not there_are:
+            raise UserError(f"there is no model {name!r} in the zoo; this copy of the package has none")
+        raise UserError(unknown("model", name, there_are, where=" in the zoo"))
     return name
 
 
