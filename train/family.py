@@ -15,7 +15,7 @@ from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.results.tables import aligned
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import Parser, settings_from
 from sparsegpt2.sparsity.project import check_feasible, projected_parameters
 from train.config import TrainConfig
 from train.cost import Cost, cost, seconds_per_step, together
@@ -36,10 +36,10 @@ def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = (
     require(bool(names), f"{folder} holds no models beside {BASE}; add NAME.yaml for each")
     for name in only:
         require(name in names, f"there is no {name!r} in {folder}; there are {', '.join(names)}")
-    parser = make_parser("sparsegpt2 family", "")
-    add_settings(parser, TrainConfig)
+    parser = Parser("family FOLDER", "")
+    parser.add_settings(TrainConfig)
     return {
-        name: settings_from(parse(parser, [str(folder / BASE), str(folder / f"{name}.yaml"), *flags]), TrainConfig)
+        name: settings_from(parser.parse([str(folder / BASE), str(folder / f"{name}.yaml"), *flags]), TrainConfig)
         for name in names
         if not only or name in only
     }
