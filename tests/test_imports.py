@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-ROOMS = ["errors", "files", "allocator", "config", "settings"]
+ROOMS = ["lazy", "errors", "files", "allocator", "config", "settings", "progress"]
 ROOMS += ["kernels", "model", "sparsity", "text", "results", "circuits"]
 ROOMS += ["evidence", "components", "report", "viewer", "reading"]
 ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]
@@ -17,7 +17,7 @@ ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]
 `eval_tasks`; it may import its own room and those before it."""
 OUTSIDE = {"sparsegpt2", "train.__main__", "eval_tasks.__main__"}
 """The package's face, which only names what the rooms hold, and the entry points `python -m`."""
-HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard", "jsonargparse"}
+HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard"}
 HEAVY |= {"transformers", "transformer_lens", "networkx", "huggingface_hub"}
 
 

@@ -10,79 +10,33 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby, product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import torch
-
 from eval_tasks.base import PosedTask
 from eval_tasks.bench.cells import TEST_SEED, Cell, Ranker, aim_at, nearest, shared_rankings, standing
+from eval_tasks.bench.config import BenchConfig
 from eval_tasks.bench.display import Display, print_tables
 from eval_tasks.bench.evidence import print_verdicts
 from eval_tasks.bench.subjects import Posed, Subject, pose_tasks, read_subjects
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Score, circuit_at, evaluate, rank_nodes
 from sparsegpt2.circuits.pruners import get_pruner
 from sparsegpt2.circuits.tune import tune
-from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
+from sparsegpt2.settings import torch_device
 from sparsegpt2.text.training_text import training_text
 
 TUNING = "tuning.journal"
 """Optuna's journal of all searches of a results folder."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what) inside a cell."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchConfig:
-    """What is benchmarked; how a circuit is found is a `PruneConfig`."""
-
-    tasks: tuple[str, ...] = ()
-    """Names of tasks, or paths of task files of your own; all 20 by default."""
-    pruners: tuple[str, ...] = ("node",)
-    """Pruners to compare."""
-    target_losses: tuple[float, ...] = ()
-    """Task losses, in nats, that circuits must meet; by default the pruning settings' own (paper: 0.15)."""
-    seeds: tuple[int, ...] = (0,)
-    """Pruning seeds."""
-    test_pairs: int = 256
-    """Prompt pairs of the test split that circuits and unpruned models are scored on."""
-    rank_each_target: bool = False
-    """Rank the nodes anew for every target loss, with the penalty's controller aimed at it, instead of once, aimed at
-    the target nearest to the pruning settings' own. Costs a pruning run for each target."""
-    tune: int = 0
-    """Trials of a search for each cell's best pruner settings, on train and validation instances (tune.py); 0: none."""
-    together: int = 1
-    """Tasks and seeds whose gates train in one batch, for pruners that can. More fill a GPU; on a CPU they gain about a
-    fifth. Circuits are the same but for rounding, which depends on which tasks and seeds were asked for together."""
-    evidence: bool = False
-    """Judge every circuit by the checks of `sparsegpt2 evaluate`; the report stands in its row and beside its file."""
-    device: str = "auto"
-    """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "target_losses", tuple(map(float, self.target_losses)))
-        for name in ("tasks", "pruners", "target_losses", "seeds"):
-            values = tuple(getattr(self, name))
-            require(len(set(values)) == len(values), f"{name} has an entry twice: {', '.join(map(str, values))}")
-            object.__setattr__(self, name, values)
-        require(bool(self.pruners) and bool(self.seeds), "a benchmark needs at least one pruner and one seed")
-        require(all(target > 0 for target in self.target_losses), "target_losses must be over 0")
-        require(self.tune >= 0, f"tune is a number of trials, 0 or more, got {self.tune}")
-        require(self.together >= 1, f"together must be at least 1, got {self.together}")
-        require(self.test_pairs >= 1, f"test_pairs must be at least 1, got {self.test_pairs}")
-        require(self.device in ("auto", "cpu", "cuda"), f"device must be auto, cpu or cuda, got {self.device!r}")
-        if self.device == "cuda":
-            require(torch.cuda.is_available(), "device=cuda, but there is no GPU that torch can use")
 
 
 def bench(
@@ -93,19 +47,20 @@ def bench(
     check: EvidenceConfig | None = None,
     *,
     progress: bool = True,
+    table: bool = True,
 ) -> list[Row]:
     """Benchmark `models` (directories of models or training runs) into the results folder `out`.
 
     Appends a row to out/results.jsonl, and writes a circuit under out/circuits, for whatever is not there yet. Tasks a
     model has not, or its tokenizer cannot pose, get rows that say so. Returns all rows asked for, earlier ones too.
     check: how circuits are judged, with `config.evidence`.
-    progress: print a line a cell with the time left, then the table. `UserError` for a model, task, pruner or earlier
-    results that cannot be used, before anything is pruned.
+    progress: print a line a cell with the time left, and at the end, with `table`, the tables. `UserError` for a model,
+    task, pruner or earlier results that cannot be used, before anything is pruned.
     """
     config, prune, out = config or BenchConfig(), prune or PruneConfig(), Path(out)
     for pruner in config.pruners:
         get_pruner(pruner)
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    device = str(torch_device(config.device))
     subjects = read_subjects(models, device)
     cells = list(plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None))
     out.mkdir(parents=True, exist_ok=True)
@@ -123,7 +78,7 @@ def bench(
             display.end([finished[cell.identity(target)] for target in cell.targets])
             give_back_memory()
     rows = [finished[cell.identity(target)] for cell in cells for target in cell.targets]
-    if progress:
+    if progress and table:
         print_tables(rows)
         print_verdicts(rows)
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,14 +17,13 @@ from sparsegpt2.components.score import ComponentScore
 from sparsegpt2.config import to_dict
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair, row_identity
 
 TEST_SEED = 0
 """Seed of the test pairs: the same for every model, method and size."""
 HAS_TASK = 0.15
 """A model has a task whose loss is under this (nats, the benchmark's usual target)."""
-
-Progress = Callable[[int, int, str], None]
 
 
 def discover_rows(

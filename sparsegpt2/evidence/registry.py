@@ -7,11 +7,11 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import checks as folder
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 
 class Pruner(Protocol):
