@@ -6,6 +6,7 @@ import sys
 
 from sparsegpt2.settings import Command, run_commands
 from sparsegpt2.settings.completion import completion_script
+from sparsegpt2.siblings import claim_process
 
 TRAIN, FIND, LOOK, SHARE = "Train", "Find circuits", "Look", "Share"
 
@@ -27,7 +28,7 @@ COMMANDS = {
     "view": _command(LOOK, "view", "Write a page that shows a circuit, or a run: one HTML file."),
     "read": _command(LOOK, "read", "Write a page that reads circuits by predictions, each of them tested."),
     "frontier": _command(LOOK, "frontier", "Draw capability against interpretability."),
-    "zoo": _command(SHARE, "models", "List the trained models that come with the package: zoo:NAME.", "zoo"),
+    "zoo": _command(SHARE, "models", "List the trained models, zoo:NAME, and fetch one that is not here.", "zoo"),
     "import": _command(SHARE, "models", "Bring in a published sparse model or a GPT-2.", "import_model"),
     "export": _command(SHARE, "models", "Write a model or a circuit in another format.", "export"),
     "push": _command(SHARE, "models", "Put a model on the Hugging Face hub, with a model card.", "push"),
@@ -44,6 +45,7 @@ def completion(arguments: list[str]) -> None:
 
 def main() -> None:
     """Entry point of the installed command."""
+    claim_process()
     sys.exit(run_commands("sparsegpt2", COMMANDS, sys.argv[1:]))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from threading import Event, Lock, Thread
 
 from sparsegpt2.settings import USER_MISTAKE
+from sparsegpt2.siblings import command_line, environment
 
 Lane = Iterable[Sequence[str]]
 """Commands, each as arguments of `sparsegpt2`, that run one after the other."""
@@ -54,7 +55,7 @@ class Running:
 
     def __init__(self, threads: int, forgiving: bool) -> None:
         self.forgiven = USER_MISTAKE if forgiving else 0
-        self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.environment = environment() | {"OMP_NUM_THREADS": str(threads)}
         self.processes: list[subprocess.Popen[str]] = []
         self.over = Event()
         self.status = 0
@@ -81,7 +82,7 @@ class Running:
             name = self.name(arguments)
             print(f"{name} | $ sparsegpt2 {' '.join(arguments)}", flush=True)
             process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "sparsegpt2.cli", *arguments],
+                command_line(arguments),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -19,7 +19,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.provenance import commit
+from sparsegpt2.results import commit
 from sparsegpt2.settings import torch_device
 from sparsegpt2.sparsity.memory import project_and_remember_, recall_
 from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, replacing_directory, write_json
+from sparsegpt2.locate import model_directory
 from sparsegpt2.model.checkpoint import (
     WEIGHTS,
     load_into,
-    model_directory,
     read_tensors,
     unshared,
     write_model,

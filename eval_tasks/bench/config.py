@@ -12,9 +12,9 @@ class BenchConfig:
     """What is benchmarked; how a circuit is found is a `PruneConfig`."""
 
     tasks: tuple[str, ...] = ()
-    """Names of tasks, or paths of task files of your own; all 20 by default."""
+    """Names of tasks, or your own, as `mine.py` or `module:attribute`; all 20 by default."""
     pruners: tuple[str, ...] = ("node",)
-    """Pruners to compare."""
+    """Pruners to compare, your own as `mine.py` or `module:attribute`."""
     target_losses: tuple[float, ...] = ()
     """Task losses, in nats, that circuits must meet; by default the pruning settings' own (paper: 0.15)."""
     seeds: tuple[int, ...] = (0,)

@@ -53,20 +53,18 @@ def bench(arguments: list[str]) -> None:
 
     from eval_tasks.bench.benchmark import bench as run_bench
     from eval_tasks.bench.config import BenchConfig
-    from eval_tasks.registry import task_names
-    from sparsegpt2.commands.discover import print_circuits
-    from sparsegpt2.components import get_method
+    from sparsegpt2.components.config import DiscoverConfig
 
-    for method in settings.components:
-        get_method(method)  # a wrong name is said before anything long begins
-    config = settings_from(settings, BenchConfig)
-    run_bench(settings.models, settings.out, config, settings.prune, settings.check, table=settings.table)
-    for method in settings.components:
-        print_circuits(
-            settings.models,
-            settings.tasks or task_names(),
-            method,
-            out=settings.out,
-            test_pairs=settings.test_pairs,
-            device=settings.device,
-        )
+    config, methods = (
+        settings_from(settings, BenchConfig),
+        [DiscoverConfig(method=name) for name in settings.components],
+    )
+    run_bench(
+        settings.models,
+        settings.out,
+        config,
+        settings.prune,
+        settings.check,
+        components=methods,
+        table=settings.table,
+    )

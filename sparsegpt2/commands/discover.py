@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from sparsegpt2.settings import Parser, settings_from, torch_device
 from sparsegpt2.settings.device import DEVICE_HELP
 
 if TYPE_CHECKING:
-    from sparsegpt2.results.results import Row
+    from sparsegpt2.results import Row
 
 
 def discover_parser(method: str = "") -> Parser:
@@ -30,7 +29,14 @@ def discover_parser(method: str = "") -> Parser:
         from sparsegpt2.components import get_method
 
         parser.add_settings(get_method(method).settings, "set")
-    parser.add("tasks", tuple[str, ...], (), help="Tasks, or task files.", metavar="TASK,TASK", required=True)
+    parser.add(
+        "tasks",
+        tuple[str, ...],
+        (),
+        help="Tasks, or your own: FILE.py or MODULE:ATTRIBUTE.",
+        metavar="TASK,TASK",
+        required=True,
+    )
     parser.add("test_pairs", int, 128, help="Test pairs that circuits are scored on.")
     parser.add("out", str, "", help="Results folder; without one, circuits are only listed.", metavar="DIR")
     parser.add("device", str, "auto", help=DEVICE_HELP)
@@ -63,19 +69,23 @@ def discover(arguments: list[str]) -> None:
     from sparsegpt2.components.config import DiscoverConfig
 
     require(settings.test_pairs >= 1, f"test_pairs must be at least 1, got {settings.test_pairs}")
-    device = str(torch_device(settings.device))
+    device, out = str(torch_device(settings.device)), Path(settings.out) if settings.out else None
     config = settings_from(settings, DiscoverConfig)
-    _print_rows(settings.models, settings.tasks, config, settings.set, settings.out, settings.test_pairs, device)
 
+    from eval_tasks.bench.discover import discover_rows
 
-def print_circuits(
-    models: Sequence[str], tasks: Sequence[str], method: str, *, out: str | Path, test_pairs: int, device: str
-) -> None:
-    """Find and list circuits with a method's defaults: what `bench --components` adds."""
-    from sparsegpt2.components.config import DiscoverConfig
-
-    device = str(torch_device(device))
-    _print_rows(models, tasks, DiscoverConfig(method=method), None, out, test_pairs, device)
+    with ProgressDisplay(f"discover {config.method}") as progress:
+        for row in discover_rows(
+            settings.models,
+            settings.tasks,
+            config,
+            settings.set,
+            out=out,
+            test_pairs=settings.test_pairs,
+            device=device,
+            progress=progress,
+        ):
+            progress.line(_described(row, out))
 
 
 def _method(arguments: list[str]) -> str:
@@ -90,36 +100,19 @@ def _method(arguments: list[str]) -> str:
     return DiscoverConfig().method
 
 
-def _print_rows(models, tasks, config, settings, out, test_pairs, device) -> None:  # type: ignore[no-untyped-def]
-    """`discover_rows`, with progress, a line or two for each row."""
-    from eval_tasks.bench.discover import discover_rows
-
-    with ProgressDisplay(f"discover {config.method}") as progress:
-        rows: Iterator[Row] = discover_rows(
-            models,
-            tasks,
-            config,
-            settings,
-            out=out or None,
-            test_pairs=test_pairs,
-            device=device,
-            progress=progress,
-        )
-        for row in rows:
-            progress.line(_described(row, Path(out) if out else None))
-
-
 def _described(row: Row, out: Path | None) -> str:
     """One circuit in a line, and in a second one its file, where there is one."""
+    from eval_tasks.bench.component_table import asked_in
+
     found = row.components
     head = f"{row.model}  {row.task}  {row.pruner}"
     if found is None:
         return f"{head}: not posed: {row.reason}"
-    asked = ", ".join(f"{name} {value:g}" for name, value in row.settings["asked"].items())
     memory = "" if found["megabytes"] is None else f", {found['megabytes']:.0f} MB"
     file = f"\n    {out / row.circuit}" if out is not None and row.circuit else ""
     return (
-        f"{head} at {asked}: {found['edges']} of {found['edges_of_model']} edges ({found['weights']:,} weights), "
+        f"{head} at {asked_in(row)}: "
+        f"{found['edges']} of {found['edges_of_model']} edges ({found['weights']:,} weights), "
         f"KL {found['kl']:.4f}, accuracy {found['accuracy']:.3f} ({found['accuracy_full']:.3f}), "
         f"exact match {found['exact_match']:.3f}; {row.seconds:.1f} s{memory}{file}"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, step
 
 
@@ -14,7 +15,8 @@ def family_parser() -> Parser:
         "Train a family of models side by side and benchmark them, after saying what that will cost. "
         "The same command goes on where it stopped.",
     )
-    parser.positional("folder", "YAML files: base.yaml, NAME.yaml over it for each model, bench.yaml.")
+    says = "YAML files: base.yaml, NAME.yaml over it for each model, bench.yaml; or family or main, of the package."
+    parser.positional("folder", says)
     parser.add("out", str, "runs/family", help="A run folder for each model, and the results.", metavar="DIR")
     parser.add("only", tuple[str, ...], (), help="Names of the models to make; by default all.", metavar="NAME,NAME")
     parser.add("tokens", int, 0, help="Tokens to train on; by default what base.yaml says.")
@@ -28,11 +30,11 @@ def family(arguments: list[str]) -> None:
     settings = family_parser().parse(arguments)
 
     from sparsegpt2.commands.frontier import frontier
-    from sparsegpt2.results.results import merge_results
+    from sparsegpt2.results import merge_results
     from train.family import BENCH, make_plan, read_family, train_family
     from train.lanes import run_queue
 
-    folder, out = Path(settings.folder), Path(settings.out)
+    folder, out = configs.find_folder(settings.folder), Path(settings.out)
     flags = ["--data_folder", str(out / "data")]
     if settings.tokens:
         flags += ["--tokens", str(settings.tokens), "--data.tokens", str(settings.tokens)]
@@ -53,10 +55,12 @@ def family(arguments: list[str]) -> None:
 
 def print_results(out: Path) -> None:
     """The tables of all rows in a results folder."""
+    from eval_tasks.bench.component_table import print_component_tables
     from eval_tasks.bench.display import print_tables
     from eval_tasks.bench.evidence import print_verdicts
-    from sparsegpt2.results.aggregate import load_results
+    from sparsegpt2.results import load_results
 
     rows = load_results([out])
     print_tables(rows)
+    print_component_tables(rows)
     print_verdicts(rows)

@@ -34,7 +34,7 @@ def import_model_parser() -> Parser:
     parser.positional("format", f"What it is: {alternatives(get_args(FORMATS_IN))}.")
     parser.positional("source", "Directory of the model; for gpt2 also its name on the hub.")
     parser.add("out", str, help="Directory of the model that is made.", metavar="DIR", required=True)
-    parser.add("tokenizer", str, "", help="Folder of its tokenizer; by default the model's.", metavar="DIR")
+    parser.add("tokenizer", str, "", help="Its tokenizer: a file, folder or model; by default its own.")
     parser.add("corpus", str, "tinypython", help="Corpus for node means: a name, a file or a folder; or none.")
     parser.add("means_tokens", int, 32768, help="Tokens over which node means are taken.")
     parser.add("device", str, "auto", help=DEVICE_HELP)
@@ -69,8 +69,13 @@ def push_parser() -> Parser:
 
 
 def zoo_parser() -> Parser:
-    """The settings of `zoo`: none."""
-    return Parser("zoo", "List the trained models that come with the package: zoo:NAME.")
+    """The settings of `zoo`."""
+    parser = Parser("zoo", "List the trained models of the package, zoo:NAME, and fetch those that it does not bring.")
+    parser.add("get", str, "", help="Fetch this model into ~/.cache/sparsegpt2/zoo.", metavar="NAME")
+    parser.add("from", str, "", help="Folder or address to fetch from; by default $SPARSEGPT2_ZOO.", metavar="PLACE")
+    parser.add("release", str, "", help="In a clone: make a release in this folder.", metavar="DIR")
+    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    return parser
 
 
 def import_model(arguments: list[str]) -> None:
@@ -122,17 +127,16 @@ def export(arguments: list[str]) -> None:
     format = value_of(settings.format, FORMATS_OUT, "FORMAT")
 
     from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.interop import graph, openai, transformers
-    from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info
+    from sparsegpt2.locate import TOKENIZER, model_directory
+    from sparsegpt2.model.checkpoint import load_model, model_info
     from sparsegpt2.text.tokenizer import Tokenizer
     from sparsegpt2.zoo import export as zoo_models
 
     if format in ("graphml", "csv"):
         circuit = Circuit.load(settings.source)
-        path = settings.model or circuit.info.get("model")
-        if not path:
-            raise UserError(f"{settings.source} does not name its model; give it with --model")
-        made = graph.to_networkx(circuit, load_model(path))
+        made = graph.to_networkx(circuit, load_model(circuit_model(circuit, settings.source, settings.model)))
         {"graphml": graph.write_graphml, "csv": graph.write_csv}[format](made, settings.out)
     elif format == "zoo":
         size = zoo_models.export(settings.source, settings.out, list(settings.results))
@@ -158,25 +162,39 @@ def push(arguments: list[str]) -> None:
 
 
 def zoo(arguments: list[str]) -> None:
-    """List the trained models that come with the package: zoo:NAME."""
-    zoo_parser().parse(arguments)
+    """List the trained models of the package, zoo:NAME, and fetch those that it does not bring."""
+    settings = zoo_parser().parse(arguments)
 
-    from sparsegpt2.zoo import export as zoo_models
+    from sparsegpt2.zoo.get import get
+    from sparsegpt2.zoo.listing import zoo_lines
+    from sparsegpt2.zoo.release import release
 
-    print("\n".join(zoo_models.zoo_lines()))
+    if settings.release:
+        print("\n".join(map(str, release(settings.release))))
+    elif settings.get:
+        print(get(settings.get, getattr(settings, "from")))
+    else:
+        print("\n".join(zoo_lines()))
 
 
 def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
-    """The tokenizer in `given`, or else the one beside the model, or None when there is none."""
+    """The tokenizer that `given` names, or else the one beside the model, or None when there is none."""
     from sparsegpt2.interop import data_gym, gpt2
-    from sparsegpt2.model.checkpoint import TOKENIZER
+    from sparsegpt2.locate import TOKENIZER
     from sparsegpt2.text.tokenizer import Tokenizer
 
+    names = [name for pair in data_gym.NAMES for name in pair]
     if given:
-        own = Path(given).is_file() or (Path(given) / TOKENIZER).exists()
-        return Tokenizer.load(given) if own and reader is not gpt2 else reader.load_tokenizer(given)
+        if any((Path(given) / name).exists() for name in names):
+            return reader.load_tokenizer(given)
+        try:
+            return Tokenizer.load(given)
+        except UserError:
+            if reader is not gpt2:
+                raise
+            return gpt2.load_tokenizer(given)  # a tokenizer.json of GPT-2's, here or on the hub
     directory: Path = reader.locate(source)
-    names = [name for pair in data_gym.NAMES for name in pair] + [TOKENIZER]
+    names.append(TOKENIZER)
     return reader.load_tokenizer(directory) if any((directory / name).exists() for name in names) else None
 
 

@@ -19,8 +19,8 @@ def prune_parser() -> Parser:
     )
     parser.positional("model", "A model or a run.")
     parser.add_settings(PruneConfig)
-    parser.add("task", str, help="Name of a task, or a task file of your own.", metavar="NAME", required=True)
-    parser.add("out", str, "", help="Circuit file; by default circuits/TASK.json of the model.", metavar="FILE")
+    parser.add("task", str, help="A task, or your own: FILE.py or MODULE:ATTRIBUTE.", metavar="NAME", required=True)
+    parser.add("out", str, "", help="Circuit file; by default circuits/TASK.json of the run.", metavar="FILE")
     parser.add("device", str, "auto", help=DEVICE_HELP)
     parser.add("tune", int, 0, help="Trials of a search for the best settings; 0: none.")
     parser.front(
@@ -28,7 +28,7 @@ def prune_parser() -> Parser:
         task="Name of a task (`sparsegpt2 tasks MODEL` lists them), or a file of your own.",
         target_loss="Task loss that the circuit may have, in nats; chance is 0.693.",
         pruner="node, edge, attribution, stochastic or random; node+trim also removes what is not needed.",
-        out="Circuit file; by default circuits/TASK.json of the model.",
+        out="Circuit file; by default circuits/TASK.json of the run.",
     )
     parser.front(
         "How",
@@ -48,15 +48,19 @@ def prune(arguments: list[str]) -> None:
 
     from eval_tasks.registry import get_task
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
+    from sparsegpt2.circuits.locate import name_model
+    from sparsegpt2.circuits.pruners import named_plainly
     from sparsegpt2.circuits.tune import tune
-    from sparsegpt2.model.checkpoint import is_published, load_model, model_directory
+    from sparsegpt2.locate import is_published, model_directory
+    from sparsegpt2.model.checkpoint import load_model, model_fingerprint
     from sparsegpt2.report.board import log_curve
     from sparsegpt2.text.tokenizer import Tokenizer
 
-    config, device = settings_from(settings, PruneConfig), torch_device(settings.device)
+    config, device = named_plainly(settings_from(settings, PruneConfig)), torch_device(settings.device)
     directory = model_directory(settings.model)
     model = load_model(directory, device)
-    task = get_task(settings.task, Tokenizer.load(directory))
+    tokenizer = Tokenizer.load(directory)
+    task = get_task(settings.task, tokenizer)
     out = Path(settings.out or _circuits_of(settings.model) / f"{task.name}.json")
     with ProgressDisplay(task.name) as progress:
         if settings.tune:
@@ -66,18 +70,24 @@ def prune(arguments: list[str]) -> None:
             progress.line(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
         circuit = find_circuit(model, task, config, progress)
     score = evaluate(model, task, circuit)
-    circuit.info["model"] = settings.model if is_published(settings.model) else str(directory)
+    model_named = settings.model if is_published(settings.model) else directory
+    name_model(circuit, model_named, out, model_fingerprint(model, tokenizer))
     circuit.save(out)
     log_curve(circuit, circuit.edges(model), out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
 
 
 def _circuits_of(model: str) -> Path:
-    """Where circuits of a model go by default: beside it, or into the working folder when it is a published one."""
-    from eval_tasks.bench.subjects import short_names
-    from sparsegpt2.model.checkpoint import is_published, model_directory
+    """Where circuits of a model go by default: into its run, or the working folder when it is a published one.
 
-    return Path("circuits", short_names([model])[0]) if is_published(model) else model_directory(model) / "circuits"
+    Not into the checkpoint, which is replaced as a whole when the run saves a better one.
+    """
+    from eval_tasks.bench.subjects import short_names
+    from sparsegpt2.locate import is_published, model_directory, run_folder
+
+    if is_published(model):
+        return Path("circuits", short_names([model])[0])
+    return run_folder(model_directory(model)) / "circuits"
 
 
 def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]

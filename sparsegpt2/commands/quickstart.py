@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sparsegpt2.errors import UserError
+from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, step
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
 """From the quickest to train to the slowest, which takes about as long as the others together."""
 
@@ -23,6 +22,7 @@ def quickstart_parser() -> Parser:
     )
     parser.add("out", str, "runs/quickstart", help="Folder for everything that is made.", metavar="DIR")
     parser.add("seed", int, 0, help="Seed of the models and of pruning.")
+    parser.add("dry_run", bool, False, help="Say what it would train and prune, and stop.")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
@@ -35,19 +35,23 @@ def quickstart(arguments: list[str]) -> None:
     from sparsegpt2.commands.bench import bench
     from sparsegpt2.commands.frontier import frontier
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
+    from train.family import make_plan, read_run
     from train.lanes import run_lanes, usable_cores
 
     out, seed = Path(settings.out), str(settings.seed)
-    if not CONFIGS.is_dir():
-        raise UserError(f"quickstart reads its settings from {CONFIGS}, which is missing; run it from a clone")
     started, fresh = time.monotonic(), not out.exists()
     runs = [out / name for name in QUICKSTART]
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
-    settings_of_bench = [str(CONFIGS / "quickstart" / "bench.yaml"), "--seeds", seed, "--out", str(out)]
+    settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", seed, "--out", str(out)]
 
     def training(name: str) -> list[str]:
-        return ["train", str(CONFIGS / "quickstart" / f"{name}.yaml"), "--out", str(out / name), *common]
+        return ["train", f"quickstart/{name}", "--out", str(out / name), *common]
+
+    if settings.dry_run:
+        plan = make_plan({name: read_run([f"quickstart/{name}", *common]) for name in QUICKSTART}, out)
+        print("\n".join([*plan.lines(), f"Then it prunes {len(task_names())} tasks in each, as far as it has them."]))
+        return
 
     def benchmark(names: Sequence[str], *more: str) -> list[str]:
         return ["bench", *(str(out / name) for name in names), *settings_of_bench, *more]

@@ -30,6 +30,8 @@ def read_parser() -> Parser:
     parser.add("pairs", int, 128, help="Prompt pairs of each level of an experiment.")
     parser.add("windows", int, 256, help="Windows of corpus text for the nodes' activations; 0: none.")
     parser.add("seed", int, 0, help="Seed of the prompts and of the control's random nodes.")
+    parser.add("tasks", tuple[str, ...], (), help="Your own tasks that circuits name.", metavar="FILE.py,FILE.py")
+    parser.alias(task="tasks")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
@@ -39,17 +41,20 @@ def read(arguments: list[str]) -> None:
     settings = read_parser().parse(arguments)
 
     from eval_tasks.bench.subjects import short_names
-    from eval_tasks.registry import get_task
+    from eval_tasks.registry import TASKS, get_task
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.commands.read_page import about, read_circuit, task_of, write_figures
     from sparsegpt2.files import write_text
-    from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.locate import model_directory
+    from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.reading.measure import DRAWS
     from sparsegpt2.reading.page import page
     from sparsegpt2.text.sample import text_to_look_at
     from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import Subject
+    from sparsegpt2.viewer import Viewed
 
+    for task in settings.tasks:
+        TASKS.resolve(task)  # known by its plain name from here on
     require(settings.pairs >= 1, f"--pairs must be at least 1, got {settings.pairs}")
     require(settings.windows >= 0, f"--windows must be 0 or more, got {settings.windows}")
     directory, out = model_directory(settings.model), Path(settings.out)
@@ -66,11 +71,11 @@ def read(arguments: list[str]) -> None:
     reads = []
     for task, (file, circuit) in zip(tasks, circuits.items(), strict=True):
         print(f"{task}: {file}", flush=True)
-        subject = Subject(
+        subject = Viewed(
             model=model,
             name=short_names([directory])[0],
             tokenizer=tokenizer,
-            task=get_task(task, tokenizer),
+            task=get_task(task, tokenizer, trusted=False),
             corpus=corpus,
             corpus_name=corpus_name,
         )

@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
-from eval_tasks.bench.subjects import model_fingerprint, short_names
+from eval_tasks.bench.subjects import short_names
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json
-from sparsegpt2.model.checkpoint import model_info
+from sparsegpt2.model.checkpoint import model_fingerprint, model_info
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.reading.charts import draw_outcome, save_png
 from sparsegpt2.reading.drawing import draw_circuit
@@ -20,10 +20,10 @@ from sparsegpt2.reading.heads import heads_of, looks
 from sparsegpt2.reading.measure import Outcome, measure
 from sparsegpt2.reading.nodes import figure_labels, touched
 from sparsegpt2.reading.page import Read, figure_name
-from sparsegpt2.results.provenance import provenance
+from sparsegpt2.results import provenance
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SPLIT = "test"
 """Whose words the outcomes are measured with; experiments are thought out on validation words."""
@@ -38,7 +38,7 @@ def task_of(circuit: Circuit, file: str) -> str:
     return str(task)
 
 
-def read_circuit(circuit: Circuit, subject: Subject, pairs: int, seed: int) -> Read:
+def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Read:
     """Everything about one circuit: gathered as the explorer does, then its experiments on the whole model."""
     model, task = subject.model, subject.task
     assert task is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsegpt2.settings import Parser
@@ -32,7 +31,7 @@ def tasks(arguments: list[str]) -> None:
     from eval_tasks.registry import ENGLISH, describe, task_names
     from sparsegpt2.text.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer.load(_tokenizer(settings.model))
+    tokenizer = Tokenizer.load(settings.model)
     entries = describe(tokenizer, settings.examples, settings.names or None)
     _list(entries)
     print(f"{_posable(entries)} of {len(entries)} tasks can be posed with this tokenizer")
@@ -55,11 +54,3 @@ def _list(entries: list[TaskEntry]) -> None:
 
 def _posable(entries: list[TaskEntry]) -> int:
     return sum(entry.reason is None for entry in entries)
-
-
-def _tokenizer(path: str) -> Path:
-    """A model, a run or a tokenizer file: the place its tokenizer lies."""
-    from sparsegpt2.model.checkpoint import model_directory
-
-    given = Path(path)
-    return given if given.is_file() or (given / "tokenizer.json").exists() else model_directory(given)

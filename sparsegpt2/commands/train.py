@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, settings_from
 from sparsegpt2.settings.device import DEVICE_HELP
-from sparsegpt2.settings.yaml_file import SUFFIXES
 
 if TYPE_CHECKING:
     from train.config import TrainConfig
@@ -70,7 +70,7 @@ def train(arguments: list[str]) -> None:
     from train.loop import train as train_model
     from train.sweep import sweep
 
-    names = [Path(argument).stem for argument in arguments if argument.endswith(SUFFIXES)]
+    names = [configs.name_of(argument) for argument in arguments if configs.is_config(argument)]
     usual = f"runs/{names[-1] if names else 'model'}{'-sweep' if settings.sweep else ''}"
     out = Path(settings.out or usual)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,34 +14,44 @@ from torch import Tensor
 
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
-from sparsegpt2.model import hub, zoo
+from sparsegpt2.files import read_json, replacing_directory, write_json
+from sparsegpt2.locate import CONFIG, MEANS, WEIGHTS, model_directory
 from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
-CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
-FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
-"""What `save_model` writes; the last two only where the model has them."""
+if TYPE_CHECKING:
+    from sparsegpt2.text.tokenizer import Tokenizer
 
 
 def save_model(
-    model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+    model: GPT,
+    path: str | Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    info: dict[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write `model` as the directory `path` in one step, replacing what was there.
 
-    tokenizer: a `sparsegpt2.text.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
-    (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`. compact: without the
-    zeros of the weights (model/compact.py); `load_model` gives the same model either way.
+    tokenizer: saved beside the weights; by default the model's own (`model.tokenizer`), if it has one. info: plain
+    values about the run (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
+    compact: without the zeros of the weights (model/compact.py); `load_model` gives the same model either way.
     """
     with replacing_directory(path) as directory:
         write_model(model, directory, tokenizer=tokenizer, info=info, compact=compact)
 
 
 def write_model(
-    model: GPT, directory: Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+    model: GPT,
+    directory: Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    info: dict[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write the files of a model into an existing directory."""
+    tokenizer = tokenizer or model.tokenizer
     write_json(directory / CONFIG, {"format": 1, "model": to_dict(model.config), "info": info or {}})
     weights = {name: value.detach().contiguous() for name, value in unshared(model).items()}
     if compact:
@@ -56,11 +68,13 @@ def write_model(
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> GPT:
     """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
 
-    A missing, extra or misshapen tensor is a `UserError`.
+    Its tokenizer is read when `model.tokenizer` is first asked for. A missing, extra or misshapen tensor is a
+    `UserError`.
     """
     directory = model_directory(path)
     config = from_dict(GPTConfig, _header(directory)["model"], str(directory / CONFIG))
     model = GPT(config)
+    model.source, model.folder = str(path), directory
     load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
     if (directory / MEANS).exists():
         means = read_tensors(directory / MEANS)
@@ -75,30 +89,13 @@ def model_info(path: str | Path) -> dict[str, Any]:
     return _header(model_directory(path))["info"]
 
 
-def model_directory(path: str | Path) -> Path:
-    """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`.
-
-    `hf:user/name` is a model on the Hugging Face hub, and its directory a copy on this machine; `zoo:name` is one
-    that came with the package.
-    """
-    if str(path).startswith(zoo.PREFIX):
-        return zoo.directory(str(path))
-    if str(path).startswith(hub.PREFIX):
-        path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
-    path = Path(path)
-    recover_directory(path)
-    if not path.exists():
-        raise UserError(f"model {path} does not exist; give a directory written by save_model or by `sparsegpt2 train`")
-    for candidate in (path, path / "best", path / "last"):
-        recover_directory(candidate)
-        if (candidate / CONFIG).exists():
-            return candidate
-    raise UserError(f"{path} holds no model: there is no {CONFIG} in it, nor in its folders best and last")
-
-
-def is_published(path: str | Path) -> bool:
-    """Whether `path` names a published model (`hf:`, `zoo:`), whose directory is not a place to write to."""
-    return str(path).startswith((hub.PREFIX, zoo.PREFIX))
+def model_fingerprint(model: GPT, tokenizer: Any) -> str:
+    """16 hex digits of everything in a model that circuits depend on: config, weights, means and tokenizer."""
+    digest = hashlib.sha256(json.dumps([to_dict(model.config), tokenizer.fingerprint], sort_keys=True).encode())
+    for name, tensor in sorted({**unshared(model), **(model.means or {})}.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def unshared(model: GPT) -> dict[str, Tensor]:

@@ -2,7 +2,8 @@
 
     sparsegpt2 train base.yaml delta.yaml --model.d_model 512
 
-YAML files are read in order, later ones over earlier ones, and flags over all. The grammar is the same everywhere:
+YAML files, the user's or by name those of the package (`quickstart/sparse-256`), are read in order, later ones over
+earlier ones, and flags over all. The grammar is the same everywhere:
 
 - a list is written with commas: `--seeds 0,1,2` (or `[0,1,2]`);
 - a yes-or-no setting is a flag: `--evidence`, `--no-evidence` (or `--evidence true`);

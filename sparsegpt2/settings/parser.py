@@ -16,6 +16,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar, get_type_hints
 
+from sparsegpt2 import configs
 from sparsegpt2.errors import UserError
 from sparsegpt2.settings.values import did_you_mean, parse_yaml, shown, value_of
 from sparsegpt2.settings.yaml_file import SUFFIXES, read_yaml
@@ -158,7 +159,7 @@ class Parser:
         flags, words, files = self._split(arguments)
         given: dict[str, tuple[Any, str]] = {}
         for file in files:
-            self._take(read_yaml(file), "", file, given)
+            self._take(read_yaml(configs.find(file)), "", file, given)
         for name, value in flags:
             if name in self.groups:
                 self._take(_group(value, f"--{name}"), f"{name}.", f"--{name}", given)
@@ -184,7 +185,7 @@ class Parser:
         while rest:
             argument = rest.pop(0)
             if not argument.startswith("-") or argument == "-":
-                (files if self.reads_files and argument.endswith(SUFFIXES) else words).append(argument)
+                (files if self.reads_files and configs.is_config(argument) else words).append(argument)
                 continue
             written, equals, value = argument.partition("=")
             name, switch = self._setting(written)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
+from sparsegpt2 import usercode
 from sparsegpt2.errors import UserError
 from sparsegpt2.settings.help import full_help, listing, short_help
 from sparsegpt2.settings.parser import HelpAsked, Parser
@@ -50,6 +51,12 @@ def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        said = usercode.sentence(error)
+        if said is None:
+            raise
+        print(f"sparsegpt2: error: {said}", file=sys.stderr)  # a mistake in a user's own task, pruner and so on
+        return USER_MISTAKE
     return 0
 
 

@@ -24,7 +24,8 @@ class DataConfig:
     vocab_size: int = 2048
     """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
     tokenizer: str | None = None
-    """A tokenizer.json, or a directory that holds one, to use instead of training one."""
+    """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
+    `zoo:NAME`, `hf:user/name`)."""
     tokenizer_bytes: int = 10_000_000
     """Characters of the train split the tokenizer is trained on."""
     seed: int = 0

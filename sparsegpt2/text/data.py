@@ -24,7 +24,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
 from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.text.config import DataConfig, check_vocabulary
-from sparsegpt2.text.corpus import Corpus, mixed_documents, open_corpus
+from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.train_tokenizer import train_tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
@@ -69,7 +69,9 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
     """All that decides the tokens, as JSON: prepared data with the same request is the same data."""
     request = asdict(config)
     for settings, (corpus, _) in zip(request["corpora"], corpora, strict=True):
-        settings["identity"] = sha256(corpus.identity().encode()).hexdigest()
+        found = find_corpus(settings["name"])  # by its plain name: the folder it is named from makes no other data
+        settings["name"] = found.name
+        settings["identity"] = sha256((corpus.identity() + found.fingerprint).encode()).hexdigest()
     if tokenizer is not None:
         for setting in ("vocab_size", "tokenizer_bytes"):
             del request[setting]
