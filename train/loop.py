@@ -20,6 +20,7 @@ from sparsegpt2.files import write_text
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import commit
+from sparsegpt2.settings import torch_device
 from sparsegpt2.sparsity.memory import project_and_remember_, recall_
 from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible
@@ -41,6 +42,7 @@ def train(config: TrainConfig, out: str | Path) -> Path:
     target density). A run killed at any step and started again ends with bit-identical weights.
     """
     out = Path(out)
+    device_of(config)  # one that cannot be used is said before anything is written
     claim_folder(out, config)
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -56,13 +58,21 @@ def claim_folder(out: Path, config: TrainConfig) -> None:
     if not path.exists():
         write_text(path, text)
         return
-    ours, theirs = yaml.safe_load(text), yaml.safe_load(path.read_text(encoding="utf-8"))
+    ours, theirs = flat(yaml.safe_load(text)), flat(yaml.safe_load(path.read_text(encoding="utf-8")))
     for key in sorted(set(ours) | set(theirs)):
         if ours.get(key) != theirs.get(key):
             raise UserError(
                 f"{out} holds a run with other settings ({key} is {theirs.get(key)}, now {ours.get(key)}); "
                 "choose another --out, or delete it"
             )
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names, as their flags are."""
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
 
 
 def plain(value: Any) -> Any:
@@ -116,7 +126,7 @@ def take_step(
 
 def device_of(config: TrainConfig) -> torch.device:
     """Where a run computes."""
-    return torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    return torch_device(config.device)
 
 
 class Trainer:
@@ -234,7 +244,7 @@ class Trainer:
             if evaluate:
                 log.histograms(self.model, progress.step)
             log.metrics(values)
-            log.console(progress.step, values)
+            log.console(progress.step, values, self.held_out_tokens(config.validation_tokens) if evaluate else 0)
 
     def keep_best(self, loss: float, share: float) -> None:
         """Save `best` when held-out loss is the lowest yet at the target density (earlier models are denser)."""
@@ -252,6 +262,10 @@ class Trainer:
             for inputs, targets in self.held_out_batches(tokens)
         ]
         return sum(losses) / len(losses)
+
+    def held_out_tokens(self, tokens: int) -> int:
+        """How many tokens a held-out loss over about `tokens` is really taken over."""
+        return sum(inputs.numel() for inputs, _ in self.held_out_batches(tokens))
 
     def held_out_batches(self, tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The same held-out batches every time, about `tokens` in all."""
@@ -302,8 +316,10 @@ class Trainer:
         model.means = node_means(model, sample.to(self.device))
         info = model_info(self.out / "best") | {
             "held_out_loss": self.held_out_loss(model, self.config.held_out_tokens),
-            "held_out_tokens": sum(tokens.numel() for tokens, _ in batches),
+            "held_out_tokens": self.held_out_tokens(self.config.held_out_tokens),
             "means_tokens": sample.numel(),
             "kurtosis": residual_kurtosis(model, [tokens.to(self.device) for tokens, _ in batches]),
         }
         save_model(model, self.out / "best", tokenizer=self.data.tokenizer, info=info)
+        loss, tokens = info["held_out_loss"], info["held_out_tokens"]
+        print(f"{self.out.name}: held-out loss of the best model {loss:.4f} nats per token over {tokens:,} tokens")

@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from eval_tasks.bench.cells import Cell, Progress
+from eval_tasks.bench.cells import Cell
 from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.locate import name_model
 from sparsegpt2.components import ComponentCircuit
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results import RESULTS, Row, append_row, read_rows, repair
 
 SHAPES_KEPT = "64"

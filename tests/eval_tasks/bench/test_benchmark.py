@@ -12,7 +12,7 @@ from eval_tasks import get_task, registry
 from eval_tasks.base import PosedTask
 from eval_tasks.bench import pruner_cells, runner, sharing
 from eval_tasks.bench.benchmark import BenchConfig, bench
-from eval_tasks.bench.display import duration, print_tables
+from eval_tasks.bench.display import print_tables
 from eval_tasks.bench.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
@@ -254,7 +254,7 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
     tasks = [task("closing"), task("impossible", answers='"))", "]]"')]
     rows = run([model("one"), model("two", seed=1)], tmp_path / "out", tasks, progress=True)
     text = capsys.readouterr().out
-    assert "1/4  one · closing · random, seed 0: " in text and " left" in text
+    assert "1/4  one · closing · random, seed 0: " in text
     assert "two · impossible · random, seed 0: not posed" in text
     assert "random pruner, target loss 50 nats" in text
     for row in rows:
@@ -303,10 +303,6 @@ def test_models_get_the_shortest_names_that_tell_them_apart():
         short_names(["a/dense", "a/dense"])
 
 
-def test_durations_are_written_shortly():
-    assert [duration(seconds) for seconds in (45, 720, 12_000)] == ["45 s", "12 min", "3 h 20 min"]
-
-
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -315,7 +311,6 @@ def test_durations_are_written_shortly():
         ({"seeds": (1, 1)}, "seeds has an entry twice"),
         ({"target_losses": (0.1, 0)}, "target_losses must be over 0"),
         ({"test_pairs": 0}, "test_pairs must be at least 1"),
-        ({"device": "tpu"}, "device must be auto, cpu or cuda"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, sentence):
