@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparsegpt2 import evidence as evidence
     from sparsegpt2 import interop as interop
     from sparsegpt2 import kernels as kernels
+    from sparsegpt2 import locate as locate
     from sparsegpt2 import model as model
     from sparsegpt2 import reading as reading
     from sparsegpt2 import report as report

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from sparsegpt2.results.results import read_rows
 
 from eval_tasks.registry import TASKS
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
@@ -18,6 +17,7 @@ from sparsegpt2.circuits.pruners import PRUNERS, get_joint_pruner
 from sparsegpt2.components.methods import METHODS
 from sparsegpt2.evidence import load_report
 from sparsegpt2.evidence.registry import CHECKS
+from sparsegpt2.results import read_rows
 from sparsegpt2.text.corpus import CORPORA, CorpusConfig
 from sparsegpt2.text.data import DataConfig, prepare
 from sparsegpt2.text.tokenizer import Tokenizer
