@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sparsegpt2.results.results import read_rows
+from sparsegpt2.results import read_rows
 
 from eval_tasks.registry import TASKS
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
