@@ -105,7 +105,7 @@ def skips_zeros() -> bool:
     from llvmlite.binding import get_host_cpu_features
     from numba import config
 
-    if config.CPU_NAME or config.CPU_FEATURES is not None:
+    if getattr(config, "CPU_NAME", None) or getattr(config, "CPU_FEATURES", None) is not None:
         return False  # compiled for another CPU than this one, and LLVM ends the process over what that one lacks
     return bool(get_host_cpu_features().get("avx512bf16")) and not torch.cpu._is_amx_tile_supported()
 
