@@ -183,7 +183,7 @@ def run_cell(
             circuit = circuit_at(curve, target)
             score = evaluate(model, task, circuit, pairs=cell.test_pairs, seed=TEST_SEED)
             path = circuit_path(cell, target)
-            circuit.info["model"] = cell.subject.path
+            circuit = circuit.noting(model=cell.subject.path)
             circuit.save(out / path)
             seconds = curve.ranking.seconds + time.perf_counter() - started
             evidence = _evidence(cell, model, task, circuit, out / path, progress)
@@ -219,7 +219,7 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
     return {
         "status": "pruned",
         "has_task": True,
-        "reached": circuit.info["reached"],
+        "reached": circuit.info.reached,
         "loss": score.loss,
         "loss_full": score.loss_full,
         "nodes": circuit.n_nodes,
@@ -227,8 +227,8 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
         "edges": circuit.edges(model),
         "edges_trimmed": circuit.trimmed(model).edges(model),
         "side_edges": circuit.side_edges(model),
-        "calibrated": circuit.info["calibrated"],
-        "curve": circuit.info["curve"],
+        "calibrated": circuit.info.calibrated,
+        "curve": circuit.info.curve,
     }
 
 

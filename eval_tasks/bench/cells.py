@@ -13,8 +13,8 @@ from typing import Any
 
 from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import PruneConfig, Ranking, Task, rank_together, unpruned_loss
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.ranking import Progress
-from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig

@@ -88,10 +88,10 @@ class _Cell:
         found = discover(model, task, self.config, self.settings, progress)  # first, so that it shows all the memory
         loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
-        for circuit, score in zip(found.circuits, scores, strict=True):
-            circuit.info["model"] = self.subject.path
+        for one, score in zip(found.circuits, scores, strict=True):
+            circuit = one.noting(model=self.subject.path)
             row = self._row(
-                circuit.info["asked"],
+                circuit.info.asked or {},
                 status="discovered",
                 has_task=loss_full < HAS_TASK,
                 loss=score.loss,
@@ -109,9 +109,9 @@ class _Cell:
         """The column set of component circuits; sizes are of the circuit without edges that do nothing."""
         acting = circuit.trimmed(from_inputs=self.config.intervention in FROM_PROMPTS)
         return {
-            **circuit.info["asked"],
+            **(circuit.info.asked or {}),
             "intervention": self.config.intervention,
-            "objective": circuit.info["objective"],
+            "objective": circuit.info.objective,
             "edges_kept": circuit.n_edges,
             "edges": acting.n_edges,
             "edges_of_model": circuit.graph.n_edges,

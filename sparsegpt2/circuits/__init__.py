@@ -1,8 +1,10 @@
 """Circuits: which nodes of a model do a task, how many edges join them, and how well they do it alone."""
 
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.discretize import LossCurve
+from sparsegpt2.circuits.info import CircuitInfo
 from sparsegpt2.circuits.means import node_means
 from sparsegpt2.circuits.pruners import pruner_names
 from sparsegpt2.circuits.ranking import Ranking
@@ -11,7 +13,9 @@ from sparsegpt2.circuits.search import circuit_at, find_circuit, rank_nodes, ran
 from sparsegpt2.circuits.task import Task, TaskBatch
 
 __all__ = [
+    "Ablated",
     "Circuit",
+    "CircuitInfo",
     "LossCurve",
     "PruneConfig",
     "Ranking",

@@ -1,4 +1,4 @@
-"""Edges of a circuit: nonzero weights between two kept nodes (circuits.md, section 1).
+"""Edges of a circuit: nonzero weights between two kept nodes.
 
 A map is the block of a weight matrix that joins two node sites. Shapes: O channels of the site it writes, I channels of
 the site it reads, D d_model, A heads * head width, M d_mlp, P concatenated position channels.
@@ -133,7 +133,7 @@ def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, 
     """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
 
     A removed edge from node i carries w * mean_i instead of w * x_i, so the mask Z over a matrix is the matrix W * Z
-    with the bias b + (W * (1 - Z)) @ mean (circuits.md, section 3). Z: parameter name -> bool, or float gates through
+    with the bias b + (W * (1 - Z)) @ mean. Z: parameter name -> bool, or float gates through
     which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
     """
     changed: dict[str, Tensor] = {}
@@ -166,7 +166,7 @@ def circuit_edges(
 
 @dataclass(frozen=True, eq=False)
 class EdgeList:
-    """The E edges of a circuit in a row: parameter after parameter, each by flat index. Everything is on the CPU."""
+    """The E edges of a circuit in a row: parameter after parameter, each by flat index. On the CPU when made."""
 
     nodes: dict[str, Tensor]
     """Site -> bool [C]: the nodes that they join."""
@@ -183,6 +183,13 @@ class EdgeList:
         return cls(
             {site: mask.cpu() for site, mask in nodes.items()}, places, {name: m.shape for name, m in masks.items()}
         )
+
+    def to(self, device: torch.device | str) -> EdgeList:
+        """The same list with its tensors on `device`, where `spread` is called often."""
+        nodes, places = (
+            {name: tensor.to(device) for name, tensor in some.items()} for some in (self.nodes, self.places)
+        )
+        return EdgeList(nodes, places, self.shapes)
 
     def __len__(self) -> int:
         """E."""

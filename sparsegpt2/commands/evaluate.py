@@ -61,7 +61,7 @@ def evaluate(arguments: list[str]) -> None:
 
 def _named(settings: Any, circuit: Circuit, what: str) -> str:
     """The model or task as given, or else as the circuit's file names it; neither is a `UserError`."""
-    name = getattr(settings, what) or circuit.info.get(what)
+    name = getattr(settings, what) or getattr(circuit.info, what)
     if not name:
         raise UserError(f"{settings.circuit} does not name its {what}; give it with --{what}")
     return str(name)

@@ -86,7 +86,7 @@ def export(arguments: list[str]) -> None:
     )
     if settings.format in ("graphml", "csv"):
         circuit = Circuit.load(settings.source)
-        path = settings.model or circuit.info.get("model")
+        path = settings.model or circuit.info.model
         if not path:
             raise UserError(f"{settings.source} does not name its model; give it with --model")
         made = graph.to_networkx(circuit, load_model(path))

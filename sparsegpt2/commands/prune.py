@@ -37,7 +37,7 @@ def prune(arguments: list[str]) -> None:
         print(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
     circuit = find_circuit(model, task, config, progress)
     score = evaluate(model, task, circuit)
-    circuit.info["model"] = model_path[0] if is_published(model_path[0]) else str(directory)
+    circuit = circuit.noting(model=model_path[0] if is_published(model_path[0]) else str(directory))
     circuit.save(out)
     log_curve(circuit, circuit.edges(model), out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
@@ -64,9 +64,9 @@ def _progress_line():  # type: ignore[no-untyped-def]
 def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]
     """What came out, in a few lines."""
     info = circuit.info
-    print(f"task      {info['task']}  pruner {info['pruner']}  seed {info['seed']}  {info['seconds']:.1f} s")
-    met = "met" if info["reached"] else "NOT met, this is the whole model"
-    print(f"target    {info['target_loss']:g} nats on validation pairs: {met} ({info['validation_loss']:.3f})")
+    print(f"task      {info.task}  pruner {info.pruner}  seed {info.seed}  {info.seconds:.1f} s")
+    met = "met" if info.reached else "NOT met, this is the whole model"
+    print(f"target    {info.target_loss:g} nats on validation pairs: {met} ({info.validation_loss:.3f})")
     print(
         f"circuit   {circuit.n_nodes} nodes, {circuit.edges(model)} edges "
         f"({circuit.trimmed(model).edges(model)} after trimming)"

@@ -19,7 +19,7 @@ from pathlib import Path
 from eval_tasks.bench.subjects import model_fingerprint, short_names
 from eval_tasks.registry import get_task
 from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json, write_text
@@ -86,7 +86,7 @@ def read(arguments: list[str]) -> None:
 
 def task_of(circuit: Circuit, file: str) -> str:
     """The task that a circuit file names."""
-    task = circuit.info.get("task")
+    task = circuit.info.task
     if not task:
         raise UserError(f"{file} does not name its task: write circuits with `sparsegpt2 prune`")
     return str(task)

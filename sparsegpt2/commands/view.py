@@ -73,7 +73,7 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     directory = circuit_model(circuit, path, settings.model)
     model, tokenizer = load_model(directory), Tokenizer.load(directory)
     try:
-        name = settings.task or circuit.info.get("task", "")
+        name = settings.task or circuit.info.task or ""
         task = get_task(name, tokenizer) if name else None
     except UserError as error:
         if settings.task:
@@ -93,7 +93,7 @@ def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
     )
     report = Path(settings.evidence) if settings.evidence else None
     evidence = {report.name: read_json(report, "report")} if report else evidence_beside(path)
-    with progress_bar(circuit.info.get("task", path.name)) as progress:
+    with progress_bar(circuit.info.task or path.name) as progress:
         return circuit_data(circuit, subject, config, file=path, evidence=evidence, progress=progress)
 
 

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.info import Info
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_json
 
 FORMAT, KIND = 1, "sparsegpt2 component circuit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentInfo(Info):
+    """How a circuit of components came about."""
+
+    method: str | None = None
+    intervention: str | None = None
+    """What an ablated edge carried: interchange, resample, mean or zero."""
+    objective: str | None = None
+    """What the method measured, such as kl."""
+    sparsities: tuple[float, ...] | list[float] | None = None
+    """Shares of edges that circuits of the same run were to leave out."""
+    pairs: int | None = None
+    """Train pairs on which edges were scored."""
+    rows: int | None = None
+    """Most sequences in one forward pass."""
+    settings: dict[str, Any] | None = None
+    """The method's own settings."""
+    asked: dict[str, Any] | None = None
+    """What this circuit was asked to be: {"sparsity": 0.9} or {"threshold": 0.01}."""
+
+    order = (
+        *("task", "method", "intervention", "objective", "sparsities", "pairs", "seed", "rows", "settings", "asked"),
+        "model",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +50,8 @@ class ComponentCircuit:
     graph: ComponentGraph
     kept: Tensor
     """Bool [W, R], on the CPU; False where there is no edge."""
-    info: dict[str, Any] = field(default_factory=dict)
-    """Plain values: task, method, intervention, objective, seed, sparsity asked for and so on."""
+    info: ComponentInfo = field(default_factory=ComponentInfo)
+    """How it came about."""
 
     @property
     def n_edges(self) -> int:
@@ -52,6 +79,10 @@ class ComponentCircuit:
         """Names of the kept edges."""
         return self.graph.names(self.kept)
 
+    def noting(self, **known: Any) -> ComponentCircuit:
+        """The circuit with those fields of `info` set."""
+        return replace(self, info=replace(self.info, **known))
+
     def trimmed(self, *, from_inputs: bool = True) -> ComponentCircuit:
         """Without edges that lie on no path to the logits, or, with `from_inputs`, on none from the embedding."""
         return ComponentCircuit(self.graph, self.graph.trimmed(self.kept, from_inputs=from_inputs), self.info)
@@ -59,7 +90,8 @@ class ComponentCircuit:
     def save(self, path: str | Path) -> None:
         """Write the circuit as JSON, edges by name, in one step."""
         graph = {"n_layer": self.graph.n_layer, "n_head": self.graph.n_head}
-        write_json(path, {"format": FORMAT, "kind": KIND, "info": self.info, "graph": graph, "edges": self.edges})
+        info = self.info.to_dict()
+        write_json(path, {"format": FORMAT, "kind": KIND, "info": info, "graph": graph, "edges": self.edges})
 
     @staticmethod
     def load(path: str | Path) -> ComponentCircuit:
@@ -71,7 +103,7 @@ class ComponentCircuit:
             )
         try:
             graph = ComponentGraph(int(values["graph"]["n_layer"]), int(values["graph"]["n_head"]))
-            return ComponentCircuit(graph, graph.mask(list(values["edges"])), dict(values["info"]))
+            return ComponentCircuit(graph, graph.mask(list(values["edges"])), ComponentInfo.from_dict(values["info"]))
         except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             raise UserError(f"component circuit {path} is damaged ({error}); run `sparsegpt2 discover` again") from None
 
