@@ -105,6 +105,9 @@ class PosedTask:
         """Those of the definition's templates that this tokenizer can pose, used in turn."""
         self._pair = lru_cache(maxsize=1 << 14)(self._make_pair)
 
+    def __repr__(self) -> str:
+        return f"PosedTask({self.name}: {self.definition.description}; {len(self.templates)} templates)"
+
     def variant(self, kind: str, length: int) -> PosedTask:
         """The same questions in other surroundings: a `sparsegpt2.circuits.task.VariedTask`.
 

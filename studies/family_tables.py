@@ -32,7 +32,7 @@ def ranged(spread: Spread, digits: int = 0) -> str:
 
 def models_table(models: list[ModelResult]) -> list[str]:
     """A line a model."""
-    lines = ["| model | width | L0 | density | held-out loss | tasks had | edges | over | kurtosis |"]
+    lines = ["| model | width | L0 | density | held-out loss | tasks it has | edges | over | kurtosis |"]
     lines.append("|" + "---|" * 9)
     for model in models:
         row, size = model.row, model.size()
@@ -91,7 +91,7 @@ def task_table(models: list[ModelResult]) -> list[str]:
         cells = [model.cells.get(task) for model in models]
         edges = [None if cell is None or not cell.counts else cell.edges("edges") for cell in cells]
         shown = [
-            f"{count:,.0f}" if count is not None else "not had" if cell and not cell.has_task else "-"
+            f"{count:,.0f}" if count is not None else "lacks it" if cell and not cell.has_task else "-"
             for cell, count in zip(cells, edges, strict=True)
         ]
         lines.append(f"| {task} | " + " | ".join(shown) + " |")

@@ -15,6 +15,8 @@ from sparsegpt2.text.corpus.tinypython import document
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.train_tokenizer import train_tokenizer
 
+pytest_plugins = ["tests.fixtures.models", "tests.fixtures.rows"]
+
 TEXTS = 1500
 """Documents of tinypython the tokenizer is trained on: about 1 MB."""
 

@@ -16,6 +16,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.results.tables import aligned
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.siblings import claim
 from sparsegpt2.sparsity.project import check_feasible, projected_parameters
 from train.config import TrainConfig
 from train.cost import Cost, cost, seconds_per_step, together
@@ -36,13 +37,18 @@ def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = (
     require(bool(names), f"{folder} holds no models beside {BASE}; add NAME.yaml for each")
     for name in only:
         require(name in names, f"there is no {name!r} in {folder}; there are {', '.join(names)}")
-    parser = make_parser("sparsegpt2 family", "")
-    add_settings(parser, TrainConfig)
     return {
-        name: settings_from(parse(parser, [str(folder / BASE), str(folder / f"{name}.yaml"), *flags]), TrainConfig)
+        name: read_run([str(folder / BASE), str(folder / f"{name}.yaml"), *flags])
         for name in names
         if not only or name in only
     }
+
+
+def read_run(arguments: Sequence[str]) -> TrainConfig:
+    """The settings of one model, from YAML files and flags as `sparsegpt2 train` takes them, but for --out."""
+    parser = make_parser("sparsegpt2 train", "")
+    add_settings(parser, TrainConfig)
+    return settings_from(parse(parser, list(arguments)), TrainConfig)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,8 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
     runs = {out / name: in_a_lane(config) for name, config in family.items()}
     left = [config for run, config in runs.items() if results_of(run) is None]
     if lanes > 1 and len(left) > 1:
-        with ProcessPoolExecutor(lanes, mp_context=get_context("spawn")) as pool:  # side by side, as they will train
+        # side by side, as they will train; claim: a process finds our `train` before anything asks for it
+        with ProcessPoolExecutor(lanes, mp_context=get_context("spawn"), initializer=claim) as pool:
             timed = list(pool.map(seconds_per_step, left))
     else:
         timed = [seconds_per_step(config) for config in left]

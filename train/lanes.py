@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from threading import Event, Thread
 
 from sparsegpt2.settings import USER_MISTAKE
+from sparsegpt2.siblings import command_line, environment
 
 Lane = Iterable[Sequence[str]]
 """Commands, each as arguments of `sparsegpt2`, that run one after the other."""
@@ -51,7 +51,7 @@ class Running:
 
     def __init__(self, threads: int, forgiving: bool) -> None:
         self.forgiven = USER_MISTAKE if forgiving else 0
-        self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.environment = environment() | {"OMP_NUM_THREADS": str(threads)}
         self.processes: list[subprocess.Popen[str]] = []
         self.over = Event()
         self.status = 0
@@ -63,7 +63,7 @@ class Running:
                 return
             print(f"\n$ sparsegpt2 {' '.join(arguments)}", flush=True)
             process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "sparsegpt2.cli", *arguments],
+                command_line(arguments),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -30,7 +30,7 @@ from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
-from sparsegpt2.model.checkpoint import load_model
+from sparsegpt2.model.checkpoint import load_model, model_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
 from sparsegpt2.text.training_text import training_text
@@ -203,7 +203,8 @@ def _evidence(
     """The circuit's report as plain values, kept beside its file too; None when it is not asked for."""
     if cell.check is None:
         return None
-    text = training_text(cell.subject.path, cell.check.text_rows, model.config.context)
+    directory = model_directory(cell.subject.path)
+    text = training_text(directory, cell.check.text_rows, model.config.context)
     report = collect_evidence(model, task, circuit, cell.check, text=text, path=report_path(path), progress=progress)
     return report.to_dict()
 

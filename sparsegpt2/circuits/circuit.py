@@ -17,6 +17,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.results.markup import bar, table
 
 FORMAT, KIND = 1, "sparsegpt2 circuit"
 
@@ -35,6 +36,33 @@ class Circuit:
     """Site -> float32 [C]: the ranking, higher is kept first."""
     info: CircuitInfo = field(default_factory=CircuitInfo)
     """How it came about."""
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        task = facts.pop("task", "")
+        return f"Circuit({task}{': ' if task else ''}{', '.join(map(' '.join, facts.items()))})"
+
+    def _repr_html_(self) -> str:
+        kept = self.nodes_per_site()
+        largest = max(kept.values(), default=0)
+        sites = [(site, n, len(self.nodes[site]), bar(n, largest)) for site, n in kept.items() if n]
+        facts = table((), self._facts().items(), "Circuit")
+        return facts + table(("site", "kept", "of", ""), sites, "kept nodes by site; circuit.edges(model) counts edges")
+
+    def _facts(self) -> dict[str, str]:
+        """What the circuit says of itself at a glance; to count its edges takes the model."""
+        info = self.info
+        facts = {"task": info.task} if info.task else {}
+        facts["nodes"] = f"{self.n_nodes:,} of {sum(map(len, self.nodes.values())):,}"
+        if self.weights is not None:
+            facts["weights"] = f"masked in {len(self.weights)} matrices"
+        names = {"pruner": info.pruner, "seed": info.seed}
+        facts |= {name: str(value) for name, value in names.items() if value is not None}
+        losses = {"target": info.target_loss, "loss": info.validation_loss}
+        facts |= {name: f"{loss:.3g}" for name, loss in losses.items() if loss is not None}
+        if not info.met:
+            facts["target"] = f"{facts.get('target', '')} not met"
+        return facts | ({"model": info.model} if info.model else {})
 
     @property
     def n_nodes(self) -> int:

@@ -1,4 +1,4 @@
-"""Edges of a circuit: nonzero weights between two kept nodes.
+"""Edges of a circuit: nonzero weights between two kept nodes (docs/definitions.md, Edge).
 
 A map is the block of a weight matrix that joins two node sites. Shapes: O channels of the site it writes, I channels of
 the site it reads, D d_model, A heads * head width, M d_mlp, P concatenated position channels.
@@ -133,8 +133,8 @@ def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, 
     """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
 
     A removed edge from node i carries w * mean_i instead of w * x_i, so the mask Z over a matrix is the matrix W * Z
-    with the bias b + (W * (1 - Z)) @ mean. Z: parameter name -> bool, or float gates through
-    which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
+    with the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). Z: parameter name -> bool, or float
+    gates through which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
     """
     changed: dict[str, Tensor] = {}
     for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():
@@ -190,6 +190,9 @@ class EdgeList:
             {name: tensor.to(device) for name, tensor in some.items()} for some in (self.nodes, self.places)
         )
         return EdgeList(nodes, places, self.shapes)
+
+    def __repr__(self) -> str:
+        return f"EdgeList({len(self):,} edges in {len(self.places)} parameters)"
 
     def __len__(self) -> int:
         """E."""

@@ -79,7 +79,7 @@ def task_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
     """Loss of each row, [B], in nats, from logits [B, V] float32; its mean is the mean over both sides of each pair.
 
     -log softmax over {answer, alternative}; where one of them is `ANYTHING_ELSE`, the other token's p against 1 - p
-    over the whole vocabulary. Chance between two tokens is ln 2.
+    over the whole vocabulary (docs/definitions.md, Task loss). Chance between two tokens is ln 2.
     """
     right, wrong = choice_logits(logits, batch)
     return F.softplus(wrong - right)

@@ -33,6 +33,12 @@ class Score:
     pairs: int
     split: str
 
+    def __repr__(self) -> str:
+        return (
+            f"Score(loss {self.loss:.4f} ± {self.loss_error:.4f}, accuracy {self.accuracy:.3f}; whole model "
+            f"{self.loss_full:.4f}, {self.accuracy_full:.3f}; {self.pairs} {self.split} pairs)"
+        )
+
 
 @torch.no_grad()
 def circuit_logits(model: GPT, circuit: Circuit | None, batch: TaskBatch) -> Tensor:

@@ -57,6 +57,10 @@ class TaskBatch:
         if free and bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
             raise UserError("a row with neither answer nor alternative asks nothing: give at least one token")
 
+    def __repr__(self) -> str:
+        longest = self.longest if len(self) else 0
+        return f"TaskBatch({len(self) // 2} pairs, prompts of at most {longest} tokens, on {self.tokens.device})"
+
     def __len__(self) -> int:
         """Rows, 2n."""
         return len(self.tokens)

@@ -119,9 +119,24 @@ def push(arguments: list[str]) -> None:
 
 
 def zoo(arguments: list[str]) -> None:
-    """List the trained models that come with the package: zoo:NAME."""
-    parse(make_parser("sparsegpt2 zoo", zoo.__doc__ or ""), arguments)
-    print("\n".join(zoo_models.zoo_lines()))
+    """List the trained models of the package, zoo:NAME, and fetch those that it does not bring."""
+    from sparsegpt2.zoo.get import ADDRESS, get
+    from sparsegpt2.zoo.listing import zoo_lines
+    from sparsegpt2.zoo.release import release
+
+    parser = make_parser("sparsegpt2 zoo", zoo.__doc__ or "")
+    parser.add_argument("--get", type=str, default="", help="Fetch this model into ~/.cache/sparsegpt2/zoo.")
+    parser.add_argument(
+        "--from", type=str, default="", help=f"Folder or address of a release to fetch from; default ${ADDRESS}."
+    )
+    parser.add_argument("--release", type=str, default="", help="In a clone: make a release in this folder.")
+    settings = parse(parser, arguments)
+    if settings.release:
+        print("\n".join(map(str, release(settings.release))))
+    elif settings["get"]:  # a Namespace has a method of that name
+        print(get(settings["get"], settings["from"]))
+    else:
+        print("\n".join(zoo_lines()))
 
 
 def _device(name: str) -> torch.device:

@@ -33,6 +33,11 @@ class Discovered:
     megabytes: float | None
     """Peak memory beyond what was held before, where the system tells."""
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(str(circuit.n_edges) for circuit in self.circuits[:8])
+        more = ", ..." if len(self.circuits) > 8 else ""
+        return f"Discovered({len(self.circuits)} circuits of {sizes}{more} edges, in {self.seconds:.1f} s)"
+
 
 def discover(
     model: GPT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,28 +18,42 @@ from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
+if TYPE_CHECKING:
+    from sparsegpt2.text.tokenizer import Tokenizer
+
 CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
 FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
 """What `save_model` writes; the last two only where the model has them."""
 
 
 def save_model(
-    model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+    model: GPT,
+    path: str | Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    info: dict[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write `model` as the directory `path` in one step, replacing what was there.
 
-    tokenizer: a `sparsegpt2.text.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
-    (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`. compact: without the
-    zeros of the weights (model/compact.py); `load_model` gives the same model either way.
+    tokenizer: saved beside the weights; by default the model's own (`model.tokenizer`), if it has one. info: plain
+    values about the run (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
+    compact: without the zeros of the weights (model/compact.py); `load_model` gives the same model either way.
     """
     with replacing_directory(path) as directory:
         write_model(model, directory, tokenizer=tokenizer, info=info, compact=compact)
 
 
 def write_model(
-    model: GPT, directory: Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+    model: GPT,
+    directory: Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    info: dict[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write the files of a model into an existing directory."""
+    tokenizer = tokenizer or model.tokenizer
     write_json(directory / CONFIG, {"format": 1, "model": to_dict(model.config), "info": info or {}})
     weights = {name: value.detach().contiguous() for name, value in unshared(model).items()}
     if compact:
@@ -56,11 +70,13 @@ def write_model(
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> GPT:
     """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
 
-    A missing, extra or misshapen tensor is a `UserError`.
+    Its tokenizer is read when `model.tokenizer` is first asked for. A missing, extra or misshapen tensor is a
+    `UserError`.
     """
     directory = model_directory(path)
     config = from_dict(GPTConfig, _header(directory)["model"], str(directory / CONFIG))
     model = GPT(config)
+    model.source, model.folder = str(path), directory
     load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
     if (directory / MEANS).exists():
         means = read_tensors(directory / MEANS)

@@ -1,7 +1,7 @@
 """Means over tasks and pruning seeds, and which tasks models may be compared on.
 
-The rules (circuits.md's score): a model is scored by the geometric mean of edges over the tasks that count; a task
-counts when the model has it (unpruned loss under the target) and its circuits reached the target. Pruning seeds are
+The rules (docs/definitions.md, Score): a model is scored by the geometric mean of edges over the tasks that count. A
+task counts when the model has it (unpruned loss below the target) and its circuits met the target. Pruning seeds are
 averaged first, geometrically, task by task. Two models are compared on the tasks that count for both, and every mean
 says how many tasks are in it.
 """
@@ -67,6 +67,9 @@ class Cell:
 
     rows: tuple[Row, ...]
 
+    def __repr__(self) -> str:
+        return f"Cell({len(self.rows)} seeds, the first {self.rows[0]!r})"
+
     @property
     def status(self) -> str:
         """As the rows': `pruned`, `has not` or `unavailable`."""
@@ -113,6 +116,9 @@ class ModelResult:
     """Its name, told apart from other models of that name by the beginning of the fingerprint."""
     cells: dict[str, Cell]
     """Task -> its rows."""
+
+    def __repr__(self) -> str:
+        return f"ModelResult({self.name}: {len(self.cells)} tasks, {len(self.counted)} of them count)"
 
     @property
     def row(self) -> Row:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
+from sparsegpt2.results.markup import table
 
 RESULTS = "results.jsonl"
 """Name of the file inside a results folder."""
@@ -117,6 +118,24 @@ class Row:
             absent = [name for name in ("loss", "loss_full", "nodes", "edges", "edges_trimmed") if self[name] is None]
             if absent:
                 raise UserError(f"a pruned row needs a number for {absent[0]!r}")
+
+    def __repr__(self) -> str:
+        known = {
+            "nodes": self.nodes,
+            "edges": self.edges,
+            "loss": None if self.loss is None else f"{self.loss:.3f}",
+            "whole model": None if self.loss_full is None else f"{self.loss_full:.3f}",
+        }
+        measured = "".join(f", {name} {value}" for name, value in known.items() if value is not None)
+        missed = "" if self.status != "pruned" or self.reached else ", target not met"
+        return (
+            f"Row({self.model} · {self.task} · {self.pruner}, seed {self.seed}, target {self.target_loss:g}: "
+            f"{self.status}{measured}{missed})"
+        )
+
+    def _repr_html_(self) -> str:
+        values = asdict(self) | {name: "..." for name in ("curve", "components", "evidence") if self[name]}
+        return table((), [(name, value) for name, value in values.items() if value not in (None, "", [])], "Row")
 
     def __getitem__(self, name: str) -> Any:
         """A field by its name, for tables and for choosing between the measures of size."""

@@ -58,6 +58,9 @@ class Tokenizer:
         self._file_text = json.dumps(_to_file(ranks, pattern, self.end_of_text), ensure_ascii=False, indent=1) + "\n"
         self.fingerprint = hashlib.sha256(self._file_text.encode()).hexdigest()
 
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.vocab_size:,} tokens, end of text {self.end_of_text}, {self.fingerprint[:12]})"
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; the text of a special token inside it is ordinary text."""
         return self._encoding.encode_ordinary(text)

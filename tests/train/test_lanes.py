@@ -16,8 +16,8 @@ def as_python(monkeypatch):
     start = subprocess.Popen
 
     def popen(command, **settings):
-        assert command[:4] == [sys.executable, "-u", "-m", "sparsegpt2.cli"]
-        return start([sys.executable, "-u", "-c", *command[4:]], **settings)
+        assert command[:5] == [sys.executable, "-P", "-u", "-m", "sparsegpt2"]
+        return start([sys.executable, "-u", "-c", *command[5:]], **settings)
 
     monkeypatch.setattr(lanes.subprocess, "Popen", popen)
 

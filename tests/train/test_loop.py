@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from sparsegpt2 import GPTConfig, UserError, load_model
-from sparsegpt2.commands.train import main
+from sparsegpt2.commands.train import train as main
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.settings import run

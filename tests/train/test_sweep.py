@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sparsegpt2 import UserError, load_model
-from sparsegpt2.commands.train import main
+from sparsegpt2.commands.train import train as main
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.settings import run
 from train import side_by_side

@@ -10,10 +10,11 @@ import torch
 
 from eval_tasks import get_task, registry
 from eval_tasks.bench.benchmark import BenchConfig, bench
-from eval_tasks.bench.evidence import ProgressLine, verdict_table
+from eval_tasks.bench.evidence import verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
+from sparsegpt2.commands.evaluate import ProgressLine
 from sparsegpt2.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.results.results import read_rows
 
@@ -99,19 +100,21 @@ def test_evaluate_says_what_is_wrong_in_one_sentence(command, circuit, model, tm
     assert not (tmp_path / "o.json").exists()
 
 
-def test_bench_puts_evidence_into_its_rows_when_asked(model, tmp_path):
+def test_bench_puts_evidence_into_its_rows_when_asked(model, tmp_path, monkeypatch):
     check = EvidenceConfig(checks=("necessity", "agreement"), pairs=4, draws=2, text_rows=4)
     asked = []
 
-    def text_of(path, rows, context):
+    def text(path, rows, context):
         asked.append((str(path), rows, context))
         return torch.randint(0, 2048, (rows, context))
+
+    monkeypatch.setattr("eval_tasks.bench.benchmark.training_text", text)
 
     def run(evidence):
         config = BenchConfig(
             tasks=(TASK,), pruners=("random",), target_losses=(50.0,), test_pairs=4, evidence=evidence, device="cpu"
         )
-        return bench([model], tmp_path / "out", config, PRUNE, check, text_of, progress=False)
+        return bench([model], tmp_path / "out", config, PRUNE, check, progress=False)
 
     (plain,) = run(False)
     assert plain.evidence is None and "evidence" not in plain.settings and not asked

@@ -1,9 +1,7 @@
-"""The planted model of the circuits' tests, a random model of two layers, and the compiled programs."""
+"""A random model of two layers, and the compiled programs."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +11,9 @@ from sparsegpt2 import GPT, GPTConfig
 from sparsegpt2.components import DiscoverConfig
 from sparsegpt2.components.problem import Problem
 from sparsegpt2.interop.compiled import Compiled, read
+from tests.fixtures.models import PlantedTask
 
 HERE = Path(__file__).parent
-_spec = importlib.util.spec_from_file_location("circuits_fixtures", HERE.parent / "circuits" / "conftest.py")
-assert _spec is not None and _spec.loader is not None
-_circuits = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = _circuits
-_spec.loader.exec_module(_circuits)
-planted = _circuits.planted
-
 TRUE_EDGES = {
     "reverse": [
         *("emb→a0.h0.v", "a0.h0→m0", "emb→m0", "emb→m1", "m0→m1", "m1→m2", "m2→a3.h0.q"),
@@ -55,7 +47,7 @@ def make_model():
 
 @pytest.fixture
 def task():
-    return _circuits.PlantedTask()
+    return PlantedTask()
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def made(tmp_path_factory, model, tokenizer, circuit) -> Path:
 def read(made: Path, *circuits: str, out: str = "out", pairs: int = 2) -> int:
     files = [str(made / name) for name in circuits]
     arguments = [str(made / "bag"), *files, "--out", str(made / out), "--pairs", str(pairs), "--windows", "2"]
-    return run(read_circuits.main, arguments)
+    return run(read_circuits.read, arguments)
 
 
 def test_a_page_from_end_to_end(made, circuit, model, tokenizer):
