@@ -56,15 +56,15 @@ def find_circuit(
 ) -> Circuit:
     """The smallest circuit found of `model` on `task` whose task loss is at most `config.target_loss` (0.15 nats).
 
-    If no size meets the target the circuit is the whole model and `info["reached"]` is False. progress: called as
+    If no size meets the target the circuit is the whole model and `info.reached` is False. progress: called as
     progress(done, total, what). `UserError` for an unknown task or pruner, a model without node means, or a task that
     the model cannot read.
     """
     circuit = circuits.find_circuit(model, _posed(model, task), config, progress)
     if model.folder is not None:  # so that the circuit's file can be looked at without saying what it is of
-        circuit.info["model"] = model.source if is_published(model.source) else str(model.folder.resolve())
-        if model.tokenizer is not None:
-            circuit.info["model_fingerprint"] = model_fingerprint(model, model.tokenizer)
+        named = model.source if is_published(model.source) else str(model.folder.resolve())
+        known = None if model.tokenizer is None else model_fingerprint(model, model.tokenizer)
+        circuit = circuit.noting(model=named, model_fingerprint=known)
     return circuit
 
 
@@ -177,7 +177,7 @@ def view(
         file = None if isinstance(what, Circuit) else Path(what)
         circuit = what if isinstance(what, Circuit) else Circuit.load(what)
         page = page_data([gather_circuit(circuit, file, config, model=model, task=task, corpus=corpus)])
-        usual = Path(f"{circuit.info.get('task', 'circuit')}.html") if file is None else file.with_suffix(".html")
+        usual = Path(f"{circuit.info.task or 'circuit'}.html") if file is None else file.with_suffix(".html")
     path = Path(out) if out is not None else usual
     write_page(path, page)
     return Page(path)

@@ -219,8 +219,9 @@ Config = TypeVar("Config")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A settings object as plain values, for JSON or YAML."""
-    return asdict(config)
+    """A settings object as plain values, for JSON or YAML; one may say itself what that is, by a method `to_dict`."""
+    own = getattr(config, "to_dict", None)
+    return asdict(config) if own is None else dict(own())
 
 
 def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:

@@ -113,7 +113,7 @@ def test_circuits_load(old):
     for path in [Path("circuit.json"), *files]:
         circuit = Circuit.load(path)
         circuit.check(model)
-        assert circuit.scores is not None and circuit.info["reached"] and circuit.info["curve"]
+        assert circuit.scores is not None and circuit.info.reached and circuit.info.curve
         assert (circuit.weights is None) == ("+trim" not in path.name)
         circuit.save("again.json")
         again = Circuit.load("again.json")

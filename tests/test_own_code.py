@@ -139,7 +139,7 @@ def forms(name: str, kind: str, attribute: str) -> list:
 def test_a_task(command, place, installed, typed, name):
     status, out, err = command("prune", "run", "--task", typed, "--pruner", "random", *FAST)
     assert status == 0, err
-    assert Circuit.load(place / f"run/circuits/{name}.json").info["task"] == name
+    assert Circuit.load(place / f"run/circuits/{name}.json").info.task == name
     status, out, err = command("tasks", "--tokenizer", "run", typed)
     assert status == 0 and f"{name}: close" in out and "1 of 1 tasks can be posed" in out, err
 
@@ -245,7 +245,7 @@ def test_a_pruner_of_ones_own_works_from_python_too(place):
 
     model, task = load_model("run"), get_task("closing.py", Tokenizer.load("run"))
     config = PruneConfig(pruner="magnitude.py", pairs=2, validation_pairs=4, target_loss=50.0)
-    assert find_circuit(model, task, config).info["pruner"] == "magnitude"
+    assert find_circuit(model, task, config).info.pruner == "magnitude"
     assert get_joint_pruner("magnitude.py") is None and get_joint_pruner("node") is not None
     assert PRUNERS.named("magnitude").name == "magnitude"
 

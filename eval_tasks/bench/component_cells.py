@@ -10,7 +10,7 @@ from typing import Any
 
 from eval_tasks.bench.cells import TEST_SEED, Cell, Made, without_tuples
 from sparsegpt2.circuits import unpruned_loss
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
 from sparsegpt2.components.convert import circuit_weights
 from sparsegpt2.components.counterfactual import FROM_PROMPTS
@@ -78,7 +78,7 @@ class ComponentCell(Cell):
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
         for circuit, score in zip(found.circuits, scores, strict=True):
             row = self._row(
-                circuit.info["asked"],
+                circuit.info.asked or {},
                 status="discovered",
                 has_task=loss_full < HAS_TASK,
                 loss=score.loss,
@@ -97,9 +97,9 @@ class ComponentCell(Cell):
         """The column set of component circuits; sizes are of the circuit without edges that do nothing."""
         acting = circuit.trimmed(from_inputs=self.config.intervention in FROM_PROMPTS)
         return {
-            **circuit.info["asked"],
+            **(circuit.info.asked or {}),
             "intervention": self.config.intervention,
-            "objective": circuit.info["objective"],
+            "objective": circuit.info.objective,
             "edges_kept": circuit.n_edges,
             "edges": acting.n_edges,
             "edges_of_model": circuit.graph.n_edges,

@@ -26,8 +26,8 @@ from sparsegpt2.circuits import (
     rank_nodes,
     unpruned_loss,
 )
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.pruners import pruner_fingerprint
-from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
@@ -170,7 +170,7 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
     return {
         "status": "pruned",
         "has_task": True,
-        "reached": circuit.info["reached"],
+        "reached": circuit.info.reached,
         "loss": score.loss,
         "loss_full": score.loss_full,
         "nodes": circuit.n_nodes,
@@ -178,6 +178,6 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
         "edges": circuit.edges(model),
         "edges_trimmed": circuit.trimmed(model).edges(model),
         "side_edges": circuit.side_edges(model),
-        "calibrated": circuit.info["calibrated"],
-        "curve": circuit.info["curve"],
+        "calibrated": circuit.info.calibrated,
+        "curve": circuit.info.curve,
     }

@@ -63,7 +63,7 @@ class Runner:
             row = replace(row, circuit=None)  # names no file that is not there
         else:
             if circuit is not None and row.circuit is not None:
-                name_model(circuit, subject.place, self.out / row.circuit, subject.fingerprint)
+                circuit = name_model(circuit, subject.place, self.out / row.circuit, subject.fingerprint)
                 circuit.save(self.out / row.circuit)
             append_row(self.out, row)
         self.known[row.identity] = row

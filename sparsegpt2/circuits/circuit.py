@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.edges import count_edges, count_side_edges
+from sparsegpt2.circuits.info import CircuitInfo
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
@@ -33,8 +34,8 @@ class Circuit:
     its mean times the share of attention that does not go to the sink, a removed weight brings the mean itself."""
     scores: dict[str, Tensor] | None = None
     """Site -> float32 [C]: the ranking, higher is kept first."""
-    info: dict[str, Any] = field(default_factory=dict)
-    """Plain values: pruner, seed, target_loss, validation loss, whether it was reached, the curve and so on."""
+    info: CircuitInfo = field(default_factory=CircuitInfo)
+    """How it came about."""
 
     def __repr__(self) -> str:
         facts = self._facts()
@@ -51,16 +52,17 @@ class Circuit:
     def _facts(self) -> dict[str, str]:
         """What the circuit says of itself at a glance; to count its edges takes the model."""
         info = self.info
-        facts = {"task": info["task"]} if info.get("task") else {}
+        facts = {"task": info.task} if info.task else {}
         facts["nodes"] = f"{self.n_nodes:,} of {sum(map(len, self.nodes.values())):,}"
         if self.weights is not None:
             facts["weights"] = f"masked in {len(self.weights)} matrices"
-        facts |= {name: str(info[name]) for name in ("pruner", "seed") if info.get(name) is not None}
-        losses = {"target": info.get("target_loss"), "loss": info.get("validation_loss")}
-        facts |= {name: f"{loss:.3g}" for name, loss in losses.items() if isinstance(loss, int | float)}
-        if info.get("reached") is False:
+        names = {"pruner": info.pruner, "seed": info.seed}
+        facts |= {name: str(value) for name, value in names.items() if value is not None}
+        losses = {"target": info.target_loss, "loss": info.validation_loss}
+        facts |= {name: f"{loss:.3g}" for name, loss in losses.items() if loss is not None}
+        if not info.met:
             facts["target"] = f"{facts.get('target', '')} not met"
-        return facts | ({"model": str(info["model"])} if info.get("model") else {})
+        return facts | ({"model": info.model} if info.model else {})
 
     @property
     def n_nodes(self) -> int:
@@ -70,6 +72,10 @@ class Circuit:
     def nodes_per_site(self) -> dict[str, int]:
         """Kept nodes of each site."""
         return {site: int(kept.count_nonzero()) for site, kept in self.nodes.items()}
+
+    def noting(self, **known: Any) -> Circuit:
+        """The circuit with those fields of `info` set."""
+        return replace(self, info=replace(self.info, **known))
 
     def edges(self, model: GPT) -> int:
         """Circuit size: nonzero weights between two kept nodes."""
@@ -107,7 +113,7 @@ class Circuit:
 
     def save(self, path: str | Path) -> None:
         """Write the circuit as JSON in one step."""
-        values: dict[str, Any] = {"format": FORMAT, "kind": KIND, "info": self.info}
+        values: dict[str, Any] = {"format": FORMAT, "kind": KIND, "info": self.info.to_dict()}
         values["nodes"] = {
             site: {"width": len(kept), "kept": kept.nonzero().flatten().tolist()} for site, kept in self.nodes.items()
         }
@@ -129,7 +135,7 @@ class Circuit:
                 nodes={site: _mask([entry["width"]], entry["kept"]) for site, entry in values["nodes"].items()},
                 weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},
                 scores=scores and {site: torch.tensor(score) for site, score in scores.items()},
-                info=dict(values["info"]),
+                info=CircuitInfo.from_dict(values["info"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None

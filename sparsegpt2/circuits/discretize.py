@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.edges import edges_by_size
-from sparsegpt2.circuits.gates import frozen
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.ranking import Ranking
-from sparsegpt2.circuits.reduce import Reduction
-from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss, task_losses
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -60,9 +59,10 @@ class LossCurve:
         circuit = self.ranking.circuit(k)
         return circuit if circuit.weights is None and self.config.trim == "none" else circuit.trimmed(self.model)
 
+    @torch.no_grad()
     def loss_of(self, circuit: Circuit) -> float:
         """Task loss of any circuit on the curve's validation pairs, in nats."""
-        return float(task_loss(circuit_logits(self.model, circuit, self.batch), self.batch).double().mean())
+        return float(Ablated(self.model, circuit).losses(self.batch).double().mean())
 
     def loss(self, k: int) -> float:
         """Validation loss of the circuit of size k."""
@@ -94,11 +94,10 @@ class LossCurve:
     def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
         """Losses of several circuits, each site -> bool [C], in one batch; only nodes of any of them are computed."""
         masks = {site: torch.stack([nodes[site] for nodes in sizes]) for site in sizes[0]}  # [R, C]
-        reduction = Reduction(self.model, {site: mask.any(dim=0) for site, mask in masks.items()}, torch.float32)
+        live = {site: mask.any(dim=0) for site, mask in masks.items()}
         batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
         owner = torch.arange(len(sizes), device=device).repeat_interleave(len(self.batch))
-        with frozen(self.model, torch.float32):
-            rows = task_losses(reduction, batch, masks, owner, rows=self.config.score_rows)
+        rows = Ablated(self.model, masks, live=live).under(masks, owner=owner).losses(batch, self.config.score_rows)
         return rows.double().view(len(sizes), -1).mean(dim=1).tolist()  # type: ignore[no-any-return]
 
     def points(self) -> list[list[float]]:

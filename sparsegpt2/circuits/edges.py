@@ -166,7 +166,7 @@ def circuit_edges(
 
 @dataclass(frozen=True, eq=False)
 class EdgeList:
-    """The E edges of a circuit in a row: parameter after parameter, each by flat index. Everything is on the CPU."""
+    """The E edges of a circuit in a row: parameter after parameter, each by flat index. On the CPU when made."""
 
     nodes: dict[str, Tensor]
     """Site -> bool [C]: the nodes that they join."""
@@ -183,6 +183,13 @@ class EdgeList:
         return cls(
             {site: mask.cpu() for site, mask in nodes.items()}, places, {name: m.shape for name, m in masks.items()}
         )
+
+    def to(self, device: torch.device | str) -> EdgeList:
+        """The same list with its tensors on `device`, where `spread` is called often."""
+        nodes, places = (
+            {name: tensor.to(device) for name, tensor in some.items()} for some in (self.nodes, self.places)
+        )
+        return EdgeList(nodes, places, self.shapes)
 
     def __repr__(self) -> str:
         return f"EdgeList({len(self):,} edges in {len(self.places)} parameters)"

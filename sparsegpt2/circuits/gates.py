@@ -5,7 +5,6 @@ Shapes: R runs, B rows a run, T positions, C channels of a site, N nodes of a mo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -80,23 +79,6 @@ def gate(tau: Tensor, temperature: float) -> Tensor:
     return _Gate.apply(tau, temperature)  # type: ignore[no-any-return]
 
 
-LOW, HIGH, SPREAD = -0.1, 1.1, 2 / 3
-"""Hard concrete: what its sigmoid is stretched to, and its temperature (Louizos et al. 2018; Bhaskar et al. 2024)."""
-LOG_ALPHA = 5.0
-"""log alpha of a hard-concrete gate with tau = 1; at tau = 0 it is as likely as not to be over a half."""
-
-
-def hard_concrete(tau: Tensor, uniform: Tensor) -> Tensor:
-    """Gates in [0, 1], often exactly 0 or 1, from tau and uniform noise in (0, 1), all of one shape."""
-    noise = uniform.log() - (1 - uniform).log()
-    return (torch.sigmoid((noise + LOG_ALPHA * tau) / SPREAD) * (HIGH - LOW) + LOW).clamp(0, 1)
-
-
-def hard_concrete_open(tau: Tensor) -> Tensor:
-    """Probability that a hard-concrete gate is not exactly 0: what stands for their number in the penalty."""
-    return torch.sigmoid(LOG_ALPHA * tau - SPREAD * math.log(-LOW / HIGH))
-
-
 def split_nodes(flat: Tensor, sites: Mapping[str, int]) -> dict[str, Tensor]:
     """[..., N] in site order -> site -> [..., C]; `sites` as from `model.sites.node_sites`."""
     return dict(zip(sites, flat.split(list(sites.values()), dim=-1), strict=True))
@@ -110,6 +92,9 @@ def join_nodes(by_site: Mapping[str, Tensor], sites: Mapping[str, int]) -> Tenso
 @contextmanager
 def frozen(model: GPT, dtype: torch.dtype) -> Iterator[None]:
     """Run `model` in `dtype` and without gradients for its weights; afterwards it is as it was."""
+    if model.compute_dtype == dtype and not any(parameter.requires_grad for parameter in model.parameters()):
+        yield  # it is so already: the usual case inside a loop of steps
+        return
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     compute_dtype = model.compute_dtype
     try:

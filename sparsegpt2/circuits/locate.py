@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.config import GPTConfig, from_dict
@@ -14,21 +14,19 @@ from sparsegpt2.model.checkpoint import load_model, model_fingerprint
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.text.tokenizer import Tokenizer
 
-MODEL, FINGERPRINT = "model", "model_fingerprint"
-"""Keys of a circuit's info: where its model lay, from the circuit's own folder, and which one it was."""
+
+class Notable(Protocol):
+    """A circuit of any kind: what is known of it can be added to."""
+
+    def noting(self, **known: Any) -> Self: ...
 
 
-class Informed(Protocol):
-    """A circuit of any kind: what is known of it."""
-
-    @property
-    def info(self) -> dict[str, Any]: ...
+Noted = TypeVar("Noted", bound=Notable)
 
 
-def name_model(circuit: Informed, path: str | Path, file: str | Path, fingerprint: str) -> None:
-    """Note in a circuit that will be written to `file` that its model is the one at `path`."""
-    circuit.info[MODEL] = reference(path, file)
-    circuit.info[FINGERPRINT] = fingerprint
+def name_model(circuit: Noted, path: str | Path, file: str | Path, fingerprint: str) -> Noted:
+    """The circuit, which will be written to `file`, with a note that its model is the one at `path`."""
+    return circuit.noting(model=reference(path, file), model_fingerprint=fingerprint)
 
 
 def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
@@ -39,8 +37,8 @@ def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
     """
     if given:
         return model_directory(given)
-    named = circuit.info.get(MODEL)
-    if not named or not isinstance(named, str):
+    named = circuit.info.model
+    if not named:
         raise UserError(f"{file} does not name its model; give it with --model")
     if named.startswith(hub.PREFIX):
         raise UserError(f"{file} names the model {named}, but only you can have it fetched: give --model {named}")
@@ -66,7 +64,7 @@ def _misfit(circuit: Circuit, directory: Path) -> str:
     widths = {site: len(kept) for site, kept in circuit.nodes.items()}
     if config.n_layer > len(widths) or node_sites(config) != widths:
         return f"has another shape than the circuit where it was found ({directory})"
-    wanted = circuit.info.get(FINGERPRINT)
+    wanted = circuit.info.model_fingerprint
     if wanted and wanted != model_fingerprint(load_model(directory), Tokenizer.load(directory)):
         return f"has other weights now than when the circuit was found ({directory})"
     return ""

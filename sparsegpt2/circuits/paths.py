@@ -26,6 +26,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits import host
 from sparsegpt2.circuits.edges import EdgeMap, edge_maps, edges_present, parameter_and_bias
 from sparsegpt2.model.gpt import GPT
 
@@ -39,11 +40,23 @@ def nodes_on_paths(
     paths = _Paths(model, weights)
     device = model.wte.weight.device
     kept = {site: mask.to(device) for site, mask in nodes.items()}
-    while True:  # a node that falls can take a q/k partner with it
+    for _ in range(most_sweeps(model)):
         smaller = paths.towards_logits(kept, paths.from_inputs(kept))
-        if all(torch.equal(smaller[site], kept[site]) for site in kept):
-            return {site: mask.to(nodes[site].device) for site, mask in smaller.items()}
+        if host.looks_are_free(device) and all(torch.equal(smaller[site], kept[site]) for site in kept):
+            break  # what follows would change nothing; elsewhere finding that out would wait for the device
         kept = smaller
+    return {site: mask.to(nodes[site].device) for site, mask in kept.items()}
+
+
+def most_sweeps(model: GPT) -> int:
+    """Sweeps after which no more nodes fall.
+
+    A sweep drops everything that has no path, given which q and k channels act. A node that falls in it can take its
+    q/k partner along in the next one, and with the last pair that acts in a head go v channels that were live through
+    the head's scores alone. Those take later layers' nodes with them, so each further sweep has its first new fall in
+    a later layer than the one before.
+    """
+    return model.config.n_layer + 1
 
 
 class _Paths:

@@ -15,28 +15,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.ablations import Masks, Sites
 from sparsegpt2.circuits.edges import edge_maps
 from sparsegpt2.circuits.gates import MeanAblation
-from sparsegpt2.circuits.means import means_of
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import place_of
 
 
 class Reduction:
-    """What the forward of a model needs so that it computes the live nodes and leaves the others at their means."""
+    """What the forward of a model needs so that it computes the live nodes and leaves the others at constants."""
 
     def __init__(
         self,
         model: GPT,
         live: Mapping[str, Tensor],
         dtype: torch.dtype,
+        means: Mapping[str, Tensor],
         parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """live: site -> bool [C]. dtype: of the model's linear maps. parameters: replace the model's own, by name.
+        """live: site -> bool [C]. dtype: of the model's linear maps. means: site -> [C], what the others are set to.
+
+        parameters: replace the model's own, by name.
 
         A model whose maps have no biases has nowhere to put the constants, and is not made smaller.
         """
-        self.model, self.means, device = model, means_of(model), model.wte.weight.device
+        self.model, self.means, device = model, means, model.wte.weight.device
         self.live = {site: mask.to(device) for site, mask in live.items()}
         gathered = [site for site in self.live if place_of(site) not in ("attn.q", "attn.k", "attn.v")]
         self.channels = {
@@ -48,14 +51,13 @@ class Reduction:
         self.parameters = self._parameters(dict(parameters or {}), dtype)
         """By name, for `torch.func.functional_call`."""
 
-    @property
-    def size(self) -> int:
+        self.size = int(torch.cat(list(self.live.values())).count_nonzero())
         """Live nodes."""
-        return sum(int(mask.count_nonzero()) for mask in self.live.values())
 
-    def ablation(self, kept: Mapping[str, Tensor]) -> ReducedAblation:
-        """The site object that mean-ablates what `kept` (site -> [C] or [R, C]) closes among the live nodes."""
-        return ReducedAblation(self, kept)
+    def over(self, kept: Masks) -> Sites:
+        """As `Ablation.over`: ablates what `kept` (site -> [C] or [R, C]) closes among the live nodes."""
+        ablation = ReducedAblation(self, kept)
+        return lambda piece: ablation if piece.owner is None else ablation.on_rows(piece.owner)
 
     def _parameters(self, given: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
         own = {name: parameter.detach() for name, parameter in self.model.named_parameters()} | given

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sparsegpt2.circuits.host import looks_are_free
 from sparsegpt2.errors import UserError
 
 SPLITS = ("train", "validation", "test")
@@ -30,7 +31,8 @@ MOST_PIECES, PIECE_TOKENS = 4, 2048
 class TaskBatch:
     """n prompt pairs as 2n rows; rows 2i and 2i+1 are the two sides of pair i.
 
-    Every row has an answer, an alternative or both; `score.py` turns them into a loss.
+    Every row has an answer, an alternative or both; `losses.py` turns them into a loss. Whatever decides shapes and
+    branches (lengths, which choices are open) is kept on the host too, so that work on a GPU need not wait for it.
     """
 
     tokens: Tensor
@@ -51,63 +53,108 @@ class TaskBatch:
                 raise UserError(
                     f"a batch's {name} must be [{len(self.tokens)}], one entry a row, not {list(column.shape)}"
                 )
-        if bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
+        free = looks_are_free(self.tokens.device)  # elsewhere it was looked at before it was moved there
+        if free and bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
             raise UserError("a row with neither answer nor alternative asks nothing: give at least one token")
 
     def __repr__(self) -> str:
-        longest = int(self.position.max()) + 1 if len(self) else 0
+        longest = self.longest if len(self) else 0
         return f"TaskBatch({len(self) // 2} pairs, prompts of at most {longest} tokens, on {self.tokens.device})"
 
     def __len__(self) -> int:
         """Rows, 2n."""
         return len(self.tokens)
 
+    @property
+    def host(self) -> tuple[Tensor, Tensor, Tensor]:
+        """position, answer and alternative on the CPU; of a batch made on another device they are fetched once."""
+        known: tuple[Tensor, Tensor, Tensor] | None = self.__dict__.get("_host")
+        if known is None:
+            known = self.position.cpu(), self.answer.cpu(), self.alternative.cpu()
+            if self.position.device.type != "cpu":
+                object.__setattr__(self, "_host", known)
+        return known
+
+    def _knowing(self, host: tuple[Tensor, Tensor, Tensor]) -> TaskBatch:
+        """This batch, told what its columns are on the host."""
+        if self.__dict__.get("_host") is None and host[0] is not self.position:
+            object.__setattr__(self, "_host", host)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the batch is."""
+        return self.tokens.device
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return int(self.host[0].max()) + 1
+
+    @property
+    def open_choices(self) -> tuple[bool, bool]:
+        """Whether any row's answer, and any row's alternative, is `ANYTHING_ELSE`."""
+        _, answer, alternative = self.host
+        return bool((answer == ANYTHING_ELSE).any()), bool((alternative == ANYTHING_ELSE).any())
+
     def take(self, rows: Tensor | slice) -> TaskBatch:
         """Some of the rows (whole pairs), in the order asked for, without the padding that none of them needs.
 
-        In a causal model padding changes nothing, and it costs time.
+        In a causal model padding changes nothing, and it costs time. rows are best on the CPU, whatever the device.
         """
-        position = self.position[rows]
-        length = int(position.max()) + 1
-        return TaskBatch(
-            tokens=self.tokens[rows, :length],
+        if self.__dict__.get("_host") is None and self.position.device.type == "cpu":
+            host, there = None, rows
+        else:
+            known = rows.cpu() if isinstance(rows, Tensor) else rows
+            host = tuple(column[known] for column in self.host)
+            there = rows.to(self.tokens.device, non_blocking=True) if isinstance(rows, Tensor) else rows
+        position = self.position[there]
+        length = int((position if host is None else host[0]).max()) + 1
+        taken = TaskBatch(
+            tokens=self.tokens[there, :length],
             position=position,
-            answer=self.answer[rows],
-            alternative=self.alternative[rows],
+            answer=self.answer[there],
+            alternative=self.alternative[there],
         )
+        return taken if host is None else taken._knowing((host[0], host[1], host[2]))
 
     def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
         """(rows, those rows) in pieces of similar length, so that little is padded; pairs stay together.
 
-        A piece has at most `most` rows (2 if that is less).
+        A piece has at most `most` rows (2 if that is less). How to cut is decided on the host.
         """
-        pairs = self.position.view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
+        pairs = self.host[0].view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
         pieces = min(MOST_PIECES, 1 + self.tokens.numel() // PIECE_TOKENS)
         at_once = max(1, min(most // 2, -(-len(pairs) // pieces)))
         for some in pairs.split(at_once):
             rows = torch.stack([2 * some, 2 * some + 1], dim=1).flatten()
-            yield rows, self.take(rows)
+            yield rows.to(self.tokens.device, non_blocking=True), self.take(rows)
 
     @staticmethod
     def join(batches: Sequence[TaskBatch]) -> TaskBatch:
         """Several batches as one, row after row."""
         longest = max(batch.tokens.shape[1] for batch in batches)
         tokens = [F.pad(batch.tokens, (0, longest - batch.tokens.shape[1])) for batch in batches]
-        return TaskBatch(
+        joined = TaskBatch(
             tokens=torch.cat(tokens),
             position=torch.cat([batch.position for batch in batches]),
             answer=torch.cat([batch.answer for batch in batches]),
             alternative=torch.cat([batch.alternative for batch in batches]),
         )
+        if all(batch.position is batch.host[0] for batch in batches):  # all on the CPU
+            return joined
+        position, answer, alternative = (torch.cat(columns) for columns in zip(*[b.host for b in batches], strict=True))
+        return joined._knowing((position, answer, alternative))
 
     def to(self, device: torch.device | str) -> TaskBatch:
-        """The same batch on `device`."""
-        return TaskBatch(
-            tokens=self.tokens.to(device),
-            position=self.position.to(device),
-            answer=self.answer.to(device),
-            alternative=self.alternative.to(device),
+        """The same batch on `device`; it is on its way when this returns, nothing waits for it to arrive."""
+        moved = TaskBatch(
+            tokens=self.tokens.to(device, non_blocking=True),
+            position=self.position.to(device, non_blocking=True),
+            answer=self.answer.to(device, non_blocking=True),
+            alternative=self.alternative.to(device, non_blocking=True),
         )
+        return moved._knowing(self.host)
 
 
 class Task(Protocol):

@@ -14,16 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Constant, mean_ablation
+from sparsegpt2.circuits.aim import Aim, one_of
 from sparsegpt2.circuits.circuit import Circuit
-from sparsegpt2.circuits.edges import ablate_edges, circuit_edges, edge_maps
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.reduce import Reduction
-from sparsegpt2.circuits.score import ROWS, answer_logits, task_loss
+from sparsegpt2.circuits.edges import circuit_edges, edge_maps
+from sparsegpt2.circuits.losses import task_loss
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
 
@@ -36,6 +37,24 @@ FIRST_SHARE = 4
 """A round begins by removing one candidate in this many."""
 GRADIENT_ROWS = 128
 """Most rows in one forward and backward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrimSettings(Aim):
+    """Whether a circuit is trimmed."""
+
+    trim: Literal["none", "nodes", "edges"] = "none"
+    """What is removed greedily after pruning if the circuit does not need it (trim.py): nothing, nodes, or nodes and
+    edges. Then sizes are scored without the nodes that no kept path joins to an input and to the logits."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of(self, "trim", "none", "nodes", "edges")
+
+
+def will_trim(settings: Aim) -> bool:
+    """Whether the settings say that the circuit is going to be trimmed."""
+    return isinstance(settings, TrimSettings) and settings.trim != "none"
 
 
 @dataclass(frozen=True)
@@ -56,15 +75,15 @@ def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, 
     edges: remove single edges too; the result then has `weights`, and the model needs biases. Without, only nodes go.
     A circuit whose loss is over the target once its dangling nodes are dropped is returned as it came.
     """
-    trimmed = circuit.trimmed(model)
-    if loss_under(model, trimmed, batch, target_loss) is None:
+    trimmed, means = circuit.trimmed(model), mean_ablation(model)
+    if loss_under(model, trimmed, batch, target_loss, means) is None:
         return circuit
     if edges:
         trimmed = replace(trimmed, weights=trimmed.weights or every_edge(model))
     for number in range(ROUNDS):
         by_size = number % 2 == 0
         order = sorted(_candidates(model, trimmed, batch, edges), key=lambda one: _rank(one, by_size))
-        smaller = _walk(model, trimmed, order, batch, target_loss)
+        smaller = _walk(model, trimmed, order, batch, target_loss, means)
         if number and smaller is trimmed:
             break
         trimmed = smaller
@@ -78,31 +97,32 @@ def every_edge(model: GPT) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def loss_under(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float) -> float | None:
+def loss_under(
+    model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, means: Constant | None = None
+) -> float | None:
     """The circuit's task loss on `batch`, in nats, or None if it is over the target.
 
-    Losses of rows are never negative, so it stops as soon as those seen so far are too much.
+    Losses of rows are never negative, so it stops as soon as those seen so far are too much. means: of the model, where
+    they are at hand, so that they are not checked anew.
     """
-    weights, total = ablate_edges(model, circuit.weights or {}, means_of(model)), 0.0
-    reduction = Reduction(model, circuit.nodes, torch.float32, weights)
-    site = reduction.ablation(circuit.nodes)
-    with frozen(model, torch.float32):
-        for _, part in batch.by_length(ROWS):
-            logits = answer_logits(model, part, site, parameters=reduction.parameters, position_only=True)
-            total += float(task_loss(logits, part).double().sum())
-            if not total <= target_loss * len(batch):  # NaN too
-                return None
+    total = 0.0
+    for _, part, logits in Ablated(model, circuit, ablation=means).each(batch):
+        total += float(task_loss(logits, part).double().sum())
+        if not total <= target_loss * len(batch):  # NaN too
+            return None
     return total / len(batch)
 
 
-def _walk(model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskBatch, target_loss: float) -> Circuit:
+def _walk(
+    model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskBatch, target_loss: float, means: Constant
+) -> Circuit:
     """The circuit after one pass over the candidates, in batches that double when they hold and halve when not."""
     place, size, failures = 0, max(1, len(order) // FIRST_SHARE), 0
     while place < len(order) and failures < PATIENCE:
         smaller = _without(model, circuit, order[place : place + size])
         if smaller is None:
             place += size
-        elif loss_under(model, smaller, batch, target_loss) is not None:
+        elif loss_under(model, smaller, batch, target_loss, means) is not None:
             circuit, place, size = smaller, place + size, 2 * size
         elif size == 1:
             place, failures = place + 1, failures + 1
@@ -155,17 +175,17 @@ def _removal_changes(
 
     L is the mean task loss over the batch.
     """
-    means, device = means_of(model), model.wte.weight.device
+    device = model.wte.weight.device
     masks = [circuit.nodes, (circuit.weights or {}) if edges else {}]
     nodes, weights = (
         {place: mask.to(device, torch.float32).requires_grad_(True) for place, mask in some.items()} for some in masks
     )
-    with frozen(model, torch.float32), torch.enable_grad():
-        for _, part in batch.by_length(GRADIENT_ROWS):
-            parameters = ablate_edges(model, weights or circuit.weights or {}, means)
-            site = MeanAblation(nodes, means)
-            logits = answer_logits(model, part, site, parameters=parameters, position_only=True)
-            (-task_loss(logits, part).sum() / len(batch)).backward()
+    with torch.enable_grad():
+        gated = Ablated(model, nodes, weights=weights or circuit.weights)
+        for _, part, logits in gated.each(batch, GRADIENT_ROWS):
+            loss = -task_loss(logits, part).sum() / len(batch)
+            loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]  # the next piece needs the masks' part
+            del loss, logits
     node_changes, edge_changes = ({place: gradient(z) for place, z in some.items()} for some in (nodes, weights))
     return node_changes, edge_changes
 

@@ -19,7 +19,6 @@ from typing import Any
 
 from sparsegpt2.circuits import LossCurve, PruneConfig, circuit_at, rank_nodes
 from sparsegpt2.circuits.circuit import every_node
-from sparsegpt2.circuits.config import split_options
 from sparsegpt2.circuits.edges import count_edges
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import require
@@ -96,7 +95,7 @@ def tune(
     settings to search gives its own back. `UserError` without Optuna, or for fewer than one trial.
     """
     require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
-    if split_options(config.pruner)[0] not in TUNABLE:
+    if config.name.base not in TUNABLE:
         return Tuned(config, math.nan, [])
     study = open_study(storage, name or f"{task.name} {config.pruner} {config.seed}")
     fail_abandoned(study)
@@ -125,14 +124,14 @@ def settings_of(config: PruneConfig, params: Mapping[str, float]) -> PruneConfig
     """`config` with a trial's settings; an edge pruner takes the learning rate as `edge_lr`."""
     changes: dict[str, Any] = dict(params)
     changes["betas"] = (config.betas[0], 1 - changes.pop("one_minus_beta2"))
-    if split_options(config.pruner)[0] == "edge":
+    if config.name.base == "edge":
         changes["edge_lr"] = changes.pop("lr")
     return replace(config, **changes)
 
 
 def params_of(config: PruneConfig) -> dict[str, float]:
     """The inverse of `settings_of`, moved into the searched ranges where a setting lies outside."""
-    edge = split_options(config.pruner)[0] == "edge"
+    edge = config.name.base == "edge"
     own = {"lr": config.edge_lr if edge else config.lr, "one_minus_beta2": 1 - config.betas[1]}
     values = {name: own[name] if name in own else getattr(config, name) for name in SPACE}
     return {name: min(max(values[name], low), high) for name, (low, high, _) in SPACE.items()}
@@ -142,7 +141,7 @@ def edges_with(model: GPT, task: Task, config: PruneConfig, trial: Any, progress
     """Edges of the circuit at the target on validation instances; all of the model's where it is not reached."""
     ranking = rank_nodes(model, task, config, Watch(trial, config, progress))
     circuit = circuit_at(LossCurve(model, task, ranking, config, progress), config.target_loss)
-    if not circuit.info["reached"]:
+    if not circuit.info.reached:
         return float(sum(count_edges(model, every_node(model)).values()))
     return float(circuit.edges(model))
 

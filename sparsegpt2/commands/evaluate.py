@@ -94,7 +94,7 @@ def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
 
     if settings.task:
         return get_task(settings.task, tokenizer)
-    named = circuit.info.get("task")
+    named = circuit.info.task
     if not named:
         raise UserError(f"{settings.circuit} does not name its task; give it with --task")
     try:
@@ -114,7 +114,7 @@ def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> No
         get_pruner(settings.pruner)
     elif {"controls", "seeds"} & set(chosen_checks(config)):
         try:
-            get_pruner(plain_pruner(str(circuit.info.get("pruner", "node"))))
+            get_pruner(plain_pruner(circuit.info.pruner or "node"))
         except UserError as error:
             raise UserError(
                 f"{settings.circuit} names its pruner, but {error}; give it with --pruner FILE.py"

@@ -71,7 +71,7 @@ def prune(arguments: list[str]) -> None:
         circuit = find_circuit(model, task, config, progress)
     score = evaluate(model, task, circuit)
     model_named = settings.model if is_published(settings.model) else directory
-    name_model(circuit, model_named, out, model_fingerprint(model, tokenizer))
+    circuit = name_model(circuit, model_named, out, model_fingerprint(model, tokenizer))
     circuit.save(out)
     log_curve(circuit, circuit.edges(model), out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
@@ -93,9 +93,9 @@ def _circuits_of(model: str) -> Path:
 def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]
     """What came out, in a few lines."""
     info = circuit.info
-    print(f"task      {info['task']}  pruner {info['pruner']}  seed {info['seed']}  {info['seconds']:.1f} s")
-    met = "met" if info["reached"] else "NOT met, this is the whole model"
-    print(f"target    {info['target_loss']:g} nats on validation pairs: {met} ({info['validation_loss']:.3f})")
+    print(f"task      {info.task}  pruner {info.pruner}  seed {info.seed}  {info.seconds:.1f} s")
+    met = "met" if info.reached else "NOT met, this is the whole model"
+    print(f"target    {info.target_loss:g} nats on validation pairs: {met} ({info.validation_loss:.3f})")
     print(
         f"circuit   {circuit.n_nodes} nodes, {circuit.edges(model)} edges "
         f"({circuit.trimmed(model).edges(model)} after trimming)"

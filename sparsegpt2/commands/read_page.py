@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eval_tasks.bench.subjects import short_names
 from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json
 from sparsegpt2.model.checkpoint import model_fingerprint, model_info
@@ -32,7 +32,7 @@ VIEW = ViewConfig(effect_pairs=16, pattern_bytes=0, examples=1)
 
 def task_of(circuit: Circuit, file: str) -> str:
     """The task that a circuit file names."""
-    task = circuit.info.get("task")
+    task = circuit.info.task
     if not task:
         raise UserError(f"{file} does not name its task: write circuits with `sparsegpt2 prune`")
     return str(task)

@@ -118,7 +118,7 @@ def gather_circuit(
     if tokenizer is None:
         raise UserError("the model has no tokenizer, without which a page has no words; set model.tokenizer")
     try:
-        named = task or circuit.info.get("task", "")
+        named = task or circuit.info.task or ""
         if isinstance(named, str) and named:
             named = get_task(named, tokenizer, trusted=bool(task))
         posed = named or None
@@ -143,7 +143,7 @@ def gather_circuit(
     reports = (
         {Path(evidence).name: read_json(evidence, "report")} if evidence else evidence_beside(file) if file else {}
     )
-    with ProgressDisplay(circuit.info.get("task", "circuit")) as progress:
+    with ProgressDisplay(circuit.info.task or "circuit") as progress:
         return circuit_data(circuit, subject, config, file=file or "", evidence=reports, progress=progress)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.info import Info
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_json
@@ -19,6 +20,32 @@ SHOWN = 40
 """Edges named in a notebook."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComponentInfo(Info):
+    """How a circuit of components came about."""
+
+    method: str | None = None
+    intervention: str | None = None
+    """What an ablated edge carried: interchange, resample, mean or zero."""
+    objective: str | None = None
+    """What the method measured, such as kl."""
+    sparsities: tuple[float, ...] | list[float] | None = None
+    """Shares of edges that circuits of the same run were to leave out."""
+    pairs: int | None = None
+    """Train pairs on which edges were scored."""
+    rows: int | None = None
+    """Most sequences in one forward pass."""
+    settings: dict[str, Any] | None = None
+    """The method's own settings."""
+    asked: dict[str, Any] | None = None
+    """What this circuit was asked to be: {"sparsity": 0.9} or {"threshold": 0.01}."""
+
+    order = (
+        *("task", "method", "intervention", "objective", "sparsities", "pairs", "seed", "rows", "settings", "asked"),
+        "model",
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class ComponentCircuit:
     """Kept edges of a graph, and what is known of them."""
@@ -26,8 +53,8 @@ class ComponentCircuit:
     graph: ComponentGraph
     kept: Tensor
     """Bool [W, R], on the CPU; False where there is no edge."""
-    info: dict[str, Any] = field(default_factory=dict)
-    """Plain values: task, method, intervention, objective, seed, sparsity asked for and so on."""
+    info: ComponentInfo = field(default_factory=ComponentInfo)
+    """How it came about."""
 
     def __repr__(self) -> str:
         return f"ComponentCircuit({', '.join(f'{name} {value}' for name, value in self._facts())})"
@@ -39,7 +66,8 @@ class ComponentCircuit:
 
     def _facts(self) -> list[tuple[str, str]]:
         """(what, value) of the circuit at a glance."""
-        told = [(name, str(self.info[name])) for name in ("task", "method", "seed") if name in self.info]
+        names = {"task": self.info.task, "method": self.info.method, "seed": self.info.seed}
+        told = [(name, str(value)) for name, value in names.items() if value is not None]
         writers = f"{len(self.nodes)} of {len(self.graph.writers)}"
         return [*told, ("edges", f"{self.n_edges:,} of {self.graph.n_edges:,}"), ("writers", writers)]
 
@@ -69,6 +97,10 @@ class ComponentCircuit:
         """Names of the kept edges."""
         return self.graph.names(self.kept)
 
+    def noting(self, **known: Any) -> ComponentCircuit:
+        """The circuit with those fields of `info` set."""
+        return replace(self, info=replace(self.info, **known))
+
     def trimmed(self, *, from_inputs: bool = True) -> ComponentCircuit:
         """Without edges that lie on no path to the logits, or, with `from_inputs`, on none from the embedding."""
         return ComponentCircuit(self.graph, self.graph.trimmed(self.kept, from_inputs=from_inputs), self.info)
@@ -76,7 +108,8 @@ class ComponentCircuit:
     def save(self, path: str | Path) -> None:
         """Write the circuit as JSON, edges by name, in one step."""
         graph = {"n_layer": self.graph.n_layer, "n_head": self.graph.n_head}
-        write_json(path, {"format": FORMAT, "kind": KIND, "info": self.info, "graph": graph, "edges": self.edges})
+        info = self.info.to_dict()
+        write_json(path, {"format": FORMAT, "kind": KIND, "info": info, "graph": graph, "edges": self.edges})
 
     @staticmethod
     def load(path: str | Path) -> ComponentCircuit:
@@ -88,7 +121,7 @@ class ComponentCircuit:
             )
         try:
             graph = ComponentGraph(int(values["graph"]["n_layer"]), int(values["graph"]["n_head"]))
-            return ComponentCircuit(graph, graph.mask(list(values["edges"])), dict(values["info"]))
+            return ComponentCircuit(graph, graph.mask(list(values["edges"])), ComponentInfo.from_dict(values["info"]))
         except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             raise UserError(f"component circuit {path} is damaged ({error}); run `sparsegpt2 discover` again") from None
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.edges import EdgeMap, edge_maps, edges_present
-from sparsegpt2.components.circuit import ComponentCircuit
+from sparsegpt2.circuits.info import CircuitInfo
+from sparsegpt2.components.circuit import ComponentCircuit, ComponentInfo
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.model.gpt import GPT
 
@@ -87,7 +88,8 @@ def component_view(model: GPT, circuit: Circuit) -> ComponentCircuit:
     """
     circuit.check(model)
     links = links_of(model, circuit.nodes, circuit.weights)
-    return ComponentCircuit(links.graph, links.meets(), dict(circuit.info)).trimmed()
+    info = ComponentInfo.from_dict(circuit.info.to_dict())
+    return ComponentCircuit(links.graph, links.meets(), info).trimmed()
 
 
 def edge_weights(model: GPT) -> Tensor:
@@ -138,7 +140,7 @@ def channel_view(model: GPT, circuit: ComponentCircuit) -> Circuit:
         neurons_in = present[f"{mlp}.act_in", f"{mlp}.post_act"][:, nodes[f"{mlp}.act_in"]].any(dim=1)
         neurons_out = present[f"{mlp}.post_act", f"{mlp}.resid_delta"][nodes[f"{mlp}.resid_delta"]].any(dim=0)
         nodes[f"{mlp}.post_act"] = neurons_in | neurons_out
-    return Circuit(nodes=nodes, info=dict(circuit.info))
+    return Circuit(nodes=nodes, info=CircuitInfo.from_dict(circuit.info.to_dict()))
 
 
 def _counted(links: Links) -> tuple[Tensor, Tensor]:

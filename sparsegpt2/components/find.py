@@ -10,7 +10,7 @@ import torch
 
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.task import Task
-from sparsegpt2.components.circuit import ComponentCircuit
+from sparsegpt2.components.circuit import ComponentCircuit, ComponentInfo
 from sparsegpt2.components.config import DiscoverConfig
 from sparsegpt2.components.discovery import Discovery
 from sparsegpt2.components.memory import PeakMemory
@@ -63,8 +63,11 @@ def discover(
     with frozen(model, torch.float32), PeakMemory(problem.device) as peak:
         discovery = method.discover(problem, settings, progress)
     seconds = time.perf_counter() - started
-    info = {"task": task.name, **to_dict(config), "objective": objective, "settings": to_dict(settings)}
-    circuits = [ComponentCircuit(problem.graph, one.kept, {**info, "asked": one.asked}) for one in discovery.found]
+    own = {**to_dict(config), "objective": objective, "settings": to_dict(settings)}
+    circuits = [
+        ComponentCircuit(problem.graph, one.kept, ComponentInfo(task=task.name, **own, asked=one.asked))
+        for one in discovery.found
+    ]
     return Discovered(discovery, tuple(circuits), seconds, peak.megabytes)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.score import choice_logits, task_loss
+from sparsegpt2.circuits.losses import choice_logits, task_loss
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.components.config import OBJECTIVES
 from sparsegpt2.errors import UserError

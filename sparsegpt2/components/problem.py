@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.components.config import DiscoverConfig
 from sparsegpt2.components.counterfactual import FROM_PROMPTS, counterfactual, writer_means

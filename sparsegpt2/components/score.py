@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.score import accuracy, task_loss
+from sparsegpt2.circuits.losses import accuracy, task_loss
 from sparsegpt2.components.objectives import damage, logit_difference
 from sparsegpt2.components.problem import Problem, Trial
 

@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.calibrate import Calibration
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Ablation, Constant, mean_ablation
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.score import ROWS, answer_logits, circuit_logits, task_batch, task_loss
+from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.config import EvidenceConfig
@@ -62,10 +60,14 @@ class Case:
         )
         self.nodes, self.weights = self.circuit.nodes, self.circuit.weights
         self.text, self.text_source = text.to(self.device), text_source
-        self.sites, self.means = node_sites(model.config), means_of(model)
+        self.sites, self.mean = node_sites(model.config), mean_ablation(model)
         self.everything = {site: kept.to(self.device) for site, kept in every_node(model).items()}
-        calibration = circuit.info.get("calibration")
-        self.calibration = Calibration.from_dict(calibration) if calibration else None
+        self.calibration = circuit.info.calibration
+
+    @property
+    def means(self) -> dict[str, Tensor]:
+        """Node means of the model: site -> [C]."""
+        return self.mean.values
 
     # --- The pairs and the two models everything is compared with ------------------------------------------------
 
@@ -84,12 +86,17 @@ class Case:
     @cached_property
     def full_logits(self) -> Tensor:
         """The whole model's logits on the test pairs [B, V]."""
-        return circuit_logits(self.model, None, self.batch)
+        return self.whole_logits(self.batch)
 
     @cached_property
     def circuit_logits(self) -> Tensor:
         """The circuit's logits on the test pairs [B, V], everything else mean-ablated."""
         return self.logits(self.nodes, weights=self.weights, calibrated=True)[0]
+
+    @torch.no_grad()
+    def whole_logits(self, batch: TaskBatch) -> Tensor:
+        """The whole model's logits on any pairs [B, V]."""
+        return Ablated(self.model).logits(batch)
 
     @cached_property
     def full_loss(self) -> Tensor:
@@ -113,58 +120,50 @@ class Case:
 
     # --- Losses under ablation -----------------------------------------------------------------------------------
 
+    def ablated(self, *, ablation: Ablation | None = None, through: Site | None = None) -> Ablated:
+        """The model with all but the circuit ablated, to its means by default, and the circuit's own calibration.
+
+        through: a site object behind the ablation. Every node is computed, so that it sees all of them.
+        """
+        return Ablated(
+            self.model,
+            self.nodes,
+            weights=self.weights,
+            ablation=ablation or self.mean,
+            calibration=self.calibration,
+            through=through,
+        )
+
     @torch.no_grad()
     def logits(
         self,
         kept: Mapping[str, Tensor],
         *,
         weights: Mapping[str, Tensor] | None = None,
-        fill: Mapping[str, Tensor] | None = None,
+        ablation: Constant | None = None,
         batch: TaskBatch | None = None,
         calibrated: bool = False,
     ) -> Tensor:
         """Logits [R, B, V] with all but the `kept` nodes (site -> [C] or [R, C]) and `weights` ablated.
 
-        weights: parameter name -> mask as in `Circuit.weights`; None keeps all. fill: what an ablated node is set to,
-        site -> [C]; the means by default. calibrated: apply the circuit's own calibration, if it has one.
+        weights: parameter name -> mask as in `Circuit.weights`; None keeps all. ablation: what an ablated node is set
+        to; the means by default. calibrated: apply the circuit's own calibration, if it has one.
         """
-        batch, fill = batch or self.batch, fill or self.means
         masks = {site: torch.atleast_2d(mask) for site, mask in kept.items()}
-        runs = len(next(iter(masks.values())))
-        parameters = ablate_edges(self.model, weights or {}, fill)
-        at_once = max(1, ROWS // len(batch))
-        logits = torch.empty(runs, len(batch), self.model.config.vocab_size, device=self.device)
-        with frozen(self.model, torch.float32):
-            for start in range(0, runs, at_once):
-                site = MeanAblation({name: mask[start : start + at_once] for name, mask in masks.items()}, fill)
-                count = min(at_once, runs - start)
-                for rows, part in batch.by_length(ROWS // count):
-                    found = answer_logits(self.model, part, site, runs=count, parameters=parameters, position_only=True)
-                    logits[start : start + count, rows] = found.unflatten(0, (count, -1))
-        return self.calibrate(logits) if calibrated else logits
+        ablated = Ablated(
+            self.model,
+            masks,
+            weights=weights,
+            ablation=ablation or self.mean,
+            calibration=self.calibration if calibrated else None,
+        )
+        return ablated.logits(batch or self.batch)
 
+    @torch.no_grad()
     def losses(self, kept: Mapping[str, Tensor], *, batch: TaskBatch | None = None, **settings: Any) -> Tensor:
         """Losses [R, B] of each row under each mask; arguments as of `logits`."""
         batch = batch or self.batch
         return torch.stack([task_loss(one, batch) for one in self.logits(kept, batch=batch, **settings)])
-
-    @torch.no_grad()
-    def losses_through(self, site: Site, batch: TaskBatch | None = None) -> Tensor:
-        """The circuit's losses [B] with `site` in the forward; edges are ablated here, nodes are left to `site`."""
-        batch = batch or self.batch
-        with frozen(self.model, torch.float32):
-            logits = answer_logits(self.model, batch, site, parameters=self.edge_parameters())
-        return task_loss(self.calibrate(logits), batch)
-
-    def edge_parameters(self, fill: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The model's parameters with the edges outside the circuit ablated; empty when it keeps all."""
-        return ablate_edges(self.model, self.weights or {}, fill or self.means)
-
-    def calibrate(self, logits: Tensor) -> Tensor:
-        """logits [..., V] with the circuit's own calibration, if it has one."""
-        if self.calibration is None:
-            return logits
-        return self.calibration.apply(logits.flatten(0, -2)).view_as(logits)
 
     # --- Random choices ------------------------------------------------------------------------------------------
 

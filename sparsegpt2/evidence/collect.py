@@ -43,7 +43,7 @@ def collect_evidence(
     text: pretraining text [N, T] int64 for resampling and for the node means of random models; without it the task's
     prompts stand in, and the report says so. path: a file that grows as checks finish; if it holds findings of the same
     model, circuit, test pairs, text and settings, those are kept, so that interrupted work goes on. about: plain values
-    for the report's head. The pruner's settings are read from `circuit.info["config"]`.
+    for the report's head. The pruner's settings are read from `circuit.info.config`.
 
     `UserError` for a circuit of another model, a model without node means, a task the model can't read, or an unknown
     check.
@@ -79,14 +79,15 @@ def chosen_checks(config: EvidenceConfig) -> list[str]:
 
 def settings_of(circuit: Circuit) -> PruneConfig:
     """The settings that found `circuit`: those of its file, or the defaults with what its file says."""
-    if circuit.info.get("config"):
-        settings = from_dict(PruneConfig, dict(circuit.info["config"]), "the circuit's file")
+    info = circuit.info
+    if info.config:
+        settings = from_dict(PruneConfig, dict(info.config), "the circuit's file")
     else:
-        settings = PruneConfig(pruner=circuit.info.get("pruner", "node"), seed=circuit.info.get("seed", 0))
+        settings = PruneConfig(pruner=info.pruner or "node", seed=info.seed or 0)
     # a path in a file is no reason to run what lies there: only a pruner that is known by name prunes again
     settings = replace(settings, pruner=plain_pruner(settings.pruner))
     # one ranking may have served several targets: the circuit's own is what it must be judged by
-    return replace(settings, target_loss=circuit.info.get("target_loss", settings.target_loss))
+    return settings if info.target_loss is None else replace(settings, target_loss=info.target_loss)
 
 
 def report_path(circuit: str | Path) -> Path:
@@ -118,7 +119,8 @@ def _forget_edited(report: Report, about: dict[str, Any]) -> None:
 def case_identity(case: Case) -> str:
     """16 hex digits of everything that decides the numbers: which checks are run is left out."""
     settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
-    plain = [settings, to_dict(case.prune), case.circuit.info.get("calibration"), case.task.name, case.text_source]
+    calibration = case.calibration and case.calibration.to_dict()
+    plain = [settings, case.prune.to_dict(), calibration, case.task.name, case.text_source]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     tensors = {**dict(case.model.named_parameters()), **case.means}
     tensors |= {f"kept {name}": kept for name, kept in {**case.nodes, **(case.weights or {})}.items()}
@@ -130,13 +132,12 @@ def case_identity(case: Case) -> str:
 
 
 def _about(case: Case) -> dict[str, Any]:
-    info = case.circuit.info
     return {
         "task": case.task.name,
         "pruner": case.prune.pruner,
         "seed": case.prune.seed,
         "target_loss": case.target,
-        "reached": info.get("reached"),
+        "reached": case.circuit.info.reached,
         "nodes": case.circuit.n_nodes,
         "edges": case.circuit.edges(case.model),
         "edges_trimmed": case.circuit.trimmed(case.model).edges(case.model),

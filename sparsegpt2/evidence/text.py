@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 

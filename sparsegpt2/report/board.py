@@ -54,15 +54,17 @@ def curve_figure(circuit: Circuit, edges: int) -> Figure:
 
     edges: the circuit's own. A trimmed circuit stands beside the curve, as trimming comes after the ranking.
     """
-    points = [(max(1.0, edges), max(1e-4, loss)) for _, edges, loss in circuit.info["curve"]]
+    points = [(max(1.0, edges), max(1e-4, loss)) for _, edges, loss in circuit.info.curve or []]
     with styled():
         figure, (axis,) = new_figure(1, width=5, height=3.4)
         axis.plot(*zip(*points, strict=True), **look_of(0), markersize=3)
-        axis.axhline(circuit.info["target_loss"], color="0.45", linestyle="--", linewidth=1)
-        chosen = (max(1.0, edges), max(1e-4, circuit.info["validation_loss"]))
+        assert circuit.info.target_loss is not None  # both are known of every circuit that has a curve
+        assert circuit.info.validation_loss is not None
+        axis.axhline(circuit.info.target_loss, color="0.45", linestyle="--", linewidth=1)
+        chosen = (max(1.0, edges), max(1e-4, circuit.info.validation_loss))
         axis.plot([chosen[0]], [chosen[1]], color="black", marker="s", markersize=9, fillstyle="none")
         log_scales(axis, *zip(*points, chosen, strict=True))
-        axis.set(xlabel="Edges", ylabel="Task loss on validation pairs (nats)", title=circuit.info["task"])
+        axis.set(xlabel="Edges", ylabel="Task loss on validation pairs (nats)", title=circuit.info.task)
     return figure
 
 
@@ -73,10 +75,10 @@ def log_curve(circuit: Circuit, edges: int, directory: str | Path) -> None:
 
     Without TensorBoard, or for a circuit that has no curve, nothing is written.
     """
-    board = open_board(directory) if circuit.info.get("curve") else None
+    board = open_board(directory) if circuit.info.curve else None
     if board is None:
         return
-    for nodes, edges_there, loss in circuit.info["curve"]:
+    for nodes, edges_there, loss in circuit.info.curve or []:
         board.add_scalar("task loss by edges", loss, int(edges_there))
         board.add_scalar("task loss by nodes", loss, int(nodes))
     board.add_figure("task loss against edges", curve_figure(circuit, edges))

@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
-from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits import Ablated, Circuit
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.model.sites import Chain, Record, Site
+from sparsegpt2.model.sites import Record
 from sparsegpt2.viewer.graph import Shown
 from sparsegpt2.viewer.schema import Patterns
 
@@ -49,10 +44,7 @@ def attention_patterns(model: GPT, circuit: Circuit, batch: TaskBatch, shown: Sh
     while pairs < min(MOST_PAIRS, len(sizes)) and len(heads) * sum(sizes[: pairs + 1]) <= limit:
         pairs += 1
     chosen = heads[: limit // sum(sizes[:pairs])]
-    means = means_of(model)
-    edges = ablate_edges(model, circuit.weights or {}, means)
-    alone = _patterns(model, batch, 2 * pairs, chosen, MeanAblation(circuit.nodes, means), edges)
-    whole = _patterns(model, batch, 2 * pairs, chosen, None, {})
+    alone, whole = (_patterns(model, batch.take(slice(2 * pairs)), chosen, one) for one in (circuit, None))
     return {
         "pairs": pairs,
         "heads": {
@@ -86,15 +78,11 @@ def _keys(model: GPT, query: int, length: int) -> int:
     return query + 1 if model.config.causal else length
 
 
-def _patterns(
-    model: GPT, batch: TaskBatch, rows: int, heads: Heads, site: Site | None, parameters: Mapping[str, Tensor]
-) -> dict[tuple[int, int], Tensor]:
-    """(layer, head) -> [rows, T, T + 1]: share of each key, and of the sink last (0 without one)."""
+def _patterns(model: GPT, batch: TaskBatch, heads: Heads, circuit: Circuit | None) -> dict[tuple[int, int], Tensor]:
+    """(layer, head) -> [B, T, T + 1]: share of each key, and of the sink last (0 without one). None: whole model."""
     layers = {layer for layer, _ in heads}
     record = Record(f"{layer}.attn.{part}" for layer in layers for part in "qk")
-    arguments = {"site": record if site is None else Chain(site, record), "position": batch.position[:rows]}
-    with frozen(model, torch.float32):
-        functional_call(model, dict(parameters), (batch.tokens[:rows],), arguments)
+    Ablated(model, circuit, through=record).logits(batch, rows=None)
     found = {}
     for layer, head in heads:
         attention = model.layers[layer].attn

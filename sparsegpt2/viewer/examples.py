@@ -10,11 +10,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.calibrate import Calibration
+from sparsegpt2.circuits import Ablated, Circuit
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.edges import edge_maps
-from sparsegpt2.circuits.score import accuracy, choice_logits, circuit_logits, task_batch, task_loss
+from sparsegpt2.circuits.losses import accuracy, choice_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import ANYTHING_ELSE, Task, TaskBatch
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -43,15 +42,15 @@ def complement(circuit: Circuit, model: GPT) -> Circuit:
     return Circuit(nodes=every_node(model), weights=weights)
 
 
+@torch.no_grad()
 def variant_logits(model: GPT, circuit: Circuit, batch: TaskBatch) -> dict[str, Tensor]:
     """Logits [B, V] of each of `VARIANTS`, the circuit's with its calibration if it has one."""
-    calibration = circuit.info.get("calibration")
-    alone = circuit_logits(model, circuit, batch)
-    return {
-        "full": circuit_logits(model, None, batch),
-        "circuit": Calibration.from_dict(calibration).apply(alone) if calibration else alone,
-        "complement": circuit_logits(model, complement(circuit, model), batch),
+    variants = {
+        "full": Ablated(model),
+        "circuit": Ablated(model, circuit, calibration=circuit.info.calibration),
+        "complement": Ablated(model, complement(circuit, model)),
     }
+    return {name: variant.logits(batch) for name, variant in variants.items()}
 
 
 def task_scores(model: GPT, task: Task, circuit: Circuit, *, split: str, pairs: int, seed: int) -> Scores:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsegpt2.circuits import Circuit, Task
 from sparsegpt2.circuits.edges import edge_maps, parameter_and_bias
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.config import to_dict
 from sparsegpt2.files import read_json
@@ -97,10 +97,10 @@ def circuit_data(
         "rows": rows,
         "sources": _sources(subject, texts),
         "task": task,
-        "curve": [[short(value) for value in point] for point in info.get("curve", [])],
+        "curve": [[short(value) for value in point] for point in info.curve or []],
         "chosen": _chosen(circuit, model),
-        "target": info.get("target_loss"),
-        "evidence": (info.get("evidence") and {"evidence": info["evidence"]}) or evidence or {},
+        "target": info.target_loss,
+        "evidence": (info.evidence and {"evidence": info.evidence}) or evidence or {},
     }
 
 
@@ -108,12 +108,12 @@ def circuit_name(circuit: Circuit, model_name: str) -> str:
     """`fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`: a title, and the key of notes."""
     info = circuit.info
     details = [
-        f"{info['pruner']} pruner" if "pruner" in info else "",
-        f"seed {info['seed']}" if "seed" in info else "",
-        f"target {info['target_loss']:g}" if "target_loss" in info else "",
+        "" if info.pruner is None else f"{info.pruner} pruner",
+        "" if info.seed is None else f"seed {info.seed}",
+        "" if info.target_loss is None else f"target {info.target_loss:g}",
     ]
     listed = ", ".join(filter(None, details))
-    return f"{info.get('task', 'circuit')} in {model_name}" + (f" ({listed})" if listed else "")
+    return f"{info.task or 'circuit'} in {model_name}" + (f" ({listed})" if listed else "")
 
 
 def evidence_beside(path: str | Path) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: T
 
 
 def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
-    loss = circuit.info.get("validation_loss")
+    loss = circuit.info.validation_loss
     return None if loss is None else [circuit.n_nodes, circuit.edges(model), short(loss)]
 
 
@@ -211,18 +211,19 @@ def _facts(circuit: Circuit, subject: Viewed) -> list[tuple[str, str]]:
     info, model = circuit.info, subject.model
     trimmed, side = circuit.trimmed(model), circuit.side_edges(model)
     config = model.config
+    pruner = {"pruner": info.pruner, "seed": info.seed, "target_loss": info.target_loss}
     facts = [
         ("Size", f"{circuit.n_nodes:,} nodes, {circuit.edges(model):,} edges"),
         ("After trimming", f"{trimmed.n_nodes:,} nodes, {trimmed.edges(model):,} edges"),
         ("Beside the edges", ", ".join(f"{count:,} {kind}" for kind, count in side.items() if count)),
         ("Kind", "nodes and a mask over weights" if circuit.weights is not None else "nodes"),
         ("Model", f"{subject.name}: {config.n_layer} layers, width {config.d_model}, {config.n_head} heads"),
-        ("Pruner", ", ".join(f"{name} {info[name]}" for name in ("pruner", "seed", "target_loss") if name in info)),
+        ("Pruner", ", ".join(f"{name} {value}" for name, value in pruner.items() if value is not None)),
     ]
-    if "validation_loss" in info:
-        met = "" if info.get("reached", True) else "; the target was not met, this is the whole model"
-        full = f"; whole model {info['validation_loss_full']:.3f}" if "validation_loss_full" in info else ""
-        facts.append(("Validation loss", f"{info['validation_loss']:.3f} nats{full}{met}"))
-    if info.get("config"):
-        facts.append(("Pruner's settings", json.dumps(info["config"], ensure_ascii=False)))
+    if info.validation_loss is not None:
+        met = "" if info.met else "; the target was not met, this is the whole model"
+        full = "" if info.validation_loss_full is None else f"; whole model {info.validation_loss_full:.3f}"
+        facts.append(("Validation loss", f"{info.validation_loss:.3f} nats{full}{met}"))
+    if info.config:
+        facts.append(("Pruner's settings", json.dumps(info.config, ensure_ascii=False)))
     return [(name, value) for name, value in facts if value]

@@ -25,11 +25,13 @@ def list_circuit(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> Iterator
     """
     info = circuit.info
     circuit.check(model)
-    facts = [f"{name} {info[name]}" for name in ("task", "pruner", "seed", "target_loss") if name in info]
+    known = {"task": info.task, "pruner": info.pruner, "seed": info.seed, "target_loss": info.target_loss}
+    facts = [f"{name} {value}" for name, value in known.items() if value is not None]
     yield "  ".join(facts) or "circuit"
-    if "validation_loss" in info:
-        met = "" if info.get("reached", True) else "  (target not met: this is the whole model)"
-        yield f"validation loss {info['validation_loss']:.3f} nats, whole model {info['validation_loss_full']:.3f}{met}"
+    if info.validation_loss is not None:
+        met = "" if info.met else "  (target not met: this is the whole model)"
+        full = "" if info.validation_loss_full is None else f", whole model {info.validation_loss_full:.3f}"
+        yield f"validation loss {info.validation_loss:.3f} nats{full}{met}"
     trimmed = circuit.trimmed(model).edges(model)
     yield f"{circuit.n_nodes} nodes, {circuit.edges(model)} edges, {trimmed} after trimming"
     for site, kept in circuit.nodes.items():

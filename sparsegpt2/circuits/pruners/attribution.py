@@ -8,13 +8,18 @@ it hurts the other does not cancel out.
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
 
-from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Masks, Piece, Sites, mean_ablation
+from sparsegpt2.circuits.aim import Aim, at_least_1
+from sparsegpt2.circuits.circuit import every_node
+from sparsegpt2.circuits.gates import MeanAblation
+from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.ranking import Ranking
-from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -24,24 +29,63 @@ ROWS = 64
 """Rows in one forward and backward pass."""
 
 
-def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
+@dataclass(frozen=True, kw_only=True)
+class Settings(Aim):
+    """How much evidence is taken."""
+
+    attribution_pairs: int = 256
+    """Train pairs over which the attribution pruner averages."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least_1(self, "attribution_pairs")
+
+
+def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
     """Nodes by mean absolute attribution over `config.attribution_pairs` train pairs, in float32."""
     sites, device = node_sites(model.config), model.wte.weight.device
     batch = task_batch(model, task, "train", config.attribution_pairs, config.seed)
     scores = {site: torch.zeros(width, device=device) for site, width in sites.items()}
-    done = 0
-    with frozen(model, torch.float32), torch.enable_grad():
-        for _, part in batch.by_length(ROWS):
-            # With a mask of ones for each row, dL/dm at m = 1 is the sum over positions of dL/dx * (x - mean).
-            masks = {site: torch.ones(len(part), width, device=device) for site, width in sites.items()}
-            for mask in masks.values():
-                mask.requires_grad_(True)
-            logits = answer_logits(model, part, MeanAblation(masks, means_of(model)), position_only=True)
+    gates, done = RowGates(mean_ablation(model).values), 0
+    with torch.enable_grad():
+        for _, part, logits in Ablated(model, every_node(model), ablation=gates).each(batch, ROWS):
             task_loss(logits, part).sum().backward()
-            for site, mask in masks.items():
+            del logits
+            for site, mask in gates.masks.items():
                 assert mask.grad is not None
                 scores[site] += mask.grad.abs().sum(dim=0) / len(batch)
             done += len(part)
             if progress is not None:
                 progress(done, len(batch), "attribution")
     return Ranking(scores)
+
+
+class RowGates:
+    """An ablation that ablates nothing: every row has gates of its own, all open, and its gradient reaches them.
+
+    With a mask m of ones for a row, dL/dm is the sum over positions of dL/dx * (x - mean).
+    """
+
+    everywhere = False
+
+    def __init__(self, means: dict[str, Tensor]) -> None:
+        self.means = means
+        self.masks: dict[str, Tensor] = {}
+        """Site -> gates of the last piece, [rows, C]."""
+
+    def edge_values(self) -> Masks:
+        """The means."""
+        return self.means
+
+    def over(self, kept: Masks) -> Sites:
+        """New gates for each piece."""
+
+        def site(piece: Piece) -> MeanAblation:
+            rows, device = len(piece.batch), piece.batch.device
+            self.masks = {
+                name: torch.ones(rows, mask.shape[-1], device=device).requires_grad_(True)
+                for name, mask in kept.items()
+            }
+            return MeanAblation(self.masks, self.means)
+
+        return site

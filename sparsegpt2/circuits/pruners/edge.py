@@ -11,20 +11,23 @@ Shapes: E edges, B rows, C channels of a site.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits import hard_concrete
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Masks, Sites, mean_ablation
+from sparsegpt2.circuits.aim import one_of, positive
 from sparsegpt2.circuits.circuit import every_node
-from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.edges import EdgeList, ablate_edges, edge_maps
-from sparsegpt2.circuits.gates import frozen, gate, hard_concrete, hard_concrete_open
-from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.edges import EdgeList, edge_maps
+from sparsegpt2.circuits.gate_training import GateTraining
+from sparsegpt2.circuits.gates import frozen, gate
+from sparsegpt2.circuits.node_training import NodeSettings, train_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
-from sparsegpt2.circuits.pruners import node
 from sparsegpt2.circuits.ranking import Ranking
-from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -33,21 +36,48 @@ from sparsegpt2.progress import Progress
 START_SHARE = 0.5
 """A node circuit to start from is aimed at this share of the target loss, so that its edges leave a choice."""
 
+LOG_ALPHA = 5.0
+"""log alpha of a hard-concrete gate with tau = 1; at tau = 0 it is as likely as not to be over a half."""
 
-def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(NodeSettings):
+    """What is trained on edges; the node pruner's, as a node circuit may come first."""
+
+    edge_start: Literal["model", "circuit"] = "model"
+    """Whose edges the edge pruner puts gates on: the whole model's (measured better, and faster as one training), or
+    those of a circuit that the node pruner finds first."""
+    edge_lr: float = 1e-2
+    """The edge pruner's learning rate, in place of `lr`."""
+    edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
+    """The edge pruner's gates: the node pruner's step function, or hard-concrete noise (Louizos et al. 2018), which
+    wants a larger `init_noise_bias`, such as 0.5."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "edge_lr")
+        one_of(self, "edge_start", "model", "circuit")
+        one_of(self, "edge_gate", "heaviside", "hard_concrete")
+
+
+def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
     """Edges by tau after training the gates; `trained_size` is how many gates are open (tau >= 0)."""
     if not model.config.bias:
         raise UserError("the edge pruner folds removed edges into biases, which this model's linear maps do not have")
-    edges = EdgeList.of(model, starting_nodes(model, task, config, progress))
-    run = EdgeTraining(model, task, replace(config, lr=config.edge_lr), len(edges))
-    with frozen(model, getattr(torch, config.dtype)), torch.enable_grad():
+    edges = EdgeList.of(model, starting_nodes(model, task, config, progress)).to(model.wte.weight.device)
+    dtype = getattr(torch, config.dtype)
+    run, gated = (
+        EdgeTraining(model, task, replace(config, lr=config.edge_lr), len(edges)),
+        GatedEdges(model, edges, dtype),
+    )
+    with frozen(model, dtype), torch.enable_grad():
         while not run.finished:
             gates = run.gates()  # [E]
-            loss = gated_losses(model, run.next_batch(), edges, gates).mean()
-            (loss + run.penalty.k_coef * run.cost(gates)).backward()
+            loss = gated.losses(run.next_batch(), gates).mean()
+            (loss + run.penalty.cost(run.open_gates(gates))).backward()
             run.step(loss.detach(), (gates.detach() > 0).sum())
             run.tell(progress, config.steps, "edges")
-    tau = run.tau.detach().cpu()
+    tau, edges = run.tau.detach().cpu(), edges.to("cpu")
     return Ranking(
         node_scores(model, edges, tau),
         edges=edges,
@@ -57,18 +87,20 @@ def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None 
     )
 
 
-def starting_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress | None) -> dict[str, Tensor]:
+def starting_nodes(model: GPT, task: Task, config: Settings, progress: Progress | None) -> dict[str, Tensor]:
     """The nodes whose edges get gates, site -> bool [C]: all, or those that the node pruner's own mask keeps."""
     if config.edge_start == "model":
         return every_node(model)
-    ranking = node.rank(model, task, replace(config, target_loss=START_SHARE * config.target_loss), progress)
+    (ranking,) = train_nodes(model, [task], [replace(config, target_loss=START_SHARE * config.target_loss)], progress)
     return ranking.nodes(ranking.trained_size or ranking.n_nodes)
 
 
-class EdgeTraining(node.GateTraining):
+class EdgeTraining(GateTraining):
     """Gates of edges, of either kind."""
 
-    def __init__(self, model: GPT, task: Task, config: PruneConfig, edges: int) -> None:
+    config: Settings
+
+    def __init__(self, model: GPT, task: Task, config: Settings, edges: int) -> None:
         super().__init__(model, task, config, edges)
         if config.edge_gate == "hard_concrete":  # its tau says how likely a gate is to be open
             self.highest = 1.0
@@ -78,42 +110,59 @@ class EdgeTraining(node.GateTraining):
         """Gates in [0, 1], [E], with their gradient."""
         if self.config.edge_gate == "heaviside":
             return gate(self.tau, self.config.temperature)
-        uniform = torch.rand(len(self.tau), generator=self.noise).clamp(1e-6, 1 - 1e-6)
-        return hard_concrete(self.tau, uniform.to(self.tau.device))
+        return hard_concrete.sample(LOG_ALPHA * self.tau, self.noise)
 
-    def cost(self, gates: Tensor) -> Tensor:
+    def open_gates(self, gates: Tensor) -> Tensor:
         """Number of open gates, as the penalty counts it: expected, where gates are random."""
-        return gates.sum() if self.config.edge_gate == "heaviside" else hard_concrete_open(self.tau).sum()
+        if self.config.edge_gate == "heaviside":
+            return gates.sum()
+        return hard_concrete.expected_l0(LOG_ALPHA * self.tau).sum()
 
 
-def gated_losses(model: GPT, batch: TaskBatch, edges: EdgeList, gates: Tensor) -> Tensor:
-    """Task loss of each row, [B], of the circuit of those edges with gates [E] on them; gradients reach the gates."""
-    means, weights = means_of(model), edges.spread(gates)
-    kept = nodes_on_paths(model, edges.nodes, {name: z.detach() > 0 for name, z in weights.items()})
-    site, parameters = DanglingAblation(edges.nodes, kept, means), ablate_edges(model, weights, means)
-    losses = torch.empty(len(batch), device=gates.device)
-    for rows, part in batch.by_length(len(batch)):
-        logits = answer_logits(model, part, site, parameters=parameters, position_only=True)
-        losses = losses.index_copy(0, rows, task_loss(logits, part))
-    return losses
+class GatedEdges:
+    """A model whose edges have gates, and whose dangling nodes are ablated."""
+
+    def __init__(self, model: GPT, edges: EdgeList, dtype: torch.dtype = torch.float32) -> None:
+        """edges: on the model's device."""
+        self.model, self.edges = model, edges
+        ablation = DanglingAblation(edges.nodes, mean_ablation(model).values)
+        self.ablated = Ablated(model, edges.nodes, ablation=ablation, dtype=dtype)
+
+    def losses(self, batch: TaskBatch, gates: Tensor) -> Tensor:
+        """Task loss of each row, [B], with gates [E] on the edges; gradients reach the gates."""
+        weights = self.edges.spread(gates)
+        kept = nodes_on_paths(self.model, self.edges.nodes, {name: z.detach() > 0 for name, z in weights.items()})
+        return self.ablated.under(kept, weights=weights).losses(batch, rows=len(batch))
 
 
 class DanglingAblation:
-    """A site object: nodes outside `kept` become their mean.
+    """An ablation: nodes that are not kept become their mean.
 
     Those of them that are in `nodes` pass their gradient as if they were kept: with another edge open they may be, and
     gates that get no gradient could never open again.
     """
 
-    def __init__(self, nodes: Mapping[str, Tensor], kept: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> None:
-        self.nodes, self.kept, self.means = nodes, kept, means
+    everywhere = False
 
-    def __call__(self, name: str, x: Tensor) -> Tensor:
-        if name not in self.nodes:
-            return x
-        nodes, kept = (masks[name].to(x.device) for masks in (self.nodes, self.kept))
-        ablated = torch.where(kept, x, self.means[name].to(x.dtype))
-        return torch.where(nodes, x + (ablated - x).detach(), ablated)
+    def __init__(self, nodes: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> None:
+        """nodes: site -> bool [C]; means: site -> [C]."""
+        self.nodes, self.means = nodes, means
+
+    def edge_values(self) -> Masks:
+        """The means."""
+        return self.means
+
+    def over(self, kept: Masks) -> Sites:
+        """One site object for all pieces. kept: site -> bool [C]."""
+
+        def site(name: str, x: Tensor) -> Tensor:
+            if name not in self.nodes:
+                return x
+            nodes, on_path = (masks[name].to(x.device) for masks in (self.nodes, kept))
+            ablated = torch.where(on_path, x, self.means[name].to(x.dtype))
+            return torch.where(nodes, x + (ablated - x).detach(), ablated)
+
+        return lambda _piece: site
 
 
 def node_scores(model: GPT, edges: EdgeList, tau: Tensor) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsegpt2.components import hard_concrete
+from sparsegpt2.circuits import hard_concrete
 from sparsegpt2.components.discovery import Discovery, Found
 from sparsegpt2.components.problem import Problem, Trial
 from sparsegpt2.config import require

@@ -12,9 +12,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.edges import ablate_edges, count_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen, gate, join_nodes, split_nodes
-from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.edges import count_edges
+from sparsegpt2.circuits.gates import gate, join_nodes, split_nodes
 from sparsegpt2.evidence.case import CHANCE, Case
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
@@ -29,7 +29,7 @@ class Adversary:
     """Gates tau over everything outside the circuit; tau >= 0 leaves a node or edge alive."""
 
     def __init__(self, case: Case, start: int, generator: torch.Generator) -> None:
-        self.case = case
+        self.case, self.ablated = case, Ablated(case.model, case.nodes, ablation=case.mean)
         self.inside = join_nodes(case.nodes, case.sites)  # [N]
         self.nodes = _start(self.inside.shape, start, generator).to(case.device).requires_grad_(True)
         self.edges = {
@@ -46,13 +46,9 @@ class Adversary:
         case, batch = self.case, self.case.pairs(split, pairs, seed)
         kept = torch.where(self.inside, 1.0, gate(self.nodes, 1.0))
         alive = {name: torch.where((case.weights or {})[name], 1.0, gate(tau, 1.0)) for name, tau in self.edges.items()}
-        site, parameters = (
-            MeanAblation(split_nodes(kept, case.sites), case.means),
-            ablate_edges(case.model, alive, case.means),
-        )
-        return task_loss(answer_logits(case.model, batch, site, parameters=parameters), batch)
+        return self.ablated.under(split_nodes(kept, case.sites), weights=alive).losses(batch, rows=None)
 
-    def ablated(self) -> float:
+    def share(self) -> float:
         """Share of the nodes outside that it ablates."""
         outside = ~self.inside
         return float((self.nodes < 0)[outside].double().mean()) if bool(outside.any()) else 0.0
@@ -69,42 +65,41 @@ def run(case: Case, progress: Progress) -> Finding:
     """The worst subset's loss on test pairs against chance: a circuit at work can't be reduced to guessing."""
     config, generator = case.config, case.generator("adversarial")
     worst: tuple[float, Adversary] | None = None
-    with frozen(case.model, torch.float32):
-        for start in range(config.adversary_starts):
-            adversary = Adversary(case, start, generator)
-            optimizer = torch.optim.Adam(adversary.parameters(), lr=config.adversary_lr)
-            for step in range(config.adversary_steps):
-                optimizer.zero_grad()
-                with torch.enable_grad():
-                    loss = adversary.losses("train", config.adversary_pairs, config.seed + step).mean()
-                    (-loss).backward()
-                optimizer.step()
-                with torch.no_grad():
-                    for tau in adversary.parameters():
-                        tau.clamp_(-1, 1)
-                done = start * config.adversary_steps + step + 1
-                progress(
-                    done,
-                    config.adversary_starts * config.adversary_steps,
-                    f"adversary: loss {float(loss.detach()):.3f}",
-                )
+    for start in range(config.adversary_starts):
+        adversary = Adversary(case, start, generator)
+        optimizer = torch.optim.Adam(adversary.parameters(), lr=config.adversary_lr)
+        for step in range(config.adversary_steps):
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                loss = adversary.losses("train", config.adversary_pairs, config.seed + step).mean()
+                (-loss).backward()
+            optimizer.step()
             with torch.no_grad():
-                found = float(adversary.losses("validation", config.pairs, config.seed).mean())
-            if worst is None or found > worst[0]:
-                worst = found, adversary
-        assert worst is not None  # adversary_starts is at least 1
+                for tau in adversary.parameters():
+                    tau.clamp_(-1, 1)
+            done = start * config.adversary_steps + step + 1
+            progress(
+                done,
+                config.adversary_starts * config.adversary_steps,
+                f"adversary: loss {float(loss.detach()):.3f}",
+            )
         with torch.no_grad():
-            losses = worst[1].losses("test", config.pairs, config.seed)
+            found = float(adversary.losses("validation", config.pairs, config.seed).mean())
+        if worst is None or found > worst[0]:
+            worst = found, adversary
+    assert worst is not None  # adversary_starts is at least 1
+    with torch.no_grad():
+        losses = worst[1].losses("test", config.pairs, config.seed)
     numbers = {"adversarial": mean_over_pairs(losses), "all ablated": mean_over_pairs(case.circuit_loss)}
     return Finding(
         verdict=at_most(numbers["adversarial"], CHANCE),
-        says=f"ablating the worst subset found, {100 * worst[1].ablated():.0f}% of the nodes outside, the loss is "
+        says=f"ablating the worst subset found, {100 * worst[1].share():.0f}% of the nodes outside, the loss is "
         f"{numbers['adversarial']}; the bar is chance, {CHANCE:.3f}",
         numbers=numbers,
         details={
             "bar": CHANCE,
             "validation loss": worst[0],
-            "ablated share": worst[1].ablated(),
+            "ablated share": worst[1].share(),
             "edges": edges_left_out(case),
         },
     )

@@ -12,35 +12,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.score import answer_logits
-from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_least, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.kernels.attention import attention_pattern
-from sparsegpt2.model.sites import Chain, Record, Site
+from sparsegpt2.model.sites import Record
 from sparsegpt2.progress import Progress
 
 ROWS = 64
 """Rows at once: patterns are [B, H, T, T]."""
 
 
+@torch.no_grad()
 def run(case: Case, progress: Progress) -> Finding:
     """Similarity over kept heads at the last position decides."""
     heads = kept_heads(case)
     if not heads:
         return Finding(verdict="not run", says="the circuit keeps no v channel, so it has no attention")
     last, everywhere, constant = (torch.empty(len(case.batch), device=case.device) for _ in range(3))
-    done = 0
-    for rows, part in case.batch.by_length(ROWS):
-        model = patterns(case, part, None, {})
-        circuit = patterns(case, part, MeanAblation(case.nodes, case.means), case.edge_parameters())
-        nothing = {
-            f"{layer}.attn.{place}": case.nodes[f"{layer}.attn.{place}"] & False for layer in heads for place in "qk"
-        }
-        ablated = patterns(case, part, MeanAblation(nothing, case.means), {})
+    nothing = {
+        f"{layer}.attn.{place}": case.nodes[f"{layer}.attn.{place}"] & False for layer in heads for place in "qk"
+    }
+    done, records = 0, [Record(_queries_and_keys(case)) for _ in range(3)]
+    variants = (
+        Ablated(case.model, through=records[0]),
+        case.ablated(through=records[1]),
+        Ablated(case.model, nothing, ablation=case.mean, through=records[2]),
+    )
+    steps = zip(*(variant.each(case.batch, ROWS) for variant in variants), strict=True)
+    for (rows, part, _), _, _ in steps:
+        model, circuit, ablated = (patterns(case, record) for record in records)
         here = {layer: similarity(model[layer][:, kept], circuit[layer][:, kept]) for layer, kept in heads.items()}
         there = {layer: similarity(model[layer][:, kept], ablated[layer][:, kept]) for layer, kept in heads.items()}
         last[rows], constant[rows] = _at_last(here, part.position), _at_last(there, part.position)
@@ -72,13 +75,12 @@ def kept_heads(case: Case) -> dict[int, list[int]]:
     return found
 
 
-@torch.no_grad()
-def patterns(case: Case, part: TaskBatch, site: Site | None, parameters: dict[str, Tensor]) -> dict[int, Tensor]:
-    """Attention of every head by layer, [B, H, T, T + 1], the sink last (0 without one), on the rows of a batch."""
-    names = [f"{layer}.attn.{place}" for layer in range(case.model.config.n_layer) for place in "qk"]
-    record = Record(names)
-    with frozen(case.model, torch.float32):
-        answer_logits(case.model, part, record if site is None else Chain(site, record), parameters=parameters)
+def _queries_and_keys(case: Case) -> list[str]:
+    return [f"{layer}.attn.{place}" for layer in range(case.model.config.n_layer) for place in "qk"]
+
+
+def patterns(case: Case, record: Record) -> dict[int, Tensor]:
+    """Attention of every head by layer, [B, H, T, T + 1], the sink last (0 without one), from recorded q and k."""
     found = {}
     for layer, block in enumerate(case.model.layers):
         q, k = (block.attn.heads(record.values[f"{layer}.attn.{place}"]) for place in "qk")

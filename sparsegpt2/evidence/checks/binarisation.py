@@ -14,14 +14,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.checks.seeds import part
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
-from sparsegpt2.model.sites import Chain, Record
+from sparsegpt2.model.sites import Record
 from sparsegpt2.progress import Progress
 
 BLUNTEST, SHARPEST = 2.0, 32.0
@@ -79,12 +78,11 @@ def two_means(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fitted_steps(case: Case, ablation: MeanAblation) -> Steps:
+def fitted_steps(case: Case) -> Steps:
     """Steps from the values that kept nodes have in the circuit on train pairs, positions of the prompts only."""
     batch = case.pairs("train", FITTING_ROWS)
     record = Record(case.sites)
-    with frozen(case.model, torch.float32):
-        answer_logits(case.model, batch, Chain(ablation, record), parameters=case.edge_parameters())
+    case.ablated(through=record).logits(batch, rows=None)
     inside = torch.arange(int(batch.position.max()) + 1, device=case.device) <= batch.position[:, None]  # [B, T]
     kept = {site: mask for site, mask in case.nodes.items() if bool(mask.any())}
     return Steps(kept, {site: record.values[site][inside][:, mask] for site, mask in kept.items()})
@@ -94,14 +92,19 @@ def run(case: Case, progress: Progress) -> Finding:
     """Loss with every kept node a hard step against the bar; that before the fit by gradient is shown."""
     if not case.circuit.n_nodes:
         return Finding(verdict="not run", says="the circuit has no nodes")
-    ablation, validation = MeanAblation(case.nodes, case.means), case.pairs("validation")
-    steps = fitted_steps(case, ablation)
-    site, rates = Chain(ablation, steps), case.config.binarisation_lrs
-    numbers = {"circuit": mean_over_pairs(case.circuit_loss), "two means": mean_over_pairs(case.losses_through(site))}
-    tried = {0.0: (case.losses_through(site, validation), case.losses_through(site))}
+    steps, validation, rates = fitted_steps(case), case.pairs("validation"), case.config.binarisation_lrs
+    stepped = case.ablated(through=steps)
+
+    @torch.no_grad()
+    def losses() -> tuple[Tensor, Tensor]:
+        """With the steps as they are, on validation and on test pairs."""
+        return stepped.losses(validation, rows=None), stepped.losses(case.batch, rows=None)
+
+    tried = {0.0: losses()}
+    numbers = {"circuit": mean_over_pairs(case.circuit_loss), "two means": mean_over_pairs(tried[0.0][1])}
     for done, rate in enumerate(rates):
-        fit(case, steps, site, rate, part(progress, done, len(rates)))
-        tried[rate] = case.losses_through(site, validation), case.losses_through(site)
+        fit(case, steps, stepped, rate, part(progress, done, len(rates)))
+        tried[rate] = losses()
     best = min(tried, key=lambda rate: float(tried[rate][0].mean()))
     numbers["binarised"] = mean_over_pairs(tried[best][1])
     bar = case.bar()
@@ -113,20 +116,19 @@ def run(case: Case, progress: Progress) -> Finding:
     )
 
 
-def fit(case: Case, steps: Steps, site: Chain, rate: float, progress: Progress) -> None:
+def fit(case: Case, steps: Steps, stepped: Ablated, rate: float, progress: Progress) -> None:
     """Fit levels and thresholds anew on train pairs, annealed from the nodes' own values to hard steps."""
-    config, parameters = case.config, case.edge_parameters()
+    config = case.config
     for move in steps.parameters():
         move.data.zero_()
     optimizer = torch.optim.Adam(steps.parameters(), lr=rate)
     steps.hard = False
-    with frozen(case.model, torch.float32), torch.enable_grad():
+    with torch.enable_grad():
         for step in range(config.binarisation_steps):
             share = (step + 1) / config.binarisation_steps
             steps.mix, steps.slope = min(1.0, share / MIXED_BY), BLUNTEST * (SHARPEST / BLUNTEST) ** share
             batch = case.pairs("train", config.binarisation_pairs, config.seed + 1 + step)
-            logits = case.calibrate(answer_logits(case.model, batch, site, parameters=parameters))
-            loss = task_loss(logits, batch).mean()
+            loss = stepped.losses(batch, rows=None).mean()
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(steps.parameters(), 1.0)

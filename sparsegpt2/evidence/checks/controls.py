@@ -78,7 +78,7 @@ def measure(case: Case, control: Control, seed: int, progress: Progress) -> dict
     """Edges, nodes, loss and whether the target was reached by the circuit of one control; unreached: all edges."""
     model, task = control(seed)
     found = find_circuit(model, task, replace(case.prune, seed=seed), progress)
-    reached = bool(found.info.get("reached", True))
+    reached = found.info.met
     circuit = found if reached else Circuit(every_node(model))
     score = evaluate(model, task, circuit, pairs=case.config.pairs, seed=case.config.seed)
     return {

@@ -11,7 +11,7 @@ How a task poses the last two is its own affair (`task.VariedTask`; a generic wa
 
 from __future__ import annotations
 
-from sparsegpt2.circuits.score import circuit_logits, task_loss
+from sparsegpt2.circuits.losses import task_loss
 from sparsegpt2.circuits.task import SURROUNDINGS
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.case import Case
@@ -33,7 +33,7 @@ def run(case: Case, progress: Progress) -> Finding:
             missing[kind] = str(error)
     numbers, verdicts, bars, said = {}, [], {}, []
     for done, (kind, batch) in enumerate(batches.items(), 1):
-        full = task_loss(circuit_logits(case.model, None, batch), batch)
+        full = task_loss(case.whole_logits(batch), batch)
         loss = case.losses(case.nodes, weights=case.weights, batch=batch, calibrated=True)[0]
         numbers[kind], numbers[f"{kind}, whole model"] = mean_over_pairs(loss), mean_over_pairs(full)
         bars[kind] = case.bar(full)

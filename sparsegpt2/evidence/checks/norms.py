@@ -13,13 +13,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.score import answer_logits
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Behind
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
-from sparsegpt2.model.sites import Chain
 from sparsegpt2.progress import Progress
 
 
@@ -52,11 +51,11 @@ def run(case: Case, progress: Progress) -> Finding:
         return Finding(verdict="not run", says=f"the model's norm is {case.model.config.norm!r}, not 'rms'")
     eps, position = case.model.config.norm_eps, case.batch.position
     full, own = Scales(eps, position), Scales(eps, position)
-    with frozen(case.model, torch.float32), torch.no_grad():
-        answer_logits(case.model, case.batch, full)
-    ablation = MeanAblation(case.nodes, case.means)
-    case.losses_through(Chain(own, ablation))
-    frozen_loss = case.losses_through(Chain(Scales(eps, position, full.found), ablation))
+    with torch.no_grad():
+        Ablated(case.model, through=full).logits(case.batch, rows=None)
+        case.ablated(ablation=Behind(own, case.mean)).logits(case.batch, rows=None)
+        held = Behind(Scales(eps, position, full.found), case.mean)
+        frozen_loss = case.ablated(ablation=held).losses(case.batch, rows=None)
     ratio = (own.found["final.act_in"] / full.found["final.act_in"]).flatten()  # [B]
     numbers = {
         "recomputed": mean_over_pairs(case.circuit_loss),

@@ -28,7 +28,7 @@ from sparsegpt2.progress import Progress
 
 def run(case: Case, progress: Progress) -> Finding:
     """Mean IoU of nodes decides; IoU of edges and the spread of sizes are shown."""
-    circuits, reached = [case.circuit], [bool(case.circuit.info.get("reached", True))]
+    circuits, reached = [case.circuit], [case.circuit.info.met]
     wanted = other_seeds(case.prune.seed, case.config.seeds)
     for done, seed in enumerate(wanted):
         step = part(progress, done, len(wanted))
@@ -84,7 +84,7 @@ def pack(circuit: Circuit) -> dict[str, Any]:
         "nodes": {site: kept.nonzero().flatten().tolist() for site, kept in circuit.nodes.items()},
         "weights": circuit.weights
         and {name: kept.flatten().nonzero().flatten().tolist() for name, kept in circuit.weights.items()},
-        "reached": bool(circuit.info.get("reached", True)),
+        "reached": circuit.info.met,
     }
 
 

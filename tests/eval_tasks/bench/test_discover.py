@@ -38,7 +38,7 @@ def test_discover_lists_and_writes_circuits(command, model, tmp_path):
     for row in rows:
         circuit = ComponentCircuit.load(tmp_path / row.circuit)
         assert circuit.n_edges == row.components["edges_kept"] >= row.components["edges"]
-        assert circuit.info["task"] == "for_while" and circuit.info["method"] == "eap"
+        assert circuit.info.task == "for_while" and circuit.info.method == "eap"
     assert current_rows(read_rows(tmp_path)) == []  # no circuits of nodes: the frontier does not see them
     status, again, _ = command(*arguments)
     assert status == 0 and again == out

@@ -49,7 +49,7 @@ def model(tmp_path_factory, tokenizer) -> Path:
 def circuit(model, tokenizer, tmp_path) -> Path:
     """A random circuit of that model, which names its model and task."""
     found = find_circuit(load_model(model), get_task(TASK, tokenizer), PRUNE)
-    found.info["model"] = str(model)
+    found = found.noting(model=str(model))
     found.save(tmp_path / "circuit.json")
     return tmp_path / "circuit.json"
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from sparsegpt2 import UserError
-from sparsegpt2.circuits import Circuit, PruneConfig
-from sparsegpt2.config import to_dict
+from sparsegpt2.circuits import Circuit, CircuitInfo, PruneConfig
 from sparsegpt2.evidence import (
     Estimate,
     EvidenceConfig,
@@ -43,7 +42,7 @@ CHEAP = ["agreement", "attention", "completeness", "generalisation", "minimality
 
 @pytest.fixture
 def circuit(planted: Any) -> Circuit:
-    return Circuit(planted.nodes, info={"config": to_dict(PRUNE), "target_loss": 0.15, "seed": 0})
+    return Circuit(planted.nodes, info=CircuitInfo(config=PRUNE.to_dict(), target_loss=0.15, seed=0))
 
 
 def finding(verdict: Any) -> Finding:

@@ -2,6 +2,7 @@
 
 u uniform, s = sigmoid((log u - log(1 - u) + log alpha) / temperature), stretched to low .. high and clamped to 0 .. 1
 (Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"; the settings of Edge Pruning).
+Here because two methods train such masks: Edge Pruning on components, and the edge pruner on single weights.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 
 def sample(log_alpha: Tensor, generator: torch.Generator) -> Tensor:
     """A mask for each entry of log_alpha, in [0, 1], differentiable in log_alpha; drawn on the CPU."""
-    uniform = torch.rand(log_alpha.shape, generator=generator).clamp(1e-6, 1 - 1e-6).to(log_alpha.device)
+    uniform = torch.rand(log_alpha.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
+    uniform = uniform.to(log_alpha.device, non_blocking=True)  # a training step must not wait for the device
     return stretched(uniform, log_alpha).clamp(0, 1)
 
 

@@ -1,0 +1,152 @@
+"""Training gates on nodes: several tasks and settings side by side, in one forward and backward pass a step.
+
+Shapes: N nodes of the model (all channels of all node sites), G gates (fewer than nodes where q and k share theirs), R
+runs side by side, M masks, B rows of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.circuits import host
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.circuit import every_node
+from sparsegpt2.circuits.gate_training import GateSettings, GateTraining
+from sparsegpt2.circuits.gates import frozen, join_nodes, split_nodes
+from sparsegpt2.circuits.paths import nodes_on_paths
+from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.task import Task, TaskBatch
+from sparsegpt2.circuits.trim import will_trim
+from sparsegpt2.errors import UserError
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.sites import node_sites
+from sparsegpt2.progress import Progress
+
+SHRINK = 0.8
+"""Nodes that are given up are taken out of the computation when no more than this share of those in it is left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings(GateSettings):
+    """How gates on nodes are trained."""
+
+    tied_qk: bool = False
+    """One gate for the q and the k channel of a head that meet in its scores (the paper's authors' hindsight)."""
+
+
+class NodeTraining(GateTraining):
+    """Gates of nodes: one for each, or one for a q and a k channel that meet in the scores of a head."""
+
+    gives_up = True
+    """Whether a node may be left out of the computation once it is given up."""
+
+    def __init__(self, model: GPT, task: Task, config: NodeSettings) -> None:
+        self.gate_of_node = gate_of_node(model, config.tied_qk)  # [N]
+        super().__init__(model, task, config, int(self.gate_of_node.max()) + 1)
+        self.trims = will_trim(config)
+
+    @property
+    def node_tau(self) -> Tensor:
+        """tau of each node's gate, [N], detached."""
+        return self.tau.detach()[self.gate_of_node]
+
+    def gates(self) -> Tensor:
+        """0 or 1 for each node, [N], with the gates' gradient.
+
+        Where the circuit will be trimmed, open nodes without a path from an input to the logits count as closed, as
+        they will be; they pass their gradient, as another open node may give them a path.
+        """
+        gates = super().gates()[self.gate_of_node]
+        if not self.trims:
+            return gates
+        sites, values = node_sites(self.model.config), gates.detach()
+        on_path = join_nodes(nodes_on_paths(self.model, split_nodes(values > 0, sites)), sites)
+        return gates + (values * on_path - values)
+
+    def masks(self, gates: Tensor) -> Tensor:
+        """What is kept in a step: gates [N] -> one mask for all rows, [1, N], or one for each, [2 * pairs, N]."""
+        return gates[None]
+
+    def ranking(self, sites: Mapping[str, int]) -> Ranking:
+        """Nodes by tau."""
+        tau = self.node_tau
+        return Ranking(split_nodes(tau, sites), trained_size=int((tau >= 0).sum()), history=self.history)
+
+
+def train_nodes(
+    model: GPT,
+    tasks: Sequence[Task],
+    configs: Sequence[NodeSettings],
+    progress: Progress | None = None,
+    *,
+    training: type[NodeTraining] = NodeTraining,
+) -> list[Ranking]:
+    """One ranking for each task and its config, trained side by side: a step is one forward and backward for all.
+
+    Runs may differ in everything but `dtype`; each takes the steps it would take alone, with the same pairs, and ends
+    with the same ranking but for rounding.
+    """
+    sites, device, dtype = node_sites(model.config), model.wte.weight.device, one_dtype(configs)
+    runs = [training(model, task, config) for task, config in zip(tasks, configs, strict=True)]
+    everything = every_node(model)
+    ablated, longest = Ablated(model, everything, live=everything, dtype=dtype), max(one.steps for one in configs)
+    size, step = sum(sites.values()), 0  # live nodes
+    with frozen(model, dtype), torch.enable_grad():
+        while active := [run for run in runs if not run.finished]:
+            batch = TaskBatch.join([run.next_batch() for run in active])
+            gates = torch.stack([run.gates() for run in active])  # [R, N]
+            masks = [run.masks(own) for run, own in zip(active, gates, strict=True)]  # each [M, N]
+            owner, rows = _owners(masks, [2 * run.config.pairs for run in active], device)
+            kept = split_nodes(torch.cat(masks), sites)
+            losses = ablated.under(kept, owner=owner).losses(batch, rows=len(batch))
+            task_loss_of = [own.mean() for own in losses.split(rows)]
+            objectives = zip(active, task_loss_of, gates.sum(dim=1), strict=True)
+            sum(loss + run.penalty.cost(open_gates) for run, loss, open_gates in objectives).backward()
+            for run, loss, gate_of_run in zip(active, task_loss_of, gates, strict=True):
+                run.step(loss.detach(), gate_of_run.detach().sum())
+            step += 1
+            if training.gives_up and step % host.look_every(device) == 0:
+                live = torch.stack([run.node_tau >= run.config.drop_below for run in active]).any(dim=0)  # [N]
+                if (left := int(live.count_nonzero())) < SHRINK * size:
+                    size, live_nodes = left, split_nodes(live, sites)
+                    ablated = Ablated(model, everything, ablation=ablated.ablation, live=live_nodes, dtype=dtype)
+            active[0].tell(progress, longest, "nodes")
+    return [run.ranking(sites) for run in runs]
+
+
+def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> tuple[Tensor, list[int]]:
+    """Which of the joined masks each row takes, int64 [B], from the masks [M, N] of each run and its rows."""
+    first, owners = 0, list[Tensor]()
+    for own, count in zip(masks, rows, strict=True):
+        one_each = len(own) == count
+        owners.append(
+            torch.arange(first, first + count, device=device)
+            if one_each
+            else torch.full((count,), first, dtype=torch.int64, device=device)
+        )
+        first += len(own)
+    return torch.cat(owners), rows
+
+
+def one_dtype(configs: Sequence[NodeSettings]) -> torch.dtype:
+    """The precision that all of the configs name; two different ones are a `UserError`."""
+    names = {config.dtype for config in configs}
+    if len(names) != 1:
+        raise UserError(f"runs that are pruned together must have one dtype, got {' and '.join(sorted(names))}")
+    return getattr(torch, names.pop())  # type: ignore[no-any-return]
+
+
+def gate_of_node(model: GPT, tied_qk: bool) -> Tensor:
+    """Index of each node's gate, int64 [N]: its own, or the same for channel j of a layer's q and of its k."""
+    first, owners = 0, list[Tensor]()
+    for site, width in node_sites(model.config).items():
+        if tied_qk and site.endswith("attn.k"):
+            owners.append(owners[-1])  # the site before it is q
+            continue
+        owners.append(torch.arange(first, first + width))
+        first += width
+    return torch.cat(owners).to(model.wte.weight.device)
