@@ -120,7 +120,9 @@ class Kind:
     def named(self, name: str) -> Found:
         """The thing of that plain name: built in, installed, or loaded earlier. Paths and modules are refused."""
         if not is_plain(name):
-            raise UserError(f"{name!r} is no name of a {self.what}, and code is run only from where you say yourself")
+            raise UserError(
+                f"{name!r} is no plain name of a {self.what} but an address, and code is run only where you give it yourself"
+            )
         found = self._built_in(name) or self.introduced.get(name)
         if found is not None:
             return found

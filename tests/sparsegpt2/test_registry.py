@@ -114,7 +114,7 @@ def test_a_thing_of_a_notebook_is_introduced(kind):
 @pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:greet", "evil:greet", "sub/evil", "hf:a/b", "x\\y"])
 def test_a_name_from_a_file_runs_nothing(kind, write, name):
     write("evil.py", "open('PWNED', 'w')\ndef greet(name): pass\n")
-    with pytest.raises(UserError, match="code is run only from where you say yourself") as told:
+    with pytest.raises(UserError, match="code is run only where you give it yourself") as told:
         kind.named(name)
     assert repr(name) in str(told.value) and "\n" not in str(told.value)
     assert not kind.introduced and not Path("PWNED").exists()
