@@ -19,11 +19,12 @@ from eval_tasks.bench.pruner_cells import PrunerCell
 from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2 import GPT, load_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate
+from sparsegpt2.commands.train import train_parser
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, score_circuits
 from sparsegpt2.evidence import load_report
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.results import read_rows
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import settings_from
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from sparsegpt2.text.tokenizer import Tokenizer
 from train.config import TrainConfig
@@ -46,9 +47,7 @@ def old(tmp_path, monkeypatch) -> Path:
 
 def train_config(*arguments):
     """What `sparsegpt2 train` makes of these arguments."""
-    parser = make_parser("test", "")
-    add_settings(parser, TrainConfig)
-    return settings_from(parse(parser, list(arguments)), TrainConfig)
+    return settings_from(train_parser().parse(list(arguments)), TrainConfig)
 
 
 def task_of(name):
