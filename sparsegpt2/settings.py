@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sparsegpt2 import process
 from sparsegpt2.errors import UserError
 
 Settings = TypeVar("Settings")
@@ -91,7 +92,8 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
 def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
     """Run a command; a user's mistake is one line on stderr and status 2, an interruption status 130."""
     try:
-        command(arguments)
+        with process.of_a_command(arguments) as arguments, process.in_one_sentence():
+            command(arguments)
     except UserError as error:
         print(f"sparsegpt2: error: {error}", file=sys.stderr)
         return USER_MISTAKE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-ROOMS = ["errors", "files", "allocator", "config", "settings"]
+ROOMS = ["errors", "files", "lock", "checksum", "process", "allocator", "config", "settings"]
 ROOMS += ["kernels", "model", "sparsity", "text", "results", "circuits"]
 ROOMS += ["evidence", "components", "report", "viewer", "reading"]
 ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]

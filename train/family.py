@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.process import end_with_parent
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.results.tables import aligned
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
@@ -87,14 +89,19 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
         sizes(config)  # a density that can't be met is said before anything begins
     lanes = lanes_for(next(iter(family.values())))
     runs = {out / name: in_a_lane(config) for name, config in family.items()}
-    left = [config for run, config in runs.items() if results_of(run) is None]
+    left = [config for run, config in runs.items() if results_of(run, config) is None]
     if lanes > 1 and len(left) > 1:
-        with ProcessPoolExecutor(lanes, mp_context=get_context("spawn")) as pool:  # side by side, as they will train
-            timed = list(pool.map(seconds_per_step, left))
+        context, ending = get_context("spawn"), {"initializer": end_with_parent, "initargs": (os.getpid(),)}
+        with ProcessPoolExecutor(lanes, mp_context=context, **ending) as pool:  # side by side, as they will train
+            try:
+                timed = list(pool.map(seconds_per_step, left))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     else:
         timed = [seconds_per_step(config) for config in left]
     steps = iter(timed)
-    costs = {run: cost(config, 0.0 if results_of(run) else next(steps), run) for run, config in runs.items()}
+    costs = {run: cost(config, 0.0 if results_of(run, config) else next(steps), run) for run, config in runs.items()}
     order = sorted(runs, key=lambda run: -costs[run].seconds)
     return Plan({run: runs[run] for run in order}, [costs[run] for run in order], lanes)
 
@@ -102,4 +109,4 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
 def train_family(plan: Plan) -> list[Path]:
     """Train what is not finished; the runs that are finished then, in the order of their names."""
     train_all(plan.runs, plan.lanes)
-    return sorted(run for run in plan.runs if results_of(run) is not None)
+    return sorted(run for run, config in plan.runs.items() if results_of(run, config) is not None)

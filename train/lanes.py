@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from threading import Event, Thread
+from threading import Lock, Thread
 
+from sparsegpt2.process import with_parent
 from sparsegpt2.settings import USER_MISTAKE
 
 Lane = Iterable[Sequence[str]]
@@ -28,8 +29,9 @@ def run_queue(commands: Iterable[Sequence[str]], lanes: int, *, forgiving: bool 
 def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -> None:
     """Run the lanes at the same time, each command as a process of `threads` threads whose lines are passed on.
 
-    The first command that fails ends all; its status is raised as SystemExit, after its own message. forgiving: one
-    that ends because of a user's mistake only ends itself.
+    No command outlives this process: an interruption or SIGTERM here asks each to save and waits for it, and one whose
+    parent was killed does so by itself. The first command that fails ends all; its status is raised as SystemExit,
+    after its own message. forgiving: one that ends because of a user's mistake only ends itself.
     """
     running = Running(threads, forgiving)
     followers = [Thread(target=running.follow, args=(lane,), daemon=True) for lane in lanes]
@@ -42,6 +44,9 @@ def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -
         running.end()
         for process in running.processes:
             process.wait()
+        for follower in followers:
+            if follower.ident is not None:
+                follower.join()
     if running.status:
         raise SystemExit(running.status)
 
@@ -51,16 +56,30 @@ class Running:
 
     def __init__(self, threads: int, forgiving: bool) -> None:
         self.forgiven = USER_MISTAKE if forgiving else 0
-        self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.environment = with_parent(os.environ | {"OMP_NUM_THREADS": str(threads)})
         self.processes: list[subprocess.Popen[str]] = []
-        self.over = Event()
+        self.starting = Lock()
+        self.over = False
         self.status = 0
 
     def follow(self, lane: Lane) -> None:
         """Run one lane."""
         for arguments in lane:
-            if self.over.is_set():
+            process = self.start(arguments)
+            if process is None:
                 return
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+            if process.wait() not in (0, self.forgiven):
+                self.status = self.status or process.returncode
+                self.end()
+
+    def start(self, arguments: Sequence[str]) -> subprocess.Popen[str] | None:
+        """Start one command, unless all are to end."""
+        with self.starting:  # so that `end` misses none that is just being started
+            if self.over:
+                return None
             print(f"\n$ sparsegpt2 {' '.join(arguments)}", flush=True)
             process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "sparsegpt2.cli", *arguments],
@@ -70,16 +89,12 @@ class Running:
                 env=self.environment,
             )
             self.processes.append(process)
-            assert process.stdout is not None
-            for line in process.stdout:
-                print(line, end="", flush=True)
-            if process.wait() not in (0, self.forgiven):
-                self.status = self.status or process.returncode
-                self.end()
+            return process
 
     def end(self) -> None:
         """Start nothing more, and ask what still runs to save and leave."""
-        self.over.set()
+        with self.starting:
+            self.over = True
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()

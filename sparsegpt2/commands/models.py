@@ -14,7 +14,7 @@ from sparsegpt2.circuits import Circuit, node_means
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers
-from sparsegpt2.model.checkpoint import TOKENIZER, load_model, model_directory, model_info, save_model
+from sparsegpt2.model.checkpoint import MODEL, TOKENIZER, load_model, model_directory, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.settings import make_parser, parse, progress_bar
 from sparsegpt2.sparsity.stats import l0
@@ -43,6 +43,7 @@ def import_model(arguments: list[str]) -> None:
     settings = parse(parser, arguments)
     require(settings.format in MODELS_IN, f"there is no format {settings.format!r}; there are {', '.join(MODELS_IN)}")
     require(settings.means_tokens >= 1, f"means_tokens must be at least 1, got {settings.means_tokens}")
+    MODEL.check(Path(settings.out))
     reader = MODELS_IN[settings.format]
     model = reader.load(settings.source)
     info: dict[str, Any] = {"imported": {"format": settings.format, "source": settings.source}, "l0": l0(model)}

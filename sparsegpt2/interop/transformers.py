@@ -9,13 +9,18 @@ from typing import Any
 from safetensors.torch import save_file
 
 from sparsegpt2.config import to_dict
-from sparsegpt2.files import replacing_directory, write_json, write_text
-from sparsegpt2.model.checkpoint import CONFIG, WEIGHTS, unshared
+from sparsegpt2.files import Kind, replacing_directory, write_json, write_text
+from sparsegpt2.model.checkpoint import CONFIG, TOKENIZER, WEIGHTS, unshared
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 MODELLING = "modeling_sparsegpt2"
 """The one modelling file: it imports this package, so whoever loads the model needs it installed."""
+TOKENIZER_CONFIG = "tokenizer_config.json"
+KIND = Kind(
+    "a model for transformers", (CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, f"{MODELLING}.py"), CONFIG, (MODELLING,)
+)
+"""Folders that `export` may replace."""
 
 
 def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = None) -> None:
@@ -23,7 +28,7 @@ def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = N
 
     tokenizer: written so that AutoTokenizer loads it, and end of text becomes the token that ends generation.
     """
-    with replacing_directory(directory) as unfinished:
+    with replacing_directory(directory, KIND) as unfinished:
         write_json(unfinished / CONFIG, _config(model, tokenizer))
         tensors = {f"gpt.{name}": value.detach().cpu().contiguous() for name, value in unshared(model).items()}
         save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
@@ -31,7 +36,7 @@ def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = N
         write_text(unfinished / f"{MODELLING}.py", source)
         if tokenizer is not None:
             tokenizer.save(unfinished)
-            write_json(unfinished / "tokenizer_config.json", _tokenizer_config(model))
+            write_json(unfinished / TOKENIZER_CONFIG, _tokenizer_config(model))
 
 
 def _config(model: GPT, tokenizer: Tokenizer | None) -> dict[str, Any]:

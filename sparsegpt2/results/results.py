@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import types
 import typing
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from typing import Any, Literal
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
+from sparsegpt2.lock import appending
 
 RESULTS = "results.jsonl"
 """Name of the file inside a results folder."""
@@ -168,8 +170,13 @@ def read_rows(path: str | Path) -> list[Row]:
     `UserError` naming file and line for a truncated line, a missing, unknown or mistyped field; also for no rows.
     """
     file = results_file(path)
+    data = file.read_bytes()
+    until = time.monotonic() + 0.5
+    while data and not data.endswith(b"\n") and time.monotonic() < until:  # a row that is being appended just now
+        time.sleep(0.01)
+        data = file.read_bytes()
     try:
-        text = file.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 text ({error}); it is no results file") from None
     rows = []
@@ -208,21 +215,16 @@ def parse_row(line: str, source: str) -> Row:
 
 def append_row(folder: str | Path, row: Row) -> None:
     """Add one complete line to a results folder's file and wait until it is on disk."""
-    line = _line(row)
-    descriptor = os.open(Path(folder) / RESULTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        data = line.encode("utf-8")
+    with appending(Path(folder) / RESULTS) as descriptor:
+        data = _line(row).encode("utf-8")
         while data:  # one write in practice; a full disk may take it in parts
             data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
     """Make `out`/results.jsonl hold every row of `folders`, which lie inside `out`; its rows.
 
-    Circuits stay where they are, and the rows say where that is from `out`.
+    Circuits stay where they are, and the rows say where that is from `out`. Rows that `out` has beyond those stay.
     """
     rows = []
     for folder in folders:
@@ -242,16 +244,10 @@ def repair(folder: str | Path) -> bool:
     The row that was being written is then simply not finished, and is made again.
     """
     file = Path(folder) / RESULTS
-    if not file.exists():
+    if not file.exists() or file.read_bytes()[-1:] in (b"", b"\n"):
         return False
-    data = file.read_bytes()
-    if not data or data.endswith(b"\n"):
-        return False
-    with file.open("r+b") as handle:
-        handle.truncate(data.rfind(b"\n") + 1)
-        handle.flush()
-        os.fsync(handle.fileno())
-    return True
+    with appending(file):  # which cuts it off, unless its writer lives and has finished it meanwhile
+        return True
 
 
 def current_rows(rows: Iterable[Row]) -> list[Row]:

@@ -7,7 +7,9 @@ import os
 import pytest
 
 from sparsegpt2 import UserError
-from sparsegpt2.files import read_json, recover_directory, replacing, replacing_directory, write_json
+from sparsegpt2.files import Kind, read_json, recover_directory, replacing, replacing_directory, write_json
+
+KIND = Kind("a test", ("old", "new", "content", "half", "mark"), "mark", ("ours",))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -22,10 +24,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 
 def test_a_directory_is_replaced_whole(tmp_path):
     for content in ("old", "new"):
-        with replacing_directory(tmp_path / "d") as directory:
+        with replacing_directory(tmp_path / "d", KIND) as directory:
             (directory / content).write_text(content)
     assert os.listdir(tmp_path / "d") == ["new"]
-    with pytest.raises(RuntimeError), replacing_directory(tmp_path / "d") as directory:
+    with pytest.raises(RuntimeError), replacing_directory(tmp_path / "d", KIND) as directory:
         (directory / "half").write_text("")
         raise RuntimeError
     assert os.listdir(tmp_path) == ["d"]
@@ -33,7 +35,7 @@ def test_a_directory_is_replaced_whole(tmp_path):
 
 
 def test_a_swap_cut_between_its_two_renames_is_undone(tmp_path):
-    with replacing_directory(tmp_path / "d") as directory:
+    with replacing_directory(tmp_path / "d", KIND) as directory:
         (directory / "content").write_text("kept")
     (tmp_path / "d").rename(tmp_path / ".d.previous")  # what is there when the process dies between the renames
     recover_directory(tmp_path / "d")

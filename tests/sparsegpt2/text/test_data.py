@@ -144,7 +144,7 @@ def test_an_interruption_leaves_the_old_data_and_no_litter(config, tmp_path, mon
     with pytest.raises(ZeroDivisionError):
         prepare(replace(config, tokens=3_000), directory, progress=False)
     assert TokenData(directory).manifest == before
-    assert {path.name for path in tmp_path.iterdir()} == {"data", ".data.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
 def test_what_a_killed_run_left_is_cleared_away(config, tmp_path):
