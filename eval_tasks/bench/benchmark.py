@@ -30,6 +30,7 @@ from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
+from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair
@@ -100,7 +101,7 @@ def bench(
     model has not, or its tokenizer cannot pose, get rows that say so. Returns all rows asked for, earlier ones too.
     check: how circuits are judged, with `config.evidence`.
     progress: print a line a cell with the time left, then the table. `UserError` for a model, task, pruner or earlier
-    results that cannot be used, before anything is pruned.
+    results that cannot be used, before anything is pruned; and for a results folder that another process writes to.
     """
     config, prune, out = config or BenchConfig(), prune or PruneConfig(), Path(out)
     for pruner in config.pruners:
@@ -108,10 +109,19 @@ def bench(
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     subjects = read_subjects(models, device)
     cells = list(plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None))
-    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "results folder"):
+        rows = _make_rows(cells, out, config.together, device, progress)
+    if progress:
+        print_tables(rows)
+        print_verdicts(rows)
+    return rows
+
+
+def _make_rows(cells: Sequence[Cell], out: Path, together: int, device: str, progress: bool) -> list[Row]:
+    """Append the rows that are not there yet; the rows of all cells. For whoever holds the results folder's lock."""
     repair(out)
     finished = _finished(out)
-    rankers = shared_rankings(cells, config.together)
+    rankers = shared_rankings(cells, together)
     missing = [cell for cell in cells if any(cell.identity(target) not in finished for target in cell.targets)]
     with Display(len(missing), enabled=progress) as display:
         for cell, model in _with_models(missing, device):
@@ -122,11 +132,7 @@ def bench(
                     finished[row.identity] = row
             display.end([finished[cell.identity(target)] for target in cell.targets])
             give_back_memory()
-    rows = [finished[cell.identity(target)] for cell in cells for target in cell.targets]
-    if progress:
-        print_tables(rows)
-        print_verdicts(rows)
-    return rows
+    return [finished[cell.identity(target)] for cell in cells for target in cell.targets]
 
 
 def give_back_memory() -> None:

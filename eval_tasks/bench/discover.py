@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +16,7 @@ from sparsegpt2.components.counterfactual import FROM_PROMPTS
 from sparsegpt2.components.find import Discovered
 from sparsegpt2.components.score import ComponentScore
 from sparsegpt2.config import to_dict
+from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results.results import RESULTS, Row, append_row, read_rows, repair, row_identity
@@ -45,9 +47,22 @@ def discover_rows(
     model cannot read is a row that says so.
     """
     settings = get_method(config.method).settings() if settings is None else settings
+    with nullcontext() if out is None else locked(out, "results folder"):
+        yield from _rows(models, tasks, config, settings, out, test_pairs, device, progress)
+
+
+def _rows(
+    models: Sequence[str | Path],
+    tasks: Sequence[str],
+    config: DiscoverConfig,
+    settings: Any,
+    out: str | Path | None,
+    test_pairs: int,
+    device: str,
+    progress: Progress | None,
+) -> Iterator[Row]:
     finished: dict[str, Row] = {}
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
         repair(out)
         if (Path(out) / RESULTS).exists() and (Path(out) / RESULTS).stat().st_size:
             finished = {row.identity: row for row in read_rows(out)}

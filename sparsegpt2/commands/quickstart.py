@@ -20,6 +20,7 @@ def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
     from eval_tasks.registry import task_names
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
+    from sparsegpt2.results.results import merge_results
     from train.lanes import run_lanes, usable_cores
 
     parser = make_parser("sparsegpt2 quickstart", quickstart.__doc__ or "")
@@ -33,19 +34,21 @@ def quickstart(arguments: list[str]) -> None:
     runs = [out / name for name in QUICKSTART]
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
-    settings_of_bench = [str(CONFIGS / "quickstart" / "bench.yaml"), "--seeds", f"[{seed}]", "--out", str(out)]
+    settings_of_bench = [str(CONFIGS / "quickstart" / "bench.yaml"), "--seeds", f"[{seed}]"]
+    parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # one writer a folder
 
     def training(name: str) -> list[str]:
         return ["train", str(CONFIGS / "quickstart" / f"{name}.yaml"), "--out", str(out / name), *common]
 
-    def benchmark(names: Sequence[str], *more: str) -> list[str]:
-        return ["bench", *(str(out / name) for name in names), *settings_of_bench, *more]
+    def benchmark(names: Sequence[str], to: Path, *more: str) -> list[str]:
+        return ["bench", *(str(out / name) for name in names), *settings_of_bench, "--out", str(to), *more]
 
     *small, large = QUICKSTART
-    run_lanes([[training(large)], [*map(training, small), benchmark(small)]], threads)
-    halves = [task_names()[half::2] for half in range(2)]
-    run_lanes([[benchmark([large], "--tasks", f"[{','.join(half)}]")] for half in halves], threads)
-    step(bench, benchmark(QUICKSTART)[1:])  # nothing is left to prune: the table
+    run_lanes([[training(large)], [*map(training, small), benchmark(small, parts[0])]], threads)
+    halves = [(to, task_names()[half::2]) for half, to in enumerate(parts[1:])]
+    run_lanes([[benchmark([large], to, "--tasks", f"[{','.join(half)}]")] for to, half in halves], threads)
+    merge_results(parts, out)
+    step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: the table
     minutes = (time.monotonic() - started) / 60 if fresh else None  # of a run gone on with, only the rest was timed
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)

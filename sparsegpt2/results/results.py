@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
-from sparsegpt2.lock import appending
+from sparsegpt2.lock import appending, locked
 
 RESULTS = "results.jsonl"
 """Name of the file inside a results folder."""
@@ -215,8 +215,8 @@ def parse_row(line: str, source: str) -> Row:
 
 def append_row(folder: str | Path, row: Row) -> None:
     """Add one complete line to a results folder's file and wait until it is on disk."""
+    data = _line(row).encode("utf-8")
     with appending(Path(folder) / RESULTS) as descriptor:
-        data = _line(row).encode("utf-8")
         while data:  # one write in practice; a full disk may take it in parts
             data = data[os.write(descriptor, data) :]
 
@@ -230,7 +230,11 @@ def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
     for folder in folders:
         place = Path(folder).relative_to(out)
         rows += [replace(row, circuit=row.circuit and (place / row.circuit).as_posix()) for row in read_rows(folder)]
-    write_text(Path(out) / RESULTS, "".join(map(_line, rows)))
+    with locked(out, "results folder"):
+        file, merged = Path(out) / RESULTS, {row.identity for row in rows}
+        earlier = read_rows(out) if file.exists() and file.stat().st_size else []
+        rows = [row for row in earlier if row.identity not in merged] + rows
+        write_text(file, "".join(map(_line, rows)))
     return rows
 
 
