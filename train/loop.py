@@ -13,7 +13,7 @@ import torch
 
 from sparsegpt2.allocator import keep_freed_memory
 from sparsegpt2.circuits.means import node_means
-from sparsegpt2.config import to_dict
+from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
@@ -25,9 +25,10 @@ from sparsegpt2.sparsity.project import check_feasible
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
 from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
 from sparsegpt2.text.data import TokenData, prepare
+from sparsegpt2.text.tokenizer import Tokenizer
 from train.ahead import Ahead
 from train.config import TrainConfig
-from train.folder import check_folder, plain, record_settings
+from train.folder import check_folder, differences, plain, record_settings
 from train.log import Clock, RunLog, synchronise
 from train.state import Progress, load_state, save_state, saved_at
 
@@ -98,10 +99,27 @@ def device_of(config: TrainConfig) -> torch.device:
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.zeros(0, device=config.device).device
+        torch.zeros(0, device=config.device)
+        return torch.device(config.device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0][:100]
         raise UserError(f"torch cannot use the device {config.device!r} ({reason}); auto takes what there is") from None
+
+
+def check_vocabulary(tokens: int, vocab_size: int) -> None:
+    """`UserError` unless the tokenizer and the model have the same size."""
+    require(tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal")
+
+
+def begin_with(model: GPT, path: str, tokenizer: Tokenizer) -> None:
+    """Give `model` the weights of the model or run `path`; `UserError` for one of another shape or tokenizer."""
+    source = load_model(path)
+    for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(model.config))):
+        raise UserError(f"init: {path} has model.{key} {theirs}, this run {ours}; give it the shape of that model")
+    theirs = model_info(path).get("tokenizer")
+    if theirs not in (None, tokenizer.fingerprint):
+        raise UserError(f"init: {path} has another tokenizer than the data; prepare them with --data.tokenizer {path}")
+    model.load_state_dict(source.state_dict())
 
 
 class Trainer:
@@ -114,15 +132,15 @@ class Trainer:
             keep_freed_memory()
         with torch.device("meta"):  # shapes alone: what cannot be is said before the text is read
             check_feasible(GPT(config.model), config.sparsity)
+        if config.data.tokenizer is None and config.data.vocab_size < config.model.vocab_size:
+            check_vocabulary(config.data.vocab_size, config.model.vocab_size)
         self.data: TokenData = prepare(config.data, config.prepared_data)
-        if self.data.tokenizer.vocab_size != config.model.vocab_size:
-            raise UserError(
-                f"the tokenizer has {self.data.tokenizer.vocab_size} tokens, the model vocab_size="
-                f"{config.model.vocab_size}; make them equal"
-            )
+        check_vocabulary(self.data.tokenizer.vocab_size, config.model.vocab_size)
         self.belongs_to = {"tokenizer": self.data.tokenizer.fingerprint, "data": self.data.fingerprint}
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
+        if config.init:
+            begin_with(self.model, config.init, self.data.tokenizer)
         self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
         self.optimizer = make_optimizer(self.model, config.optimizer)
         last = saved_at(out / "last")
