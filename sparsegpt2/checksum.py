@@ -19,6 +19,8 @@ from sparsegpt2.errors import UserError
 
 SEAL = "sha256"
 """Key of a JSON object's own checksum."""
+FILES = "files"
+"""Key of the checksums of the files beside it."""
 SETTLED = 2.0
 """Seconds since a file was written after which another write of it is sure to have another time."""
 
@@ -85,8 +87,8 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(values: Mapping[str, Any], source: Path) -> None:
-    """`UserError` if a JSON object is not what `sealed` gave; one without a checksum is of an earlier version."""
-    if SEAL in values and not _skipped and values[SEAL] != _seal(values):
+    """`UserError` if a JSON object is not what `sealed` gave; one without any checksums is of an earlier version."""
+    if (SEAL in values or FILES in values) and not _skipped and values.get(SEAL) != _seal(values):
         raise UserError(
             f"{source} was changed or damaged after it was written: its checksum differs; write it again "
             "(or add --no_verify to read it as it is)"

@@ -108,7 +108,9 @@ def device_of(config: TrainConfig) -> torch.device:
 
 def check_vocabulary(tokens: int, vocab_size: int) -> None:
     """`UserError` unless the tokenizer and the model have the same size."""
-    require(tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal")
+    require(
+        tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal"
+    )
 
 
 def begin_with(model: GPT, path: str, tokenizer: Tokenizer) -> None:

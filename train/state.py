@@ -101,9 +101,7 @@ def load_state(
     return read_settled(directory, lambda found: _load_state(found, model, optimizer, belongs_to or {}))
 
 
-def _load_state(
-    directory: Path, model: GPT, optimizer: torch.optim.AdamW, belongs_to: Mapping[str, str]
-) -> Progress:
+def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belongs_to: Mapping[str, str]) -> Progress:
     values = read_json(directory / PROGRESS, "training progress")
     names = {field.name for field in fields(Progress)}
     if not isinstance(values, dict) or not names <= set(values) <= names | {BELONGS, LISTED, SEAL}:

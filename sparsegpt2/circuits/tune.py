@@ -103,9 +103,7 @@ def tune(
         return _search(study, model, task, config, trials, progress)
 
 
-def _search(
-    study: Any, model: GPT, task: Task, config: PruneConfig, trials: int, progress: Progress | None
-) -> Tuned:
+def _search(study: Any, model: GPT, task: Task, config: PruneConfig, trials: int, progress: Progress | None) -> Tuned:
     fail_abandoned(study)
     while (index := len(unfailed(study))) < trials:
         trial = next_trial(study, config, index)

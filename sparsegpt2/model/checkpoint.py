@@ -69,7 +69,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: 
 
     def read(directory: Path) -> GPT:
         header = _header(directory)
-        config = from_dict(GPTConfig, header["model"], str(directory / CONFIG))
+        try:
+            config = from_dict(GPTConfig, header["model"], str(directory / CONFIG))
+        except UserError as error:
+            named = str(directory / CONFIG) in str(error)
+            raise UserError(f"{'' if named else f'{directory / CONFIG}: '}{error}") from None
         if verify:
             check_seal(header, directory / CONFIG)
         model = GPT(config)

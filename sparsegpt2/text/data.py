@@ -180,7 +180,9 @@ def _write(
             f"give more text or change held_out_fraction (now {config.held_out_fraction})"
         )
     manifest = {"tokenizer": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size, "splits": splits}
-    written = checksums(directory, [FILE_NAME, *(shard["file"] for split in SPLITS for shard in splits[split]["shards"])])
+    written = checksums(
+        directory, [FILE_NAME, *(shard["file"] for split in SPLITS for shard in splits[split]["shards"])]
+    )
     write_json(directory / MANIFEST, sealed({**manifest, "request": request, "files": written}))
 
 
@@ -257,10 +259,10 @@ class TokenData:
             self._shards = {split: self._open(self.manifest["splits"][split]["shards"]) for split in SPLITS}
         except (KeyError, TypeError) as error:
             raise UserError(f"manifest {self.directory / MANIFEST} lacks {error}; prepare the data again") from None
-        self.tokenizer = Tokenizer.load(self.directory)
-        if self.tokenizer.fingerprint != self.manifest["tokenizer"]:
-            raise UserError(f"the tokenizer in {self.directory} is not the one its shards were written with")
         check_seal(self.manifest, self.directory / MANIFEST)
+        self.tokenizer = Tokenizer.load(self.directory)
+        if self.tokenizer.fingerprint != self.manifest.get("tokenizer"):
+            raise UserError(f"the tokenizer in {self.directory} is not the one its shards were written with")
         check_files(self.directory, self.manifest.get("files"), self.directory / MANIFEST)
 
     @property

@@ -52,8 +52,9 @@ def start(code: str, *arguments: object) -> subprocess.Popen:
 def test_a_second_writer_is_told_who_holds_it_and_a_kill_frees_it(tmp_path):
     holder = start(HOLD, tmp_path / "run")
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match=f"run folder .*run is in use by process {holder.pid} on"), locked(
-        tmp_path / "run", "run folder"
+    with (
+        pytest.raises(UserError, match=f"run folder .*run is in use by process {holder.pid} on"),
+        locked(tmp_path / "run", "run folder"),
     ):
         pass
     holder.send_signal(signal.SIGKILL)
