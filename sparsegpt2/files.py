@@ -165,12 +165,14 @@ def make_folder(path: Path) -> None:
 
 def sync(path: Path) -> None:
     """Wait until a file's content, or a folder's list of names, is on the disk."""
-    with suppress(OSError) if path.is_dir() else suppress():  # some file systems cannot do this for folders
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some file systems cannot do this for folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _temporary(path: Path, *, folder: bool) -> tuple[Path, int]:

@@ -53,7 +53,7 @@ def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def appending(path: Path) -> Iterator[int]:
-    """The descriptor of a file of lines, made if it is not there, that only this process reads and appends to meanwhile.
+    """The descriptor of a file of lines, made if it is not there, to which nobody else appends meanwhile.
 
     A last line without its end was torn by a writer that died, since living ones hold this lock; it is cut off first.
     """

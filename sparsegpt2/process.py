@@ -67,7 +67,7 @@ def with_parent(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process (SIGTERM, so that it saves) once its parent is gone; which one the environment says, or `parent`.
+    """End this process (SIGTERM, so that it saves) once its parent is gone: `parent`, or the one the environment says.
 
     A thread looks every tenth of a second: the kernel's own signal (PR_SET_PDEATHSIG) is bound to the thread that
     started the child, and lanes start children from threads.

@@ -91,9 +91,9 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
     runs = {out / name: in_a_lane(config) for name, config in family.items()}
     left = [config for run, config in runs.items() if results_of(run, config) is None]
     if lanes > 1 and len(left) > 1:
-        context, ending = get_context("spawn"), {"initializer": end_with_parent, "initargs": (os.getpid(),)}
-        with ProcessPoolExecutor(lanes, mp_context=context, **ending) as pool:  # side by side, as they will train
-            try:
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(lanes, spawn, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
+            try:  # side by side, as they will train
                 timed = list(pool.map(seconds_per_step, left))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)

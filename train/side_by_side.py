@@ -11,8 +11,8 @@ from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import model_info
 from train.config import TrainConfig
 from train.cost import progress_of
-from train.lanes import run_queue, usable_cores
 from train.folder import CONFIG, check_folder, leave_folder, record_settings
+from train.lanes import run_queue, usable_cores
 from train.loop import device_of
 from train.state import saved_at
 

@@ -1,9 +1,9 @@
 """Tuning a pruner for one model and task: Optuna searches its settings for the fewest edges at the target loss.
 
 The search sees the task's train and validation instances only; the circuit of the best settings is scored on test
-instances by the caller. A study lives in a journal file, so an interrupted search goes on; one process at a time writes
-it. Each trial's proposal is drawn with a seed of its own, so a search that was interrupted anywhere ends as one that was
-not.
+instances by the caller. A study lives in a journal file, which one process at a time writes; so an interrupted search
+goes on. Each trial's proposal is drawn with a seed of its own, so a search that was interrupted anywhere ends as one
+that was not.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _entry(line: bytes, source: str) -> bytes:
     raise UserError(f"{source} is damaged; delete the journal to begin the search anew")
 
 
-class Unlocked:
+class Unlocked:  # a BaseJournalFileLock by its methods: Optuna is imported where it is used
     """Stands for Optuna's lock of a journal, which outlives a kill: this process is the only writer already."""
 
     def acquire(self) -> bool:
@@ -227,9 +227,10 @@ def open_study(storage: str | Path, name: str) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = Path(storage)
     path.parent.mkdir(parents=True, exist_ok=True)
+    backend = JournalFileBackend(str(path), lock_obj=Unlocked())  # type: ignore[arg-type]
     return optuna.create_study(
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(path), lock_obj=Unlocked())),
+        storage=JournalStorage(backend),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
         load_if_exists=True,
     )

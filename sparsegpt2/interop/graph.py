@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.edges import edge_maps, edges_present
-from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, replacing, replacing_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import place_of

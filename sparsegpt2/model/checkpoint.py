@@ -64,7 +64,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: 
     """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
 
     A missing, extra or misshapen tensor, a weight that is not finite, and a file that is not as it was written are each
-    a `UserError`. verify: compare each file's checksum (models of earlier versions have none), which reads it once more.
+    a `UserError`. verify: compare each file's checksum, which reads it once more; models of earlier versions have none.
     """
 
     def read(directory: Path) -> GPT:

@@ -154,7 +154,7 @@ def run_case(work: str, reference: Reference, folder: Path, dice: random.Random)
             time.sleep(delay)
             os.kill(process, number)
             status = case.wait(process)
-        if number == signal.SIGKILL and status == 1 or status == 999:
+        if (number == signal.SIGKILL and status == 1) or status == 999:
             wrong.append(f"the killed command ended with {status}")
         until = time.monotonic() + PATIENCE / 2
         while case.orphans() and time.monotonic() < until:

@@ -33,9 +33,7 @@ def install() -> None:
         letter = LETTERS.get(event)
         if letter is None:
             return
-        if event == "fcntl.flock":
-            count(letter)
-        elif inside(arguments[0]) and (event != "open" or (arguments[2] or 0) & WRITES):
+        if event == "fcntl.flock" or (inside(arguments[0]) and (event != "open" or (arguments[2] or 0) & WRITES)):
             count(letter)
 
     def counted_fsync(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""Writing in one step: a reader never sees half a file, an interruption never loses the old one, nothing foreign goes."""
+"""Writing in one step: nobody reads half a file, an interruption never loses the old one, nothing foreign goes."""
 
 from __future__ import annotations
 
