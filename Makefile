@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test lint format release clean
 
 quickstart: $(VENV)/.ready
 	$(BIN)/sparsegpt2 quickstart
@@ -20,6 +20,13 @@ format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# What others install: the wheel, the source archive, and the folder that `sparsegpt2 zoo --get` fetches from. An old
+# build folder goes first: setuptools puts all that lies in it into the wheel.
+release: $(VENV)/.ready
+	rm -rf build dist
+	$(BIN)/python -c 'from setuptools import build_meta as b; b.build_wheel("dist"); b.build_sdist("dist")'
+	$(BIN)/sparsegpt2 zoo --release dist/zoo
+
 # Pinned versions first, torch before the packages that would otherwise choose one of their own.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sparsegpt2 needs Python 3.11 or newer")'
@@ -29,4 +36,4 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -105,6 +105,9 @@ class PosedTask:
         """Those of the definition's templates that this tokenizer can pose, used in turn."""
         self._pair = lru_cache(maxsize=1 << 14)(self._make_pair)
 
+    def __repr__(self) -> str:
+        return f"PosedTask({self.name}: {self.definition.description}; {len(self.templates)} templates)"
+
     def variant(self, kind: str, length: int) -> PosedTask:
         """The same questions in other surroundings: a `sparsegpt2.circuits.task.VariedTask`.
 
@@ -132,8 +135,9 @@ class PosedTask:
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
         """`n` pairs of `split` as rows: the left prompt of pair i is row 2i, the right one row 2i+1."""
-        sides = [side for pair in self.pairs(split, n, seed) for side in (pair.left, pair.right)]
-        others = [side for pair in self.pairs(split, n, seed) for side in (pair.right, pair.left)]
+        pairs = self.pairs(split, n, seed)
+        sides = [side for pair in pairs for side in (pair.left, pair.right)]
+        others = [side for pair in pairs for side in (pair.right, pair.left)]
         longest = max(len(side.tokens) for side in sides)
         padding = (self.tokenizer.end_of_text,) * longest
         return TaskBatch(
@@ -155,6 +159,13 @@ class PosedTask:
         if n < 1:
             raise UserError(f"a batch must have at least 1 pair, not {n}")
         return [self._pair(split, seed, index) for index in range(n)]
+
+    def forget_pairs(self) -> None:
+        """Let go of the pairs made so far: they are kept for others who ask for the same, and come back the same.
+
+        Without it a benchmark would hold those of all its tasks, some 12 MB for each.
+        """
+        self._pair.cache_clear()
 
     def _make_pair(self, split: str, seed: int, index: int) -> Pair:
         source = random.Random(f"{self.name}/{split}/{seed}/{index}")

@@ -1,4 +1,7 @@
-"""Tasks by name: every file in eval_tasks/tasks is one, and so is a file of your own.
+"""Tasks by name: every file in eval_tasks/tasks is one, and sets `TASK`.
+
+So does a file of your own, named by its path, by `module:attribute` or through an entry point of the group
+`sparsegpt2.tasks` (sparsegpt2/registry.py).
 
 Beside these 20, which ask about Python, eval_tasks/english holds tasks of the literature on component circuits. They
 need a tokenizer with English words, such as GPT-2's, and are run when they are named.
@@ -6,16 +9,24 @@ need a tokenizer with English words, such as GPT-2's, and are run when they are 
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eval_tasks.base import Pair, PairTask, PosedTask, Unposable
 from sparsegpt2.errors import UserError
+from sparsegpt2.registry import Found, Kind
 from sparsegpt2.text.tokenizer import Tokenizer
 
 FOLDER = Path(__file__).parent / "tasks"
 ENGLISH = Path(__file__).parent / "english"
+
+
+def _flaw(task: Any, _holder: Any) -> str:
+    return "" if isinstance(task, PairTask) else f"must be a PairTask, not {type(task).__name__}"
+
+
+TASKS = Kind("task", "sparsegpt2.tasks", "TASK", _flaw, ("eval_tasks.tasks", "eval_tasks.english"), may_shadow=True)
 
 
 @dataclass(frozen=True)
@@ -35,13 +46,14 @@ def task_names(folder: Path = FOLDER) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
-def get_task(name: str, tokenizer: Tokenizer) -> PosedTask:
-    """The task called `name`, or the one in the file `name` (a path ending in .py), posed with `tokenizer`.
+def get_task(name: str, tokenizer: Tokenizer, *, trusted: bool = True) -> PosedTask:
+    """The task `name`, posed with `tokenizer`: a name, a path ending in .py, or `module:attribute`.
 
-    `UserError` when there is no such task, the file is no task, or the tokenizer can't pose it (then with the reason).
+    trusted: whether a user typed the name. Of a name that a file holds (a circuit's, a row's) False, so that no code is
+    run but that of built-in and installed tasks. `UserError` when there is no such task, the file is no task, or the
+    tokenizer can't pose it (then `Unposable`, with the reason).
     """
-    path = _task_file(name)
-    return PosedTask(path.stem, _read_definition(path), tokenizer)
+    return _posed(TASKS.resolve(name) if trusted else TASKS.named(name), tokenizer)
 
 
 def available(tokenizer: Tokenizer) -> dict[str, str | None]:
@@ -52,41 +64,21 @@ def available(tokenizer: Tokenizer) -> dict[str, str | None]:
 def describe(tokenizer: Tokenizer, examples: int = 2, names: list[str] | None = None) -> list[TaskEntry]:
     """Each task (all, or those in `names`) with its first pairs, or with the reason why it can't be posed."""
     entries = []
-    for name in task_names() if names is None else names:
-        path = _task_file(name)
-        definition = _read_definition(path)
+    for found in map(TASKS.resolve, task_names() if names is None else names):
+        about = found.thing.description
         try:
-            task = PosedTask(path.stem, definition, tokenizer)
+            task = _posed(found, tokenizer)
             pairs = tuple(task.pairs("train", examples, seed=0)) if examples else ()
-            entries.append(TaskEntry(task.name, definition.description, pairs, None))
+            entries.append(TaskEntry(task.name, about, pairs, None))
         except Unposable as error:
-            entries.append(TaskEntry(path.stem, definition.description, (), error.reason))
+            entries.append(TaskEntry(found.name, about, (), error.reason))
     return entries
 
 
-def _task_file(name: str) -> Path:
-    if not name.endswith(".py"):
-        for folder in (FOLDER, ENGLISH):
-            if name in task_names(folder):
-                return folder / f"{name}.py"
-        names = ", ".join(task_names() + task_names(ENGLISH))
-        raise UserError(f"there is no task {name!r}; the tasks are {names}, or the path of a file of your own")
-    path = Path(name)
-    if not path.is_file():
-        raise UserError(f"the task file {name} does not exist")
-    return path
-
-
-def _read_definition(path: Path) -> PairTask:
-    """The `TASK` of a task file; whatever goes wrong while it runs is a `UserError` that names the file."""
-    spec = importlib.util.spec_from_file_location(f"eval_tasks.tasks.{path.stem}", path)
-    assert spec is not None and spec.loader is not None  # a path that ends in .py always has both
-    module = importlib.util.module_from_spec(spec)
+def _posed(found: Found, tokenizer: Tokenizer) -> PosedTask:
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"the task file {path} can't be run: {type(error).__name__}: {error}") from None
-    definition = getattr(module, "TASK", None)
-    if not isinstance(definition, PairTask):
-        raise UserError(f"the task file {path} must set TASK to a PairTask, not to {type(definition).__name__}")
-    return definition
+        return PosedTask(found.name, found.thing, tokenizer)
+    except Unposable:
+        raise
+    except UserError as error:  # a mistake in the templates, say
+        raise found.mistake(str(error)) if found.file else error from None

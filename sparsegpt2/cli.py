@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from sparsegpt2.settings import run_commands
+from sparsegpt2.siblings import claim_process
 
 Command = Callable[[list[str]], None]
 
@@ -35,13 +36,14 @@ COMMANDS = {
     "import": _command("models", "import_model", "Bring in a published sparse model or a GPT-2."),
     "export": _command("models", "export", "Write a model or a circuit in another format."),
     "push": _command("models", "push", "Put a model on the Hugging Face hub, with a model card."),
-    "zoo": _command("models", "zoo", "List the trained models that come with the package: zoo:NAME."),
+    "zoo": _command("models", "zoo", "List the trained models, zoo:NAME, and fetch one that is not here."),
     "family": _command("family", "family", "Train a family of models side by side and benchmark them."),
 }
 
 
 def main() -> None:
     """Entry point of the installed command."""
+    claim_process()
     sys.exit(run_commands("sparsegpt2", COMMANDS, sys.argv[1:]))
 
 

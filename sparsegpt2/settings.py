@@ -2,7 +2,8 @@
 
     sparsegpt2 train base.yaml delta.yaml --model.d_model 512
 
-Leading arguments that are YAML files are read in order, later ones over earlier ones, flags over all.
+Leading arguments that are YAML files, or name ones of the package (`quickstart/sparse-256`), are read in order, later
+ones over earlier ones, flags over all.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sparsegpt2 import process
+from sparsegpt2 import configs, process, usercode
 from sparsegpt2.errors import UserError
 
 Settings = TypeVar("Settings")
@@ -43,10 +43,8 @@ def add_settings(parser: Any, kind: type, skip: set[str] | None = None) -> None:
 def parse(parser: Any, arguments: list[str]) -> Any:
     """Parse, raising `UserError` in one sentence; leading YAML files become `--config` flags."""
     leading = []
-    while arguments and arguments[0].endswith((".yaml", ".yml")):
-        if not Path(arguments[0]).is_file():
-            raise UserError(f"config file {arguments[0]} does not exist")
-        leading += ["--config", arguments[0]]
+    while arguments and configs.is_config(arguments[0]):
+        leading += ["--config", str(configs.find(arguments[0]))]
         arguments = arguments[1:]
     try:
         return parser.instantiate(parser.parse_args(leading + arguments))
@@ -100,6 +98,12 @@ def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("sparsegpt2: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        said = usercode.sentence(error)
+        if said is None:
+            raise
+        print(f"sparsegpt2: error: {said}", file=sys.stderr)  # a mistake in a user's own task, pruner and so on
+        return USER_MISTAKE
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

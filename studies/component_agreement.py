@@ -26,7 +26,7 @@ from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, ge
 from sparsegpt2.components.convert import component_view
 from sparsegpt2.components.score import auc, iou
 from sparsegpt2.report.component_tables import ABSENT, table
-from sparsegpt2.results.results import Row, component_rows, read_rows
+from sparsegpt2.results import Row, component_rows, read_rows
 
 METHODS = ("edge_pruning", "acdc")
 HEAD = ("model", "task", "channel edges", "view", "its KL", "AUC", *(f"{m}: in view, IoU" for m in METHODS), "chance")

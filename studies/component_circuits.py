@@ -19,7 +19,7 @@ from sparsegpt2 import load_model
 from sparsegpt2.components import ComponentGraph, DiscoverConfig, get_method
 from sparsegpt2.report.component_tables import costs_table, ratios_table, sizes_table
 from sparsegpt2.report.components import write_figures
-from sparsegpt2.results.results import read_rows
+from sparsegpt2.results import read_rows
 
 TASKS = "single_double_quote,bracket_brace,var_if,while_return_true,fstring_brace"
 METHODS = ("eap", "eap_ig", "information_flow", "path_patching", "acdc", "edge_pruning")

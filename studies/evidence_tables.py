@@ -11,7 +11,7 @@ import statistics
 from collections import defaultdict
 from typing import Any
 
-from sparsegpt2.results.results import Row, current_rows, read_rows
+from sparsegpt2.results import Row, current_rows, read_rows
 
 Column = tuple[str, str]
 """Model and pruner."""

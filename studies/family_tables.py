@@ -10,7 +10,7 @@ import argparse
 import math
 
 from sparsegpt2.report.style import plain_number
-from sparsegpt2.results.aggregate import (
+from sparsegpt2.results import (
     ModelResult,
     Ratio,
     Spread,
@@ -32,14 +32,14 @@ def ranged(spread: Spread, digits: int = 0) -> str:
 
 def models_table(models: list[ModelResult]) -> list[str]:
     """A line a model."""
-    lines = ["| model | width | L0 | density | held-out loss | tasks had | edges | over | kurtosis |"]
+    lines = ["| model | width | L0 | density | held-out loss | tasks it has | edges | over | kurtosis |"]
     lines.append("|" + "---|" * 9)
     for model in models:
         row, size = model.row, model.size()
         kurtosis = "-" if row.kurtosis is None else f"{row.kurtosis:.1f}"
         lines.append(
             f"| {model.name} | {row.d_model} | {plain_number(row.l0)} | {row.density:.3g} | {row.held_out_loss:.3f} "
-            f"| {len(model.had)} of {len(model.cells)} | {ranged(size)} | {size.tasks} tasks | {kurtosis} |"
+            f"| {len(model.had)} of {len(model.tasks)} | {ranged(size)} | {size.tasks} tasks | {kurtosis} |"
         )
     return lines
 
@@ -87,11 +87,11 @@ def target_table(pairs: list[Ratio], by_target: dict[float, dict[str, ModelResul
 def task_table(models: list[ModelResult]) -> list[str]:
     """A line a task: every model's edges, the geometric mean over pruning seeds; or why there are none."""
     lines = ["| task | " + " | ".join(model.name for model in models) + " |", "|---|" + "---:|" * len(models)]
-    for task in sorted({task for model in models for task in model.cells}):
-        cells = [model.cells.get(task) for model in models]
+    for task in sorted({task for model in models for task in model.tasks}):
+        cells = [model.tasks.get(task) for model in models]
         edges = [None if cell is None or not cell.counts else cell.edges("edges") for cell in cells]
         shown = [
-            f"{count:,.0f}" if count is not None else "not had" if cell and not cell.has_task else "-"
+            f"{count:,.0f}" if count is not None else "lacks it" if cell and not cell.has_task else "-"
             for cell, count in zip(cells, edges, strict=True)
         ]
         lines.append(f"| {task} | " + " | ".join(shown) + " |")

@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 
-from sparsegpt2.results.aggregate import choose_target, geometric_mean
-from sparsegpt2.results.results import Row, current_rows, read_rows
+from sparsegpt2.results import Row, choose_target, current_rows, geometric_mean, read_rows
 
 Group = dict[str, dict[str, Row]]
 """Pruner -> task -> row."""

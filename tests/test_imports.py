@@ -9,14 +9,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-ROOMS = ["errors", "files", "lock", "checksum", "process", "allocator", "config", "settings"]
-ROOMS += ["kernels", "model", "sparsity", "text", "results", "circuits"]
+ROOMS = ["errors", "siblings", "files", "lock", "checksum", "process", "usercode", "registry", "locate"]
+ROOMS += ["allocator", "config", "configs", "settings"]
+ROOMS += ["kernels", "text", "model", "sparsity", "results", "circuits"]
 ROOMS += ["evidence", "components", "report", "viewer", "reading"]
 ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]
 """From the ground up. A module belongs to the room of its first name below `sparsegpt2`, or to `train` or
 `eval_tasks`; it may import its own room and those before it."""
-OUTSIDE = {"sparsegpt2", "train.__main__", "eval_tasks.__main__"}
-"""The package's face, which only names what the rooms hold, and the entry points `python -m`."""
+OUTSIDE = {"sparsegpt2", "sparsegpt2.api", "sparsegpt2.__main__", "train.__main__", "eval_tasks.__main__"}
+"""The package's face, which names what the rooms hold and joins them, and the entry points `python -m`."""
 HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard", "jsonargparse"}
 HEAVY |= {"transformers", "transformer_lens", "networkx", "huggingface_hub"}
 

@@ -1,8 +1,13 @@
 """`python -m train CONFIG`: the same as `sparsegpt2 train CONFIG`, for launchers such as torchrun."""
 
-import sys
+from sparsegpt2.siblings import claim_process
 
-from sparsegpt2.cli import COMMANDS
-from sparsegpt2.settings import run
+claim_process()
 
-sys.exit(run(COMMANDS["train"], sys.argv[1:]))
+if __name__ == "__main__":
+    import sys
+
+    from sparsegpt2.cli import COMMANDS
+    from sparsegpt2.settings import run
+
+    sys.exit(run(COMMANDS["train"], sys.argv[1:]))

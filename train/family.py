@@ -16,8 +16,9 @@ from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.process import end_with_parent
 from sparsegpt2.report.style import plain_number
-from sparsegpt2.results.tables import aligned
+from sparsegpt2.results import aligned
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.siblings import claim
 from sparsegpt2.sparsity.project import check_feasible, projected_parameters
 from train.config import TrainConfig
 from train.cost import Cost, cost, seconds_per_step, together
@@ -38,13 +39,24 @@ def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = (
     require(bool(names), f"{folder} holds no models beside {BASE}; add NAME.yaml for each")
     for name in only:
         require(name in names, f"there is no {name!r} in {folder}; there are {', '.join(names)}")
-    parser = make_parser("sparsegpt2 family", "")
-    add_settings(parser, TrainConfig)
     return {
-        name: settings_from(parse(parser, [str(folder / BASE), str(folder / f"{name}.yaml"), *flags]), TrainConfig)
+        name: read_run([str(folder / BASE), str(folder / f"{name}.yaml"), *flags])
         for name in names
         if not only or name in only
     }
+
+
+def read_run(arguments: Sequence[str]) -> TrainConfig:
+    """The settings of one model, from YAML files and flags as `sparsegpt2 train` takes them, but for --out."""
+    parser = make_parser("sparsegpt2 train", "")
+    add_settings(parser, TrainConfig)
+    return settings_from(parse(parser, list(arguments)), TrainConfig)
+
+
+def begin_child(parent: int) -> None:
+    """What a process of the pool does first: find our `train` before anything asks for it, and end with its parent."""
+    claim()
+    end_with_parent(parent)
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
     left = [config for run, config in runs.items() if results_of(run, config) is None]
     if lanes > 1 and len(left) > 1:
         spawn = get_context("spawn")
-        with ProcessPoolExecutor(lanes, spawn, initializer=end_with_parent, initargs=(os.getpid(),)) as pool:
+        with ProcessPoolExecutor(lanes, spawn, initializer=begin_child, initargs=(os.getpid(),)) as pool:
             try:  # side by side, as they will train
                 timed = list(pool.map(seconds_per_step, left))
             except BaseException:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from threading import Lock, Thread
 
 from sparsegpt2.process import with_parent
 from sparsegpt2.settings import USER_MISTAKE
+from sparsegpt2.siblings import command_line, environment
 
 Lane = Iterable[Sequence[str]]
 """Commands, each as arguments of `sparsegpt2`, that run one after the other."""
@@ -56,7 +56,7 @@ class Running:
 
     def __init__(self, threads: int, forgiving: bool) -> None:
         self.forgiven = USER_MISTAKE if forgiving else 0
-        self.environment = with_parent(os.environ | {"OMP_NUM_THREADS": str(threads)})
+        self.environment = with_parent(environment() | {"OMP_NUM_THREADS": str(threads)})
         self.processes: list[subprocess.Popen[str]] = []
         self.starting = Lock()
         self.over = False
@@ -82,7 +82,7 @@ class Running:
                 return None
             print(f"\n$ sparsegpt2 {' '.join(arguments)}", flush=True)
             process = subprocess.Popen(
-                [sys.executable, "-u", "-m", "sparsegpt2.cli", *arguments],
+                command_line(arguments),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -18,7 +18,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.provenance import commit
+from sparsegpt2.results import commit
 from sparsegpt2.sparsity.memory import project_and_remember_, recall_
 from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible

@@ -14,11 +14,9 @@ from torch import Tensor
 from sparsegpt2.checksum import SEAL, check_files, check_seal, checksums, sealed
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, settled, write_json
+from sparsegpt2.locate import CONFIG, FILES, WEIGHTS
 from sparsegpt2.model.checkpoint import (
-    CONFIG,
-    FILES,
     MODEL,
-    WEIGHTS,
     load_into,
     read_tensors,
     require_finite,

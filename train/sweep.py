@@ -11,7 +11,7 @@ from typing import Any
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.lock import locked
-from sparsegpt2.results.tables import aligned, write_table
+from sparsegpt2.results import aligned, write_table
 from train.config import TrainConfig
 from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
 

@@ -16,9 +16,9 @@ from eval_tasks.registry import get_task
 from sparsegpt2 import load_model
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Task, circuit_at, rank_nodes, unpruned_loss
 from sparsegpt2.circuits.pruners.node import rank_together
-from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.locate import model_directory
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.aggregate import geometric_mean
+from sparsegpt2.results import geometric_mean
 from sparsegpt2.text.tokenizer import Tokenizer
 
 TASKS = ("var_if", "fstring_brace")

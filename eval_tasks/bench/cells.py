@@ -1,141 +1,106 @@
-"""Cells of a benchmark, what can be asked of each, and how several share a batch when their nodes are ranked.
+"""A cell: one model asked one thing about one task. Its rows depend on nothing but what they name.
 
-A cell is one model, task, pruner and seed: its nodes are ranked once and circuits for every target cut from the
-ranking.
+There are two kinds: circuits of nodes and edges by a pruner (pruner_cells.py), and circuits of components by a method
+of `discover` (component_cells.py). runner.py runs both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from eval_tasks.bench.subjects import Posed, Subject
-from sparsegpt2.circuits import PruneConfig, Ranking, Task, rank_together, unpruned_loss
-from sparsegpt2.circuits.ranking import Progress
-from sparsegpt2.circuits.score import task_batch
-from sparsegpt2.config import to_dict
-from sparsegpt2.errors import UserError
-from sparsegpt2.evidence import EvidenceConfig
+from sparsegpt2.circuits import Circuit
+from sparsegpt2.components import ComponentCircuit
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.results import row_identity
+from sparsegpt2.results import Row, row_identity
 
 TEST_SEED = 0
-"""Seed of the test pairs: the same for every model, pruner and target."""
+"""Seed of the test pairs: the same for every model, pruner, method and size."""
 
-Run = tuple[Task, PruneConfig]
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what) inside a cell."""
 
-Ranker = Callable[[GPT, Task, PruneConfig, Progress | None], Ranking]
-"""Ranks the nodes of a model for a task: `rank_nodes`, or a `SharedRanking`."""
+Made = tuple[Row, Circuit | ComponentCircuit | None]
+"""A row, and its circuit where it has one."""
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model, task, pruner and seed, with what its circuits must meet."""
+class Cell(ABC):
+    """What is asked: a model, a task, and by its kind how circuits are found and how large they may be."""
 
     subject: Subject
     posed: Posed
-    prune: PruneConfig
-    """Pruner, seed and all other settings; `target_loss` is what the ranking is aimed at."""
-    targets: tuple[float, ...]
-    """Target losses, falling; a row each."""
-    test_pairs: int
-    trials: int = 0
-    """Trials of a search for the best settings; 0: `prune` as it is."""
-    check: EvidenceConfig | None = None
-    """How circuits are judged; None: not at all."""
 
     def __str__(self) -> str:
-        return f"{self.subject.name} · {self.posed.name} · {self.prune.pruner}, seed {self.prune.seed}"
+        return f"{self.subject.name} · {self.posed.name} · {self.finder}, seed {self.seed}"
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What else decides the rows' numbers, as it stands in them."""
-        own = {name: value for name, value in to_dict(self.prune).items() if name not in ("pruner", "seed")}
-        settings = _without_tuples(own)
-        settings = {"ranking_target": settings.pop("target_loss"), "test_pairs": self.test_pairs, **settings}
-        settings |= {"tune": self.trials} if self.trials else {}
-        return settings if self.check is None else {**settings, "evidence": _without_tuples(to_dict(self.check))}
+    @abstractmethod
+    def finder(self) -> str:
+        """Name of the pruner or method."""
 
-    def identity(self, target: float) -> str:
-        """The identity of the row for `target`, known before it is made."""
+    @property
+    @abstractmethod
+    def seed(self) -> int:
+        """The finder's seed."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What else decides the rows' numbers, as JSON gives it back; part of every row's identity."""
+
+    @abstractmethod
+    def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
+        """The cell's rows among those of earlier runs (by identity); None unless all of them are there."""
+
+    @abstractmethod
+    def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
+        """Every row of the cell, each with its circuit, which is yet to be saved at `out`/`row.circuit`.
+
+        out: the results folder, for what grows while the cell runs; None keeps nothing.
+        """
+
+    def identity(self, target: float, settings: dict[str, Any]) -> str:
+        """The identity of this cell's row of a target loss and settings, known before the row is made."""
         return row_identity(
             self.subject.fingerprint,
             self.posed.name,
             self.posed.fingerprint,
-            self.prune.pruner,
-            self.prune.seed,
+            self.finder,
+            self.seed,
             target,
-            self.settings,
+            settings,
         )
 
+    def row(self, target: float, settings: dict[str, Any], **measured: Any) -> Row:
+        """A row of this cell."""
+        return Row(
+            model=self.subject.name,
+            model_path=self.subject.path,
+            fingerprint=self.subject.fingerprint,
+            task=self.posed.name,
+            task_fingerprint=self.posed.fingerprint,
+            pruner=self.finder,
+            seed=self.seed,
+            target_loss=target,
+            settings=settings,
+            **self.subject.about,
+            **measured,
+        )
 
-def shared_rankings(cells: Sequence[Cell], together: int) -> dict[int, Ranker]:
-    """What ranks each cell, by its id, where it shares a batch with others; tuned cells share none.
+    def circuit_path(self, size: str, identity: str) -> str:
+        """Where a row's circuit is kept, relative to the results folder; other settings, another file.
 
-    Groups are made of all cells, finished or not, so that an interrupted benchmark goes on with the same ones.
-    """
-    rankers: dict[int, Ranker] = {}
-    alike: dict[Any, list[Cell]] = {}
-    for cell in cells:
-        if together > 1 and not cell.trials:
-            alike.setdefault((cell.subject.path, cell.prune.pruner, cell.targets), []).append(cell)
-    for group in alike.values():
-        for start in range(0, len(group), together):
-            some = group[start : start + together]
-            ranking = SharedRanking([partial(asked_of, cell) for cell in some])
-            rankers |= {id(cell): ranking for cell in some}
-    return rankers
-
-
-def standing(cell: Cell, model: GPT) -> tuple[float, list[float]]:
-    """The unpruned loss on test pairs, and the targets that it is under; `UserError` if the task cannot be posed."""
-    task = cell.posed.task
-    if task is None:
-        raise UserError(cell.posed.reason)
-    for split, pairs in (("train", cell.prune.pairs), ("validation", cell.prune.validation_pairs)):
-        task_batch(model, task, split, pairs, 0)
-    loss_full = unpruned_loss(model, task, pairs=cell.test_pairs, seed=TEST_SEED)
-    return loss_full, [target for target in cell.targets if loss_full < target]
+        size: what the circuit was asked to be, such as `-loss0.15`; may be empty.
+        """
+        name = f"{self.finder}-seed{self.seed}{size}-{identity[:8]}.json"
+        return str(PurePosixPath("circuits", self.subject.name, self.posed.name, name))
 
 
-def asked_of(cell: Cell, model: GPT) -> Run | None:
-    """The task to be pruned and the settings, aimed at a target that the model has; None where it has none."""
-    try:
-        had = standing(cell, model)[1]
-    except UserError:
-        return None
-    task = cell.posed.task
-    return None if task is None or not had else (task, aim_at(had, cell.prune))
-
-
-def aim_at(had: Sequence[float], prune: PruneConfig) -> PruneConfig:
-    """The settings, aimed at the nearest of the targets that the model has."""
-    return replace(prune, target_loss=nearest(had, prune.target_loss))
-
-
-def nearest(targets: Sequence[float], wanted: float) -> float:
-    """The target loss with the smallest ratio to `wanted`."""
-    return min(targets, key=lambda target: max(target / wanted, wanted / target))
-
-
-class SharedRanking:
-    """Called like `rank_nodes`: the rankings of all runs of a group, made together when the first is asked for."""
-
-    def __init__(self, runs: Sequence[Callable[[GPT], Run | None]]) -> None:
-        """runs: what each cell of the group asks of a model, or None where there is nothing to prune."""
-        self.runs = runs
-        self.rankings: dict[tuple[str, PruneConfig], Ranking] = {}
-
-    def __call__(self, model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
-        if (task.name, config) not in self.rankings:
-            tasks, configs = zip(*[run for ask in self.runs if (run := ask(model)) is not None], strict=True)
-            made = rank_together(model, tasks, configs, progress)
-            self.rankings = {(task.name, config): one for task, config, one in zip(tasks, configs, made, strict=True)}
-        return self.rankings[task.name, config]
-
-
-def _without_tuples(settings: dict[str, Any]) -> dict[str, Any]:
+def without_tuples(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as JSON gives them back."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

@@ -7,13 +7,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sparsegpt2.results.aggregate import Cell, ModelResult, model_results, shared_tasks
-from sparsegpt2.results.results import Row
+from eval_tasks.bench.component_table import asked_in
+from sparsegpt2.results import ModelResult, Row, TaskResult, model_results, shared_tasks
 
 ABREAST = 5
 """Models in one table."""
 LOG_WIDTH = 160
 """Columns of a table that does not go to a terminal."""
+MISSED = "†"
+"""Marks the loss of a circuit that met its target on validation pairs, and so counts, but misses it on test pairs."""
 
 
 class Display:
@@ -65,6 +67,7 @@ def print_tables(rows: Sequence[Row]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=LOG_WIDTH)
+    rows = [row for row in rows if not row.of_components]
     for pruner in dict.fromkeys(row.pruner for row in rows):
         for target in sorted({row.target_loss for row in rows}, reverse=True):
             models = model_results(rows, pruner, target)
@@ -80,17 +83,25 @@ def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> A
     """
     from rich.table import Table
 
-    tasks = sorted({task for model in models for task in model.cells})
-    grid = Table(title=title, caption="edges  loss (unpruned loss), on test pairs", show_footer=True)
+    tasks = sorted({task for model in models for task in model.tasks})
+    grid = Table(title=title, caption=_caption(models), show_footer=True)
     grid.add_column("task", footer="geometric mean\nover shared tasks", no_wrap=True)
     for model in models:
         own, common = model.size(), model.size(shared)
-        had = f"{len(model.had)} of {len(model.cells)} had"
+        had = f"{len(model.had)} of {len(model.tasks)} had"
         foot = f"{_edges(own.value)} over {own.tasks} ({had})\n{_edges(common.value)} over {common.tasks}"
         grid.add_column(model.name, justify="right", footer=foot)
     for task in tasks:
-        grid.add_row(task, *(_cell(model.cells.get(task)) for model in models))
+        grid.add_row(task, *(_cell(model.tasks.get(task)) for model in models))
     return grid
+
+
+def _caption(models: Sequence[ModelResult]) -> str:
+    """What the entries are, and how many circuits enter the means though they miss the target on test pairs."""
+    missed = sum(row.misses_on_test for model in models for result in model.tasks.values() for row in result.rows)
+    counted = sum(row.counts for model in models for result in model.tasks.values() for row in result.rows)
+    note = f"\n{MISSED} misses its target on test pairs: {missed} of {counted} counted circuits" if missed else ""
+    return f"edges  loss (unpruned loss), on test pairs{note}"
 
 
 def duration(seconds: float) -> str:
@@ -116,21 +127,24 @@ def _bar(cells: int) -> Any:
 def _outcome(row: Row) -> str:
     if row.status == "unavailable":
         return f"not posed: {row.reason}"
-    if row.status == "has not":
-        return f"has not ({row.loss_full:.3f}, not under {row.target_loss:g})"
-    missed = "" if row.reached else ", target missed"
+    if row.status == "lacks the task":
+        return f"lacks the task ({row.loss_full:.3f}, not below {row.target_loss:g})"
+    if row.components is not None:
+        return f"{row.components['edges']:,} edges, KL {row.components['kl']:.4f} at {asked_in(row)}"
+    missed = ", above it on test pairs" if row.misses_on_test else "" if row.reached else ", target missed"
     return f"{row.edges:,} edges, loss {row.loss:.3f} ({row.loss_full:.3f}) at {row.target_loss:g}{missed}"
 
 
-def _cell(cell: Cell | None) -> str:
-    if cell is None:
+def _cell(result: TaskResult | None) -> str:
+    if result is None:
         return ""
-    if cell.status == "unavailable":
+    if result.status == "unavailable":
         return "[dim]not posed[/dim]"
-    if cell.status == "has not":
-        return f"[dim]has not ({cell.loss_full:.3f})[/dim]"
-    text = f"{_edges(cell.edges() or 0)}  {cell.loss:.3f} ({cell.loss_full:.3f})"
-    return text if cell.counts else f"[dim]{text}, target missed[/dim]"
+    if result.status == "lacks the task":
+        return f"[dim]lacks the task ({result.loss_full:.3f})[/dim]"
+    mark = MISSED if result.misses_on_test else ""
+    text = f"{_edges(result.edges() or 0)}  {result.loss:.3f}{mark} ({result.loss_full:.3f})"
+    return text if result.counts else f"[dim]{text}, target missed[/dim]"
 
 
 def _edges(value: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sparsegpt2.evidence import check_names
-from sparsegpt2.results.results import Row
+from sparsegpt2.results import Row
 
 MARKS = {"holds": "yes", "fails": "NO", "unclear": "?", "not run": "-"}
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from eval_tasks.base import PosedTask, Unposable
-from eval_tasks.registry import get_task, task_names
+from eval_tasks.registry import TASKS, get_task, task_names
 from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.task import SPLITS
-from sparsegpt2.config import require, to_dict
+from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.model.checkpoint import is_published, load_model, model_directory, model_info, unshared
-from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results.provenance import provenance
+from sparsegpt2.locate import is_published, model_directory
+from sparsegpt2.model.checkpoint import load_model, model_fingerprint, model_info
+from sparsegpt2.results import provenance
 from sparsegpt2.sparsity.project import projected_parameters
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -42,6 +39,11 @@ class Subject:
     about: dict[str, Any]
     """Fields that all its rows share: held_out_loss, l0, density, d_model, n_layer, parameters, tokens and kurtosis of
     the model, version and commit of this program, torch, device and machine."""
+
+    @property
+    def place(self) -> str:
+        """The path for files to name: a published model by its name, another by its directory."""
+        return self.path if is_published(self.path) else str(model_directory(self.path))
 
 
 @dataclass(frozen=True)
@@ -91,18 +93,28 @@ def pose_tasks(tokenizer: Tokenizer, tasks: Sequence[str]) -> list[Posed]:
     return posed
 
 
+def pose_for_each(subjects: Sequence[Subject], tasks: Sequence[str]) -> Iterator[tuple[Subject, list[Posed]]]:
+    """Each subject with `tasks` posed for it; subjects with the same tokenizer share what was posed."""
+    posed: dict[str, list[Posed]] = {}
+    for subject in subjects:
+        key = subject.tokenizer.fingerprint
+        if key not in posed:
+            posed[key] = pose_tasks(subject.tokenizer, tasks)
+        yield subject, posed[key]
+
+
 def _pose(task: str, tokenizer: Tokenizer) -> Posed:
-    name = Path(task).stem if task.endswith(".py") else task
     try:
         posed = get_task(task, tokenizer)
     except Unposable as error:
-        return Posed(name, None, error.reason, "")
+        return Posed(TASKS.resolve(task).name, None, error.reason, "")
     digest = hashlib.sha256()
     for split in SPLITS:
         batch = posed.batch(split, FINGERPRINT_PAIRS, 0)
         for column in (batch.tokens, batch.position, batch.answer, batch.alternative):
             digest.update(column.numpy().tobytes())
-    return Posed(name, posed, "", digest.hexdigest()[:16])
+    posed.forget_pairs()
+    return Posed(posed.name, posed, "", digest.hexdigest()[:16])
 
 
 def _subject(name: str, path: str | Path, device: str) -> Subject:
@@ -111,7 +123,7 @@ def _subject(name: str, path: str | Path, device: str) -> Subject:
         means_of(model)
     except UserError as error:
         raise UserError(f"{path} cannot be benchmarked: {error}") from None
-    tokenizer = Tokenizer.load(model_directory(path))
+    tokenizer = Tokenizer.load(path)
     info, weights = model_info(path), l0(model)
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
     about = {
@@ -126,12 +138,3 @@ def _subject(name: str, path: str | Path, device: str) -> Subject:
         **provenance(device),
     }
     return Subject(name, str(path), model_fingerprint(model, tokenizer), tokenizer, about)
-
-
-def model_fingerprint(model: GPT, tokenizer: Tokenizer) -> str:
-    """16 hex digits of everything in a model that circuits depend on."""
-    digest = hashlib.sha256(json.dumps([to_dict(model.config), tokenizer.fingerprint], sort_keys=True).encode())
-    for name, tensor in sorted({**unshared(model), **(model.means or {})}.items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -16,6 +16,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.results.markup import bar, table
 
 FORMAT, KIND = 1, "sparsegpt2 circuit"
 
@@ -34,6 +35,32 @@ class Circuit:
     """Site -> float32 [C]: the ranking, higher is kept first."""
     info: dict[str, Any] = field(default_factory=dict)
     """Plain values: pruner, seed, target_loss, validation loss, whether it was reached, the curve and so on."""
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        task = facts.pop("task", "")
+        return f"Circuit({task}{': ' if task else ''}{', '.join(map(' '.join, facts.items()))})"
+
+    def _repr_html_(self) -> str:
+        kept = self.nodes_per_site()
+        largest = max(kept.values(), default=0)
+        sites = [(site, n, len(self.nodes[site]), bar(n, largest)) for site, n in kept.items() if n]
+        facts = table((), self._facts().items(), "Circuit")
+        return facts + table(("site", "kept", "of", ""), sites, "kept nodes by site; circuit.edges(model) counts edges")
+
+    def _facts(self) -> dict[str, str]:
+        """What the circuit says of itself at a glance; to count its edges takes the model."""
+        info = self.info
+        facts = {"task": info["task"]} if info.get("task") else {}
+        facts["nodes"] = f"{self.n_nodes:,} of {sum(map(len, self.nodes.values())):,}"
+        if self.weights is not None:
+            facts["weights"] = f"masked in {len(self.weights)} matrices"
+        facts |= {name: str(info[name]) for name in ("pruner", "seed") if info.get(name) is not None}
+        losses = {"target": info.get("target_loss"), "loss": info.get("validation_loss")}
+        facts |= {name: f"{loss:.3g}" for name, loss in losses.items() if isinstance(loss, int | float)}
+        if info.get("reached") is False:
+            facts["target"] = f"{facts.get('target', '')} not met"
+        return facts | ({"model": str(info["model"])} if info.get("model") else {})
 
     @property
     def n_nodes(self) -> int:
@@ -106,6 +133,15 @@ class Circuit:
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None
+
+
+def is_circuit(path: str | Path) -> bool:
+    """Whether a JSON file says that it is a circuit, as reports beside circuits do not."""
+    try:
+        values = read_json(path)
+    except UserError:
+        return False
+    return isinstance(values, dict) and values.get("kind") == KIND
 
 
 def every_node(model: GPT) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +17,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Settings that may stand behind a pruner's name."""
 
 
+def split_options(pruner: str) -> tuple[str, str]:
+    """(pruner, options) of `node+tied+trim`: `node` and `+tied+trim`. The path of a pruner may hold a + of its own."""
+    found = re.fullmatch(r"(.*?)((?:\+\w*)*)", pruner, re.DOTALL)
+    assert found is not None  # both parts may be empty
+    return found[1], found[2]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PruneConfig:
     """How a circuit is found: the ranking of nodes, then the choice of how many to keep."""
 
     pruner: str = "node"
-    """Which pruner ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`. Any of `OPTIONS` may stand behind it,
+    """Which pruner ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`, or one of your own, as `mine.py` or
+    `module:attribute`. Any of `OPTIONS` may stand behind it,
     so that a benchmark can compare them: `node+tied+trim` is the node pruner with tied_qk=true and trim=edges."""
     target_loss: float = 0.15
     """Task loss in nats a circuit may have at most (paper: 0.15; chance is ln 2 = 0.693)."""
@@ -118,7 +127,7 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        for option in self.pruner.split("+")[1:]:
+        for option in split_options(self.pruner)[1].split("+")[1:]:
             require(option in OPTIONS, f"a pruner has no option {option!r}; there are {', '.join(OPTIONS)}")
             for name, value in OPTIONS[option].items():
                 object.__setattr__(self, name, value)

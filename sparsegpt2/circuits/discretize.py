@@ -43,6 +43,9 @@ class LossCurve:
         self.losses: dict[int, float] = {}
         """Loss in nats by k, of the sizes asked for so far."""
 
+    def __repr__(self) -> str:
+        return f"LossCurve({self.task.name}: {len(self.losses)} sizes scored of 0 to {self.ranking.size:,})"
+
     @property
     def first_with_edges(self) -> int:
         """The smallest size that has an edge (1 for a model without edges)."""

@@ -1,4 +1,4 @@
-"""Edges of a circuit: nonzero weights between two kept nodes (circuits.md, section 1).
+"""Edges of a circuit: nonzero weights between two kept nodes (docs/definitions.md, Edge).
 
 A map is the block of a weight matrix that joins two node sites. Shapes: O channels of the site it writes, I channels of
 the site it reads, D d_model, A heads * head width, M d_mlp, P concatenated position channels.
@@ -133,8 +133,8 @@ def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, 
     """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
 
     A removed edge from node i carries w * mean_i instead of w * x_i, so the mask Z over a matrix is the matrix W * Z
-    with the bias b + (W * (1 - Z)) @ mean (circuits.md, section 3). Z: parameter name -> bool, or float gates through
-    which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
+    with the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). Z: parameter name -> bool, or float
+    gates through which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
     """
     changed: dict[str, Tensor] = {}
     for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():
@@ -183,6 +183,9 @@ class EdgeList:
         return cls(
             {site: mask.cpu() for site, mask in nodes.items()}, places, {name: m.shape for name, m in masks.items()}
         )
+
+    def __repr__(self) -> str:
+        return f"EdgeList({len(self):,} edges in {len(self.places)} parameters)"
 
     def __len__(self) -> int:
         """E."""

@@ -48,6 +48,11 @@ class Ranking:
     seconds: float = 0.0
     """Time the pruner took."""
 
+    def __repr__(self) -> str:
+        what = f"{self.n_nodes:,} nodes" if self.edges is None else f"{len(self.edges):,} edges"
+        trained = "" if self.trained_size is None else f", {self.trained_size:,} kept in training"
+        return f"Ranking({what}{trained}; {len(self.history)} steps, {self.seconds:.1f} s)"
+
     def __post_init__(self) -> None:
         for site, score in self.scores.items():
             if not bool(torch.isfinite(score).all()):

@@ -43,6 +43,12 @@ class Score:
     pairs: int
     split: str
 
+    def __repr__(self) -> str:
+        return (
+            f"Score(loss {self.loss:.4f} ± {self.loss_error:.4f}, accuracy {self.accuracy:.3f}; whole model "
+            f"{self.loss_full:.4f}, {self.accuracy_full:.3f}; {self.pairs} {self.split} pairs)"
+        )
+
 
 def task_batch(model: GPT, task: Task, split: str, pairs: int, seed: int) -> TaskBatch:
     """A batch of `task` on the model's device; prompts that the model cannot read are a `UserError`."""
@@ -103,7 +109,7 @@ def task_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
     """Loss of each row, [B], in nats, from logits [B, V] float32; its mean is the mean over both sides of each pair.
 
     -log softmax over {answer, alternative}; where one of them is `ANYTHING_ELSE`, the other token's p against 1 - p
-    over the whole vocabulary (circuits.md, section 2). Chance between two tokens is ln 2.
+    over the whole vocabulary (docs/definitions.md, Task loss). Chance between two tokens is ln 2.
     """
     right, wrong = choice_logits(logits, batch)
     return F.softplus(wrong - right)

@@ -17,7 +17,7 @@ from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.discretize import VALIDATION_SEED, LossCurve, smallest_size
 from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.pruners import get_joint_pruner, get_pruner
+from sparsegpt2.circuits.pruners import get_joint_pruner, get_pruner, named_plainly
 from sparsegpt2.circuits.ranking import Progress, Ranking
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
@@ -36,7 +36,7 @@ def find_circuit(
     weights, or a task that the model cannot read. If no size meets the target the circuit is the whole model and
     `info["reached"]` is False. The model is left as it was found.
     """
-    config = config or PruneConfig()
+    config = named_plainly(config or PruneConfig())
     ranking = rank_nodes(model, task, config, progress)
     return circuit_at(LossCurve(model, task, ranking, config, progress), config.target_loss)
 

@@ -54,6 +54,10 @@ class TaskBatch:
         if bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
             raise UserError("a row with neither answer nor alternative asks nothing: give at least one token")
 
+    def __repr__(self) -> str:
+        longest = int(self.position.max()) + 1 if len(self) else 0
+        return f"TaskBatch({len(self) // 2} pairs, prompts of at most {longest} tokens, on {self.tokens.device})"
+
     def __len__(self) -> int:
         """Rows, 2n."""
         return len(self.tokens)

@@ -17,6 +17,7 @@ from typing import Any
 
 from sparsegpt2.circuits import LossCurve, PruneConfig, circuit_at, rank_nodes
 from sparsegpt2.circuits.circuit import every_node
+from sparsegpt2.circuits.config import split_options
 from sparsegpt2.circuits.edges import count_edges
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.task import Task
@@ -94,7 +95,7 @@ def tune(
     another process writes, and for one that is damaged beyond the line that a killed process was writing.
     """
     require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
-    if config.pruner.split("+")[0] not in TUNABLE:
+    if split_options(config.pruner)[0] not in TUNABLE:
         return Tuned(config, math.nan, [])
     journal = Path(storage)
     with locked_file(journal.with_name(f".{journal.name}.lock"), f"tuning journal {journal}"):
@@ -130,14 +131,14 @@ def settings_of(config: PruneConfig, params: Mapping[str, float]) -> PruneConfig
     """`config` with a trial's settings; an edge pruner takes the learning rate as `edge_lr`."""
     changes: dict[str, Any] = dict(params)
     changes["betas"] = (config.betas[0], 1 - changes.pop("one_minus_beta2"))
-    if config.pruner.split("+")[0] == "edge":
+    if split_options(config.pruner)[0] == "edge":
         changes["edge_lr"] = changes.pop("lr")
     return replace(config, **changes)
 
 
 def params_of(config: PruneConfig) -> dict[str, float]:
     """The inverse of `settings_of`, moved into the searched ranges where a setting lies outside."""
-    edge = config.pruner.split("+")[0] == "edge"
+    edge = split_options(config.pruner)[0] == "edge"
     own = {"lr": config.edge_lr if edge else config.lr, "one_minus_beta2": 1 - config.betas[1]}
     values = {name: own[name] if name in own else getattr(config, name) for name in SPACE}
     return {name: min(max(values[name], low), high) for name, (low, high, _) in SPACE.items()}

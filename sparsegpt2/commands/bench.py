@@ -9,10 +9,8 @@ def bench(arguments: list[str]) -> None:
     """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
     from eval_tasks.bench.benchmark import BenchConfig
     from eval_tasks.bench.benchmark import bench as run_bench
-    from eval_tasks.registry import task_names
     from sparsegpt2.circuits import PruneConfig
-    from sparsegpt2.commands.discover import print_circuits
-    from sparsegpt2.components import get_method
+    from sparsegpt2.components import DiscoverConfig
     from sparsegpt2.evidence import EvidenceConfig
 
     models, arguments = leading(arguments, "bench", "models: sparsegpt2 bench MODEL... --out DIR")
@@ -23,9 +21,6 @@ def bench(arguments: list[str]) -> None:
     parser.add_argument("--components", type=str, default="", help="Methods of `discover` to run too, with commas.")
     parser.add_argument("--out", type=str, required=True, help="Results folder: results.jsonl and circuits/.")
     settings = parse(parser, arguments)
-    methods = [name for name in settings.components.split(",") if name]
-    for method in methods:
-        get_method(method)  # a wrong name is said before anything long begins
-    run_bench(list(models), settings.out, settings_from(settings, BenchConfig), settings.prune, settings.check)
-    for method in methods:
-        print_circuits(models, settings.tasks or task_names(), method, out=settings.out, test_pairs=settings.test_pairs)
+    methods = [DiscoverConfig(method=name) for name in settings.components.split(",") if name]
+    config = settings_from(settings, BenchConfig)
+    run_bench(list(models), settings.out, config, settings.prune, settings.check, components=methods)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from eval_tasks.bench.component_table import asked_in
 from eval_tasks.bench.discover import discover_rows
 from sparsegpt2.components import DiscoverConfig, get_method
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.results.results import Row
+from sparsegpt2.results import Row
 from sparsegpt2.settings import make_parser, parse, settings_from
 
 
@@ -49,15 +48,6 @@ def discover(arguments: list[str]) -> None:
         _print(row)
 
 
-def print_circuits(
-    models: Sequence[str], tasks: Sequence[str], method: str, *, out: str | Path, test_pairs: int
-) -> None:
-    """`discover_rows` with a method's defaults, one line a circuit: what `bench --components` adds."""
-    config = DiscoverConfig(method=method)
-    for row in discover_rows(models, tasks, config, out=out, test_pairs=test_pairs, progress=_progress_line):
-        _print(row)
-
-
 def _value_of(flag: str, arguments: list[str]) -> str | None:
     """The value given for a flag, before the parser is made: the method decides which settings there are."""
     for index, text in enumerate(arguments):
@@ -87,10 +77,10 @@ def _print(row: Row) -> None:
     if found is None:
         print(f"{head}: not posed: {row.reason}")
         return
-    asked = ", ".join(f"{name} {value:g}" for name, value in row.settings["asked"].items())
     memory = "" if found["megabytes"] is None else f", {found['megabytes']:.0f} MB"
     print(
-        f"{head} at {asked}: {found['edges']} of {found['edges_of_model']} edges ({found['weights']:,} weights), "
+        f"{head} at {asked_in(row)}: "
+        f"{found['edges']} of {found['edges_of_model']} edges ({found['weights']:,} weights), "
         f"KL {found['kl']:.4f}, accuracy {found['accuracy']:.3f} ({found['accuracy_full']:.3f}), "
         f"exact match {found['exact_match']:.3f}; {row.seconds:.1f} s{memory}"
     )

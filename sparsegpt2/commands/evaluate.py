@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from eval_tasks.bench.display import duration
-from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits import Circuit, Task
+from sparsegpt2.circuits.task import Unposable
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence import EvidenceConfig, Report, collect_evidence, report_path
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
@@ -21,24 +22,28 @@ from sparsegpt2.text.training_text import training_text
 
 def evaluate(arguments: list[str]) -> None:
     """Report whether to believe a circuit: every check of its faithfulness, and one line that sums up."""
-    from eval_tasks.registry import get_task
-    from sparsegpt2.model.checkpoint import load_model, model_directory
+    from sparsegpt2.circuits.locate import circuit_model
+    from sparsegpt2.model.checkpoint import load_model
 
     parser = make_parser("sparsegpt2 evaluate CIRCUIT", evaluate.__doc__ or "")
     parser.add_argument("circuit", type=str, help="A circuit file written by prune or bench.")
     add_settings(parser, EvidenceConfig)
     parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
     parser.add_argument("--task", type=str, default="", help="The task it does; by default the one it names.")
+    parser.add_argument(
+        "--pruner", type=str, default="", help="The FILE.py of the pruner that found it, if it is yours."
+    )
     parser.add_argument("--text", type=str, default="", help="A file of text like that the model was trained on.")
     parser.add_argument("--out", type=str, default="", help="Report file; by default CIRCUIT.evidence.json.")
     parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
     settings = parse(parser, arguments)
     config = settings_from(settings, EvidenceConfig)
     circuit = Circuit.load(settings.circuit)
-    directory = model_directory(_named(settings, circuit, "model"))
+    directory = circuit_model(circuit, settings.circuit, settings.model)
     model = load_model(directory, settings.device)
     tokenizer = Tokenizer.load(directory)
-    task = get_task(_named(settings, circuit, "task"), tokenizer)
+    task = _task(settings, circuit, tokenizer)
+    _check_pruner(settings, circuit, config)
     text, source = None, "pretraining text"
     if settings.text:
         text, source = read_text(settings.text, tokenizer, model.config.context, config.text_rows), settings.text
@@ -59,12 +64,37 @@ def evaluate(arguments: list[str]) -> None:
     _print_report(report, out)
 
 
-def _named(settings: Any, circuit: Circuit, what: str) -> str:
-    """The model or task as given, or else as the circuit's file names it; neither is a `UserError`."""
-    name = getattr(settings, what) or circuit.info.get(what)
-    if not name:
-        raise UserError(f"{settings.circuit} does not name its {what}; give it with --{what}")
-    return str(name)
+def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
+    """The task as given, or else as the circuit's file names it: then by plain name, as a file may not run code."""
+    from eval_tasks.registry import get_task
+
+    if settings.task:
+        return get_task(settings.task, tokenizer)
+    named = circuit.info.get("task")
+    if not named:
+        raise UserError(f"{settings.circuit} does not name its task; give it with --task")
+    try:
+        return get_task(str(named), tokenizer, trusted=False)
+    except Unposable:
+        raise
+    except UserError as error:
+        raise UserError(f"{settings.circuit} names its task, but {error}; give it with --task FILE.py") from None
+
+
+def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> None:
+    """The pruner can be had, where a check prunes anew; a pruner of one's own must be given, as the task must."""
+    from sparsegpt2.circuits.pruners import get_pruner, plain_pruner
+    from sparsegpt2.evidence.collect import chosen_checks
+
+    if settings.pruner:
+        get_pruner(settings.pruner)
+    elif {"controls", "seeds"} & set(chosen_checks(config)):
+        try:
+            get_pruner(plain_pruner(str(circuit.info.get("pruner", "node"))))
+        except UserError as error:
+            raise UserError(
+                f"{settings.circuit} names its pruner, but {error}; give it with --pruner FILE.py"
+            ) from None
 
 
 def read_text(path: str | Path, tokenizer: Tokenizer, context: int, rows: int) -> Tensor:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsegpt2 import configs
 from sparsegpt2.commands.frontier import frontier
 from sparsegpt2.settings import make_parser, parse, step
 
 
 def family(arguments: list[str]) -> None:
     """Train a family of models side by side and benchmark them, after saying what that will cost."""
-    from sparsegpt2.results.results import merge_results
+    from sparsegpt2.results import merge_results
     from train.family import BENCH, make_plan, read_family, train_family
     from train.lanes import run_queue
 
     parser = make_parser("sparsegpt2 family FOLDER", family.__doc__ or "")
-    parser.add_argument("folder", type=str, help="YAML files: base.yaml, NAME.yaml over it for each model, bench.yaml.")
+    says = "YAML files: base.yaml, NAME.yaml over it for each model, bench.yaml; or family or main, of the package."
+    parser.add_argument("folder", type=str, help=says)
     parser.add_argument("--out", type=str, default="runs/family", help="A run folder for each model, and the results.")
     parser.add_argument("--only", type=str, default="", help="Names of the models to make, with commas; default all.")
     parser.add_argument("--tokens", type=int, default=0, help="Tokens to train on, instead of what base.yaml says.")
     parser.add_argument("--dry_run", action="store_true", help="Say what it will cost, and stop.")
     settings = parse(parser, arguments)
-    folder, out = Path(settings.folder), Path(settings.out)
+    folder, out = configs.find_folder(settings.folder), Path(settings.out)
     flags = ["--data_folder", str(out / "data")]
     if settings.tokens:
         flags += ["--tokens", str(settings.tokens), "--data.tokens", str(settings.tokens)]

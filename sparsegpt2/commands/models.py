@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits import Circuit, node_means
+from sparsegpt2.circuits.locate import circuit_model
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.interop import data_gym, gpt2, graph, hub, openai, transformers
-from sparsegpt2.model.checkpoint import MODEL, TOKENIZER, load_model, model_directory, model_info, save_model
+from sparsegpt2.locate import TOKENIZER, model_directory
+from sparsegpt2.model.checkpoint import MODEL, load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.settings import make_parser, parse, progress_bar
 from sparsegpt2.sparsity.stats import l0
@@ -34,7 +36,7 @@ def import_model(arguments: list[str]) -> None:
     parser.add_argument("format", type=str, help=f"One of {', '.join(MODELS_IN)}.")
     parser.add_argument("source", type=str, help="Directory of the model; for gpt2 also its name on the hub.")
     parser.add_argument("--out", type=str, required=True, help="Directory of the model that is made.")
-    parser.add_argument("--tokenizer", type=str, default="", help="Folder of its tokenizer; by default the model's.")
+    parser.add_argument("--tokenizer", type=str, default="", help="Its tokenizer: a file, folder or model.")
     parser.add_argument(
         "--corpus", type=str, default="tinypython", help="Corpus for node means: a name, or a file or folder; or none."
     )
@@ -87,10 +89,7 @@ def export(arguments: list[str]) -> None:
     )
     if settings.format in ("graphml", "csv"):
         circuit = Circuit.load(settings.source)
-        path = settings.model or circuit.info.get("model")
-        if not path:
-            raise UserError(f"{settings.source} does not name its model; give it with --model")
-        made = graph.to_networkx(circuit, load_model(path))
+        made = graph.to_networkx(circuit, load_model(circuit_model(circuit, settings.source, settings.model)))
         {"graphml": graph.write_graphml, "csv": graph.write_csv}[settings.format](made, settings.out)
     elif settings.format == "zoo":
         size = zoo_models.export(
@@ -120,9 +119,24 @@ def push(arguments: list[str]) -> None:
 
 
 def zoo(arguments: list[str]) -> None:
-    """List the trained models that come with the package: zoo:NAME."""
-    parse(make_parser("sparsegpt2 zoo", zoo.__doc__ or ""), arguments)
-    print("\n".join(zoo_models.zoo_lines()))
+    """List the trained models of the package, zoo:NAME, and fetch those that it does not bring."""
+    from sparsegpt2.zoo.get import ADDRESS, get
+    from sparsegpt2.zoo.listing import zoo_lines
+    from sparsegpt2.zoo.release import release
+
+    parser = make_parser("sparsegpt2 zoo", zoo.__doc__ or "")
+    parser.add_argument("--get", type=str, default="", help="Fetch this model into ~/.cache/sparsegpt2/zoo.")
+    parser.add_argument(
+        "--from", type=str, default="", help=f"Folder or address of a release to fetch from; default ${ADDRESS}."
+    )
+    parser.add_argument("--release", type=str, default="", help="In a clone: make a release in this folder.")
+    settings = parse(parser, arguments)
+    if settings.release:
+        print("\n".join(map(str, release(settings.release))))
+    elif settings["get"]:  # a Namespace has a method of that name
+        print(get(settings["get"], settings["from"]))
+    else:
+        print("\n".join(zoo_lines()))
 
 
 def _device(name: str) -> torch.device:
@@ -133,12 +147,19 @@ def _device(name: str) -> torch.device:
 
 
 def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
-    """The tokenizer in `given`, or else the one beside the model, or None when there is none."""
+    """The tokenizer that `given` names, or else the one beside the model, or None when there is none."""
+    names = [name for pair in data_gym.NAMES for name in pair]
     if given:
-        own = Path(given).is_file() or (Path(given) / TOKENIZER).exists()
-        return Tokenizer.load(given) if own and reader is not gpt2 else reader.load_tokenizer(given)
+        if any((Path(given) / name).exists() for name in names):
+            return reader.load_tokenizer(given)
+        try:
+            return Tokenizer.load(given)
+        except UserError:
+            if reader is not gpt2:
+                raise
+            return gpt2.load_tokenizer(given)  # a tokenizer.json of GPT-2's, here or on the hub
     directory: Path = reader.locate(source)
-    names = [name for pair in data_gym.NAMES for name in pair] + [TOKENIZER]
+    names.append(TOKENIZER)
     return reader.load_tokenizer(directory) if any((directory / name).exists() for name in names) else None
 
 

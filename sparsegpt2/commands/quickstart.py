@@ -6,12 +6,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sparsegpt2 import configs
 from sparsegpt2.commands.bench import bench
 from sparsegpt2.commands.frontier import frontier
-from sparsegpt2.errors import UserError
 from sparsegpt2.settings import make_parser, parse, step
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
 """From the quickest to train to the slowest, which takes about as long as the others together."""
 
@@ -20,25 +19,30 @@ def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
     from eval_tasks.registry import task_names
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
-    from sparsegpt2.results.results import merge_results
+    from sparsegpt2.results import merge_results
+    from train.family import make_plan, read_run
     from train.lanes import run_lanes, usable_cores
 
     parser = make_parser("sparsegpt2 quickstart", quickstart.__doc__ or "")
     parser.add_argument("--out", type=str, default="runs/quickstart", help="Folder for everything that is made.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the models and of pruning.")
+    parser.add_argument("--dry_run", action="store_true", help="Say what it would train and prune, and stop.")
     settings = parse(parser, arguments)
     out, seed = Path(settings.out), str(settings.seed)
-    if not CONFIGS.is_dir():
-        raise UserError(f"quickstart reads its settings from {CONFIGS}, which is missing; run it from a clone")
     started, fresh = time.monotonic(), not out.exists()
     runs = [out / name for name in QUICKSTART]
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
-    settings_of_bench = [str(CONFIGS / "quickstart" / "bench.yaml"), "--seeds", f"[{seed}]"]
+    settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", f"[{seed}]"]
     parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # one writer a folder
 
     def training(name: str) -> list[str]:
-        return ["train", str(CONFIGS / "quickstart" / f"{name}.yaml"), "--out", str(out / name), *common]
+        return ["train", f"quickstart/{name}", "--out", str(out / name), *common]
+
+    if settings.dry_run:
+        plan = make_plan({name: read_run([f"quickstart/{name}", *common]) for name in QUICKSTART}, out)
+        print("\n".join([*plan.lines(), f"Then it prunes {len(task_names())} tasks in each, as far as it has them."]))
+        return
 
     def benchmark(names: Sequence[str], to: Path, *more: str) -> list[str]:
         return ["bench", *(str(out / name) for name in names), *settings_of_bench, "--out", str(to), *more]

@@ -16,14 +16,15 @@ import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from eval_tasks.bench.subjects import model_fingerprint, short_names
-from eval_tasks.registry import get_task
+from eval_tasks.bench.subjects import short_names
+from eval_tasks.registry import TASKS, get_task
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json, write_text
-from sparsegpt2.model.checkpoint import load_model, model_directory, model_info
+from sparsegpt2.locate import model_directory
+from sparsegpt2.model.checkpoint import load_model, model_fingerprint, model_info
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.reading.charts import draw_outcome, save_png
 from sparsegpt2.reading.drawing import draw_circuit
@@ -32,11 +33,11 @@ from sparsegpt2.reading.heads import heads_of, looks
 from sparsegpt2.reading.measure import DRAWS, Outcome, measure
 from sparsegpt2.reading.nodes import figure_labels, touched
 from sparsegpt2.reading.page import Read, figure_name, page
-from sparsegpt2.results.provenance import provenance
+from sparsegpt2.results import provenance
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.sample import text_to_look_at
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SPLIT = "test"
 """Whose words the outcomes are measured with; experiments are thought out on validation words."""
@@ -52,7 +53,10 @@ def read(arguments: list[str]) -> None:
     parser.add_argument("--pairs", type=int, default=128, help="prompt pairs of each level of an experiment")
     parser.add_argument("--windows", type=int, default=256, help="windows of corpus text for the nodes' activations")
     parser.add_argument("--seed", type=int, default=0, help="of the prompts and of the control's random nodes")
+    parser.add_argument("--task", default="", help="your own task that a circuit names: FILE.py; more with commas")
     options = parser.parse_args(arguments)
+    for task in filter(None, options.task.split(",")):
+        TASKS.resolve(task)  # known by its plain name from here on
     require(options.pairs >= 1, f"--pairs must be at least 1, got {options.pairs}")
     require(options.windows >= 0, f"--windows must be 0 or more, got {options.windows}")
     directory, out = model_directory(options.model), Path(options.out)
@@ -69,11 +73,11 @@ def read(arguments: list[str]) -> None:
     reads = []
     for task, (file, circuit) in zip(tasks, circuits.items(), strict=True):
         print(f"{task}: {file}", flush=True)
-        subject = Subject(
+        subject = Viewed(
             model=model,
             name=short_names([directory])[0],
             tokenizer=tokenizer,
-            task=get_task(task, tokenizer),
+            task=get_task(task, tokenizer, trusted=False),
             corpus=corpus,
             corpus_name=corpus_name,
         )
@@ -92,7 +96,7 @@ def task_of(circuit: Circuit, file: str) -> str:
     return str(task)
 
 
-def read_circuit(circuit: Circuit, subject: Subject, pairs: int, seed: int) -> Read:
+def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Read:
     """Everything about one circuit: gathered as the explorer does, then its experiments on the whole model."""
     model, task = subject.model, subject.task
     assert task is not None

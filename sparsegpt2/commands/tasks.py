@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from eval_tasks.registry import TaskEntry
 from sparsegpt2.settings import make_parser, parse
 
@@ -14,11 +12,11 @@ def tasks(arguments: list[str]) -> None:
     from sparsegpt2.text.tokenizer import Tokenizer
 
     parser = make_parser("sparsegpt2 tasks", tasks.__doc__ or "")
-    parser.add_argument("--tokenizer", type=str, required=True, help="A tokenizer.json, or a folder that holds one.")
+    parser.add_argument("--tokenizer", type=str, required=True, help="A tokenizer.json, or a model or folder with one.")
     parser.add_argument("--examples", type=int, default=2, help="Example pairs of each task.")
     parser.add_argument("names", nargs="*", type=str, default=[], help="Tasks, or files of your own; all by default.")
     settings = parse(parser, arguments)
-    tokenizer = Tokenizer.load(_tokenizer(settings.tokenizer))
+    tokenizer = Tokenizer.load(settings.tokenizer)
     entries = describe(tokenizer, settings.examples, settings.names or None)
     _list(entries)
     print(f"{_posable(entries)} of {len(entries)} tasks can be posed with this tokenizer")
@@ -41,11 +39,3 @@ def _list(entries: list[TaskEntry]) -> None:
 
 def _posable(entries: list[TaskEntry]) -> int:
     return sum(entry.reason is None for entry in entries)
-
-
-def _tokenizer(path: str) -> Path:
-    """A model, a run or a tokenizer file: the place its tokenizer lies."""
-    from sparsegpt2.model.checkpoint import model_directory
-
-    given = Path(path)
-    return given if given.is_file() or (given / "tokenizer.json").exists() else model_directory(given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sparsegpt2 import configs
 from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
 
 
@@ -24,7 +25,7 @@ def train(arguments: list[str]) -> None:
         help="Settings to try, such as '{optimizer.lr: [5e-3, 1e-2]}': a run for each combination, inside --out.",
     )
     settings = parse(parser, arguments)
-    names = [Path(argument).stem for argument in arguments if argument.endswith((".yaml", ".yml"))]
+    names = [configs.name_of(argument) for argument in arguments if configs.is_config(argument)]
     usual = f"runs/{names[-1] if names else 'model'}{'-sweep' if settings.sweep else ''}"
     out = Path(settings.out or usual)
 

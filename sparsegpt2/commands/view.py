@@ -11,6 +11,8 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.settings import add_settings, make_parser, parse, progress_bar, settings_from
 
 if TYPE_CHECKING:
+    from sparsegpt2.circuits import Circuit, Task
+    from sparsegpt2.model.gpt import GPT
     from sparsegpt2.viewer import CircuitData, RunData, ViewConfig
 
 
@@ -47,9 +49,9 @@ def view(arguments: list[str]) -> None:
 def list_in_terminal(path: Path, model: str) -> None:
     """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
     from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import circuit_model
     from sparsegpt2.viewer.listing import list_circuit
 
     circuit = Circuit.load(path)
@@ -59,53 +61,98 @@ def list_in_terminal(path: Path, model: str) -> None:
 
 
 def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
-    """Gather what a page shows of one circuit, with its task and the text its model read."""
+    """Gather what a page shows of a circuit's file, as the flags say."""
+    from sparsegpt2.circuits import Circuit
+
+    model, task, corpus, report = settings.model, settings.task, settings.corpus, settings.evidence
+    return gather_circuit(Circuit.load(path), path, config, model=model, task=task, corpus=corpus, evidence=report)
+
+
+def gather_circuit(
+    circuit: Circuit,
+    file: Path | None,
+    config: ViewConfig,
+    *,
+    model: GPT | str | Path | None = None,
+    task: Task | str | None = None,
+    corpus: str = "",
+    evidence: str | Path = "",
+) -> CircuitData:
+    """Gather what a page shows of one circuit, with its task and the text its model read.
+
+    file: where the circuit is kept, if it is. model, task: by default those that it names. A task that it names and
+    that cannot be had is left out of the page, with a line on stderr.
+    """
     from eval_tasks.bench.subjects import short_names
     from eval_tasks.registry import get_task
-    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.files import read_json
     from sparsegpt2.model.checkpoint import load_model
-    from sparsegpt2.text.sample import text_to_look_at
-    from sparsegpt2.text.tokenizer import Tokenizer
-    from sparsegpt2.viewer import Subject, circuit_data, circuit_model, evidence_beside
+    from sparsegpt2.model.gpt import GPT
+    from sparsegpt2.text.sample import some_text, text_to_look_at
+    from sparsegpt2.viewer import Viewed, circuit_data, evidence_beside
 
-    circuit = Circuit.load(path)
-    directory = circuit_model(circuit, path, settings.model)
-    model, tokenizer = load_model(directory), Tokenizer.load(directory)
+    if not isinstance(model, GPT):
+        model = load_model(circuit_model(circuit, file or "the circuit", str(model or "")))
+    tokenizer = model.tokenizer
+    if tokenizer is None:
+        raise UserError("the model has no tokenizer, without which a page has no words; set model.tokenizer")
     try:
-        name = settings.task or circuit.info.get("task", "")
-        task = get_task(name, tokenizer) if name else None
+        named = task or circuit.info.get("task", "")
+        if isinstance(named, str) and named:
+            named = get_task(named, tokenizer, trusted=bool(task))
+        posed = named or None
     except UserError as error:
-        if settings.task:
+        if task:
             raise
-        print(f"without its task: {error}; give its file with --task", file=sys.stderr)
-        task = None
-    corpus, corpus_name = None, ""
-    if config.windows:
-        corpus, corpus_name = text_to_look_at(directory, config.windows, model.config.context, settings.corpus)
-    subject = Subject(
+        print(f"without its task: {error}; give it with --task FILE.py", file=sys.stderr)
+        posed = None
+    text, text_name = None, ""
+    if config.windows and model.folder is not None:
+        text, text_name = text_to_look_at(model.folder, config.windows, model.config.context, corpus)
+    elif config.windows:
+        text, text_name = some_text(tokenizer, config.windows, model.config.context, corpus)
+    subject = Viewed(
         model=model,
-        name=short_names([directory])[0],
+        name=short_names([model.folder])[0] if model.folder else "a model",
         tokenizer=tokenizer,
-        task=task,
-        corpus=corpus,
-        corpus_name=corpus_name,
+        task=posed,
+        corpus=text,
+        corpus_name=text_name,
     )
-    report = Path(settings.evidence) if settings.evidence else None
-    evidence = {report.name: read_json(report, "report")} if report else evidence_beside(path)
-    with progress_bar(circuit.info.get("task", path.name)) as progress:
-        return circuit_data(circuit, subject, config, file=path, evidence=evidence, progress=progress)
+    reports = (
+        {Path(evidence).name: read_json(evidence, "report")} if evidence else evidence_beside(file) if file else {}
+    )
+    with progress_bar(circuit.info.get("task", "circuit")) as progress:
+        return circuit_data(circuit, subject, config, file=file or "", evidence=reports, progress=progress)
 
 
 def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[CircuitData], RunData]:
-    """Gather a run: its curves, its frontier, and the circuits behind it, lightly, as they share one page."""
+    """Gather a run, as the flags say."""
+    model, task, corpus = settings.model, settings.task, settings.corpus
+    return gather_run(folder, config, model=model, task=task, corpus=corpus, most=settings.circuits)
+
+
+def gather_run(
+    folder: Path,
+    config: ViewConfig,
+    *,
+    model: GPT | str | Path | None = None,
+    task: Task | str | None = None,
+    corpus: str = "",
+    most: int = 24,
+) -> tuple[list[CircuitData], RunData]:
+    """Gather a run: its curves, its frontier, and `most` of the circuits behind it, lightly, as they share one page."""
+    from sparsegpt2.circuits import Circuit
     from sparsegpt2.viewer import circuit_files, run_data, run_results
 
     rows = run_results(folder)
     run_data(folder, rows, {})  # a folder that is no run is said to be none before anything long begins
     files = circuit_files(folder, rows)
-    shown, left = files[: settings.circuits], files[settings.circuits :]
+    shown, left = files[:most], files[most:]
     light = replace(config, windows=0, pattern_bytes=0, effect_pairs=min(4, config.effect_pairs), examples=4)
-    circuits = [view_circuit(file, settings, light) for file in shown]
+    circuits = [
+        gather_circuit(Circuit.load(file), file, light, model=model, task=task, corpus=corpus) for file in shown
+    ]
     why = f"Not in this page: {len(left)} larger circuits; --circuits takes more in." if left else ""
     return circuits, run_data(folder, rows, {str(file): place for place, file in enumerate(shown)}, why)

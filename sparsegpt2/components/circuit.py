@@ -12,8 +12,11 @@ from torch import Tensor
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_json
+from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 component circuit"
+SHOWN = 40
+"""Edges named in a notebook."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,20 @@ class ComponentCircuit:
     """Bool [W, R], on the CPU; False where there is no edge."""
     info: dict[str, Any] = field(default_factory=dict)
     """Plain values: task, method, intervention, objective, seed, sparsity asked for and so on."""
+
+    def __repr__(self) -> str:
+        return f"ComponentCircuit({', '.join(f'{name} {value}' for name, value in self._facts())})"
+
+    def _repr_html_(self) -> str:
+        names = self.edges
+        listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        return table((), [*self._facts(), ("kept edges", listed)], "Circuit of components")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """(what, value) of the circuit at a glance."""
+        told = [(name, str(self.info[name])) for name in ("task", "method", "seed") if name in self.info]
+        writers = f"{len(self.nodes)} of {len(self.graph.writers)}"
+        return [*told, ("edges", f"{self.n_edges:,} of {self.graph.n_edges:,}"), ("writers", writers)]
 
     @property
     def n_edges(self) -> int:

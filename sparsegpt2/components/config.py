@@ -14,7 +14,7 @@ class DiscoverConfig:
     """Which method looks for a circuit of edges, against what, and how large the circuits are to be."""
 
     method: str = "edge_pruning"
-    """A file of `sparsegpt2/components/methods`."""
+    """A file of `sparsegpt2/components/methods`, or one of your own, as `mine.py` or `module:attribute`."""
     intervention: str = "interchange"
     """What an ablated edge carries: interchange (the pair's other prompt), resample, mean or zero."""
     objective: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,11 @@ class Discovered:
     megabytes: float | None
     """Peak memory beyond what was held before, where the system tells."""
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(str(circuit.n_edges) for circuit in self.circuits[:8])
+        more = ", ..." if len(self.circuits) > 8 else ""
+        return f"Discovered({len(self.circuits)} circuits of {sizes}{more} edges, in {self.seconds:.1f} s)"
+
 
 def discover(
     model: GPT,
@@ -48,6 +53,7 @@ def discover(
     """
     config = config or DiscoverConfig()
     method = get_method(config.method)
+    config = replace(config, method=method.name)
     settings = method.settings() if settings is None else settings
     require(isinstance(settings, method.settings), f"settings of {config.method} are wanted, got {settings}")
     objective = config.objective or method.objective

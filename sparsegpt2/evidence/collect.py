@@ -14,12 +14,13 @@ from torch import Tensor
 
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.config import PruneConfig
+from sparsegpt2.circuits.pruners import plain_pruner
 from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import from_dict, to_dict
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.config import EvidenceConfig
-from sparsegpt2.evidence.registry import check_names, get_check
+from sparsegpt2.evidence.registry import check_names, check_sources, get_check, in_order, plain_checks
 from sparsegpt2.evidence.report import Report, load_report
 from sparsegpt2.evidence.text import STAND_IN, prompt_text
 from sparsegpt2.model.gpt import GPT
@@ -54,7 +55,8 @@ def collect_evidence(
     case = Case(
         model, task, circuit, config, text=text[: config.text_rows], text_source=text_source, prune=settings_of(circuit)
     )
-    report = _started(case, path, {**_about(case), **(about or {})})
+    sources = {"check_sources": own} if (own := check_sources(chosen)) else {}
+    report = _started(case, path, {**_about(case), **sources, **(about or {})})
     case.remember, progress = report.remember, progress or _silent
     for name in chosen:
         if name in report.findings:
@@ -63,20 +65,16 @@ def collect_evidence(
         progress(0, 1, name)
         finding = get_check(name).run(case, progress)
         report.add(name, replace(finding, seconds=time.perf_counter() - started))
-    report.findings = {name: report.findings[name] for name in check_names() if name in report.findings}
+    known = [*check_names(), *sources.get("check_sources", {})]
+    report.findings = {name: report.findings[name] for name in in_order(known) if name in report.findings}
     report.save()
     return report
 
 
 def chosen_checks(config: EvidenceConfig) -> list[str]:
-    """The checks that `config` asks for, cheap ones first; an unknown one is a `UserError`."""
-    for name in config.checks:
-        get_check(name)
-    return [
-        name
-        for name in check_names()
-        if (not config.checks or name in config.checks) and (config.dear or not get_check(name).dear)
-    ]
+    """Plain names of the checks that `config` asks for, cheap ones first; an unknown one is a `UserError`."""
+    names = set(plain_checks(config.checks)) or check_names()
+    return [name for name in in_order(names) if config.dear or not get_check(name).dear]
 
 
 def settings_of(circuit: Circuit) -> PruneConfig:
@@ -85,6 +83,8 @@ def settings_of(circuit: Circuit) -> PruneConfig:
         settings = from_dict(PruneConfig, dict(circuit.info["config"]), "the circuit's file")
     else:
         settings = PruneConfig(pruner=circuit.info.get("pruner", "node"), seed=circuit.info.get("seed", 0))
+    # a path in a file is no reason to run what lies there: only a pruner that is known by name prunes again
+    settings = replace(settings, pruner=plain_pruner(settings.pruner))
     # one ranking may have served several targets: the circuit's own is what it must be judged by
     return replace(settings, target_loss=circuit.info.get("target_loss", settings.target_loss))
 
@@ -100,9 +100,19 @@ def _started(case: Case, path: str | Path | None, about: dict[str, Any]) -> Repo
     if path is not None and path.exists():
         earlier = load_report(path)
         if earlier.identity == identity:
+            _forget_edited(earlier, about)
             earlier.about = about
             return earlier
     return Report(identity=identity, about=about, path=path)
+
+
+def _forget_edited(report: Report, about: dict[str, Any]) -> None:
+    """Take out what an own check found before its file was edited."""
+    then, now = report.about.get("check_sources", {}), about.get("check_sources", {})
+    for name in now:
+        if then.get(name) != now[name]:
+            report.findings.pop(name, None)
+            report.memo = {key: value for key, value in report.memo.items() if not key.startswith(f"{name}/")}
 
 
 def case_identity(case: Case) -> str:

@@ -13,7 +13,8 @@ class EvidenceConfig:
     """How a circuit is judged. Sample sizes first, then the thresholds; docs/faithfulness.md says what each means."""
 
     checks: tuple[str, ...] = ()
-    """Names of checks to run: files of `sparsegpt2/evidence/checks`; all by default."""
+    """Checks to run: files of `sparsegpt2/evidence/checks` (by default all), or your own, as `mine.py` or
+    `module:attribute`."""
     dear: bool = True
     """Run the dear checks too (adversarial, binarisation, controls, seeds), which train or prune anew."""
     seed: int = 0

@@ -10,10 +10,13 @@ from typing import Any
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.estimate import Estimate, Verdict
 from sparsegpt2.files import read_json, write_json
+from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 evidence"
 CONTROLS = "controls"
 """The check that decides by itself whether a circuit is believable."""
+SAID = ("task", "nodes", "edges", "pruner", "seed", "target_loss")
+"""What the head of a report's table says of the circuit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,9 @@ class Finding:
     seconds: float = 0.0
     """Wall-clock time the check took."""
 
+    def __repr__(self) -> str:
+        return f"Finding({self.verdict}: {self.says})"
+
 
 @dataclass(kw_only=True)
 class Report:
@@ -44,6 +50,16 @@ class Report:
     """Finished parts of unfinished checks, such as the circuit of one pruning seed."""
     path: Path | None = None
     """Where it is kept; None keeps it in memory only."""
+
+    def __repr__(self) -> str:
+        about = self.about
+        head = " ".join(str(about[name]) for name in ("task", "circuit") if about.get(name))
+        return f"Report({head}{': ' if head else ''}{self.summary()})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, finding.verdict, finding.says) for name, finding in self.findings.items()]
+        about = ", ".join(f"{name} {self.about[name]}" for name in SAID if self.about.get(name) not in (None, ""))
+        return table(("check", "verdict", "what it found"), rows, f"{self.verdict}: {about}")
 
     def add(self, check: str, finding: Finding) -> None:
         """Take in a finished check and write the file."""

@@ -76,6 +76,8 @@ def read(directory: str | Path) -> Compiled:
         for logit, channel in _logits(about, channels, values):
             model.unembed.weight[logit, channel] = 1.0
         return Compiled(str(about["name"]), model, channels, values, tuple(about.get("examples", ())))
+    except UserError:
+        raise  # it says what is wrong already
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise UserError(
             f"{directory} is not a compiled model as written with model.json and weights.npz "

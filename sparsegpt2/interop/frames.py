@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsegpt2.results.results import read_rows
+from sparsegpt2.results import read_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame

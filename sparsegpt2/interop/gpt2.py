@@ -13,7 +13,7 @@ from sparsegpt2.config import GPTConfig, require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
 from sparsegpt2.interop import data_gym
-from sparsegpt2.model import hub
+from sparsegpt2.locate import hub
 from sparsegpt2.model.checkpoint import load_into, read_tensors
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import Tokenizer

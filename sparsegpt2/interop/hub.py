@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from sparsegpt2.config import require, to_dict
-from sparsegpt2.model import hub
-from sparsegpt2.model.checkpoint import FILES, load_model, model_directory, model_info
+from sparsegpt2.locate import FILES, hub, model_directory
+from sparsegpt2.model.checkpoint import load_model, model_info
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.sparsity.project import projected_parameters
 from sparsegpt2.sparsity.stats import l0

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 
 from sparsegpt2.config import to_dict
 from sparsegpt2.files import Kind, replacing_directory, write_json, write_text
-from sparsegpt2.model.checkpoint import CONFIG, TOKENIZER, WEIGHTS, unshared
+from sparsegpt2.locate import CONFIG, TOKENIZER, WEIGHTS
+from sparsegpt2.model.checkpoint import unshared
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 

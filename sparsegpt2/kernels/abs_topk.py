@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels, over_rows
+from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels, over_rows, trial
 
 
 def abs_topk(x: Tensor, k: int) -> Tensor:
@@ -24,7 +24,7 @@ def abs_topk(x: Tensor, k: int) -> Tensor:
 class _AbsTopK(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, k: int) -> Tensor:
-        kernels, gpu = cpu_kernels(x), gpu_kernels(x)
+        kernels, gpu = cpu_kernels(x, "topk"), gpu_kernels(x)
         if gpu is not None:
             out, kept = gpu.select_rows(x, k)
         elif kernels is None:
@@ -43,13 +43,20 @@ class _AbsTopK(torch.autograd.Function):
         if kept.dtype == torch.int8:
             gpu = gpu_kernels(kept)
             return (gradients[0] * kept if gpu is None else gpu.mask_entries(gradients[0], kept)), None
-        kernels = cpu_kernels(gradients[0]) if kept.dtype == torch.uint32 else None
+        kernels = cpu_kernels(gradients[0], "topk") if kept.dtype == torch.uint32 else None
         if kernels is None:
             return gradients[0] * kept, None
         gradient = gradients[0].contiguous()
         masked = torch.empty_like(gradient)
         over_rows(kernels.topk.mask_rows, len(kept), as_rows(gradient), kept.numpy(), as_rows(masked))
         return masked, None
+
+
+@trial("topk")
+def _try_loops() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.ones(1, 32, dtype=dtype, device="cpu", requires_grad=True)
+        abs_topk(x, 8).sum().backward()
 
 
 def as_rows(x: Tensor) -> Any:

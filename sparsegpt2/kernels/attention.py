@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import cpu_kernels, over_rows
+from sparsegpt2.kernels.dispatch import cpu_kernels, over_rows, trial
 
 
 def sink_attention(
@@ -24,7 +24,7 @@ def sink_attention(
     """
     if position is not None:
         return _one_query(q, k, v, sink, position, causal=causal)
-    kernels = cpu_kernels(q)
+    kernels = cpu_kernels(q, "attention")
     if kernels is not None and q.dtype == torch.bfloat16 and q.shape[-1] == kernels.attention.D:
         mixed: Tensor = _NarrowHeads.apply(q, k, v, sink, causal)
         return mixed
@@ -42,7 +42,7 @@ class _NarrowHeads(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, causal: bool) -> Tensor:
-        kernels = cpu_kernels(q)
+        kernels = cpu_kernels(q, "attention")
         assert kernels is not None
         rows, heads, length, d = q.shape
         flat = [_flat(x) for x in (q, k, v)]
@@ -63,7 +63,7 @@ class _NarrowHeads(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, sink, out, lse = ctx.saved_tensors
-        kernels = cpu_kernels(q)
+        kernels = cpu_kernels(q, "attention")
         assert kernels is not None
         rows, heads, length, d = q.shape
         flat = [_flat(x) for x in (q, k, v)]
@@ -81,6 +81,13 @@ class _NarrowHeads(torch.autograd.Function):
         )  # fmt: skip
         of_sink = None if sink is None else paid.view(rows, heads).sum(0).to(sink.dtype)
         return (*(part.unflatten(-1, (heads, d)).transpose(1, 2) for part in parts), of_sink, None)
+
+
+@trial("attention")
+def _try_loops() -> None:
+    q = torch.ones(1, 1, 2, 16, dtype=torch.bfloat16, device="cpu", requires_grad=True)
+    sink = torch.zeros(1, device="cpu", requires_grad=True)
+    sink_attention(q, q, q, sink, causal=True).sum().backward()
 
 
 def _flat(x: Tensor) -> tuple[Any, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
@@ -28,23 +30,90 @@ class CpuKernels:
         self.sparse, self.topk = cpu_sparse, cpu_topk
 
 
-@functools.cache
-def _numba_kernels() -> CpuKernels | None:
-    try:
-        return CpuKernels()
-    except ImportError:
-        return None
+class Loops:
+    """The CPU's compiled loops, part by part, as far as they can be used on this machine.
+
+    A part is compiled at its first use. Numba may be missing or too new, LLVM may fail, no folder may be writable for
+    what was compiled: then plain torch does that part's work, and the process says so once. A part is tried whole,
+    backward loops too, before it is used, so that none fails in the middle of a training step.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.works: dict[str, bool] = {}
+        self.trying: set[str] = set()
+        self.warned = False
+
+    @functools.cached_property
+    def modules(self) -> CpuKernels | None:
+        """The modules of the loops, None where they cannot be imported."""
+        try:
+            return CpuKernels()
+        except Exception as error:  # whatever goes wrong inside numba or LLVM, there is a way without them
+            self.warn(error)
+            return None
+
+    def usable(self, part: str) -> bool:
+        """Whether `part` (one of `TRIALS`) compiles here; tried at the first call, by one thread."""
+        if part in self.works:
+            return self.works[part]
+        with self.lock:
+            if part not in self.works and part not in self.trying:  # a trial comes back here for its own part
+                self.works[part] = self._try(part)
+            return self.works.get(part, True)
+
+    def _try(self, part: str) -> bool:
+        self.trying.add(part)
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                TRIALS[part]()
+        except Exception as error:
+            self.warn(error)
+            return False
+        finally:
+            self.trying.discard(part)
+        return True
+
+    def warn(self, error: Exception) -> None:
+        """Say once for the process that plain torch stands in, and why."""
+        if self.warned:
+            return
+        self.warned = True
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        hint = "; set NUMBA_CACHE_DIR to a folder that can be written" if "cannot cache" in reason else ""
+        warnings.warn(
+            f"compiled CPU loops cannot be used here ({reason[:200]}{hint}), so plain torch does their work, "
+            "several times slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
-def cpu_kernels(tensor: Tensor) -> CpuKernels | None:
-    """The numba loops, when `tensor` is on the CPU and numba is installed.
+LOOPS = Loops()
+TRIALS: dict[str, Callable[[], None]] = {}
+"""Part -> what uses each of its loops once, forward and backward, on a few numbers."""
+
+
+def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Decorator of the function that tries the loops of `part`; it needs no randomness, and puts tensors on the CPU."""
+
+    def register(function: Callable[[], None]) -> Callable[[], None]:
+        TRIALS[part] = function
+        return function
+
+    return register
+
+
+def cpu_kernels(tensor: Tensor, *parts: str) -> CpuKernels | None:
+    """The numba loops, when `tensor` is on the CPU and all `parts` (names in `TRIALS`) of them work here.
 
     Not with SPARSEGPT2_PLAIN, nor while Triton interprets its kernels on CPU tensors.
     """
     other = os.environ.get("SPARSEGPT2_PLAIN") or os.environ.get("TRITON_INTERPRET") == "1"
     if tensor.device.type != "cpu" or other:
         return None
-    return _numba_kernels()
+    kernels = LOOPS.modules
+    return kernels if kernels is not None and all(map(LOOPS.usable, parts)) else None
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.kernels.abs_topk import abs_topk, as_rows, kept_words
-from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows
+from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, trial
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 BLOCK = 256
@@ -51,7 +51,17 @@ def add_topk(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
 
 def _kernels(x: Tensor, dtype: torch.dtype) -> CpuKernels | None:
     channels = x.shape[-1]  # none, where pruning has ablated a whole site
-    return cpu_kernels(x) if dtype == torch.bfloat16 and channels else None
+    return cpu_kernels(x, "rows") if dtype == torch.bfloat16 and channels else None
+
+
+@trial("rows")
+def _try_loops() -> None:
+    x = torch.ones(1, 32, device="cpu", requires_grad=True)
+    low = torch.ones(1, 32, dtype=torch.bfloat16, device="cpu", requires_grad=True)
+    weight = torch.ones(32, device="cpu", requires_grad=True)
+    norm_topk(x, weight, 1e-5, 8, torch.bfloat16).sum().backward()
+    activation_topk(low, "gelu", 8).sum().backward()
+    add_topk(x, low, 8).sum().backward()
 
 
 def _floats(x: Tensor) -> Any:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.kernels.abs_topk import as_rows
-from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows
+from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, trial
 
 FEWEST_TOKENS = 256
 """Below so many tokens compressing the weight costs more than it saves."""
@@ -79,7 +79,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     Compressed rows serve training in bfloat16, and weights that do not train (pruning) in float32 too.
     """
-    kernels = cpu_kernels(x)
+    kernels = cpu_kernels(x, "sparse")
     if kernels is not None and weight.dtype == torch.float32:
         trains = torch.is_grad_enabled() and (weight.requires_grad or (bias is not None and bias.requires_grad))
         if x.dtype == torch.bfloat16 or (x.dtype == torch.float32 and not trains):
@@ -117,6 +117,16 @@ def _weight_gradient(gradient: Tensor, x: Tensor, kernels: CpuKernels) -> Tensor
     rows = as_rows(x.contiguous())
     over_rows(kernels.sparse.outer_sums, len(out), as_rows(gradient), rows, out.numpy(), grain=MULTIPLE)
     return out
+
+
+@trial("sparse")
+def _try_loops() -> None:
+    size = FEWEST_TOKENS
+    weight = torch.zeros(size, size, device="cpu", requires_grad=True)
+    bias = torch.zeros(size, device="cpu", requires_grad=True)
+    x = torch.zeros(size, size, dtype=torch.bfloat16, device="cpu", requires_grad=True)
+    (linear(x, weight, bias) * 0).sum().backward()  # a gradient of zeros, whose zeros are skipped where that pays
+    linear(x.detach().float().requires_grad_(), weight.detach(), None).sum().backward()
 
 
 class _Linear(torch.autograd.Function):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.kernels.abs_topk import as_rows
-from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows
+from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, trial
 from sparsegpt2.kernels.linear import compressed_if_faster
 
 CHUNK_ENTRIES = 1 << 21
@@ -63,7 +63,7 @@ def _chunked(
     gradients: list[Tensor | None] | None = None,
 ) -> Tensor:
     """Loss, and the gradients of its mean written into `gradients` = [of h, of weight, of bigram] where not None."""
-    kernels = cpu_kernels(h)
+    kernels = cpu_kernels(h, "loss", "sparse")
     if kernels is not None and h.dtype == torch.bfloat16:
         return _chunked_cpu(kernels, h, weight, bigram, tokens, targets, gradients)
     matrix = weight.detach().to(h.dtype)
@@ -131,6 +131,14 @@ def _chunked_cpu(
     if of_h is not None:
         of_h[order] = sorted_of_h
     return losses.mean()
+
+
+@trial("loss")
+def _try_loops() -> None:
+    h = torch.zeros(2, 16, dtype=torch.bfloat16, device="cpu", requires_grad=True)
+    weight, table = torch.zeros(32, 16, device="cpu"), torch.zeros(32, 32, device="cpu")
+    ids = torch.zeros(2, dtype=torch.int64, device="cpu")
+    next_token_loss(h, weight.requires_grad_(), table.requires_grad_(), ids, ids).backward()
 
 
 def next_token_loss_reference(

@@ -27,7 +27,7 @@ class Product:
 
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self.dtype, self.outputs = dtype, len(weight)
-        kernels = cpu_kernels(weight)
+        kernels = cpu_kernels(weight, "sparse")
         fits = dtype in (torch.bfloat16, torch.float32) and not any(size % MULTIPLE for size in weight.shape)
         if kernels is not None and fits:
             rows = Compressed.of(weight.contiguous(), int(weight.count_nonzero()), kernels, dtype)

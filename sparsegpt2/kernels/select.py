@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sparsegpt2.kernels.dispatch import at_once, cpu_kernels, gpu_kernels
+from sparsegpt2.kernels.dispatch import at_once, cpu_kernels, gpu_kernels, trial
 
 HIGHEST = 0x7FFFFFFF
 
@@ -23,7 +23,7 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
     min_alive: so many largest entries of every slice along `neuron_dim` of a matrix are reserved first and count
     within k (the caller has checked that they fit).
     """
-    kernels = cpu_kernels(weight)
+    kernels = cpu_kernels(weight, "select")
     if kernels is None or not weight.is_contiguous():
         weight *= largest_mask(weight, k, min_alive, neuron_dim)
         return
@@ -46,7 +46,7 @@ def keep_largest_all_(
     if gpu is None or not all(weight.is_contiguous() for weight in weights):
         jobs = sorted(zip(weights, keep, reserve, strict=True), key=lambda job: -job[0].numel())  # large ones first
         calls = [partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs]
-        if weights and cpu_kernels(weights[0]) is not None:
+        if weights and cpu_kernels(weights[0], "select") is not None:
             at_once(calls)
         else:  # plain torch has threads of its own, and a stream that other threads would not see
             for call in calls:
@@ -61,6 +61,11 @@ def keep_largest_all_(
         else:
             reserved.append(gpu.select_rows(weight.T, alive[0])[1].T.contiguous())
     gpu.keep_largest_(weights, keep, reserved)
+
+
+@trial("select")
+def _try_loops() -> None:
+    keep_largest_(torch.ones(4, 4, device="cpu"), 5, 1)
 
 
 def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,38 +15,49 @@ from torch import Tensor
 from sparsegpt2.checksum import check_files, check_seal, checksums, sealed
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, settled, write_json
-from sparsegpt2.model import hub, zoo
+from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, write_json
+from sparsegpt2.locate import CONFIG, FILES, MEANS, WEIGHTS, model_directory
 from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
-CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
-FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
-"""What `save_model` writes; the last two only where the model has them."""
+if TYPE_CHECKING:
+    from sparsegpt2.text.tokenizer import Tokenizer
+
 MODEL = Kind("a model", FILES, CONFIG, ('"format"', '"model"'))
 """Folders that `save_model` may replace."""
 
 
 def save_model(
-    model: GPT, path: str | Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+    model: GPT,
+    path: str | Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    info: dict[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write `model` as the directory `path` in one step, replacing a model that was there.
 
     A folder that holds anything else, or a model of another format, is a `UserError`, and nothing is touched.
 
-    tokenizer: a `sparsegpt2.text.tokenizer.Tokenizer`, saved beside the weights. info: plain values about the run
-    (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`. compact: without the
-    zeros of the weights (model/compact.py); `load_model` gives the same model either way.
+    tokenizer: saved beside the weights; by default the model's own (`model.tokenizer`), if it has one. info: plain
+    values about the run (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
+    compact: without the zeros of the weights (model/compact.py); `load_model` gives the same model either way.
     """
     with replacing_directory(path, MODEL) as directory:
         write_model(model, directory, tokenizer=tokenizer, info=info, compact=compact)
 
 
 def write_model(
-    model: GPT, directory: Path, *, tokenizer: Any = None, info: dict[str, Any] | None = None, compact: bool = False
+    model: GPT,
+    directory: Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    info: dict[str, Any] | None = None,
+    compact: bool = False,
 ) -> None:
     """Write the files of a model into an existing directory, and their checksums into its config."""
+    tokenizer = tokenizer or model.tokenizer
     weights = {name: value.detach().contiguous() for name, value in unshared(model).items()}
     if compact:
         stored, metadata = encode({name: value.cpu() for name, value in weights.items()})
@@ -63,8 +76,10 @@ def write_model(
 def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: bool = True) -> GPT:
     """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
 
-    A missing, extra or misshapen tensor, a weight that is not finite, and a file that is not as it was written are each
-    a `UserError`. verify: compare each file's checksum, which reads it once more; models of earlier versions have none.
+    Its tokenizer is read when `model.tokenizer` is first asked for. A missing, extra or misshapen tensor, a weight that
+    is not finite, and a file that is not as it was written are `UserError`s.
+
+    verify: compare each file's checksum, which reads it once more; models of earlier versions have none.
     """
 
     def read(directory: Path) -> GPT:
@@ -77,6 +92,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: 
         if verify:
             check_seal(header, directory / CONFIG)
         model = GPT(config)
+        model.source, model.folder = str(path), directory
         load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
         if (directory / MEANS).exists():
             means = {name: torch.zeros(width) for name, width in node_sites(config).items()}
@@ -108,28 +124,13 @@ def model_info(path: str | Path) -> dict[str, Any]:
     return read_settled(model_directory(path), read)
 
 
-def model_directory(path: str | Path) -> Path:
-    """The directory that holds a model: `path` itself, or the best (else last) checkpoint of a run folder `path`.
-
-    `hf:user/name` is a model on the Hugging Face hub, and its directory a copy on this machine; `zoo:name` is one
-    that came with the package.
-    """
-    if str(path).startswith(zoo.PREFIX):
-        return zoo.directory(str(path))
-    if str(path).startswith(hub.PREFIX):
-        path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
-    path = settled(path)
-    if not path.exists():
-        raise UserError(f"model {path} does not exist; give a directory written by save_model or by `sparsegpt2 train`")
-    for candidate in (path, settled(path / "best"), settled(path / "last")):
-        if (candidate / CONFIG).exists():
-            return candidate
-    raise UserError(f"{path} holds no model: there is no {CONFIG} in it, nor in its folders best and last")
-
-
-def is_published(path: str | Path) -> bool:
-    """Whether `path` names a published model (`hf:`, `zoo:`), whose directory is not a place to write to."""
-    return str(path).startswith((hub.PREFIX, zoo.PREFIX))
+def model_fingerprint(model: GPT, tokenizer: Any) -> str:
+    """16 hex digits of everything in a model that circuits depend on: config, weights, means and tokenizer."""
+    digest = hashlib.sha256(json.dumps([to_dict(model.config), tokenizer.fingerprint], sort_keys=True).encode())
+    for name, tensor in sorted({**unshared(model), **(model.means or {})}.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def unshared(model: GPT) -> dict[str, Tensor]:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +27,12 @@ from sparsegpt2.kernels.attention import sink_attention
 from sparsegpt2.kernels.fused import activation_topk, add_topk, norm_topk
 from sparsegpt2.kernels.loss import next_token_loss
 from sparsegpt2.kernels.product import Product, faster_product
-from sparsegpt2.model import hooks
+from sparsegpt2.model import hooks, prompts
+from sparsegpt2.model.prompts import Prompt
 from sparsegpt2.model.sites import Site, Streams
+
+if TYPE_CHECKING:
+    from sparsegpt2.text.tokenizer import Tokenizer
 
 
 def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
@@ -214,11 +219,19 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """`model(tokens [B, T] int64) -> logits [B, T, V]`; parameters are float32."""
+    """`model(tokens [B, T] int64) -> logits [B, T, V]`; parameters are float32.
+
+    One row of tokens [T], a list of ids and a text do for B = 1; a text is read behind an end of text.
+    """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
+        self.source = ""
+        """Where it was loaded from, as it was given; empty for a model made here."""
+        self.folder: Path | None = None
+        """The directory of its files, where it has one."""
+        self._tokenizer: Tokenizer | None = None
         self.compute_dtype = torch.float32
         self.means: dict[str, Tensor] | None = None
         """Mean of each node over pretraining text, site -> [C] float32 (see circuits.means); saved with the model."""
@@ -254,6 +267,34 @@ class GPT(nn.Module):
                 scale = math.sqrt(2 * self.config.n_layer) if name.endswith("c_proj.weight") else 1.0
                 nn.init.normal_(parameter, mean=0.0, std=std / scale)
 
+    def __repr__(self) -> str:
+        shape, layers = self.config, [layer for layer in self.modules() if isinstance(layer, nn.Linear | nn.Embedding)]
+        weights = {id(weight): weight for layer in layers for weight in layer.parameters()}.values()  # a tied one once
+        size = sum(weight.numel() for weight in weights)
+        density = ""
+        if not self.wte.weight.is_meta:
+            l0 = sum(int(weight.count_nonzero()) for weight in weights)
+            density = f"L0 {l0:,} (density {l0 / size:.3g}) "
+        return (
+            f"GPT({self.source}{': ' if self.source else ''}{shape.n_layer} layers, width {shape.d_model}, "
+            f"{shape.n_head} heads, vocabulary {shape.vocab_size:,}, context {shape.context}; "
+            f"{density}of {size:,} weights)"
+        )
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer beside the model's files, read when it is first asked for, or the one set; None without."""
+        from sparsegpt2.locate import TOKENIZER
+        from sparsegpt2.text.tokenizer import Tokenizer
+
+        if self._tokenizer is None and self.folder is not None and (self.folder / TOKENIZER).is_file():
+            self._tokenizer = Tokenizer.load(self.folder)
+        return self._tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
+
     @property
     def layers(self) -> list[Block]:
         """The blocks, typed."""
@@ -264,9 +305,21 @@ class GPT(nn.Module):
         """Attention and MLP of layer 0, of layer 1, ...: the steps of the residual stream."""
         return [sublayer for block in self.layers for sublayer in (block.attn, block.mlp)]
 
+    if TYPE_CHECKING:  # torch calls `forward`, but types a call as Any
+
+        def __call__(
+            self,
+            tokens: Prompt,
+            *,
+            site: Site | None = None,
+            position: Tensor | None = None,
+            position_only: bool = False,
+            streams: Streams | None = None,
+        ) -> Tensor: ...
+
     def forward(
         self,
-        tokens: Tensor,
+        tokens: Prompt,
         *,
         site: Site | None = None,
         position: Tensor | None = None,
@@ -275,13 +328,15 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Logits of the next token.
 
-        tokens: [B, T] int64, T at most `config.context`. site: sees and may change every named site (model.sites).
+        tokens: [B, T] int64, T at most `config.context`, or what `rows` makes such rows of.
+        site: sees and may change every named site (model.sites).
         position: [B] int64; if given, only the logits at that position of each row are computed.
         position_only: spare what those logits do not need of the last layer: but for act_in, k and v of its attention,
         its sites then see x at `position` alone, [B, 1, C]. Not with `streams`, which give each reader of the residual
         stream an input of its own (model.sites).
         Returns [B, T, V], or [B, V] with `position`, in `compute_dtype`.
         """
+        tokens = self.rows(tokens)
         x = self.embed(tokens, site=site)
         if position is not None and position_only and streams is None:
             return self.logits(self.run_to(x, position, site=site), at_position(tokens, position), site=site)
@@ -292,11 +347,52 @@ class GPT(nn.Module):
             x, tokens = at_position(x, position), at_position(tokens, position)
         return self.logits(x, tokens, site=site)
 
+    def rows(self, prompt: Prompt) -> Tensor:
+        """Rows of tokens [B, T] int64 from a text (behind an end of text), one row [T], a list of ids, or rows.
+
+        `UserError` for a text without a tokenizer, floats (also a `TypeError`), another shape, and no tokens at all.
+        """
+        if isinstance(prompt, str):
+            return prompts.text_row(prompt, self.tokenizer, self.wte.weight.device)
+        return prompts.token_rows(prompt, self.wte.weight.device)
+
+    @overload
+    def generate(self, prompt: str, tokens: int = 50, temperature: float = 0.0, seed: int = 0) -> str: ...
+
+    @overload
+    def generate(
+        self, prompt: Tensor | Sequence[int], tokens: int = 50, temperature: float = 0.0, seed: int = 0
+    ) -> Tensor: ...
+
+    def generate(self, prompt: Prompt, tokens: int = 50, temperature: float = 0.0, seed: int = 0) -> str | Tensor:
+        """`prompt` and what the model goes on with: a text for a text, [T + N] for a row, [B, T + N] for rows.
+
+        tokens: the most new tokens, N; an end of text ends it before (rows that end earlier are filled with it, and a
+        text leaves it out). temperature: 0 takes the likeliest token; other values divide the logits before a token is
+        drawn by `seed`. The model sees the last `config.context` tokens.
+        """
+        rows = self.rows(prompt)
+        made = prompts.continued(
+            self,
+            rows,
+            tokens,
+            context=self.config.context,
+            temperature=temperature,
+            seed=seed,
+            end=None if self.tokenizer is None else self.tokenizer.end_of_text,
+        )
+        if not isinstance(prompt, str):
+            return made if isinstance(prompt, Tensor) and prompt.dim() == 2 else made[0]
+        assert self.tokenizer is not None  # it read the prompt
+        new = made[0, rows.shape[1] :].tolist()
+        return prompt + self.tokenizer.decode(id for id in new if id != self.tokenizer.end_of_text)
+
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats per token, a float32 scalar; tokens and targets [B, T] int64.
 
         The same as cross-entropy of `forward`'s logits (added up in float32), without storing them.
         """
+        tokens = self.rows(tokens)
         if self.logits_bias is not None:
             return F.cross_entropy(self(tokens).flatten(0, 1).float(), targets.flatten())
         x = self.run(self.embed(tokens))
@@ -308,7 +404,7 @@ class GPT(nn.Module):
 
     def run_with_cache(
         self,
-        tokens: Tensor,
+        tokens: Prompt,
         names_filter: hooks.NamesFilter = None,
         return_type: hooks.ReturnType = "logits",
         remove_batch_dim: bool = False,
@@ -317,13 +413,14 @@ class GPT(nn.Module):
 
         names_filter: which sites to keep, by name, names or a function of names; ours and TransformerLens's (see
         model.hooks). return_type: "logits", "loss" (next-token, nats), "both" or None. remove_batch_dim: leave the
-        first axis out of the cache, for one row. Raises `hooks.UnknownSite` (a `UserError`) for an unknown name.
+        first axis out of the cache, for one row. tokens: as in `forward`. Raises `hooks.UnknownSite` (a `UserError`)
+        for an unknown name and for a filter that no site matches.
         """
-        return hooks.run_with_cache(self, tokens, names_filter, return_type, remove_batch_dim)
+        return hooks.run_with_cache(self, self.rows(tokens), names_filter, return_type, remove_batch_dim)
 
     def run_with_hooks(
         self,
-        tokens: Tensor,
+        tokens: Prompt,
         fwd_hooks: Sequence[tuple[str | Callable[[str], bool], hooks.HookFunction]] = (),
         return_type: hooks.ReturnType = "logits",
     ) -> Any:
@@ -332,7 +429,7 @@ class GPT(nn.Module):
         fwd_hooks: (name, or function of names; fn). fn(tensor, hook=point) may return a tensor of the same shape to go
         on with. return_type and errors: as in `run_with_cache`.
         """
-        return hooks.run_with_hooks(self, tokens, fwd_hooks, return_type)
+        return hooks.run_with_hooks(self, self.rows(tokens), fwd_hooks, return_type)
 
     def to_sparse(self, tokens: int = 256) -> GPT:
         """A copy for inference whose linear maps use sparse weights wherever that measures faster, now, here.
@@ -350,7 +447,7 @@ class GPT(nn.Module):
         """tokens [B, T] -> residual stream before the first sublayer [B, T, D], float32."""
         if tokens.shape[1] > self.config.context:
             raise UserError(f"{tokens.shape[1]} tokens do not fit into the model's context of {self.config.context}")
-        x = self.wte(tokens).float()
+        x = prompts.look_up(self.wte, tokens, self.config).float()
         if self.config.positions == "learned":
             x = x + self.wpe.weight[: tokens.shape[1]].float()
         return x if site is None else site("embed", x)

@@ -81,7 +81,10 @@ class ActivationCache(Mapping[str, Tensor]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"ActivationCache with keys {list(self._values)}"
+        names = list(self._values)
+        shown = ", ".join(names if len(names) <= 4 else [*names[:2], "...", names[-1]])
+        first = f", {list(self._values[names[0]].shape)} at the first" if names else ""
+        return f"ActivationCache({len(names)} site{'' if len(names) == 1 else 's'}: {shown}{first})"
 
 
 def run_with_cache(
@@ -115,7 +118,8 @@ def run_with_hooks(
     hooks: dict[str, list[tuple[HookPoint, HookFunction]]] = {}
     points: dict[str, HookPoint] = {}
     for chosen, function in fwd_hooks:
-        for name in [chosen] if isinstance(chosen, str) else matching(model.config, chosen).values():
+        names = [chosen] if isinstance(chosen, str) else list(matching(model.config, chosen).values())
+        for name in names:
             point = points.setdefault(name, HookPoint(name))
             hooks.setdefault(site_of(model.config, name), []).append((point, function))
 
@@ -198,17 +202,34 @@ def selected(config: GPTConfig, names_filter: NamesFilter) -> set[str]:
         return {site_of(config, names_filter)}
     if callable(names_filter):
         return set(matching(config, names_filter))
+    if not names_filter:
+        raise UnknownSite(f"the names filter is an empty list, so nothing would be kept; {_what_there_is(config)}")
     return {site_of(config, name) for name in names_filter}
 
 
 def matching(config: GPTConfig, chosen: Callable[[str], bool]) -> dict[str, str]:
-    """Site -> the first of its names, our own before aliases, that a filter function chooses; once for each site."""
+    """Site -> the first of its names, our own before aliases, that a filter function chooses; once for each site.
+
+    `UnknownSite` where it chooses none.
+    """
     named = {site: site for site in site_names(config)} | aliases(config)
     found: dict[str, str] = {}
     for name, site in named.items():
         if site not in found and chosen(name):
             found[site] = name
+    if not found:
+        raise UnknownSite(f"the filter matches no site of the model; {_what_there_is(config)}")
     return found
+
+
+def _what_there_is(config: GPTConfig) -> str:
+    """Every name in one sentence, those of all layers once."""
+    own = [name.replace("0.", "{i}.", 1) for name in site_names(config) if name == "embed" or name.startswith("0.")]
+    theirs = [f"blocks.{{i}}.{name}" for name in ("hook_resid_pre", *LAYER_ALIASES)]
+    return (
+        f"there are {', '.join(own)} and final.act_in for layers i from 0 to {config.n_layer - 1}, "
+        f"and TransformerLens's {', '.join(theirs)}"
+    )
 
 
 def as_seen(config: GPTConfig, name: str, x: Tensor) -> Tensor:

@@ -3,9 +3,11 @@
 A site is a point where the forward calls `x = site(name, x)`. An object given to the forward for one call sees every
 such tensor and returns what goes on; with none given a site costs nothing. Shapes: B rows, T positions, C channels.
 
-Node sites of layer i (circuits.md's names): `i.attn.act_in`, `i.attn.q`, `i.attn.k`, `i.attn.v`, `i.attn.resid_delta`,
-`i.mlp.act_in`, `i.mlp.post_act`, `i.mlp.resid_delta`. Beside them the forward calls `embed`, `i.attn.resid_post`,
-`i.mlp.resid_post` (the residual stream) and `final.act_in` (after the last norm); they carry no nodes.
+Node sites of layer i (docs/definitions.md, Node):
+`i.attn.act_in`, `i.attn.q`, `i.attn.k`, `i.attn.v`, `i.attn.resid_delta`,
+`i.mlp.act_in`, `i.mlp.post_act`, `i.mlp.resid_delta`.
+The forward also calls `embed`, `i.attn.resid_post`, `i.mlp.resid_post` (the residual stream) and `final.act_in` (after
+the last norm); they carry no nodes.
 """
 
 from __future__ import annotations

@@ -5,16 +5,14 @@ The claims stand in the file with the prediction, so they are written before any
 
 from __future__ import annotations
 
-import importlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from sparsegpt2.errors import UserError
-
-TASKS = Path(__file__).parent / "tasks"
+from sparsegpt2.registry import Kind
 
 QUANTITIES = ("margin", "accuracy", "loss", "flipped")
 SIDES = ("both", "left", "right")
@@ -141,11 +139,16 @@ class Reading:
                 raise UserError(f"two experiments are called {name!r}: their figures would be one file")
 
 
+def _flaw(reading: Any, _holder: Any) -> str:
+    return "" if isinstance(reading, Reading) else f"must be a Reading, not {type(reading).__name__}"
+
+
+READINGS = Kind("reading", "sparsegpt2.readings", "READING", _flaw, ("sparsegpt2.reading.tasks",))
+
+
 def reading_of(task: str) -> Reading:
-    """The experiments of a task; none for a task that has no file in `tasks`."""
-    if not re.fullmatch(r"\w+", task) or not (TASKS / f"{task}.py").is_file():
+    """The experiments of a task, by its plain name; none for a task that no file of `tasks` is about."""
+    if task not in READINGS.known():
         return Reading(sides=("left", "right"))
-    reading = getattr(importlib.import_module(f"sparsegpt2.reading.tasks.{task}"), "READING", None)
-    if not isinstance(reading, Reading):
-        raise UserError(f"sparsegpt2/reading/tasks/{task}.py must set READING to a Reading")
+    reading: Reading = READINGS.named(task).thing
     return reading

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from sparsegpt2.report.components import curves_of, fewest_edges
-from sparsegpt2.results.results import Row, component_rows
+from sparsegpt2.results import Row, component_rows
 
 ABSENT, NOT_RUN = "–", "not run"
 

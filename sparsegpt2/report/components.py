@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.report.style import GREY, add_note, look_of, save_figure, styled
-from sparsegpt2.results.results import Row, component_rows
+from sparsegpt2.results import Row, component_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,9 +22,11 @@ from sparsegpt2.report.plots import Curve, Point, draw_frontier, draw_sizes
 from sparsegpt2.report.pruners import comparisons, draw_pruners, pruner_table
 from sparsegpt2.report.size_curves import matched_models, size_curves
 from sparsegpt2.report.style import plain_number, save_figure
-from sparsegpt2.results.aggregate import (
+from sparsegpt2.results import (
     ModelResult,
+    Row,
     Size,
+    Table,
     choose_pruner,
     choose_target,
     comparable,
@@ -32,9 +34,8 @@ from sparsegpt2.results.aggregate import (
     load_results,
     model_results,
     shared_tasks,
+    write_table,
 )
-from sparsegpt2.results.results import Row
-from sparsegpt2.results.tables import Table, write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,7 +144,7 @@ class Frontier:
             "density": model.row.density,
             "tokens": model.row.tokens,
             "held_out_loss": model.row.held_out_loss,
-            "tasks_benchmarked": len(model.cells),
+            "tasks_benchmarked": len(model.tasks),
             "tasks_had": len(model.had),
             "tasks_counted": own.tasks,
             f"{size}_counted": _number(own.value),
@@ -163,19 +164,19 @@ class Frontier:
             {
                 "model": model.name,
                 "task": task,
-                "status": cell.status,
-                "has_task": cell.has_task,
-                "counts": cell.counts,
+                "status": result.status,
+                "has_task": result.has_task,
+                "counts": result.counts,
                 "shared": task in self.shared,
-                "edges": _number(cell.edges("edges")),
-                "edges_trimmed": _number(cell.edges("edges_trimmed")),
-                "loss": cell.loss,
-                "loss_full": cell.loss_full,
-                "pruning_seeds": len(cell.rows),
-                "reason": cell.rows[0].reason,
+                "edges": _number(result.edges("edges")),
+                "edges_trimmed": _number(result.edges("edges_trimmed")),
+                "loss": result.loss,
+                "loss_full": result.loss_full,
+                "pruning_seeds": len(result.rows),
+                "reason": result.rows[0].reason,
             }
             for model in self.models
-            for task, cell in sorted(model.cells.items())
+            for task, result in sorted(model.tasks.items())
         ]
 
     def sizes_table(self) -> Table:
@@ -268,7 +269,7 @@ def nothing_to_draw(found: Frontier) -> str:
         )
     if most:
         return "no model says its held-out loss; benchmark checkpoints written by `sparsegpt2 train`"
-    benchmarked = {task for model in found.models for task in model.cells}
+    benchmarked = {task for model in found.models for task in model.tasks}
     return (
         f"no model has any of the {_tasks(len(benchmarked))} at the target "
         f"loss {found.target_loss:g}: train longer, or benchmark with an easier target"
@@ -323,7 +324,7 @@ def _points(models: Sequence[ModelResult], shared: Sequence[str], size: Size) ->
             loss=loss,
             size=spread,
             had=len(model.had),
-            of=len(model.cells),
+            of=len(model.tasks),
             pareto=pareto,
         )
         for model, spread, loss, pareto in zip(models, sizes, losses, best, strict=True)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.report.style import GREY, add_note, label_points, log_scales, look_of, new_figure, styled
-from sparsegpt2.results.aggregate import DENSE_FROM, display_names
-from sparsegpt2.results.results import Row
-from sparsegpt2.results.tables import Table
+from sparsegpt2.results import DENSE_FROM, Row, Table, display_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

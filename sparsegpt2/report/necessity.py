@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.evidence.case import CHANCE
 from sparsegpt2.report.style import COLOURS, GREY, add_note, log_ticks, styled
-from sparsegpt2.results.aggregate import Cell, ModelResult
-from sparsegpt2.results.results import Row
-from sparsegpt2.results.tables import Table
+from sparsegpt2.results import ModelResult, Row, Table, TaskResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,8 +52,8 @@ def necessities(models: Sequence[ModelResult]) -> list[Necessity]:
     """Every model and task whose rows carry the check, in the order of the models, tasks by name."""
     found = []
     for model in models:
-        for task, cell in sorted(model.cells.items()):
-            measured = _measured(cell)
+        for task, result in sorted(model.tasks.items()):
+            measured = _measured(result)
             if measured:
                 found.append(_of_cell(model.name, task, measured))
     return found
@@ -115,9 +113,9 @@ def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) ->
 # --- Parts ----------------------------------------------------------------------------------------------------------
 
 
-def _measured(cell: Cell) -> Table:
+def _measured(result: TaskResult) -> Table:
     """The check's findings of the seeds' rows that carry them."""
-    return [finding for row in cell.rows if (finding := _finding(row)) is not None]
+    return [finding for row in result.rows if (finding := _finding(row)) is not None]
 
 
 def _finding(row: Row) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from sparsegpt2.report.style import (
     styled,
     tick_number,
 )
-from sparsegpt2.results.aggregate import Spread
+from sparsegpt2.results import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sparsegpt2.report.style import add_note, log_ticks, look_of, styled
-from sparsegpt2.results.aggregate import ModelResult, Size, Spread, model_results, shared_tasks
-from sparsegpt2.results.results import Row
-from sparsegpt2.results.tables import Table
+from sparsegpt2.results import ModelResult, Row, Size, Spread, Table, model_results, shared_tasks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

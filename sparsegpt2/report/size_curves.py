@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sparsegpt2.report.plots import Curve
 from sparsegpt2.report.style import plain_number
-from sparsegpt2.results.aggregate import Cell, ModelResult, Size, Spread, geometric_mean, shared_tasks
+from sparsegpt2.results import ModelResult, Size, Spread, TaskResult, geometric_mean, shared_tasks
 
 LEVELS = 60
 """Losses at which a line along the ranking is evaluated."""
@@ -41,15 +41,15 @@ def size_curves(
     for model in models if tasks else ():
         row = model.row
         label = f"{model.name} \nL0 {plain_number(row.l0)}, {row.held_out_loss:.3f} nats/token"
-        line = line_along_ranking([model.cells[task] for task in tasks], size, down_to=min(counts) / 2)
+        line = line_along_ranking([model.tasks[task] for task in tasks], size, down_to=min(counts) / 2)
         curves.append(Curve(model.name, label, line, marks[model.name]))
     return curves, counts
 
 
-def line_along_ranking(cells: Sequence[Cell], size: Size, down_to: float) -> list[tuple[float, float]]:
+def line_along_ranking(results: Sequence[TaskResult], size: Size, down_to: float) -> list[tuple[float, float]]:
     """(edges, loss) from the empty circuit's loss down to `down_to`, or to the lowest loss that every task's curve
     reaches; nothing for a size other than `edges`, which alone has curves."""
-    curves = [[row.curve for row in cell.rows] for cell in cells]
+    curves = [[row.curve for row in result.rows] for result in results]
     if size != "edges" or not all(curve for of_task in curves for curve in of_task):
         return []
     losses = [[[loss for _, _, loss in curve] for curve in of_task] for of_task in curves]

@@ -15,7 +15,7 @@ from sparsegpt2.files import write_text
 from sparsegpt2.report.frontier import Frontier, FrontierConfig, analyse, nothing_to_draw
 from sparsegpt2.report.style import plain_number, to_svg
 from sparsegpt2.report.training import training_figure
-from sparsegpt2.results.aggregate import Cell, ModelResult, Ratio, Spread, all_ratios, headline_ratio, load_results
+from sparsegpt2.results import ModelResult, Ratio, Spread, TaskResult, all_ratios, headline_ratio, load_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,7 +95,7 @@ def closing_text(found: Frontier, summary: str | Path) -> str:
         loss = "unknown" if model.row.held_out_loss is None else f"{model.row.held_out_loss:.3f}"
         size = _size_on_shared(found, model)
         edges = f"{_edges(size.value)} edges (mean of {size.tasks} shared)" if size else "not compared"
-        had = f"{len(model.had)} of {len(model.cells)} tasks"
+        had = f"{len(model.had)} of {len(model.tasks)} tasks"
         lines.append(
             f"  {model.name:<{width}}  held-out loss {loss}  L0 {plain_number(model.row.l0):>5}  {had}  {edges}"
         )
@@ -140,7 +140,7 @@ def _tasks_note(found: Frontier) -> str:
         "(nats, mean over both sides). With several pruning seeds: geometric mean of edges, mean of losses. "
         "Grey: not counted."
     )
-    rows = [cell.rows[0] for model in found.models for cell in model.cells.values()]
+    rows = [result.rows[0] for model in found.models for result in model.tasks.values()]
     reasons = sorted({f"{row.task} ({row.reason})" for row in rows if row.reason})
     return f"{note} Cannot be posed: {'; '.join(reasons)}." if reasons else note
 
@@ -225,7 +225,7 @@ def _model_table(found: Frontier) -> str:
                 f"{row.l0:,}",
                 f"{row.density:.3g}",
                 "–" if row.held_out_loss is None else f"{row.held_out_loss:.3f}",
-                f"{len(model.had)} of {len(model.cells)}",
+                f"{len(model.had)} of {len(model.tasks)}",
                 f"{_edges(own.value)} ({own.tasks})",
                 f"{_edges(shared.value)} ({shared.tasks})" if shared else "–",
             ]
@@ -255,10 +255,10 @@ def _ratio_section(found: Frontier) -> str:
 
 
 def _task_table(found: Frontier) -> str:
-    tasks = sorted({task for model in found.models for task in model.cells})
+    tasks = sorted({task for model in found.models for task in model.tasks})
     rows = []
     for task in tasks:
-        cells = "".join(_task_cell(model.cells.get(task), found) for model in found.models)
+        cells = "".join(_task_cell(model.tasks.get(task), found) for model in found.models)
         rows.append(f"<tr><td>{escape(task)}</td>{cells}</tr>")
     sizes = [model.size(size=found.config.size) for model in found.models]
     foot = "".join(f"<td>{_edges(size.value)} over {size.tasks}</td>" for size in sizes)
@@ -269,15 +269,15 @@ def _task_table(found: Frontier) -> str:
     )
 
 
-def _task_cell(cell: Cell | None, found: Frontier) -> str:
-    if cell is None:
+def _task_cell(result: TaskResult | None, found: Frontier) -> str:
+    if result is None:
         return '<td class="out">not benchmarked</td>'
-    if cell.status == "unavailable":
+    if result.status == "unavailable":
         return '<td class="out">cannot be posed</td>'
-    if cell.status == "has not":
-        return f'<td class="out">has not ({cell.loss_full:.3f})</td>'
-    text = f"{_edges(cell.edges(found.config.size) or 0)} · {cell.loss:.3f} ({cell.loss_full:.3f})"
-    return f"<td>{text}</td>" if cell.counts else f'<td class="out">{text}, target missed</td>'
+    if result.status == "lacks the task":
+        return f'<td class="out">lacks the task ({result.loss_full:.3f})</td>'
+    text = f"{_edges(result.edges(found.config.size) or 0)} · {result.loss:.3f} ({result.loss_full:.3f})"
+    return f"<td>{text}</td>" if result.counts else f'<td class="out">{text}, target missed</td>'
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]], names: int = 1) -> str:

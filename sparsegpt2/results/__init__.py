@@ -1,1 +1,74 @@
-"""Benchmark rows on disk: reading, writing, averaging, and where each row came from."""
+"""Benchmark rows on disk: reading, writing, choosing, averaging, and where each row came from.
+
+`rows.py` is the record and its identity, `lines.py` a row as JSON, `store.py` a folder's file of them, `choose.py`
+which rows are meant, `aggregate.py` means over tasks and seeds, `provenance.py` what made a row, `tables.py` CSV.
+"""
+
+from sparsegpt2.results.aggregate import (
+    DENSE_FROM,
+    ModelResult,
+    Ratio,
+    Size,
+    Spread,
+    TaskResult,
+    all_ratios,
+    comparable,
+    geometric_mean,
+    headline_ratio,
+    model_results,
+    ratio_mean,
+    shared_tasks,
+    size_ratio,
+)
+from sparsegpt2.results.choose import (
+    USUAL_TARGET,
+    choose_pruner,
+    choose_target,
+    component_rows,
+    current_rows,
+    display_names,
+    load_results,
+)
+from sparsegpt2.results.lines import parse_row
+from sparsegpt2.results.provenance import commit, provenance
+from sparsegpt2.results.rows import Row, row_identity
+from sparsegpt2.results.store import RESULTS, append_row, merge_results, read_rows, repair, results_file
+from sparsegpt2.results.tables import Table, aligned, write_table
+
+__all__ = [
+    "DENSE_FROM",
+    "RESULTS",
+    "USUAL_TARGET",
+    "ModelResult",
+    "Ratio",
+    "Row",
+    "Size",
+    "Spread",
+    "Table",
+    "TaskResult",
+    "aligned",
+    "all_ratios",
+    "append_row",
+    "choose_pruner",
+    "choose_target",
+    "commit",
+    "comparable",
+    "component_rows",
+    "current_rows",
+    "display_names",
+    "geometric_mean",
+    "headline_ratio",
+    "load_results",
+    "merge_results",
+    "model_results",
+    "parse_row",
+    "provenance",
+    "ratio_mean",
+    "read_rows",
+    "repair",
+    "results_file",
+    "row_identity",
+    "shared_tasks",
+    "size_ratio",
+    "write_table",
+]

@@ -1,9 +1,9 @@
 """Means over tasks and pruning seeds, and which tasks models may be compared on.
 
-The rules (circuits.md's score): a model is scored by the geometric mean of edges over the tasks that count; a task
-counts when the model has it (unpruned loss under the target) and its circuits reached the target. Pruning seeds are
-averaged first, geometrically, task by task. Two models are compared on the tasks that count for both, and every mean
-says how many tasks are in it.
+The rules (docs/definitions.md, Score): a model is scored by the geometric mean of edges over the tasks that count. A
+task counts when the model has it (unpruned loss below the target) and its circuits met the target on validation pairs.
+Pruning seeds are averaged first, geometrically, task by task. Two models are compared on the tasks that count for both,
+and every mean says how many tasks are in it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from sparsegpt2.config import require
-from sparsegpt2.results.results import Row, current_rows, read_rows
+from sparsegpt2.results.choose import display_names
+from sparsegpt2.results.rows import Row
 
 Size = Literal["edges", "edges_trimmed"]
 """Which measure of a circuit's size is meant."""
 
-USUAL_TARGET = 0.15
-"""Target task loss of the paper (nats), taken where a choice is left open."""
 DENSE_FROM = 0.99
 """Models at least this dense count as dense baselines."""
 
@@ -62,20 +59,28 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TaskResult:
     """One model on one task: a row for each pruning seed."""
 
     rows: tuple[Row, ...]
 
+    def __repr__(self) -> str:
+        return f"TaskResult({len(self.rows)} seeds, the first {self.rows[0]!r})"
+
     @property
     def status(self) -> str:
-        """As the rows': `pruned`, `has not` or `unavailable`."""
+        """As the rows': `pruned`, `lacks the task` or `unavailable`."""
         return self.rows[0].status
 
     @property
     def counts(self) -> bool:
         """Whether the task counts for the model: with every seed that was run, so that luck cannot choose."""
         return all(row.counts for row in self.rows)
+
+    @property
+    def misses_on_test(self) -> bool:
+        """Whether it counts although a circuit misses the target on test pairs (`Row.misses_on_test`)."""
+        return self.counts and any(row.misses_on_test for row in self.rows)
 
     @property
     def has_task(self) -> bool:
@@ -111,13 +116,16 @@ class ModelResult:
 
     name: str
     """Its name, told apart from other models of that name by the beginning of the fingerprint."""
-    cells: dict[str, Cell]
+    tasks: dict[str, TaskResult]
     """Task -> its rows."""
+
+    def __repr__(self) -> str:
+        return f"ModelResult({self.name}: {len(self.tasks)} tasks, {len(self.counted)} of them count)"
 
     @property
     def row(self) -> Row:
         """Any of its rows, for the fields about the model."""
-        return next(iter(self.cells.values())).rows[0]
+        return next(iter(self.tasks.values())).rows[0]
 
     @property
     def is_dense(self) -> bool:
@@ -127,27 +135,32 @@ class ModelResult:
     @property
     def counted(self) -> list[str]:
         """Tasks that count for it, sorted."""
-        return sorted(task for task, cell in self.cells.items() if cell.counts)
+        return sorted(task for task, result in self.tasks.items() if result.counts)
+
+    @property
+    def missed_on_test(self) -> list[str]:
+        """Tasks that count though a circuit misses the target on test pairs, sorted: a mean says how many it holds."""
+        return sorted(task for task, result in self.tasks.items() if result.misses_on_test)
 
     @property
     def had(self) -> list[str]:
         """Tasks whose unpruned loss is under the target, sorted."""
-        return sorted(task for task, cell in self.cells.items() if cell.has_task)
+        return sorted(task for task, result in self.tasks.items() if result.has_task)
 
     @property
     def seeds(self) -> list[int]:
         """Pruning seeds, sorted."""
-        return sorted({row.seed for cell in self.cells.values() for row in cell.rows})
+        return sorted({row.seed for result in self.tasks.values() for row in result.rows})
 
     def size(self, tasks: Iterable[str] | None = None, size: Size = "edges") -> Spread:
         """Geometric mean of edges over `tasks`, which must count (None: all that do)."""
         tasks = self.counted if tasks is None else list(tasks)
         by_seed = []
         for seed in self.seeds:
-            sizes = [self.cells[task].edges_of(seed, size) for task in tasks]
+            sizes = [self.tasks[task].edges_of(seed, size) for task in tasks]
             if tasks and all(value is not None for value in sizes):
                 by_seed.append(geometric_mean(value for value in sizes if value is not None))
-        value = geometric_mean(self.cells[task].edges(size) or 0.0 for task in tasks)
+        value = geometric_mean(self.tasks[task].edges(size) or 0.0 for task in tasks)
         return Spread.of(value, len(tasks), by_seed)
 
 
@@ -167,60 +180,20 @@ class Ratio:
         return math.nan if dense is None or sparse is None else sparse - dense
 
 
-def load_results(paths: Iterable[str | Path]) -> list[Row]:
-    """The current rows of several results folders; where two hold the same cell, the later folder's row stays."""
-    paths = list(paths)
-    require(bool(paths), "give at least one results folder, as written by `sparsegpt2 bench`")
-    latest = {}
-    for path in paths:
-        for row in current_rows(read_rows(path)):
-            latest[row.fingerprint, row.task, row.pruner, row.seed, row.target_loss] = row
-    return list(latest.values())
-
-
-def choose_pruner(rows: Sequence[Row], pruner: str | None = None) -> str:
-    """The named pruner; without a name the only one there is, or `node` among several. `UserError` when absent."""
-    there = sorted({row.pruner for row in rows})
-    if pruner is None:
-        pruner = "node" if "node" in there else there[0]
-    require(pruner in there, f"there are no results of the pruner {pruner!r}; there are some of {', '.join(there)}")
-    return pruner
-
-
-def choose_target(rows: Sequence[Row], target_loss: float | None = None) -> float:
-    """The given target loss; without one, the one nearest to 0.15. `UserError` when there are no such results."""
-    there = sorted({row.target_loss for row in rows})
-    if target_loss is None:
-        return min(there, key=lambda target: abs(math.log(target / USUAL_TARGET)))
-    listed = ", ".join(f"{target:g}" for target in there)
-    require(target_loss in there, f"there are no results for the target loss {target_loss:g}; there are for {listed}")
-    return target_loss
-
-
 def model_results(rows: Iterable[Row], pruner: str, target_loss: float) -> list[ModelResult]:
     """Every model's results under one pruner and target, in the order of the rows."""
     chosen = [row for row in rows if row.pruner == pruner and row.target_loss == target_loss]
-    cells: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
-        cells[row.fingerprint][row.task].append(row)
+        grouped[row.fingerprint][row.task].append(row)
     names = display_names(chosen)
     return [
         ModelResult(
             names[fingerprint],
-            {task: Cell(tuple(sorted(of_task, key=lambda row: row.seed))) for task, of_task in of_model.items()},
+            {task: TaskResult(tuple(sorted(of_task, key=lambda row: row.seed))) for task, of_task in of_model.items()},
         )
-        for fingerprint, of_model in cells.items()
+        for fingerprint, of_model in grouped.items()
     ]
-
-
-def display_names(rows: Iterable[Row]) -> dict[str, str]:
-    """Fingerprint -> the model's name, with the fingerprint's beginning where two models share a name."""
-    names = {row.fingerprint: row.model for row in rows}
-    taken = list(names.values())
-    return {
-        fingerprint: name if taken.count(name) == 1 else f"{name} ({fingerprint[:6]})"
-        for fingerprint, name in names.items()
-    }
 
 
 def shared_tasks(models: Sequence[ModelResult]) -> list[str]:
@@ -249,10 +222,10 @@ def size_ratio(dense: ModelResult, sparse: ModelResult, size: Size = "edges") ->
     def mean_ratio(pairs: list[tuple[float | None, float | None]]) -> float:
         return ratio_mean(max(large or 0, 1) / max(small or 0, 1) for large, small in pairs)
 
-    value = mean_ratio([(dense.cells[task].edges(size), sparse.cells[task].edges(size)) for task in tasks])
+    value = mean_ratio([(dense.tasks[task].edges(size), sparse.tasks[task].edges(size)) for task in tasks])
     by_seed = []
     for seed in sorted(set(dense.seeds) & set(sparse.seeds)):
-        pairs = [(dense.cells[task].edges_of(seed, size), sparse.cells[task].edges_of(seed, size)) for task in tasks]
+        pairs = [(dense.tasks[task].edges_of(seed, size), sparse.tasks[task].edges_of(seed, size)) for task in tasks]
         if pairs and all(None not in pair for pair in pairs):
             by_seed.append(mean_ratio(list(pairs)))
     return Ratio(dense, sparse, Spread.of(value, len(tasks), by_seed))

@@ -7,14 +7,18 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def provenance(device: str | torch.device) -> dict[str, str]:
     """Version, commit, torch, device and machine, as the fields of a results row of these names."""
+    import torch  # here, so that reading rows does not need it
+
     kind = torch.device(device).type
     return {
         "version": package_version(),
@@ -48,6 +52,8 @@ def commit() -> str:
 def machine(device: str) -> str:
     """The GPU's name, or how many cores of which processor may be used."""
     if device == "cuda":
+        import torch
+
         return torch.cuda.get_device_name()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return f"{cores} CPU core{'' if cores == 1 else 's'}{_processor()}"

@@ -22,16 +22,17 @@ from torch import Tensor
 from sparsegpt2.checksum import check_files, check_seal, checksums, digest, sealed
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, replacing_directory, settled, write_json
+from sparsegpt2.locate import TOKENIZER
 from sparsegpt2.lock import locked_file
-from sparsegpt2.text.corpus import Corpus, CorpusConfig, mixed_documents, open_corpus
-from sparsegpt2.text.tokenizer import FILE_NAME, Tokenizer
+from sparsegpt2.text.corpus import Corpus, CorpusConfig, find_corpus, mixed_documents, open_corpus
+from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.train_tokenizer import train_tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
-PREPARED = Kind("prepared data", (MANIFEST, FILE_NAME, "*.bin"), MANIFEST, ('"request"', '"splits"'))
+PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
 """Folders that `prepare` may replace."""
 LARGEST_VOCABULARY = 2**16
 SHARD_TOKENS = 2**26
@@ -53,7 +54,8 @@ class DataConfig:
     vocab_size: int = 2048
     """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
     tokenizer: str | None = None
-    """A tokenizer.json, or a directory that holds one, to use instead of training one."""
+    """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
+    `zoo:NAME`, `hf:user/name`)."""
     tokenizer_bytes: int = 10_000_000
     """Characters of the train split the tokenizer is trained on."""
     seed: int = 0
@@ -115,7 +117,9 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
     """All that decides the tokens, as JSON: prepared data with the same request is the same data."""
     request = asdict(config)
     for settings, (corpus, _) in zip(request["corpora"], corpora, strict=True):
-        settings["identity"] = sha256(corpus.identity().encode()).hexdigest()
+        found = find_corpus(settings["name"])  # by its plain name: the folder it is named from makes no other data
+        settings["name"] = found.name
+        settings["identity"] = sha256((corpus.identity() + found.fingerprint).encode()).hexdigest()
     if tokenizer is not None:
         for setting in ("vocab_size", "tokenizer_bytes"):
             del request[setting]
@@ -181,7 +185,7 @@ def _write(
         )
     manifest = {"tokenizer": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size, "splits": splits}
     written = checksums(
-        directory, [FILE_NAME, *(shard["file"] for split in SPLITS for shard in splits[split]["shards"])]
+        directory, [TOKENIZER, *(shard["file"] for split in SPLITS for shard in splits[split]["shards"])]
     )
     write_json(directory / MANIFEST, sealed({**manifest, "request": request, "files": written}))
 

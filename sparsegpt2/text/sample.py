@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.text.corpus import CorpusConfig, corpus_names, open_corpus
+from sparsegpt2.registry import unknown
+from sparsegpt2.text.corpus import CORPORA, CorpusConfig, open_corpus
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.training_text import training_text
 
@@ -20,30 +21,35 @@ SEED = 1
 """Of the sample's documents; training's default is 0."""
 
 
-def text_to_look_at(model: str | Path, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
-    """Up to `count` windows [N, length] int64 in the tokens of the model at `model`, and in words what they are.
+def text_to_look_at(directory: str | Path, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
+    """Up to `count` windows [N, length] int64 in the tokens of the model in `directory`, and in words what they are.
 
     From `corpus` (its registered name, or files) if given; else from what its run trained on, where that is still
     there; else from the generated corpus. `UserError` for a corpus that does not exist or is too short.
     """
-    tokenizer = Tokenizer.load(model)
-    if corpus:
-        return sample_windows(corpus_config(corpus), tokenizer, count, length), f"corpus {corpus}"
-    windows = training_text(model, count, length)
+    windows = None if corpus else training_text(directory, count, length)
     if windows is not None:
         return windows, "text it was trained on"
-    return sample_windows(corpus_config(GENERATED), tokenizer, count, length), f"corpus {GENERATED}"
+    return some_text(Tokenizer.load(directory), count, length, corpus)
+
+
+def some_text(tokenizer: Tokenizer, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
+    """`text_to_look_at` for a model that no run is known of."""
+    name = corpus or GENERATED
+    return sample_windows(corpus_config(name), tokenizer, count, length), f"corpus {name}"
 
 
 def corpus_config(name: str) -> CorpusConfig:
-    """A corpus by its registered name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`."""
-    if name in corpus_names():
+    """A corpus by its name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`.
+
+    A .py file is text to read here; a corpus of one's own is `my_corpus.py:NAME` or `module:NAME`.
+    """
+    if name in CORPORA.known():
         return CorpusConfig(name=name)
-    require(
-        Path(name).exists() or any(sign in name for sign in "*?["),
-        f"there is no corpus and no file {name!r}; corpora are {', '.join(corpus_names())}",
-    )
-    return CorpusConfig(name="files", path=name)
+    if Path(name).exists() or any(sign in name for sign in "*?["):
+        return CorpusConfig(name="files", path=name)
+    require(":" in name, f"there is no file {name!r}, and " + unknown("corpus", name, CORPORA.known()))
+    return CorpusConfig(name=name)
 
 
 def sample_windows(config: CorpusConfig, tokenizer: Tokenizer, count: int, length: int) -> Tensor:

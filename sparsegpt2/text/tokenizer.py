@@ -17,9 +17,9 @@ import tiktoken
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
+from sparsegpt2.locate import TOKENIZER, tokenizer_file
 
 END_OF_TEXT = "<|endoftext|>"
-FILE_NAME = "tokenizer.json"
 
 SPLIT_PATTERN = (
     r"[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with at most one sign or space before it: ` name`, `.add`, `(self`, `=None`
@@ -58,6 +58,9 @@ class Tokenizer:
         self._file_text = json.dumps(_to_file(ranks, pattern, self.end_of_text), ensure_ascii=False, indent=1) + "\n"
         self.fingerprint = hashlib.sha256(self._file_text.encode()).hexdigest()
 
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.vocab_size:,} tokens, end of text {self.end_of_text}, {self.fingerprint[:12]})"
+
     def encode(self, text: str) -> list[int]:
         """Ids of `text`; the text of a special token inside it is ordinary text."""
         return self._encoding.encode_ordinary(text)
@@ -81,16 +84,17 @@ class Tokenizer:
 
     def save(self, directory: str | Path) -> Path:
         """Write `directory/tokenizer.json` in one step and return its path."""
-        path = Path(directory) / FILE_NAME
+        path = Path(directory) / TOKENIZER
         write_text(path, self._file_text)
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Tokenizer:
-        """Read a `tokenizer.json`, or the one in a directory; a missing or broken file is a `UserError`."""
-        path = Path(path)
-        if path.is_dir():
-            path = path / FILE_NAME
+        """Read a `tokenizer.json`: the file itself, or the one in a folder, a run, `zoo:NAME` or `hf:user/name`.
+
+        A missing or broken file is a `UserError`.
+        """
+        path = tokenizer_file(path)
         content = read_json(path, "tokenizer")
         try:
             ranks, pattern, end_of_text = _from_file(content)

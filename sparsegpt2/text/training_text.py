@@ -7,24 +7,26 @@ from pathlib import Path
 import yaml
 from torch import Tensor
 
-from sparsegpt2.model.checkpoint import model_directory
+from sparsegpt2.locate import candidates
 from sparsegpt2.text.data import MANIFEST, TokenData
 from sparsegpt2.text.tokenizer import Tokenizer
 
 
-def training_text(model: str | Path, rows: int, context: int) -> Tensor | None:
-    """`rows` windows [rows, context] int64 of the train split that the run of `model` read, always the same ones.
+def training_text(directory: str | Path, rows: int, context: int) -> Tensor | None:
+    """`rows` windows [rows, context] int64 of the train split that a model was trained on, always the same ones.
+
+    directory: of the model, as `model_directory` gives it (RUN/best, not RUN).
 
     None where the run's settings or its prepared tokens are gone, or were written with another tokenizer.
     """
-    directory = model_directory(model)
-    settings = directory.parent / "config.yaml"
+    settings = Path(directory).parent / "config.yaml"
     if not settings.is_file():
         return None
-    folder = Path(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
+    folder = str(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
     wanted = Tokenizer.load(directory).fingerprint
-    for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
-        data = TokenData(manifest.parent)
-        if data.tokenizer.fingerprint == wanted:
-            return data.batch("train", 0, rows, context, seed=0)[0]
+    for place in candidates(folder, settings):
+        for manifest in sorted(place.glob(f"*/{MANIFEST}")):
+            data = TokenData(manifest.parent)
+            if data.tokenizer.fingerprint == wanted:
+                return data.batch("train", 0, rows, context, seed=0)[0]
     return None

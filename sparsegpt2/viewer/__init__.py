@@ -1,7 +1,7 @@
 """The circuit explorer: one self-contained HTML file. `schema.py` says what it holds; docs/viewer.md how to read it."""
 
 from sparsegpt2.viewer.config import ViewConfig
-from sparsegpt2.viewer.gather import Subject, circuit_data, circuit_model, evidence_beside
+from sparsegpt2.viewer.gather import Viewed, circuit_data, evidence_beside
 from sparsegpt2.viewer.notes import read_notes
 from sparsegpt2.viewer.page import page_data, write_page
 from sparsegpt2.viewer.run import circuit_files, is_run, run_data, run_results
@@ -11,11 +11,10 @@ __all__ = [
     "CircuitData",
     "PageData",
     "RunData",
-    "Subject",
     "ViewConfig",
+    "Viewed",
     "circuit_data",
     "circuit_files",
-    "circuit_model",
     "evidence_beside",
     "is_run",
     "page_data",

@@ -16,9 +16,7 @@ from sparsegpt2.circuits.edges import edge_maps, parameter_and_bias
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.config import to_dict
-from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
-from sparsegpt2.model.checkpoint import is_published, model_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer.activations import Text, node_activations
@@ -45,7 +43,7 @@ SPLIT = "validation"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Viewed:
     """What a circuit is looked at with."""
 
     model: GPT
@@ -62,7 +60,7 @@ class Subject:
 
 def circuit_data(
     circuit: Circuit,
-    subject: Subject,
+    subject: Viewed,
     config: ViewConfig | None = None,
     *,
     file: str | Path = "",
@@ -120,22 +118,6 @@ def circuit_name(circuit: Circuit, model_name: str) -> str:
     return f"{info.get('task', 'circuit')} in {model_name}" + (f" ({listed})" if listed else "")
 
 
-def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
-    """The directory of a circuit's model: the one given; or the one it names, also where both moved together.
-
-    `UserError` when it is not there, or the circuit names none.
-    """
-    if given:
-        return model_directory(given)
-    named = circuit.info.get("model")
-    if not named:
-        raise UserError(f"{file} does not name its model; give it with --model")
-    if is_published(named):
-        return model_directory(named)
-    moved = [parent / Path(named).name for parent in Path(file).resolve().parents]
-    return model_directory(next((path for path in (Path(named), *moved) if path.is_dir()), Path(named)))
-
-
 def evidence_beside(path: str | Path) -> dict[str, Any]:
     """JSON files beside a circuit whose names go on from its own, as `c.evidence.json` does: name -> content."""
     path = Path(path)
@@ -146,7 +128,7 @@ def evidence_beside(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _texts(subject: Subject, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
+def _texts(subject: Viewed, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
     """The sources of activations there are: corpus windows and the task's prompts."""
     texts = {}
     if subject.corpus is not None and config.windows:
@@ -158,7 +140,7 @@ def _texts(subject: Subject, batch: TaskBatch | None, config: ViewConfig) -> dic
     return texts
 
 
-def _sources(subject: Subject, texts: dict[str, Text]) -> dict[str, str]:
+def _sources(subject: Viewed, texts: dict[str, Text]) -> dict[str, str]:
     words = {}
     for name, text in texts.items():
         count, tokens = len(text.tokens), int(text.lengths.sum())
@@ -168,7 +150,7 @@ def _sources(subject: Subject, texts: dict[str, Text]) -> dict[str, str]:
 
 
 def _nodes(
-    subject: Subject,
+    subject: Viewed,
     shown: Shown,
     effects: tuple[list[float], list[float]] | None,
     activations: dict[str, list[Activations]],
@@ -198,7 +180,7 @@ def _nodes(
     ]
 
 
-def _task(circuit: Circuit, subject: Subject, config: ViewConfig, batch: TaskBatch, shown: Shown) -> TaskData:
+def _task(circuit: Circuit, subject: Viewed, config: ViewConfig, batch: TaskBatch, shown: Shown) -> TaskData:
     assert subject.task is not None
     model, examples = subject.model, first_pairs(batch, min(config.examples, len(batch) // 2))
     patterns: Patterns = {"pairs": 0, "heads": {}, "left_out": []}
@@ -226,7 +208,7 @@ def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
     return None if loss is None else [circuit.n_nodes, circuit.edges(model), short(loss)]
 
 
-def _facts(circuit: Circuit, subject: Subject) -> list[tuple[str, str]]:
+def _facts(circuit: Circuit, subject: Viewed) -> list[tuple[str, str]]:
     """What the page says of the circuit at a glance."""
     info, model = circuit.info, subject.model
     trimmed, side = circuit.trimmed(model), circuit.side_edges(model)

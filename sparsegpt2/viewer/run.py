@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsegpt2.circuits.circuit import is_circuit
 from sparsegpt2.errors import UserError
+from sparsegpt2.locate import CHECKPOINTS
 from sparsegpt2.report.frontier import Frontier, analyse
 from sparsegpt2.report.training import METRICS, read_metrics
-from sparsegpt2.results.aggregate import ModelResult, load_results
-from sparsegpt2.results.results import RESULTS, Row
+from sparsegpt2.results import RESULTS, ModelResult, Row, load_results
 from sparsegpt2.viewer.graph import short
 from sparsegpt2.viewer.schema import CellData, ModelData, Points, RunData
 
@@ -34,14 +35,27 @@ def run_results(folder: str | Path) -> list[Row]:
 
 
 def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
-    """The circuit files that count and are there: those behind the frontier's points first, small before large."""
-    found = analyse(rows) if rows else None
+    """The circuit files that count and are there: those behind the frontier's points first, small before large.
+
+    Then those that `sparsegpt2 prune` wrote into the run, by name.
+    """
+    folder, found = Path(folder), analyse(rows) if rows else None
     if found is None:
-        return []
-    counted = [row for model in found.models for cell in model.cells.values() for row in cell.rows if row.counts]
+        return pruned_files(folder)
+    counted = [row for model in found.models for result in model.tasks.values() for row in result.rows if row.counts]
     counted.sort(key=lambda row: (row.task not in found.shared, row.edges or 0))
-    files = [Path(folder) / row.circuit for row in counted if row.circuit]
-    return [file for file in files if file.is_file()]
+    files = [folder / row.circuit for row in counted if row.circuit]
+    return [*(file for file in files if file.is_file()), *pruned_files(folder)]
+
+
+def pruned_files(run: Path) -> list[Path]:
+    """Circuits in the run's folder `circuits`, and in those of its checkpoints, where earlier versions put them."""
+    found: dict[str, Path] = {}
+    for place in (run, *(run / checkpoint for checkpoint in CHECKPOINTS)):
+        for file in sorted((place / "circuits").glob("*.json")):
+            if is_circuit(file):
+                found.setdefault(file.name, file)
+    return list(found.values())
 
 
 def run_data(folder: str | Path, rows: list[Row], in_page: dict[str, int], not_shown: str = "") -> RunData:
@@ -86,21 +100,21 @@ def _model(folder: Path, model: ModelResult, found: Frontier, in_page: dict[str,
         "held_out_loss": model.row.held_out_loss,
         "had": len(model.had),
         "shared_edges": short(point.size.value) if point else None,
-        "cells": [_cell(folder, task, model, in_page) for task in sorted(model.cells)],
+        "cells": [_cell(folder, task, model, in_page) for task in sorted(model.tasks)],
     }
 
 
 def _cell(folder: Path, task: str, model: ModelResult, in_page: dict[str, int]) -> CellData:
-    cell = model.cells[task]
-    files = [str(folder / row.circuit) for row in cell.rows if row.circuit]
-    edges = cell.edges()
+    result = model.tasks[task]
+    files = [str(folder / row.circuit) for row in result.rows if row.circuit]
+    edges = result.edges()
     return {
         "task": task,
-        "status": cell.status,
-        "counts": cell.counts,
+        "status": result.status,
+        "counts": result.counts,
         "edges": None if edges is None else short(edges),
-        "loss": None if cell.loss is None else short(cell.loss),
-        "loss_full": None if cell.loss_full is None else short(cell.loss_full),
+        "loss": None if result.loss is None else short(result.loss),
+        "loss_full": None if result.loss_full is None else short(result.loss_full),
         "files": files,
         "circuits": [in_page[file] for file in files if file in in_page],
     }

@@ -1,1 +1,2 @@
-"""Trained models that come with the package, a folder each, and how such a folder is made (`export`)."""
+"""Trained models that come with the package, a folder each, how such a folder is made (`export`), listed, released
+and fetched."""

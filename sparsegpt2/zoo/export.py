@@ -1,4 +1,4 @@
-"""Models for the zoo: a trained model as a small folder with its card, and the list of those in the package."""
+"""Models for the zoo: a trained model as a small folder with its card."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, replacing_directory, write_text
 from sparsegpt2.interop.hub import CARD, model_card
-from sparsegpt2.model import zoo
-from sparsegpt2.model.checkpoint import FILES, MODEL, TOKENIZER, load_model, model_directory, model_info, write_model
+from sparsegpt2.locate import FILES, TOKENIZER, model_directory, zoo
+from sparsegpt2.model.checkpoint import MODEL, load_model, model_info, write_model
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.report.style import plain_number
-from sparsegpt2.results.aggregate import ModelResult, choose_pruner, choose_target, load_results, model_results
-from sparsegpt2.results.tables import aligned
+from sparsegpt2.results import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -88,7 +86,7 @@ def benchmark_facts(result: ModelResult) -> dict[str, Any]:
             "edges": cell.edges(),
             "edges_trimmed": cell.edges("edges_trimmed"),
         }
-        for task, cell in sorted(result.cells.items())
+        for task, cell in sorted(result.tasks.items())
     }
     return {
         "pruner": row.pruner,
@@ -114,30 +112,6 @@ def card(model: GPT, info: dict[str, Any], name: str) -> str:
     if facts:
         sections += _circuit_section(facts)
     return model_card(model, info, title=name, address=zoo.PREFIX + name, sections=sections)
-
-
-def zoo_lines() -> list[str]:
-    """The models of the package as lines of a table: name, shape, L0, held-out loss, tasks had, circuit size."""
-    if not zoo.names():
-        return ["no trained models come with this version; docs/zoo.md says how to make one"]
-    lines = [("NAME", "LAYERS", "WIDTH", "CONTEXT", "L0", "HELD-OUT LOSS", "TASKS HAD", "EDGES")]
-    for name in zoo.names():
-        info = model_info(zoo.PREFIX + name)
-        model = load_model(zoo.PREFIX + name)
-        facts = info.get(BENCHMARK)
-        lines.append(
-            (
-                name,
-                str(model.config.n_layer),
-                str(model.config.d_model),
-                str(model.config.context),
-                plain_number(l0(model)),
-                f"{info['held_out_loss']:.3f}" if "held_out_loss" in info else "?",
-                f"{facts['had']} of {len(facts['tasks'])}" if facts else "?",
-                f"{facts['edges']:,.0f} (mean of {facts['counted']})" if facts and facts["edges"] else "?",
-            )
-        )
-    return aligned(lines)
 
 
 def _write(model: GPT, folder: Path, name: str, tokenizer: Tokenizer, info: dict[str, Any]) -> int:

@@ -188,7 +188,7 @@ def test_a_broken_definition_names_its_template(tokenizer: Tokenizer, templates:
 
 
 def test_an_unknown_name_lists_the_tasks(tokenizer: Tokenizer) -> None:
-    with pytest.raises(UserError, match=r"no task 'for_until'; the tasks are bracket_brace, .*with_open"):
+    with pytest.raises(UserError, match=r"no task 'for_until'; there are bracket_brace, .*with_open"):
         eval_tasks.get_task("for_until", tokenizer)
 
 
@@ -206,11 +206,11 @@ def test_a_task_of_ones_own_is_one_file(tmp_path: Path, tokenizer: Tokenizer) ->
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("x = 1\n", "must set TASK to a PairTask, not to NoneType"),
-        ("TASK = 'while'\n", "must set TASK to a PairTask, not to str"),
-        ("TASK = (\n", "can't be run: SyntaxError"),
-        ("import no_such_module\n", "can't be run: ModuleNotFoundError"),
-        ("from eval_tasks.base import PairTask\nTASK = PairTask(description='d')\n", "can't be run: TypeError"),
+        ("x = 1\n", "line 1: this task file must define TASK, and does not"),
+        ("\nTASK = 'while'\n", "line 2: TASK must be a PairTask, not str"),
+        ("TASK = (\n", "line 1: SyntaxError: "),
+        ("\n\nimport no_such_module\n", "line 3: ModuleNotFoundError: "),
+        ("from eval_tasks.base import PairTask\nTASK = PairTask(description='d')\n", "line 2: TypeError: "),
     ],
 )
 def test_a_broken_task_file_is_one_sentence(tmp_path: Path, tokenizer: Tokenizer, content: str, complaint: str) -> None:

@@ -26,7 +26,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from sparsegpt2 import cli
+from sparsegpt2 import cli, configs
 from tests.kill import hook
 from tests.kill.work import CHEAP, WORK, contents, differences
 
@@ -49,6 +49,7 @@ class Case:
         log = self.folder.with_suffix(".operations")
         log.write_bytes(b"")
         settings = {"KILL_LOG": str(log), "KILL_FOLDER": str(self.folder), "KILL_AT": str(at)}
+        settings |= {"KILL_CONFIGS": str(self.folder)} if self.work == "quickstart" else {}
         settings |= {"KILL_SIGNAL": str(int(number)), "KILL_CASE": self.name}
         settings["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "kill" / "site"), str(ROOT)])
         sys.stdout.flush()
@@ -69,9 +70,7 @@ class Case:
         os.dup2(said, 1)
         os.dup2(said, 2)
         if self.work == "quickstart":
-            import sparsegpt2.commands.quickstart as module
-
-            module.CONFIGS = self.folder
+            configs.FOLDER = self.folder
         hook.install()
         try:
             return cli.run_commands("sparsegpt2", cli.COMMANDS, self.arguments)

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparsegpt2 import UserError, cli
-from sparsegpt2.results.results import read_rows
+from sparsegpt2 import UserError, cli, configs
+from sparsegpt2.results import read_rows
 from sparsegpt2.settings import run_commands
 from train import family, lanes, side_by_side
 from train.cost import Cost, cost, progress_of, seconds_per_step, together
 from train.family import make_plan, read_family, sizes
 
-ROOT = Path(__file__).parents[2]
 BASE = {
     "model": {"context": 64, "n_layer": 1, "d_head": 8, "d_model": 16},
     "sparsity": {"min_alive": 1},
@@ -131,7 +130,7 @@ def test_plans_are_timed_side_by_side_in_processes_of_their_own(folder, monkeypa
 
 
 def test_the_family_of_the_repository_spans_what_it_promises():
-    found = read_family(ROOT / "configs" / "family")
+    found = read_family(configs.FOLDER / "family")
     sparse = {name: config for name, config in found.items() if config.sparsity.is_sparse}
     assert len({config.model.d_model for name, config in found.items() if name not in sparse}) >= 3
     assert max(config.sparsity.density for config in sparse.values()) >= 0.25
@@ -149,7 +148,7 @@ def test_the_family_of_the_repository_spans_what_it_promises():
 
 
 def test_the_main_pair_has_the_settings_of_the_family_but_for_its_length():
-    pair, family_base = read_family(ROOT / "configs" / "main"), read_family(ROOT / "configs" / "family")["dense-64"]
+    pair, family_base = read_family(configs.FOLDER / "main"), read_family(configs.FOLDER / "family")["dense-64"]
     assert any(config.sparsity.is_sparse for config in pair.values())
     for config in pair.values():
         assert config.tokens > family_base.tokens

@@ -20,8 +20,8 @@ def as_python(monkeypatch):
     start = subprocess.Popen
 
     def popen(command, **settings):
-        assert command[:4] == [sys.executable, "-u", "-m", "sparsegpt2.cli"]
-        return start([sys.executable, "-u", "-c", *command[4:]], **settings)
+        assert command[:5] == [sys.executable, "-P", "-u", "-m", "sparsegpt2"]
+        return start([sys.executable, "-u", "-c", *command[5:]], **settings)
 
     monkeypatch.setattr(lanes.subprocess, "Popen", popen)
 
@@ -77,7 +77,7 @@ from pathlib import Path
 from sparsegpt2 import process
 from train import lanes
 start = lanes.subprocess.Popen
-lanes.subprocess.Popen = lambda command, **more: start([sys.executable, "-u", "-c", *command[4:]], **more)
+lanes.subprocess.Popen = lambda command, **more: start([sys.executable, "-u", "-c", *command[5:]], **more)
 child = f'''
 import os, signal, time
 from pathlib import Path

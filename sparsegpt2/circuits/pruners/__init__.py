@@ -1,20 +1,22 @@
 """Pruners by name: each file here is one, and defines `rank(model, task, config, progress=None) -> Ranking`.
 
+So does a file of one's own, named by its path, by `module:attribute` or through an entry point of the group
+`sparsegpt2.pruners` (registry.py).
+
 A file may also define `rank_together(model, tasks, configs, progress=None) -> list[Ranking]`, for runs in one batch.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import replace
+from typing import Any, Protocol
 
-from sparsegpt2.circuits.config import PruneConfig
+from sparsegpt2.circuits.config import PruneConfig, split_options
 from sparsegpt2.circuits.ranking import Progress, Ranking
 from sparsegpt2.circuits.task import Task
-from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.registry import Kind, name_of, takes
 
 
 class Pruner(Protocol):
@@ -31,24 +33,57 @@ class JointPruner(Protocol):
     ) -> list[Ranking]: ...
 
 
+def _flaw(rank: Any, holder: Any) -> str:
+    if not takes(rank, 4):
+        return "must be a function that takes (model, task, config, progress)"
+    joint = getattr(holder, "rank_together", None)
+    if joint is not None and not takes(joint, 4):
+        return "is all right, but rank_together must take (model, tasks, configs, progress)"
+    return ""
+
+
+PRUNERS = Kind("pruner", "sparsegpt2.pruners", "rank", _flaw, (__name__,))
+
+
 def pruner_names() -> list[str]:
-    """The pruners there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """The pruners that are built in."""
+    return PRUNERS.names()
+
+
+def plain_pruner(pruner: str) -> str:
+    """The name that rows and circuits know a pruner by: `own/mine.py+trim` is `mine+trim`. Nothing is loaded."""
+    base, options = split_options(pruner)
+    return name_of(base, PRUNERS.attribute) + options
+
+
+def named_plainly(config: PruneConfig) -> PruneConfig:
+    """`config` with its pruner loaded and known by its plain name from now on; `UserError` if it cannot be had."""
+    base, options = split_options(config.pruner)
+    return replace(config, pruner=PRUNERS.resolve(base).name + options)
 
 
 def get_pruner(name: str) -> Pruner:
-    """The pruner of that name, whatever options stand behind it; an unknown one is a `UserError` that lists all."""
-    name = name.split("+")[0]
-    if name not in pruner_names():
-        raise UserError(f"there is no pruner {name!r}; there are {', '.join(pruner_names())}")
-    pruner: Pruner = importlib.import_module(f"{__name__}.{name}").rank
-    return pruner
+    """The pruner of that name, path or `module:attribute`, whatever options stand behind it.
+
+    `UserError` for an unknown one, which lists all, and for a mistake in a file of one's own.
+    """
+    found = PRUNERS.resolve(split_options(name)[0])
+
+    def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
+        ranking = found.thing(model, task, config, progress)
+        if not isinstance(ranking, Ranking):
+            raise found.mistake(f"the pruner must give a Ranking, not {type(ranking).__name__}")
+        return ranking
+
+    return rank
 
 
 def get_joint_pruner(name: str) -> JointPruner | None:
     """The same pruner for several runs in one batch, if its file defines `rank_together`."""
-    get_pruner(name)
-    joint: JointPruner | None = getattr(
-        importlib.import_module(f"{__name__}.{name.split('+')[0]}"), "rank_together", None
-    )
+    joint: JointPruner | None = getattr(PRUNERS.resolve(split_options(name)[0]).holder, "rank_together", None)
     return joint
+
+
+def pruner_fingerprint(name: str) -> str:
+    """16 hex digits of the source of a pruner of one's own, loaded before; empty for a built-in one."""
+    return PRUNERS.fingerprint(split_options(name)[0])

@@ -1,4 +1,4 @@
-"""Pruning edges, at the granularity of single weights (circuits.md, section 3): a gate on every nonzero weight.
+"""Pruning edges, at the granularity of single weights (docs/pruning.md): a gate on every nonzero weight.
 
 A removed edge from node i carries w * mean_i instead of w * x_i, so gates Z over a matrix W are the weight W * Z and
 the bias b + (W * (1 - Z)) @ mean (`edges.ablate_edges`): a step costs one forward and backward pass of the model

@@ -1,19 +1,19 @@
 """Discovery methods by name: each file here is one.
 
 A method's file defines `Settings` (a keyword-only frozen dataclass of what is its own), `OBJECTIVE` (its paper's, from
-`objectives.OBJECTIVES`) and `discover(problem, settings, progress=None) -> Discovery`.
+`objectives.OBJECTIVES`) and `discover(problem, settings, progress=None) -> Discovery`. So does a file of one's own,
+named by its path, by `module:attribute` or through an entry point of the group `sparsegpt2.methods` (registry.py).
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from sparsegpt2.components.discovery import Discovery
-from sparsegpt2.errors import UserError
+from sparsegpt2.components.objectives import OBJECTIVES
+from sparsegpt2.registry import Kind, takes
 
 
 @dataclass(frozen=True)
@@ -24,21 +24,44 @@ class Method:
     settings: type
     objective: str
     discover: Callable[..., Discovery]
+    summary: str
+    """First line of the file."""
+    fingerprint: str = ""
+    """16 hex digits of the source of a method of one's own; empty for a built-in one."""
 
-    @property
-    def summary(self) -> str:
-        """First line of the file."""
-        return (importlib.import_module(f"{__name__}.{self.name}").__doc__ or "").splitlines()[0]
+
+def _flaw(discover: Any, holder: Any) -> str:
+    if not takes(discover, 3):
+        return "must be a function that takes (problem, settings, progress)"
+    settings, objective = getattr(holder, "Settings", None), getattr(holder, "OBJECTIVE", None)
+    if not (isinstance(settings, type) and is_dataclass(settings)):
+        return "needs Settings beside it, a dataclass of the method's own settings"
+    if objective not in OBJECTIVES:
+        return f"needs OBJECTIVE beside it, one of {', '.join(OBJECTIVES)}"
+    return ""
+
+
+METHODS = Kind("method", "sparsegpt2.methods", "discover", _flaw, (__name__,))
 
 
 def method_names() -> list[str]:
-    """The methods there are."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """The methods that are built in."""
+    return METHODS.names()
 
 
 def get_method(name: str) -> Method:
-    """The method of that name; an unknown one is a `UserError` that lists what there is."""
-    if name not in method_names():
-        raise UserError(f"there is no method {name!r}; there are {', '.join(method_names())}")
-    module: Any = importlib.import_module(f"{__name__}.{name}")
-    return Method(name, module.Settings, module.OBJECTIVE, module.discover)
+    """The method of that name, path or `module:attribute`.
+
+    `UserError` for an unknown one, which lists all, and for a mistake in a file of one's own.
+    """
+    found = METHODS.resolve(name)
+
+    def discover(*arguments: Any) -> Discovery:
+        discovery = found.thing(*arguments)
+        if not isinstance(discovery, Discovery):
+            raise found.mistake(f"the method must give a Discovery, not {type(discovery).__name__}")
+        return discovery
+
+    held = found.holder
+    summary = (held.__doc__ or "").strip().split("\n")[0]
+    return Method(found.name, held.Settings, held.OBJECTIVE, discover, summary, found.fingerprint)

@@ -1,6 +1,6 @@
 """Sufficiency: does the circuit do the task with everything else ablated?
 
-Three ways to take the rest away (circuits.md's section 4; Wang et al. 2022, Chan et al. 2022 "Causal scrubbing"):
+Three ways to take the rest away (docs/definitions.md, Other ablations; Chan et al. 2022 "Causal scrubbing"):
 - mean: each node outside is its mean over pretraining text, as when the circuit was found;
 - zero: each is 0;
 - resample: each is what it was at the same position of a window of pretraining text, one window a row for all nodes.

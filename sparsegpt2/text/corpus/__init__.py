@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from sparsegpt2.text.corpus.base import Corpus, CorpusConfig, corpus, corpus_names, mixed_documents, open_corpus
+from sparsegpt2.text.corpus.base import (
+    CORPORA,
+    Corpus,
+    CorpusConfig,
+    corpus,
+    corpus_names,
+    find_corpus,
+    mixed_documents,
+    open_corpus,
+)
 
-__all__ = ["Corpus", "CorpusConfig", "corpus", "corpus_names", "mixed_documents", "open_corpus"]
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "CorpusConfig",
+    "corpus",
+    "corpus_names",
+    "find_corpus",
+    "mixed_documents",
+    "open_corpus",
+]

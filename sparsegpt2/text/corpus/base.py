@@ -1,18 +1,19 @@
 """What a corpus is, the registry of corpora by name, and mixing several by weight.
 
-To add a corpus, write one file in this folder with a function under `@corpus("name")` that makes it from a
-`CorpusConfig`; it can then be named in a configuration.
+To add a corpus, write one file with a class or function under `@corpus("name")` that makes it from a `CorpusConfig`. In
+this folder it is known by that name; a file of one's own is named by its path, by `module:attribute` or through an
+entry point of the group `sparsegpt2.corpora` (registry.py).
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.registry import Found, Kind, takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class CorpusConfig:
     """One corpus of a mixture. Which of the fields below `weight` count depends on the corpus."""
 
     name: str = "tinypython"
-    """Registered name: tinypython, stdlib, files, hub, or one of your own."""
+    """tinypython, stdlib, files, hub, or one of your own: `my_corpus.py` or `module:attribute`."""
     weight: float = 1.0
     """Share of the mixture's text, in UTF-8 bytes, relative to the other corpora's weights."""
     path: str | None = None
@@ -55,35 +56,59 @@ class Corpus(Protocol):
         ...
 
 
-_MAKERS: dict[str, Callable[[CorpusConfig], Corpus]] = {}
-
-
 def corpus(
     name: str,
 ) -> Callable[[Callable[[CorpusConfig], Corpus]], Callable[[CorpusConfig], Corpus]]:
-    """Register a function or class that makes a corpus from its config, under `name`."""
+    """Mark a function or class that makes a corpus from its config; it is known by `name` from now on."""
 
-    def register(maker: Callable[[CorpusConfig], Corpus]) -> Callable[[CorpusConfig], Corpus]:
-        _MAKERS[name] = maker
+    def mark(maker: Callable[[CorpusConfig], Corpus]) -> Callable[[CorpusConfig], Corpus]:
+        maker.corpus_name = name  # type: ignore[attr-defined]
+        CORPORA.introduce(name, maker)
         return maker
 
-    return register
+    return mark
+
+
+def _marked(module: ModuleType) -> dict[str, Any]:
+    """What a module itself marks as corpora, by the names it gives them."""
+    found = [one for one in vars(module).values() if getattr(one, "__module__", None) == module.__name__]
+    return {one.corpus_name: one for one in found if hasattr(one, "corpus_name")}
+
+
+def _flaw(maker: Any, _holder: Any) -> str:
+    if not takes(maker, 1):
+        return "must be a class or function that takes a CorpusConfig"
+    return _lacks(maker) if isinstance(maker, type) else ""
+
+
+def _lacks(corpus: Any) -> str:
+    """What a corpus, or a class of corpora, lacks."""
+    for method, arguments in (("documents", "seed"), ("identity", "")):
+        if not callable(getattr(corpus, method, None)):
+            return f"needs a method {method}({arguments})"
+    return ""
+
+
+CORPORA = Kind("corpus", "sparsegpt2.corpora", "corpus", _flaw, ("sparsegpt2.text.corpus",), _marked)
 
 
 def corpus_names() -> list[str]:
-    """The names of all registered corpora."""
-    package = importlib.import_module("sparsegpt2.text.corpus")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"sparsegpt2.text.corpus.{module.name}")
-    return sorted(_MAKERS)
+    """The names of the built-in corpora."""
+    return CORPORA.names()
+
+
+def find_corpus(name: str) -> Found:
+    """The corpus of that name, path or `module:attribute`; an unknown one is a `UserError` that lists the known."""
+    return CORPORA.resolve(name)
 
 
 def open_corpus(config: CorpusConfig) -> Corpus:
-    """Make the corpus a config names; an unknown name is a `UserError` that lists the known ones."""
-    names = corpus_names()
-    if config.name not in _MAKERS:
-        raise UserError(f"there is no corpus {config.name!r}; there are {', '.join(names)}")
-    return _MAKERS[config.name](config)
+    """Make the corpus a config names; `UserError` for an unknown one and for a mistake in a file of one's own."""
+    found = find_corpus(config.name)
+    made: Corpus = found.thing(config)
+    if wrong := _lacks(made):
+        raise found.mistake(f"the corpus {wrong}")
+    return made
 
 
 def mixed_documents(corpora: list[tuple[Corpus, float]], seed: int) -> Iterator[str]:

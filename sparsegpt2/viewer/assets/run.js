@@ -42,7 +42,7 @@ function runView(run, circuits, open) {
 }
 
 function modelCircuits(run, model, open) {
-  const words = { "has not": "the model does not have the task", unavailable: "cannot be posed" };
+  const words = { "lacks the task": "the model does not have the task", unavailable: "cannot be posed" };
   return [
     h("h4", {}, model.name, h("span", { class: "soft" }, ` width ${model.d_model}, L0 ${count(model.l0)}, held-out loss ${number(model.held_out_loss)}`)),
     table(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from eval_tasks import get_task
+from eval_tasks import get_task, registry
 from eval_tasks.base import PosedTask
-from eval_tasks.bench import benchmark, cells
+from eval_tasks.bench import pruner_cells, runner, sharing
 from eval_tasks.bench.benchmark import BenchConfig, bench
-from eval_tasks.bench.display import duration
+from eval_tasks.bench.display import duration, print_tables
 from eval_tasks.bench.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
-from sparsegpt2.results.results import RESULTS, read_rows
+from sparsegpt2.results import RESULTS, read_rows
 from sparsegpt2.text.tokenizer import Tokenizer
 
 FAST = PruneConfig(steps=2, pairs=2, validation_pairs=4, attribution_pairs=2, dtype="float32")
@@ -95,7 +95,7 @@ def test_every_cell_gets_rows_with_the_right_numbers_and_its_circuit(tmp_path, m
         assert row.loss_full == unpruned_loss(loaded, posed, pairs=6, seed=0)
         assert (row.model, row.task, row.held_out_loss, row.d_model) == (row.model, "closing", 5.5, 16)
         if row.target_loss == TOO_HARD:
-            assert (row.status, row.has_task, row.reached, row.edges) == ("has not", False, False, None)
+            assert (row.status, row.has_task, row.reached, row.edges) == ("lacks the task", False, False, None)
             continue
         circuit = Circuit.load(tmp_path / "out" / row.circuit)
         assert row.loss == evaluate(loaded, posed, circuit, pairs=6, seed=0).loss
@@ -127,10 +127,13 @@ def test_cells_that_share_a_batch_find_what_they_find_alone(tmp_path, model, tas
     settings = {"pruners": (pruner,), "seeds": (0, 1), "target_losses": (EASY, TOO_HARD)}
     alone = run([dense], tmp_path / "alone", asked, **settings)
     batches = []
-    original = cells.rank_together
-    monkeypatch.setattr(
-        cells, "rank_together", lambda model, tasks, *rest: batches.append(len(tasks)) or original(model, tasks, *rest)
-    )
+    original = sharing.rank_together
+
+    def counting(model, tasks, *rest):
+        batches.append(len(tasks))
+        return original(model, tasks, *rest)
+
+    monkeypatch.setattr(sharing, "rank_together", counting)
     shared = run([dense], tmp_path / "shared", asked, together=3, **settings)
     assert batches == [3, 1]  # four cells have their task; two cannot be posed
     for one, other in zip(alone, shared, strict=True):
@@ -160,7 +163,7 @@ def test_a_finished_run_is_not_repeated(tmp_path, model, task, monkeypatch):
     dense, closing = model("dense"), task("closing")
     rows = run([dense], tmp_path / "out", [closing], seeds=(0, 1))
     written = (tmp_path / "out" / RESULTS).read_bytes()
-    monkeypatch.setattr(benchmark, "rank_nodes", lambda *_: pytest.fail("pruned again"))
+    monkeypatch.setattr(pruner_cells, "rank_nodes", lambda *_: pytest.fail("pruned again"))
     assert run([dense], tmp_path / "out", [closing], seeds=(0, 1)) == rows
     assert (tmp_path / "out" / RESULTS).read_bytes() == written
 
@@ -195,7 +198,7 @@ def test_interrupted_at_any_row_and_resumed_it_gives_what_an_uninterrupted_run_g
     settings = {"tasks": tasks, "target_losses": (EASIER, EASY, TOO_HARD), "seeds": (0, 1)}
     whole = without_times(run([dense], tmp_path / "whole", **settings))
     assert len(whole) == 12
-    append = benchmark.append_row
+    append = runner.append_row
     for survivors in range(len(whole)):
         left = survivors
         out = tmp_path / f"out{survivors}"
@@ -210,10 +213,10 @@ def test_interrupted_at_any_row_and_resumed_it_gives_what_an_uninterrupted_run_g
             left -= 1
             append(folder, row)
 
-        monkeypatch.setattr(benchmark, "append_row", fail)
+        monkeypatch.setattr(runner, "append_row", fail)
         with pytest.raises(KeyboardInterrupt):
             run([dense], out, **settings)
-        monkeypatch.setattr(benchmark, "append_row", append)
+        monkeypatch.setattr(runner, "append_row", append)
         assert without_times(run([dense], out, **settings)) == whole
         assert without_times(read_rows(out)) == whole
 
@@ -232,13 +235,13 @@ def test_tasks_that_cannot_be_posed_or_read_get_rows_that_say_why(tmp_path, mode
 def test_nodes_are_ranked_once_for_all_targets_unless_asked(tmp_path, model, task, monkeypatch):
     dense, closing = model("dense"), task("closing")
     aims = []
-    rank = benchmark.rank_nodes
+    rank = pruner_cells.rank_nodes
 
     def counting(model, task, config, progress):
         aims.append(config.target_loss)
         return rank(model, task, config, progress)
 
-    monkeypatch.setattr(benchmark, "rank_nodes", counting)
+    monkeypatch.setattr(pruner_cells, "rank_nodes", counting)
     targets = (TOO_HARD, EASY, EASIER)
     once = run([dense], tmp_path / "a", [closing], target_losses=targets)
     assert aims == [EASY]  # of those the model can meet, nearest to the settings' 0.15
@@ -258,6 +261,41 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
         if row.status == "pruned":
             assert f"{row.edges:,}  {row.loss:.3f} ({row.loss_full:.3f})" in text
             assert f"{max(row.edges, 1):,} over 1 (1 of 2 had)" in text
+
+
+def test_the_table_marks_and_counts_circuits_that_miss_the_target_on_test_pairs(tmp_path, model, task, capsys):
+    (found,) = run([model("one")], tmp_path / "out", [task("closing")])
+    row = replace(found, target_loss=0.15, edges=100, loss=0.14, loss_full=0.02)
+    rows = [replace(row, task="with_as", loss=0.28), replace(row, task="var_if"), replace(row, task="for_while")]
+    rows += [replace(row, task="for_while", seed=1, loss=0.2), replace(row, task="swap", loss=0.9, reached=False)]
+    print_tables(rows)
+    text = capsys.readouterr().out
+    assert "100  0.280† (0.020)" in text and "100  0.170† (0.020)" in text and "100  0.140 (0.020)" in text
+    assert "100  0.900 (0.020), target missed" in text
+    assert "† misses its target on test pairs: 2 of 4 counted circuits" in " ".join(text.split())
+    assert "100 over 3" in text  # marked circuits enter the mean
+    print_tables([row])
+    assert "†" not in capsys.readouterr().out
+
+
+def test_only_the_pairs_of_one_task_are_held_at_a_time(tmp_path, model, task, monkeypatch):
+    posed, held = [], []
+
+    class Watched(PosedTask):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            posed.append(self)
+
+    append = runner.append_row
+
+    def counting(folder, row):
+        held.append([one.name for one in posed if one._pair.cache_info().currsize])
+        append(folder, row)
+
+    monkeypatch.setattr(registry, "PosedTask", Watched)
+    monkeypatch.setattr(runner, "append_row", counting)
+    rows = run([model("dense")], tmp_path / "out", [task("closing"), task("squares")], seeds=(0, 1))
+    assert len(posed) == 2 and held == [[row.task] for row in rows]
 
 
 def test_models_get_the_shortest_names_that_tell_them_apart():
@@ -288,7 +326,7 @@ def test_settings_that_make_no_sense_are_refused(settings, sentence):
 
 
 def test_what_cannot_be_benchmarked_is_refused_before_anything_is_pruned(tmp_path, model, task, monkeypatch):
-    monkeypatch.setattr(benchmark, "rank_nodes", lambda *_: pytest.fail("pruned"))
+    monkeypatch.setattr(pruner_cells, "rank_nodes", lambda *_: pytest.fail("pruned"))
     good, closing, out = model("good"), task("closing"), tmp_path / "out"
     (tmp_path / "sub").mkdir()
     twin = Path(task("sub/closing"))

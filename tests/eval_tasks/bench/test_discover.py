@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from eval_tasks.bench import runner
 from eval_tasks.bench.discover import discover_rows
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.report.components import fewest_edges, write_figures
-from sparsegpt2.results.aggregate import current_rows
-from sparsegpt2.results.results import component_rows, read_rows
+from sparsegpt2.results import component_rows, current_rows, read_rows
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,55 @@ def test_bench_makes_component_rows_beside_its_own(command, model, tmp_path):
     assert status == 0, err
     statuses = [json.loads(line)["status"] for line in (tmp_path / "results.jsonl").open()]
     assert statuses.count("pruned") == 1 and statuses.count("discovered") == len(DiscoverConfig().sparsities)
-    assert "information_flow at sparsity 0.9" in out
+    assert "2/2  untrained · for_while · information_flow, seed 0: " in out and "at sparsity 0.9" in out
+    table = out[out.index("Components: untrained, information_flow") :]
+    assert "sparsity 0.95" in table and "edges (of 13)" in table
+    written = (tmp_path / "results.jsonl").read_bytes()
+    status, again, err = command(*arguments)  # all of it is there
+    assert (status, err, (tmp_path / "results.jsonl").read_bytes()) == (0, "", written)
+    assert "Components: " in again and out.endswith(again)
+
+
+def test_an_interrupted_method_is_run_again_until_every_circuit_has_its_row(model, tmp_path, monkeypatch):
+    config = DiscoverConfig(method="eap", sparsities=(0.25, 0.5, 0.75), pairs=4)
+
+    def rows(out):
+        found = list(discover_rows([model], ["for_while"], config, out=out, test_pairs=4))
+        return [replace(row, seconds=0, components={**row.components, "megabytes": 0}) for row in found]
+
+    whole = rows(tmp_path / "whole")
+    append = runner.append_row
+    for survivors in range(3):
+        out, left = tmp_path / f"out{survivors}", survivors
+
+        def fail(folder, row):
+            nonlocal left
+            if not left:
+                raise KeyboardInterrupt
+            left -= 1
+            append(folder, row)
+
+        monkeypatch.setattr(runner, "append_row", fail)
+        with pytest.raises(KeyboardInterrupt):
+            rows(out)
+        monkeypatch.setattr(runner, "append_row", append)
+        assert rows(out) == whole and len(read_rows(out)) == 3
+        assert all((out / row.circuit).is_file() for row in whole)
+
+
+def test_without_a_results_folder_no_file_is_named(model):
+    config = DiscoverConfig(method="eap", sparsities=(0.5,), pairs=4)
+    (row,) = discover_rows([model], ["for_while"], config, test_pairs=4)
+    assert row.status == "discovered" and row.circuit is None
+
+
+def test_prompts_that_the_model_cannot_read_are_a_row_that_says_so(tmp_path, tokenizer):
+    short = GPT(GPTConfig(context=4, d_model=16, d_head=8, n_layer=1))
+    short.means = {site: torch.zeros(width) for site, width in node_sites(short.config).items()}
+    save_model(short, tmp_path / "short", tokenizer=tokenizer, info={})
+    (row,) = discover_rows([tmp_path / "short"], ["for_while"], DiscoverConfig(method="eap"), out=tmp_path / "out")
+    assert row.status == "unavailable" and "longer than the model's context of 4" in row.reason
+    assert current_rows(read_rows(tmp_path / "out")) == []  # it is no pruner's row
 
 
 def test_rows_and_figures(model, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from eval_tasks import get_task, registry
+from eval_tasks.bench import pruner_cells
 from eval_tasks.bench.benchmark import BenchConfig, bench
 from eval_tasks.bench.evidence import verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
@@ -16,7 +17,7 @@ from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
 from sparsegpt2.commands.evaluate import ProgressLine
 from sparsegpt2.evidence import EvidenceConfig, check_names, load_report
-from sparsegpt2.results.results import read_rows
+from sparsegpt2.results import read_rows
 
 TASK = "for_while"
 FLAGS = [
@@ -108,7 +109,7 @@ def test_bench_puts_evidence_into_its_rows_when_asked(model, tmp_path, monkeypat
         asked.append((str(path), rows, context))
         return torch.randint(0, 2048, (rows, context))
 
-    monkeypatch.setattr("eval_tasks.bench.benchmark.training_text", text)
+    monkeypatch.setattr(pruner_cells, "training_text", text)
 
     def run(evidence):
         config = BenchConfig(

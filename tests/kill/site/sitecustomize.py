@@ -10,3 +10,7 @@ if "KILL_LOG" in os.environ:
     hook = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hook)
     hook.install()
+    if "KILL_CONFIGS" in os.environ:  # the shipped settings are those of the case, which are tiny
+        from sparsegpt2 import configs
+
+        configs.FOLDER = Path(os.environ["KILL_CONFIGS"])

@@ -113,7 +113,7 @@ def test_a_damaged_model_is_not_sent(stand_in, saved, command):
 
 
 def test_a_fetched_tokenizer_is_the_one_pushed(stand_in, saved, tokenizer):
-    from sparsegpt2.model.checkpoint import model_directory
+    from sparsegpt2.locate import model_directory
 
     hub.push(saved[1], "ada/tiny")
     assert Tokenizer.load(model_directory("hf:ada/tiny")).fingerprint == tokenizer.fingerprint

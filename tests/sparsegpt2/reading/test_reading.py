@@ -25,7 +25,7 @@ from sparsegpt2.reading.nodes import LAST, PARTING, deciding_tokens, escaped, to
 from sparsegpt2.reading.page import words_for
 from sparsegpt2.settings import run
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import Subject, ViewConfig, circuit_data
+from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SINGLE, DOUBLE = ord("'"), ord('"')
 CLOSE_SINGLE, CLOSE_DOUBLE = 256, 257
@@ -74,7 +74,7 @@ def circuit(model) -> Circuit:
 @pytest.fixture(scope="module")
 def data(model, circuit, tokenizer):
     task = get_task("single_double_quote", tokenizer)
-    subject = Subject(model=model, name="bag", tokenizer=tokenizer, task=task)
+    subject = Viewed(model=model, name="bag", tokenizer=tokenizer, task=task)
     return circuit_data(circuit, subject, ViewConfig(pairs=4, effect_pairs=4, score_pairs=4, examples=1))
 
 
@@ -288,5 +288,5 @@ def test_two_experiments_of_one_name_are_told(model, data):
 
 def test_a_task_without_experiments_has_none_and_every_file_is_a_reading():
     assert reading_of("no_such_task").experiments == ()
-    for path in experiments.TASKS.glob("[!_]*.py"):
-        assert len(reading_of(path.stem).experiments) >= 5
+    for task in experiments.READINGS.names():
+        assert len(reading_of(task).experiments) >= 5

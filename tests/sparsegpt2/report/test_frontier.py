@@ -62,7 +62,7 @@ def test_the_tables_hold_the_right_numbers(tmp_path, family, written):
         r for r in family if r.model == "dense" and r.task == "single_double_quote" and r.target_loss == 0.15
     )
     assert (float(quote["edges"]), float(quote["loss"])) == (expected.edges, expected.loss)
-    assert {line["status"] for line in tasks if line["shared"] == "False"} == {"pruned", "has not"}
+    assert {line["status"] for line in tasks if line["shared"] == "False"} == {"pruned", "lacks the task"}
 
 
 def test_figures_are_valid_and_hold_their_labels(tmp_path, family, written):

@@ -12,7 +12,7 @@ from sparsegpt2.evidence.estimate import Estimate
 from sparsegpt2.evidence.report import Finding, Report
 from sparsegpt2.report.frontier import write_frontier
 from sparsegpt2.report.necessity import draw_necessity, necessities, necessity_table
-from sparsegpt2.results.aggregate import model_results
+from sparsegpt2.results import model_results
 
 
 def evidence(full: float, without: float, random: float, kind: str = "nodes", verdict="holds"):

@@ -71,7 +71,7 @@ def test_the_page_stands_alone_and_says_the_headline(tmp_path, results, run):
     assert "geometric mean over 6 tasks that both have" in text
     assert "over 2 pruning seeds" in text
     assert "2.210 nats per token (wide & <sparse>) against 2.239 (dense)" in text
-    for fact in (facts.command, "12.3 minutes", "2 cores", "655,000", "6 of 8", "has not (0.600)"):
+    for fact in (facts.command, "12.3 minutes", "2 cores", "655,000", "6 of 8", "lacks the task (0.600)"):
         assert fact in text
     assert "Cannot be posed: odd ('x' is 2 tokens)." in text
 

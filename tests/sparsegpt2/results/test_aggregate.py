@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sparsegpt2 import UserError
-from sparsegpt2.results.aggregate import (
+from sparsegpt2.results import (
     all_ratios,
     choose_pruner,
     choose_target,
@@ -116,6 +116,15 @@ def test_a_task_counts_only_when_every_seed_reached_the_target(row):
     (model,) = model_results([row(), row(seed=1, reached=False)], "node", 0.15)
     assert model.counted == []
     assert model.had == ["for_while"]
+
+
+def test_tasks_whose_circuits_miss_the_target_on_test_pairs_are_named_and_still_count(row):
+    rows = [row(), row(task="with_as"), row(task="with_as", seed=1, loss=0.28), row(task="var_if", loss=0.3)]
+    rows += [row(task="var_if", seed=1, loss=0.3, reached=False)]
+    (model,) = model_results(rows, "node", 0.15)
+    assert model.counted == ["for_while", "with_as"]
+    assert model.missed_on_test == ["with_as"]
+    assert model.size().tasks == 2
 
 
 def test_the_headline_is_the_largest_ratio_at_equal_or_better_loss(row):

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.text.corpus import CorpusConfig, corpus, corpus_names, mixed_documents, open_corpus
-from sparsegpt2.text.corpus import base as registry
+from sparsegpt2.text.corpus import CORPORA, CorpusConfig, corpus, corpus_names, mixed_documents, open_corpus
 
 
 class Listed:
@@ -42,7 +41,7 @@ def test_an_unknown_corpus_is_told_with_the_known_ones():
 
 
 def test_a_corpus_of_ones_own_is_one_function(monkeypatch):
-    monkeypatch.setattr(registry, "_MAKERS", dict(registry._MAKERS))
+    monkeypatch.delitem(CORPORA.introduced, "mine", raising=False)
     corpus("mine")(lambda config: Listed([config.path]))
     assert read(name="mine", path="a text") == ["a text"]
 

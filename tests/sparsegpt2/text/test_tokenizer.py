@@ -170,8 +170,10 @@ def test_a_wrong_file_is_told(tokenizer, tmp_path, change, message):
 
 
 def test_a_missing_or_truncated_file_is_told(tokenizer, tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"tokenizer\.json does not exist"):
         Tokenizer.load(tmp_path)
+    with pytest.raises(UserError, match="does not exist"):
+        Tokenizer.load(tmp_path / "tokenizer.json")
     path = tokenizer.save(tmp_path)
     path.write_text(path.read_text()[:1000])
     with pytest.raises(UserError, match="truncated"):

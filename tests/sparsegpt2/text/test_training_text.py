@@ -25,12 +25,12 @@ def test_windows_of_the_runs_own_train_split(tmp_path):
     model = GPT(GPTConfig(vocab_size=data.vocab_size, context=16, d_model=16, n_layer=1))
     run = tmp_path / "run"
     save_model(model, run / "best", tokenizer=data.tokenizer)
-    assert training_text(run, 4, 16) is None  # nothing says where its text lies
+    assert training_text(run / "best", 4, 16) is None  # nothing says where its text lies
     (run / "config.yaml").write_text(yaml.safe_dump({"data_folder": str(tmp_path / "data")}))
-    found = training_text(run, 4, 16)
+    found = training_text(run / "best", 4, 16)
     assert found is not None and found.shape == (4, 16)
     assert torch.equal(found, TokenData(tmp_path / "data" / "prepared").batch("train", 0, 4, 16, 0)[0])
     save_model(model, run / "best", tokenizer=Tokenizer({bytes([byte]): byte for byte in range(256)}))
-    assert training_text(run, 4, 16) is None  # another tokenizer's
+    assert training_text(run / "best", 4, 16) is None  # another tokenizer's
     (run / "config.yaml").write_text(yaml.safe_dump({"data_folder": str(tmp_path / "gone")}))
-    assert training_text(run, 4, 16) is None
+    assert training_text(run / "best", 4, 16) is None

@@ -19,7 +19,7 @@ from sparsegpt2.circuits import Circuit, TaskBatch
 from sparsegpt2.config import NODE_PLACES
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import Subject, ViewConfig, circuit_data, page_data
+from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data, page_data
 
 HOSTILE = "</script><script>window.harmed=1</script><img src=x onerror=window.harmed=1>"
 """A token whose text is markup; id 256."""
@@ -104,11 +104,11 @@ def planted_circuit(planted_model) -> Circuit:
 
 
 @pytest.fixture(scope="session")
-def subject(planted_model, byte_tokenizer) -> Subject:
+def subject(planted_model, byte_tokenizer) -> Viewed:
     generator = torch.Generator().manual_seed(0)
     corpus = torch.randint(257, (20, 16), generator=generator)
     corpus[3, 4] = 256
-    return Subject(
+    return Viewed(
         model=planted_model,
         name="planted-model",
         tokenizer=byte_tokenizer,

@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from sparsegpt2 import save_model
 from sparsegpt2.circuits import Circuit, node_means
+from sparsegpt2.circuits.locate import circuit_model
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import Record
-from sparsegpt2.viewer import ViewConfig, circuit_data, circuit_model, evidence_beside
+from sparsegpt2.viewer import ViewConfig, circuit_data, evidence_beside
 from sparsegpt2.viewer.activations import Text, node_activations
 from sparsegpt2.viewer.attention import attention_patterns
 from sparsegpt2.viewer.effects import ablation_effects
@@ -177,14 +179,12 @@ def test_reports_beside_a_circuit_are_found(tmp_path):
         evidence_beside(tmp_path / "c.json")
 
 
-def test_a_model_is_found_where_both_have_moved(tmp_path, planted_circuit):
-    from sparsegpt2 import GPT, GPTConfig, save_model
-
-    save_model(GPT(GPTConfig(vocab_size=8, context=4, d_model=16, n_layer=1)), tmp_path / "moved" / "model")
+def test_a_model_is_found_where_both_have_moved(tmp_path, planted, planted_circuit):
+    save_model(planted.model, tmp_path / "moved" / "model")
     named = replace(planted_circuit, info={"model": "runs/elsewhere/model"})
     file = tmp_path / "moved" / "circuits" / "model" / "c.json"
     assert circuit_model(named, file) == tmp_path / "moved" / "model"
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="is not there; give it with --model"):
         circuit_model(named, tmp_path / "c.json")
     with pytest.raises(UserError, match="--model"):
         circuit_model(replace(planted_circuit, info={}), file)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, save_model
-from sparsegpt2.model import zoo
+from sparsegpt2.locate import zoo
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
-from sparsegpt2.results.results import Row, append_row
+from sparsegpt2.results import Row, append_row
 from sparsegpt2.sparsity.project import project_model_
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.zoo import export as entries
@@ -66,7 +66,7 @@ def trained(tmp_path, tokenizer):
     for row in (
         a_row(model),
         a_row(model, seed=1, edges=400),
-        a_row(model, task="var_swap", status="has not", has_task=False, reached=False, loss_full=1.5, **has_not),
+        a_row(model, task="var_swap", status="lacks the task", has_task=False, reached=False, loss_full=1.5, **has_not),
         a_row(model, model="other", model_path="runs/o", fingerprint="o", held_out_loss=LOSS + 1e-15, edges=7),
     ):
         append_row(tmp_path / "results", row)

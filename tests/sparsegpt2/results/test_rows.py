@@ -8,13 +8,16 @@ from dataclasses import MISSING, asdict, fields, replace
 import pytest
 
 from sparsegpt2 import UserError
-from sparsegpt2.results.results import RESULTS, Row, append_row, current_rows, parse_row, read_rows, repair
+from sparsegpt2.results import RESULTS, Row, append_row, current_rows, parse_row, read_rows, repair
 
 REQUIRED = [item.name for item in fields(Row) if item.default is MISSING and item.default_factory is MISSING]
 
 
 def test_rows_come_back_as_they_were_written(tmp_path, row):
-    rows = [row(), row(task="zwei – \u2028 lines", status="has not", edges=None, has_task=False, held_out_loss=None)]
+    rows = [
+        row(),
+        row(task="zwei – \u2028 lines", status="lacks the task", edges=None, has_task=False, held_out_loss=None),
+    ]
     for one in rows:
         append_row(tmp_path, one)
     assert read_rows(tmp_path) == rows
@@ -39,6 +42,7 @@ def test_a_missing_field_is_named_with_file_and_line(tmp_path, row, name):
         ({"edges": "many"}, "'edges' cannot be \"many\""),
         ({"edges": True}, "'edges' cannot be true"),
         ({"status": "fine"}, "'status' cannot be"),
+        ({"status": ["pruned"]}, "'status' cannot be"),
         ({"curve": [[1, 2, "three"]]}, "'curve' cannot be"),
         ({"nodes_per_site": {"a": 0.5}}, "'nodes_per_site' cannot be"),
         ({"loss": None}, "needs a number for 'loss'"),
@@ -111,6 +115,25 @@ def test_identity_changes_with_all_that_decides_the_numbers_and_with_nothing_els
         assert replace(row(), **{name: value}).identity != row().identity
     for name, value in {"model": "other", "edges": 5, "seconds": 9.0, "machine": "another"}.items():
         assert replace(row(), **{name: value}).identity == row().identity
+
+
+def test_a_status_of_an_earlier_version_reads_as_todays_with_the_same_identity(row):
+    now = row(status="lacks the task", has_task=False, loss=None, edges=None)
+    former = parse_row(json.dumps(asdict(now) | {"status": "has not"}), "here")
+    assert former == now and former.identity == now.identity
+
+
+@pytest.mark.parametrize(
+    ("loss", "changes", "misses"),
+    [
+        (0.28, {}, True),
+        (0.15, {}, False),
+        (0.28, {"reached": False}, False),  # missed already where it was chosen, so it does not count
+        (0.28, {"has_task": False}, False),
+    ],
+)
+def test_a_circuit_that_counts_but_misses_its_target_on_test_pairs_is_marked(row, loss, changes, misses):
+    assert row(target_loss=0.15, loss=loss, **changes).misses_on_test == misses
 
 
 def test_current_rows_are_the_last_of_each_cell_of_the_model_now_at_a_path(row):

@@ -1,0 +1,182 @@
+"""Cells of circuits of nodes or edges, found by a pruner.
+
+A cell is one model, task, pruner and seed: its nodes are ranked once and circuits for every target cut from the
+ranking. Pruning sees a task's train and validation splits; scores come from its test split.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from eval_tasks.base import PosedTask
+from eval_tasks.bench.cells import TEST_SEED, Cell, Made, Progress, without_tuples
+from sparsegpt2.circuits import (
+    Circuit,
+    LossCurve,
+    PruneConfig,
+    Ranking,
+    Score,
+    Task,
+    circuit_at,
+    evaluate,
+    rank_nodes,
+    unpruned_loss,
+)
+from sparsegpt2.circuits.pruners import pruner_fingerprint
+from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.tune import tune
+from sparsegpt2.config import to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
+from sparsegpt2.evidence.registry import check_sources
+from sparsegpt2.locate import model_directory
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.results import Row
+from sparsegpt2.text.training_text import training_text
+
+TUNING = "tuning.journal"
+"""Optuna's journal of all searches of a results folder."""
+
+Ranker = Callable[[GPT, Task, PruneConfig, Progress | None], Ranking]
+"""Ranks the nodes of a model for a task: `rank_nodes`, or a `SharedRanking`."""
+
+
+@dataclass(frozen=True)
+class PrunerCell(Cell):
+    """One model, task, pruner and seed, with what its circuits must meet."""
+
+    prune: PruneConfig
+    """Pruner, seed and all other settings; `target_loss` is what the ranking is aimed at."""
+    targets: tuple[float, ...]
+    """Target losses, falling; a row each."""
+    test_pairs: int
+    trials: int = 0
+    """Trials of a search for the best settings; 0: `prune` as it is."""
+    check: EvidenceConfig | None = None
+    """How circuits are judged; None: not at all."""
+    rank: Ranker | None = None
+    """What ranks its nodes; None: `rank_nodes`."""
+
+    @property
+    def finder(self) -> str:
+        return self.prune.pruner
+
+    @property
+    def seed(self) -> int:
+        return self.prune.seed
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        own = without_tuples(to_dict(self.prune))
+        settings = {"ranking_target": own.pop("target_loss"), "test_pairs": self.test_pairs, **own}
+        del settings["pruner"], settings["seed"]  # fields of the row
+        settings |= {"tune": self.trials} if self.trials else {}
+        if source := pruner_fingerprint(self.prune.pruner):  # an edited file of one's own makes other rows
+            settings["pruner_source"] = source
+        if self.check is not None:
+            settings["evidence"] = without_tuples(to_dict(self.check))
+            if sources := check_sources(self.check.checks):
+                settings["check_sources"] = sources
+        return settings
+
+    def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
+        settings = self.settings
+        found = [rows.get(self.identity(target, settings)) for target in self.targets]
+        there = [row for row in found if row is not None]
+        return there if len(there) == len(found) else None
+
+    def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
+        """A row for each target, falling: pruned, or lacking the task, or one and all unavailable."""
+        settings, task = self.settings, self.posed.task
+        try:
+            loss_full, had = self.standing(model)
+        except UserError as error:
+            for target in self.targets:
+                yield self.row(target, settings, status="unavailable", reason=str(error)), None
+            return
+        for target in self.targets:
+            if target not in had:
+                yield self.row(target, settings, status="lacks the task", loss_full=loss_full), None
+        if not had or task is None:
+            return
+        prune = self._tuned(model, task, aim_at(had, self.prune), out, progress)
+        curve = LossCurve(model, task, (self.rank or rank_nodes)(model, task, prune, progress), prune, progress)
+        for target in had:
+            started = time.perf_counter()
+            circuit = circuit_at(curve, target)
+            score = evaluate(model, task, circuit, pairs=self.test_pairs, seed=TEST_SEED)
+            path = self.circuit_path(f"-loss{target:g}", self.identity(target, settings))
+            seconds = curve.ranking.seconds + time.perf_counter() - started
+            row = self.row(target, settings, circuit=path, seconds=seconds, **_measures(circuit, model, score))
+            yield replace(row, evidence=self._evidence(model, task, circuit, out and out / path, progress)), circuit
+
+    def standing(self, model: GPT) -> tuple[float, list[float]]:
+        """The unpruned loss on test pairs, and the targets above it; `UserError` if the task cannot be posed."""
+        task = self.posed.task
+        if task is None:
+            raise UserError(self.posed.reason)
+        for split, pairs in (("train", self.prune.pairs), ("validation", self.prune.validation_pairs)):
+            task_batch(model, task, split, pairs, 0)
+        loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
+        return loss_full, [target for target in self.targets if loss_full < target]
+
+    def asked(self, model: GPT) -> tuple[Task, PruneConfig] | None:
+        """The task to be pruned and the settings, aimed at a target that the model has; None where it has none."""
+        try:
+            had = self.standing(model)[1]
+        except UserError:
+            return None
+        task = self.posed.task
+        return None if task is None or not had else (task, aim_at(had, self.prune))
+
+    def _tuned(
+        self, model: GPT, task: PosedTask, prune: PruneConfig, out: Path | None, progress: Progress | None
+    ) -> PruneConfig:
+        if not self.trials:
+            return prune
+        if out is None:
+            raise UserError("tuning keeps a journal of its trials: give a results folder")
+        study = f"{self.identity(prune.target_loss, self.settings)} {prune.target_loss:g}"
+        return tune(model, task, prune, self.trials, out / TUNING, name=study, progress=progress).config
+
+    def _evidence(
+        self, model: GPT, task: PosedTask, circuit: Circuit, path: Path | None, progress: Progress | None
+    ) -> dict[str, Any] | None:
+        """The circuit's report as plain values, kept next to its file too; None when it is not asked for."""
+        if self.check is None:
+            return None
+        text = training_text(model_directory(self.subject.path), self.check.text_rows, model.config.context)
+        place = path and report_path(path)
+        return collect_evidence(model, task, circuit, self.check, text=text, path=place, progress=progress).to_dict()
+
+
+def aim_at(had: Sequence[float], prune: PruneConfig) -> PruneConfig:
+    """The settings, aimed at the nearest of the targets that the model has."""
+    return replace(prune, target_loss=nearest(had, prune.target_loss))
+
+
+def nearest(targets: Sequence[float], wanted: float) -> float:
+    """The target loss with the smallest ratio to `wanted`."""
+    return min(targets, key=lambda target: max(target / wanted, wanted / target))
+
+
+def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
+    """The fields of a pruned row that say what the circuit is and does."""
+    return {
+        "status": "pruned",
+        "has_task": True,
+        "reached": circuit.info["reached"],
+        "loss": score.loss,
+        "loss_full": score.loss_full,
+        "nodes": circuit.n_nodes,
+        "nodes_per_site": circuit.nodes_per_site(),
+        "edges": circuit.edges(model),
+        "edges_trimmed": circuit.trimmed(model).edges(model),
+        "side_edges": circuit.side_edges(model),
+        "calibrated": circuit.info["calibrated"],
+        "curve": circuit.info["curve"],
+    }

@@ -1,0 +1,1 @@
+"""Tasks in English, one a file, for tokenizers with its words."""

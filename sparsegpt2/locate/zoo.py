@@ -1,0 +1,69 @@
+"""Where the trained models of the package are: `zoo:NAME`.
+
+A wheel brings a few of them, a clone of the repository all, each a folder in sparsegpt2/zoo; another one comes into a
+cache of the user by `sparsegpt2 zoo --get NAME`. `index.json` lists them all, with the checksum of each file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json
+from sparsegpt2.registry import unknown
+
+PREFIX = "zoo:"
+FOLDER = Path(__file__).parents[1] / "zoo"
+INDEX = "index.json"
+
+
+def names() -> list[str]:
+    """Names of the models there are, on this machine or not, sorted."""
+    return sorted({entry.parent.name for entry in FOLDER.glob("*/config.json")} | set(index()))
+
+
+def index() -> dict[str, dict[str, Any]]:
+    """Name -> what the package says of a model: its "files" (name -> {"bytes", "sha256"}) and its "facts"."""
+    path = FOLDER / INDEX
+    if not path.exists():
+        return {}
+    models: dict[str, dict[str, Any]] = read_json(path, "the zoo's index")["models"]
+    return models
+
+
+def directory(name: str) -> Path:
+    """The folder of the model `name`, with or without `zoo:` in front; unknown or not on this machine: `UserError`."""
+    name = known(name)
+    found = here(name)
+    if found is None:
+        raise UserError(f"{PREFIX}{name} is not on this machine; get it with `sparsegpt2 zoo --get {name}`")
+    return found
+
+
+def known(name: str) -> str:
+    """The name without `zoo:` in front; `UserError` if there is no such model anywhere."""
+    name, there_are = name.removeprefix(PREFIX), names()
+    if name not in there_are:
+        if not there_are:
+            raise UserError(f"there is no model {name!r} in the zoo; this copy of the package has none")
+        raise UserError(unknown("model", name, there_are, where=" in the zoo"))
+    return name
+
+
+def here(name: str) -> Path | None:
+    """The folder of a model that came with the package or was fetched; None if it is not on this machine."""
+    places = [FOLDER / name, *([cached(name)] if name in index() else [])]
+    return next((place for place in places if (place / "config.json").exists()), None)
+
+
+def cached(name: str) -> Path:
+    """Where a model of the index goes when it is fetched; another version of it goes elsewhere."""
+    version = hashlib.sha256(json.dumps(index()[name]["files"], sort_keys=True).encode()).hexdigest()[:12]
+    caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not caches.is_absolute():  # so says the XDG specification
+        caches = Path.home() / ".cache"
+    return caches / "sparsegpt2" / "zoo" / version / name

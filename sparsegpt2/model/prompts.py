@@ -1,0 +1,117 @@
+"""What a model is given and what it goes on with: texts and rows of tokens in, sampled tokens out.
+
+Shapes: B rows, T tokens of a prompt, N new tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sparsegpt2.config import GPTConfig, require
+from sparsegpt2.errors import UserError, UserTypeError
+
+if TYPE_CHECKING:
+    from sparsegpt2.text.tokenizer import Tokenizer
+
+Prompt = Tensor | str | Sequence[int]
+"""Rows of tokens [B, T], one row [T] (a list will do), or a text."""
+
+
+def text_row(text: str, tokenizer: Tokenizer | None, device: torch.device) -> Tensor:
+    """[1, T] int64: end of text, then the tokens of `text`. Every document a model was trained on begins like that."""
+    if tokenizer is None:
+        raise UserError("the model has no tokenizer to read a text with; set model.tokenizer, or give token ids")
+    return torch.tensor([[tokenizer.end_of_text, *tokenizer.encode(text)]], device=device)
+
+
+def token_rows(prompt: Tensor | Sequence[int], device: torch.device) -> Tensor:
+    """[B, T] int64, T at least 1, of rows, of one row [T], or of a list of ids (put on `device`)."""
+    tokens = prompt if isinstance(prompt, Tensor) else _from_list(prompt, device)
+    if tokens.dtype != torch.int64:
+        tokens = _whole_numbers(tokens)
+    if tokens.dim() == 1:
+        tokens = tokens[None]
+    if tokens.dim() != 2:
+        raise UserError(f"tokens must be rows [B, T] or one row [T], got the shape {list(tokens.shape)}")
+    require(tokens.shape[1] > 0, f"the rows of tokens are empty, {list(tokens.shape)}; a model needs at least one")
+    return tokens
+
+
+def check_ids(tokens: Tensor, config: GPTConfig) -> None:
+    """Raise `UserError` for ids outside the vocabulary; on a GPU this waits for it."""
+    lowest, highest = (int(bound) for bound in tokens.aminmax())
+    if lowest < 0 or highest >= config.vocab_size:
+        wrong = lowest if lowest < 0 else highest
+        raise UserError(f"token {wrong} is outside the model's vocabulary, whose ids are 0 to {config.vocab_size - 1}")
+
+
+def look_up(table: Callable[[Tensor], Tensor], tokens: Tensor, config: GPTConfig) -> Tensor:
+    """table(tokens), a wrong id being a `UserError`.
+
+    The CPU finds one by itself. A GPU does not say which, and can't be used by the process afterwards: so ids are
+    looked at before, but not where gradients are taken, as training must not wait for the GPU at each step.
+    """
+    if tokens.is_cuda and len(tokens) and not torch.is_grad_enabled() and not torch.cuda.is_current_stream_capturing():
+        check_ids(tokens, config)
+    try:
+        return table(tokens)
+    except IndexError:
+        check_ids(tokens, config)
+        raise
+
+
+@torch.no_grad()
+def continued(
+    logits: Callable[[Tensor], Tensor],
+    rows: Tensor,
+    count: int,
+    *,
+    context: int,
+    temperature: float,
+    seed: int,
+    end: int | None,
+) -> Tensor:
+    """Rows [B, T] with at most `count` sampled tokens behind them, [B, T + N].
+
+    logits: of every position, [B, T', V] for rows [B, T'] of at most `context` tokens; older tokens are left out. A row
+    that has reached the token `end` is filled with it, and when all have, N is less than `count`.
+    """
+    require(count >= 0, f"tokens must be 0 or more, got {count}")
+    require(0 <= temperature < math.inf, f"temperature must be 0 (the likeliest token) or more, got {temperature}")
+    generator = torch.Generator().manual_seed(seed)
+    done = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+    for _ in range(count):
+        scores = logits(rows[:, -context:])[:, -1].float()  # [B, V]
+        if temperature == 0:
+            drawn = scores.argmax(dim=1)
+        else:
+            shares = (scores / temperature).softmax(dim=1).cpu()  # drawn on the CPU: the same on every device
+            drawn = torch.multinomial(shares, 1, generator=generator)[:, 0].to(rows.device)
+        if end is not None:
+            drawn = drawn.masked_fill(done, end)
+            done |= drawn == end
+        rows = torch.cat([rows, drawn[:, None]], dim=1)
+        if bool(done.all()):
+            break
+    return rows
+
+
+def _from_list(prompt: Sequence[int], device: torch.device) -> Tensor:
+    wanted = "a text, a list of token ids, or a tensor of them"
+    try:
+        tokens = torch.as_tensor(prompt, device=device)
+    except (ValueError, TypeError, RuntimeError):
+        raise UserTypeError(f"a model reads {wanted}, not {type(prompt).__name__} {str(prompt)[:60]}") from None
+    return tokens if tokens.numel() else tokens.long()  # torch makes floats of an empty list
+
+
+def _whole_numbers(tokens: Tensor) -> Tensor:
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        kind = str(tokens.dtype).removeprefix("torch.")
+        raise UserTypeError(f"token ids must be whole numbers such as int64, got {kind}")
+    return tokens.long()

@@ -1,0 +1,75 @@
+"""Which rows are meant: the current ones of several folders, of one pruner, of one target loss, of components."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sparsegpt2.config import require
+from sparsegpt2.results.rows import Row
+from sparsegpt2.results.store import read_rows
+
+USUAL_TARGET = 0.15
+"""Target task loss of the paper (nats), taken where a choice is left open."""
+
+
+def current_rows(rows: Iterable[Row]) -> list[Row]:
+    """One row for each (model, task, pruner, seed, target): the last, where settings changed between runs.
+
+    Rows of a model that has since been trained anew at the same path are left out, and circuits of components, whose
+    sizes are of another kind (`component_rows`).
+    """
+    rows = [row for row in rows if not row.of_components]
+    newest = {row.model_path: row.fingerprint for row in rows}
+    latest = {
+        (row.fingerprint, row.task, row.pruner, row.seed, row.target_loss): row
+        for row in rows
+        if newest[row.model_path] == row.fingerprint
+    }
+    return list(latest.values())
+
+
+def component_rows(rows: Iterable[Row]) -> list[Row]:
+    """The rows of component circuits, one for each identity: the last."""
+    return list({row.identity: row for row in rows if row.status == "discovered"}.values())
+
+
+def load_results(paths: Iterable[str | Path]) -> list[Row]:
+    """The current rows of several results folders; where two hold the same cell, the later folder's row stays."""
+    paths = list(paths)
+    require(bool(paths), "give at least one results folder, as written by `sparsegpt2 bench`")
+    latest = {}
+    for path in paths:
+        for row in current_rows(read_rows(path)):
+            latest[row.fingerprint, row.task, row.pruner, row.seed, row.target_loss] = row
+    return list(latest.values())
+
+
+def choose_pruner(rows: Sequence[Row], pruner: str | None = None) -> str:
+    """The named pruner; without a name the only one there is, or `node` among several. `UserError` when absent."""
+    there = sorted({row.pruner for row in rows})
+    if pruner is None:
+        pruner = "node" if "node" in there else there[0]
+    require(pruner in there, f"there are no results of the pruner {pruner!r}; there are some of {', '.join(there)}")
+    return pruner
+
+
+def choose_target(rows: Sequence[Row], target_loss: float | None = None) -> float:
+    """The given target loss; without one, the one nearest to 0.15. `UserError` when there are no such results."""
+    there = sorted({row.target_loss for row in rows})
+    if target_loss is None:
+        return min(there, key=lambda target: abs(math.log(target / USUAL_TARGET)))
+    listed = ", ".join(f"{target:g}" for target in there)
+    require(target_loss in there, f"there are no results for the target loss {target_loss:g}; there are for {listed}")
+    return target_loss
+
+
+def display_names(rows: Iterable[Row]) -> dict[str, str]:
+    """Fingerprint -> the model's name, with the fingerprint's beginning where two models share a name."""
+    names = {row.fingerprint: row.model for row in rows}
+    taken = list(names.values())
+    return {
+        fingerprint: name if taken.count(name) == 1 else f"{name} ({fingerprint[:6]})"
+        for fingerprint, name in names.items()
+    }

@@ -1,0 +1,58 @@
+"""A release of the zoo: a folder with an archive for each model, from which `sparsegpt2 zoo --get NAME` fetches."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from sparsegpt2.config import require
+from sparsegpt2.files import replacing, write_json
+from sparsegpt2.locate import zoo
+from sparsegpt2.zoo.listing import facts_of
+
+
+def archive_name(name: str) -> str:
+    """File of a model in a release folder."""
+    return f"{name}.zip"
+
+
+def release(out: str | Path) -> list[Path]:
+    """Bring the package's index up to date, and write it and an archive of each model into the folder `out`.
+
+    For a clone, which has all models: `UserError` where one that the index lists is not in the package.
+    """
+    gone = [name for name in zoo.index() if not (zoo.FOLDER / name / "config.json").exists()]
+    require(
+        not gone,
+        f"{', '.join(gone)} of {zoo.INDEX} is not in {zoo.FOLDER}; make a release in a clone of the repository, which "
+        f"has all models, or take it out of {zoo.INDEX} if it is given up",
+    )
+    made = make_index()
+    write_json(zoo.FOLDER / zoo.INDEX, made)
+    write_json(Path(out) / zoo.INDEX, made)
+    return [write_archive(name, Path(out)) for name in made["models"]]
+
+
+def write_archive(name: str, out: Path) -> Path:
+    """Write the archive of a model of the package into the folder `out`; the same files make the same archive."""
+    path = out / archive_name(name)
+    with replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
+        for file in sorted((zoo.FOLDER / name).iterdir()):
+            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # instead of the file's date
+            member.compress_type = ZIP_DEFLATED
+            archive.writestr(member, file.read_bytes())
+    return path
+
+
+def make_index() -> dict[str, Any]:
+    """The index of the models in the package's folder, from their files."""
+    models = {}
+    for folder in sorted(entry.parent for entry in zoo.FOLDER.glob("*/config.json")):
+        files = {}
+        for file in sorted(folder.iterdir()):
+            content = file.read_bytes()
+            files[file.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        models[folder.name] = {"facts": facts_of(folder.name), "files": files}
+    return {"format": 1, "models": models}

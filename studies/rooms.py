@@ -1,0 +1,74 @@
+"""Rooms of the code and its largest files at two commits, side by side: `python studies/rooms.py [BEFORE] [AFTER]`.
+
+Prints the two tables of docs/decisions.md as Markdown, from git alone. A room is a folder or a single module below
+`sparsegpt2`, or another top-level folder; tests are left out. Lines are all lines of Python files.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+BEFORE, AFTER = "856f1db", "HEAD"
+LARGEST = 4
+"""How many of the largest files are listed."""
+SMALL = 0.03
+"""Rooms below this share of the code at both commits are one line together."""
+
+
+def git(*arguments: str) -> bytes:
+    """Standard output of a git command."""
+    return subprocess.run(["git", *arguments], capture_output=True, check=True).stdout
+
+
+def lines_of_files(commit: str) -> Counter[str]:
+    """Lines of every Python file at a commit, by path; files of tests are left out."""
+    lines: Counter[str] = Counter()
+    for entry in git("ls-tree", "-r", commit).decode().splitlines():
+        about, path = entry.split("\t", 1)
+        if path.endswith(".py") and not path.startswith("tests/"):
+            lines[path] = git("cat-file", "blob", about.split()[2]).count(b"\n")
+    return lines
+
+
+def room_of(path: str) -> str:
+    """`sparsegpt2/circuits/trim.py` -> `circuits`, `sparsegpt2/files.py` -> `files`, `train/loop.py` -> `train`."""
+    first, *rest = path.removesuffix(".py").split("/")
+    return rest[0] if first == "sparsegpt2" and rest[0] != "__init__" else first
+
+
+def rooms_table(before: Counter[str], after: Counter[str]) -> list[str]:
+    """Lines and share of the code of every room at both commits, the largest of either first."""
+    sums = [Counter[str](), Counter[str]()]
+    for total, files in zip(sums, (before, after), strict=True):
+        for path, lines in files.items():
+            total[room_of(path)] += lines
+    small = [room for room in sums[0] | sums[1] if all(total[room] < SMALL * total.total() for total in sums)]
+    for total in sums:
+        total["smaller ones together"] = sum(total.pop(room, 0) for room in small)
+    rows = ["| room | before | share | after | share |", "|---|---:|---:|---:|---:|"]
+    for room in sorted(sums[0] | sums[1], key=lambda room: (-max(total[room] for total in sums), room)):
+        cells = [f"{total[room]:,} | {total[room] / total.total():.1%}" if total[room] else " | " for total in sums]
+        rows.append(f"| {room} | {cells[0]} | {cells[1]} |")
+    return [*rows, f"| all | {sums[0].total():,} | | {sums[1].total():,} | |"]
+
+
+def largest_table(before: Counter[str], after: Counter[str]) -> list[str]:
+    """The largest files at both commits."""
+    rows = ["| largest files before | lines | after | lines |", "|---|---:|---|---:|"]
+    for pair in zip(before.most_common(LARGEST), after.most_common(LARGEST), strict=True):
+        cells = [f"{path.split('/')[-1]} ({room_of(path)}) | {lines}" for path, lines in pair]
+        rows.append(f"| {cells[0]} | {cells[1]} |")
+    return rows
+
+
+def main() -> None:
+    """Print both tables for the two commits named on the command line."""
+    commits = [*sys.argv[1:], *(BEFORE, AFTER)[len(sys.argv) - 1 :]]
+    before, after = (lines_of_files(commit) for commit in commits)
+    print("\n".join([*rooms_table(before, after), "", *largest_table(before, after)]))
+
+
+if __name__ == "__main__":
+    main()
