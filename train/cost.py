@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from sparsegpt2.files import read_json, settled
+from sparsegpt2.files import read_json, read_settled
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from train.config import TrainConfig
@@ -67,11 +67,14 @@ def cost(config: TrainConfig, per_step: float, out: Path) -> Cost:
 
 def progress_of(out: Path) -> tuple[int, bool]:
     """Steps that the run folder `out` has done, and whether it is finished; (0, False) where there is none yet."""
-    path = settled(out / "last") / PROGRESS
-    if not path.exists():
-        return 0, False
-    values = read_json(path, "training progress")
-    return int(values["step"]), bool(values["finished"])
+
+    def read(last: Path) -> tuple[int, bool]:
+        if not (last / PROGRESS).exists():
+            return 0, False
+        values = read_json(last / PROGRESS, "training progress")
+        return int(values["step"]), bool(values["finished"])
+
+    return read_settled(out / "last", read)
 
 
 def together(seconds: Iterable[float], lanes: int) -> float:
