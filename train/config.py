@@ -32,6 +32,9 @@ class TrainConfig:
     """Sequences a step."""
     sequence: int = 0
     """Tokens a sequence; 0: the model's context."""
+    init: str = ""
+    """A model or run whose weights the run begins with, instead of random ones; it must have this run's shape and the
+    data its tokenizer (`data.tokenizer`)."""
     seed: int = 0
     """Seed of initial weights and of the order of the data."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"

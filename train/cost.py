@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from sparsegpt2.files import read_json
+from sparsegpt2.files import read_json, read_settled
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from train.config import TrainConfig
@@ -56,7 +56,7 @@ def seconds_per_step(config: TrainConfig, steps: int = 5) -> float:
 def cost(config: TrainConfig, per_step: float, out: Path) -> Cost:
     """What the run `config` in the folder `out` still costs at `per_step` seconds a step."""
     done, finished = progress_of(out)
-    if finished:
+    if finished and done >= config.steps:
         return Cost(0, 0.0)
     left = 1 - done / config.steps
     per_token = per_step / (config.batch_size * config.length)
@@ -67,11 +67,14 @@ def cost(config: TrainConfig, per_step: float, out: Path) -> Cost:
 
 def progress_of(out: Path) -> tuple[int, bool]:
     """Steps that the run folder `out` has done, and whether it is finished; (0, False) where there is none yet."""
-    path = out / "last" / PROGRESS
-    if not path.exists():
-        return 0, False
-    values = read_json(path, "training progress")
-    return int(values["step"]), bool(values["finished"])
+
+    def read(last: Path) -> tuple[int, bool]:
+        if not (last / PROGRESS).exists():
+            return 0, False
+        values = read_json(last / PROGRESS, "training progress")
+        return int(values["step"]), bool(values["finished"])
+
+    return read_settled(out / "last", read)
 
 
 def together(seconds: Iterable[float], lanes: int) -> float:

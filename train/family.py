@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.process import end_with_parent
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.results import aligned
 from sparsegpt2.settings import Parser, settings_from
@@ -49,6 +51,12 @@ def read_run(arguments: Sequence[str]) -> TrainConfig:
     parser = Parser("train SETTINGS.yaml...", "")
     parser.add_settings(TrainConfig)
     return settings_from(parser.parse(list(arguments)), TrainConfig)
+
+
+def begin_child(parent: int) -> None:
+    """What a process of the pool does first: find our `train` before anything asks for it, and end with its parent."""
+    claim()
+    end_with_parent(parent)
 
 
 @dataclass(frozen=True)
@@ -93,15 +101,19 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
         sizes(config)  # a density that can't be met is said before anything begins
     lanes = lanes_for(next(iter(family.values())))
     runs = {out / name: in_a_lane(config) for name, config in family.items()}
-    left = [config for run, config in runs.items() if results_of(run) is None]
+    left = [config for run, config in runs.items() if results_of(run, config) is None]
     if lanes > 1 and len(left) > 1:
-        # side by side, as they will train; claim: a process finds our `train` before anything asks for it
-        with ProcessPoolExecutor(lanes, mp_context=get_context("spawn"), initializer=claim) as pool:
-            timed = list(pool.map(seconds_per_step, left))
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(lanes, spawn, initializer=begin_child, initargs=(os.getpid(),)) as pool:
+            try:  # side by side, as they will train
+                timed = list(pool.map(seconds_per_step, left))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     else:
         timed = [seconds_per_step(config) for config in left]
     steps = iter(timed)
-    costs = {run: cost(config, 0.0 if results_of(run) else next(steps), run) for run, config in runs.items()}
+    costs = {run: cost(config, 0.0 if results_of(run, config) else next(steps), run) for run, config in runs.items()}
     order = sorted(runs, key=lambda run: -costs[run].seconds)
     return Plan({run: runs[run] for run in order}, [costs[run] for run in order], lanes)
 
@@ -109,4 +121,4 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
 def train_family(plan: Plan) -> list[Path]:
     """Train what is not finished; the runs that are finished then, in the order of their names."""
     train_all(plan.runs, plan.lanes)
-    return sorted(run for run in plan.runs if results_of(run) is not None)
+    return sorted(run for run, config in plan.runs.items() if results_of(run, config) is not None)

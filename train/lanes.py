@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 
+from sparsegpt2.process import with_parent
 from sparsegpt2.settings import USER_MISTAKE
 from sparsegpt2.siblings import command_line, environment
 
@@ -32,8 +33,9 @@ def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -
 
     What a command prints is passed on in whole lines that begin with its name, such as `train dense | `.
 
-    The first command that fails ends all; its status is raised as SystemExit, after its own message. forgiving: one
-    that ends because of a user's mistake only ends itself.
+    No command outlives this process: an interruption or SIGTERM here asks each to save and waits for it, and one whose
+    parent was killed does so by itself. The first command that fails ends all; its status is raised as SystemExit,
+    after its own message. forgiving: one that ends because of a user's mistake only ends itself.
     """
     running = Running(threads, forgiving)
     followers = [Thread(target=running.follow, args=(lane,), daemon=True) for lane in lanes]
@@ -46,6 +48,9 @@ def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -
         running.end()
         for process in running.processes:
             process.wait()
+        for follower in followers:
+            if follower.ident is not None:
+                follower.join()
     if running.status:
         raise SystemExit(running.status)
 
@@ -55,9 +60,10 @@ class Running:
 
     def __init__(self, threads: int, forgiving: bool) -> None:
         self.forgiven = USER_MISTAKE if forgiving else 0
-        self.environment = environment() | {"OMP_NUM_THREADS": str(threads)}
+        self.environment = with_parent(environment() | {"OMP_NUM_THREADS": str(threads)})
         self.processes: list[subprocess.Popen[str]] = []
-        self.over = Event()
+        self.starting = Lock()
+        self.over = False
         self.status = 0
         self.names: set[str] = set()
         """Of the commands that run."""
@@ -77,18 +83,10 @@ class Running:
     def follow(self, lane: Lane) -> None:
         """Run one lane."""
         for arguments in lane:
-            if self.over.is_set():
-                return
             name = self.name(arguments)
-            print(f"{name} | $ sparsegpt2 {' '.join(arguments)}", flush=True)
-            process = subprocess.Popen(
-                command_line(arguments),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=self.environment,
-            )
-            self.processes.append(process)
+            process = self.start(arguments, name)
+            if process is None:
+                return
             assert process.stdout is not None
             for line in process.stdout:
                 sys.stdout.write(f"{name} | {line.rstrip()}\n")  # one write: lines of two lanes must not mix
@@ -98,9 +96,26 @@ class Running:
                 self.status = self.status or process.returncode
                 self.end()
 
+    def start(self, arguments: Sequence[str], name: str) -> subprocess.Popen[str] | None:
+        """Start one command, unless all are to end."""
+        with self.starting:  # so that `end` misses none that is just being started
+            if self.over:
+                return None
+            print(f"{name} | $ sparsegpt2 {' '.join(arguments)}", flush=True)
+            process = subprocess.Popen(
+                command_line(arguments),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=self.environment,
+            )
+            self.processes.append(process)
+            return process
+
     def end(self) -> None:
         """Start nothing more, and ask what still runs to save and leave."""
-        self.over.set()
+        with self.starting:
+            self.over = True
         for process in self.processes:
             if process.poll() is None:
                 process.terminate()

@@ -27,18 +27,27 @@ class RunLog:
     def __init__(self, directory: Path, step: int, steps: int, title: str) -> None:
         self.steps, self.title = steps, title
         self.path = directory / METRICS
-        keep = [line for line in self._lines() if line["step"] <= step]
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in keep))
+        write_text(self.path, "".join(f"{json.dumps(line)}\n" for line in self._lines() if line["step"] <= step))
         self.board = _tensorboard(directory / "tensorboard", step)
         self.progress = ProgressDisplay(title)
         self.progress.start()
 
     def _lines(self) -> list[dict[str, Any]]:
-        """The complete lines there are; a last one torn by an interruption is dropped."""
-        lines = []
-        if self.path.exists():
-            for text in self.path.read_text(encoding="utf-8").split("\n")[:-1]:
-                lines.append(json.loads(text))
+        """The lines there are; a last one torn by an interruption is dropped.
+
+        A file with other lines that are none is damaged: it is set aside, and the good lines are kept.
+        """
+        if not self.path.exists():
+            return []
+        lines, damaged = [], 0
+        for text in self.path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+            line = _line(text)
+            damaged += line is None
+            lines += [] if line is None else [line]
+        if damaged:
+            aside = self.path.with_name(f"{METRICS}.damaged")
+            write_text(aside, self.path.read_text(encoding="utf-8", errors="replace"))
+            print(f"{self.path} had {damaged} damaged lines, which are dropped; the file as it was is {aside}")
         return lines
 
     def metrics(self, values: dict[str, Any]) -> None:
@@ -115,8 +124,20 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def _line(text: str) -> dict[str, Any] | None:
+    """A line of metrics; None if it is none."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
+
+
 def _tensorboard(directory: Path, step: int) -> Any:
     """A SummaryWriter that hides what was written after `step`, or None where TensorBoard is not installed."""
+    if not step:  # of a run that was killed before it saved anything
+        for file in directory.glob("events.out.tfevents.*"):
+            file.unlink()
     return open_board(directory, purge_step=step + 1 if step else None)
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from sparsegpt2.allocator import keep_freed_memory
 from sparsegpt2.circuits.means import node_means
-from sparsegpt2.config import to_dict
+from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import write_text
+from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import commit
@@ -27,59 +26,32 @@ from sparsegpt2.sparsity.project import check_feasible
 from sparsegpt2.sparsity.schedule import density_at, learning_rate_at
 from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_kurtosis
 from sparsegpt2.text.data import TokenData, prepare
+from sparsegpt2.text.tokenizer import Tokenizer
 from train.ahead import Ahead
 from train.config import TrainConfig
+from train.folder import check_folder, differences, plain, record_settings
 from train.log import Clock, RunLog, synchronise
-from train.state import PROGRESS, Progress, load_state, save_state
-
-CONFIG = "config.yaml"
+from train.state import Progress, load_state, save_state, saved_at
 
 
 def train(config: TrainConfig, out: str | Path) -> Path:
     """Train into the run folder `out`, going on from where an earlier call stopped; return the best model's folder.
 
     `out` gets config.yaml, metrics.jsonl, tensorboard/, last/ (resumable) and best/ (lowest held-out loss at the
-    target density). A run killed at any step and started again ends with bit-identical weights.
+    target density). A run killed at any step and started again ends with bit-identical weights. Nothing is written
+    before device, sizes, corpora and what `out` holds are checked; a folder that another process trains into, and one
+    that holds anything else, are `UserError`s.
     """
     out = Path(out)
     device_of(config)  # one that cannot be used is said before anything is written
-    claim_folder(out, config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    with interruptible() as stop:
-        Trainer(config, out).run(stop)
+    with locked(out, "run folder"):
+        check_folder(out, config)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        trainer = Trainer(config, out)
+        with interruptible() as stop:
+            trainer.run(stop)
     return out / "best"
-
-
-def claim_folder(out: Path, config: TrainConfig) -> None:
-    """Write config.yaml into a new run folder; an existing one must have been started with the same settings."""
-    text = yaml.safe_dump(plain(to_dict(config)), sort_keys=False)
-    path = out / CONFIG
-    if not path.exists():
-        write_text(path, text)
-        return
-    ours, theirs = flat(yaml.safe_load(text)), flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-    for key in sorted(set(ours) | set(theirs)):
-        if ours.get(key) != theirs.get(key):
-            raise UserError(
-                f"{out} holds a run with other settings ({key} is {theirs.get(key)}, now {ours.get(key)}); "
-                "choose another --out, or delete it"
-            )
-
-
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted names, as their flags are."""
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        values |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return values
-
-
-def plain(value: Any) -> Any:
-    """Tuples as lists, so that YAML stays plain."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager
@@ -129,6 +101,24 @@ def device_of(config: TrainConfig) -> torch.device:
     return torch_device(config.device)
 
 
+def check_vocabulary(tokens: int, vocab_size: int) -> None:
+    """`UserError` unless the tokenizer and the model have the same size."""
+    require(
+        tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal"
+    )
+
+
+def begin_with(model: GPT, path: str, tokenizer: Tokenizer) -> None:
+    """Give `model` the weights of the model or run `path`; `UserError` for one of another shape or tokenizer."""
+    source = load_model(path)
+    for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(model.config))):
+        raise UserError(f"init: {path} has model.{key} {theirs}, this run {ours}; give it the shape of that model")
+    theirs = model_info(path).get("tokenizer")
+    if theirs not in (None, tokenizer.fingerprint):
+        raise UserError(f"init: {path} has another tokenizer than the data; prepare them with --data.tokenizer {path}")
+    model.load_state_dict(source.state_dict())
+
+
 class Trainer:
     """One run: model, data, optimiser, and the step that ties them."""
 
@@ -137,19 +127,23 @@ class Trainer:
         self.device = device_of(config)
         if self.device.type == "cpu":
             keep_freed_memory()
+        with torch.device("meta"):  # shapes alone: what cannot be is said before the text is read
+            check_feasible(GPT(config.model), config.sparsity)
+        if config.data.tokenizer is None and config.data.vocab_size < config.model.vocab_size:
+            check_vocabulary(config.data.vocab_size, config.model.vocab_size)
         self.data: TokenData = prepare(config.data, config.prepared_data)
-        if self.data.tokenizer.vocab_size != config.model.vocab_size:
-            raise UserError(
-                f"the tokenizer has {self.data.tokenizer.vocab_size} tokens, the model vocab_size="
-                f"{config.model.vocab_size}; make them equal"
-            )
+        check_vocabulary(self.data.tokenizer.vocab_size, config.model.vocab_size)
+        self.belongs_to = {"tokenizer": self.data.tokenizer.fingerprint, "data": self.data.fingerprint}
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
-        check_feasible(self.model, config.sparsity)
+        if config.init:
+            begin_with(self.model, config.init, self.data.tokenizer)
         self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
         self.optimizer = make_optimizer(self.model, config.optimizer)
-        resumable = (out / "last" / PROGRESS).exists() or (out / ".last.previous" / PROGRESS).exists()
-        self.progress = load_state(out / "last", self.model, self.optimizer) if resumable else Progress()
+        last = saved_at(out / "last")
+        self.progress = load_state(last, self.model, self.optimizer, self.belongs_to) if last else Progress()
+        if self.progress.step < config.steps:
+            self.progress.finished = False  # it may have become longer
         self.batches = Ahead(self.batch, self.progress.step)
         self.unread: list[tuple[torch.Tensor, torch.Tensor]] = []
         """Loss and gradient RMS of steps whose values the host has not waited for yet."""
@@ -160,6 +154,7 @@ class Trainer:
         if self.progress.finished:
             print(f"{self.out} is finished: {self.config.steps} steps")
             return
+        record_settings(self.out, self.config, self.progress.step)
         evaluations = self.config.evaluation_steps()
         log = RunLog(self.out, self.progress.step, self.config.steps, self.out.name)
         try:
@@ -207,12 +202,26 @@ class Trainer:
             self.progress.running_loss += value
             self.progress.running_rms += rms.item()
             self.progress.running_steps += 1
-            if not math.isfinite(value):
-                raise UserError(
-                    f"the loss became {value} at step {self.progress.step - before}; the last good checkpoint is in "
-                    f"{self.out / 'last'}; a lower optimizer.lr (now {self.config.optimizer.lr:g}) usually helps"
-                )
+            self.require_finite("loss", value, self.progress.step - before)
         self.unread.clear()
+
+    def require_finite(self, what: str, value: float, step: int) -> None:
+        """End the run, before anything is saved, when a loss is not finite."""
+        if not math.isfinite(value):
+            self.fail(f"the {what} became {value}", step)
+
+    def require_finite_weights(self) -> None:
+        """The same for weights, which the last update may have spoilt before any loss tells."""
+        wrong = sum(int((~weight.isfinite()).sum()) for weight in self.model.parameters())
+        if wrong:
+            self.fail(f"{wrong} weights became nan or infinite", self.progress.step)
+
+    def fail(self, what: str, step: int) -> None:
+        """End the run with a sentence that says where the last good state is."""
+        last = self.out / "last"
+        kept = f"the last good checkpoint is in {last}" if last.exists() else "no checkpoint was saved yet"
+        rate = f"a lower optimizer.lr (now {self.config.optimizer.lr:g}) usually helps"
+        raise UserError(f"{what} at step {step}; {kept}; {rate}")
 
     def report(self, log: RunLog, *, evaluate: bool) -> None:
         """Log the steps since the last report; with `evaluate` also held-out loss, dead neurons, histograms."""
@@ -238,6 +247,8 @@ class Trainer:
                     "dead_mlp_neurons": dead["mlp"],
                     "dead_attention_channels": dead["attn"],
                 }
+                self.require_finite("held-out loss", values["held_out_loss"], progress.step)
+                self.require_finite_weights()
             with self.clock.measure("checkpoints"):
                 self.keep_best(values["held_out_loss"], share)
         with self.clock.measure("logging"):
@@ -276,7 +287,9 @@ class Trainer:
     def save(self) -> None:
         """Save `last`, from which the run goes on exactly."""
         with self.clock.measure("checkpoints"):
-            save_state(self.out / "last", self.model, self.optimizer, self.progress, self.data.tokenizer, self.info())
+            self.require_finite_weights()
+            last, told = self.out / "last", (self.data.tokenizer, self.info(), self.belongs_to)
+            save_state(last, self.model, self.optimizer, self.progress, *told)
 
     def info(self) -> dict[str, Any]:
         """What is known of the model without looking at data; kept in its config.json."""

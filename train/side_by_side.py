@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import model_info
 from train.config import TrainConfig
 from train.cost import progress_of
+from train.folder import CONFIG, check_folder, leave_folder, record_settings
 from train.lanes import run_queue, usable_cores
-from train.loop import CONFIG, claim_folder, device_of
+from train.loop import device_of
+from train.state import saved_at
 
 
 def lanes_for(config: TrainConfig) -> int:
@@ -30,12 +33,25 @@ def train_all(runs: Mapping[Path, TrainConfig], lanes: int) -> None:
     A run that a mistake of the user ends (a loss that is not finite, above all) says so, and the others go on;
     anything else that ends one ends all, and the same call goes on from there.
     """
-    for out, config in runs.items():
-        claim_folder(out, config)
-    left = [out for out in runs if results_of(out) is None]
-    run_queue([["train", str(out / CONFIG), "--out", str(out)] for out in left], lanes, forgiving=True)
+    left = {out: config for out, config in runs.items() if results_of(out, config) is None}
+    for out, config in left.items():
+        with locked(out, "run folder"):
+            check_folder(out, config)
+            if saved_at(out / "last") is None:
+                record_settings(out, config, 0)
+    try:
+        run_queue([command(out, config) for out, config in left.items()], lanes, forgiving=True)
+    finally:
+        for out in left:
+            leave_folder(out)
 
 
-def results_of(out: Path) -> dict[str, Any] | None:
-    """What is known of the best model of a finished run; None where it did not finish."""
-    return model_info(out) if progress_of(out)[1] else None
+def command(out: Path, config: TrainConfig) -> list[str]:
+    """What trains one run, with flags for what may be otherwise than the settings recorded in its folder."""
+    return ["train", str(out / CONFIG), "--tokens", str(config.tokens), "--device", config.device, "--out", str(out)]
+
+
+def results_of(out: Path, config: TrainConfig) -> dict[str, Any] | None:
+    """What is known of the best model of a finished run; None where it did not finish all the steps of `config`."""
+    done, finished = progress_of(out)
+    return model_info(out) if finished and done >= config.steps else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sparsegpt2.checksum import SEAL, check_files, check_seal, checksums, sealed
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, replacing_directory, write_json
-from sparsegpt2.locate import model_directory
+from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, settled, write_json
+from sparsegpt2.locate import CONFIG, FILES, WEIGHTS
 from sparsegpt2.model.checkpoint import (
-    WEIGHTS,
+    MODEL,
     load_into,
     read_tensors,
+    require_finite,
     unshared,
     write_model,
 )
@@ -26,6 +29,10 @@ from sparsegpt2.sparsity.memory import REMEMBERED
 PROGRESS, STATES = "progress.json", "optimizer.safetensors"
 KEPT = ("exp_avg", "exp_avg_sq", REMEMBERED)
 """What the optimiser knows of a parameter: Adam's moments, and dropped weights where they are remembered."""
+LAST = Kind("a run's checkpoint", (*FILES, PROGRESS, STATES), MODEL.mark, MODEL.signs)
+"""Folders that `save_state` may replace."""
+BELONGS, LISTED = "belongs_to", "files"
+"""Keys of progress.json: fingerprints of what the run was trained on, and checksums."""
 
 
 @dataclass
@@ -46,23 +53,65 @@ class Progress:
 
 
 def save_state(
-    directory: Path, model: GPT, optimizer: torch.optim.AdamW, progress: Progress, tokenizer: Any, info: dict[str, Any]
+    directory: Path,
+    model: GPT,
+    optimizer: torch.optim.AdamW,
+    progress: Progress,
+    tokenizer: Any,
+    info: dict[str, Any],
+    belongs_to: Mapping[str, str] | None = None,
 ) -> None:
-    """Write model, optimiser state and progress as one directory, in one step."""
-    with replacing_directory(directory) as temporary:
+    """Write model, optimiser state and progress as one directory, in one step.
+
+    belongs_to: fingerprints of what the run is trained on, by name (`data`, `tokenizer`).
+    """
+    with replacing_directory(directory, LAST) as temporary:
         write_model(model, temporary, tokenizer=tokenizer, info=info)
         save_file(_states(model, optimizer), temporary / STATES)
-        write_json(temporary / PROGRESS, asdict(progress))
+        facts = {BELONGS: dict(belongs_to or {}), LISTED: checksums(temporary, [STATES])}
+        write_json(temporary / PROGRESS, sealed({**asdict(progress), **facts}))
 
 
-def load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW) -> Progress:
-    """Put the saved weights and optimiser state into `model` and `optimizer`; return where the run stands."""
-    directory = model_directory(directory)
+def saved_at(directory: Path) -> Path | None:
+    """Where the checkpoint of a run's `last` folder is; None where there is none yet.
+
+    `UserError` for a folder that has lost its progress: going on without it would train over what is there.
+    """
+    directory = settled(directory)
+    if (directory / PROGRESS).exists():
+        return directory
+    if directory.exists() and any(directory.iterdir()):
+        raise UserError(
+            f"{directory} has lost its {PROGRESS}, so the run cannot go on from it; bring the file back, "
+            f"or delete {directory} to train anew"
+        )
+    return None
+
+
+def load_state(
+    directory: Path, model: GPT, optimizer: torch.optim.AdamW, belongs_to: Mapping[str, str] | None = None
+) -> Progress:
+    """Put the saved weights and optimiser state into `model` and `optimizer`; return where the run stands.
+
+    belongs_to: as given to `save_state`; a run that was trained on something else is a `UserError` that names it.
+    Checkpoints of earlier versions do not know their data.
+    """
+    return read_settled(directory, lambda found: _load_state(found, model, optimizer, belongs_to or {}))
+
+
+def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belongs_to: Mapping[str, str]) -> Progress:
     values = read_json(directory / PROGRESS, "training progress")
-    if set(values) != {field.name for field in fields(Progress)}:
+    names = {field.name for field in fields(Progress)}
+    if not isinstance(values, dict) or not names <= set(values) <= names | {BELONGS, LISTED, SEAL}:
         raise UserError(f"{directory / PROGRESS} does not hold the progress of a run; delete the run to start it anew")
+    check_seal(values, directory / PROGRESS)
+    _check_belongs(directory, values.pop(BELONGS, None), belongs_to)
+    listed, _ = values.pop(LISTED, None), values.pop(SEAL, None)
+    header = read_json(directory / CONFIG, "model config")
+    check_seal(header, directory / CONFIG)
     progress = Progress(**values)
     load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
+    require_finite(unshared(model), str(directory / WEIGHTS))
     saved = read_tensors(directory / STATES) if progress.step else {}
     for name, parameter in model.named_parameters():
         step = torch.tensor(float(progress.step), device=parameter.device)
@@ -70,7 +119,20 @@ def load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW) -> Pro
         optimizer.state[parameter] = {"step": step} | {key: torch.zeros_like(parameter) for key in kept}
     if progress.step:
         load_into(_states(model, optimizer), saved, str(directory / STATES))
+    check_files(directory, listed, directory / PROGRESS)
+    check_files(directory, header.get("files"), directory / CONFIG)
     return progress
+
+
+def _check_belongs(directory: Path, saved: Any, now: Mapping[str, str]) -> None:
+    """`UserError` that names the first thing the run was trained on and which is another now."""
+    for name, fingerprint in now.items():
+        then = saved.get(name) if isinstance(saved, dict) else None
+        if then is not None and then != fingerprint:
+            raise UserError(
+                f"{directory} was trained with other {name} (fingerprint {str(then)[:12]}, now {fingerprint[:12]}): "
+                f"its corpora have changed since; bring them back, or begin a new run with another --out"
+            )
 
 
 def _states(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:

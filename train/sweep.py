@@ -10,7 +10,7 @@ from typing import Any
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import replacing
+from sparsegpt2.lock import locked
 from sparsegpt2.results import aligned, write_table
 from train.config import TrainConfig
 from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
@@ -31,12 +31,17 @@ def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[lis
     out/best the best model by held-out loss, whose folder is returned. `UserError` for a grid that is none, for a
     setting that does not exist, before anything is trained; and when no run finishes.
     """
-    for part in LINKED:
-        require_free(out / part)
     choices = combinations(grid)
     runs = {out / name(choice): in_a_lane(configure(flags(choice))) for choice in choices}
+    with locked(out, "sweep's folder"):
+        for part in LINKED:
+            require_free(out / part)
+        return _sweep(choices, runs, out)
+
+
+def _sweep(choices: Sequence[Choice], runs: Mapping[Path, TrainConfig], out: Path) -> Path:
     train_all(runs, lanes_for(next(iter(runs.values()))))
-    found = [results_of(run) for run in runs]
+    found = [results_of(run, config) for run, config in runs.items()]
     lines = [line(choice, info) for choice, info in zip(choices, found, strict=True)]
     write_table(out / TABLE, lines)
     print("\n".join(["", *ranked(lines)]))
@@ -96,5 +101,7 @@ def require_free(path: Path) -> None:
 def link(path: Path, to: Path) -> None:
     """Make `path` a link to `to`, in one step, in place of an older link."""
     require_free(path)
-    with replacing(path) as temporary:
-        temporary.symlink_to(os.path.relpath(to, path.parent))
+    temporary = path.with_name(f".{path.name}.link")
+    temporary.unlink(missing_ok=True)  # of a sweep that was killed here
+    temporary.symlink_to(os.path.relpath(to, path.parent))
+    os.replace(temporary, path)

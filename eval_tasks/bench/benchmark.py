@@ -22,6 +22,7 @@ from sparsegpt2.circuits.pruners import named_plainly
 from sparsegpt2.components import DiscoverConfig, get_method
 from sparsegpt2.evidence import EvidenceConfig
 from sparsegpt2.evidence.registry import plain_checks
+from sparsegpt2.lock import locked
 from sparsegpt2.results import Row
 from sparsegpt2.settings import torch_device
 
@@ -44,7 +45,8 @@ def bench(
     check: how circuits are judged, with `config.evidence`.
     components: methods of `discover` that look for circuits of components of the same models and tasks too.
     progress: print a line a cell with the time left, and at the end, with `table`, the tables. `UserError` for a model,
-    task, pruner, method or earlier results that cannot be used, before anything is pruned.
+    task, pruner, method or earlier results that cannot be used, and for a results folder that another process writes
+    to, before anything is pruned.
     """
     config, prune = config or BenchConfig(), prune or PruneConfig()
     config = replace(config, pruners=tuple(named_plainly(PruneConfig(pruner=name)).pruner for name in config.pruners))
@@ -54,12 +56,13 @@ def bench(
     device = str(torch_device(config.device))
     subjects = read_subjects(models, device)
     cells = plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None, components)
-    runner = Runner(cells, device, out)
-    with Display(len(runner.missing), enabled=progress) as display:
-        for cell in runner.missing:
-            display.begin(str(cell))
-            display.end(runner.rows(cell, display.inside))
-    rows = [row for cell in cells for row in runner.rows(cell)]
+    with locked(out, "results folder"):
+        runner = Runner(cells, device, out)
+        with Display(len(runner.missing), enabled=progress) as display:
+            for cell in runner.missing:
+                display.begin(str(cell))
+                display.end(runner.rows(cell, display.inside))
+        rows = [row for cell in cells for row in runner.rows(cell)]
     if progress and table:
         print_tables(rows)
         print_component_tables(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from eval_tasks.bench.component_cells import ComponentCell
 from eval_tasks.bench.runner import Runner
 from eval_tasks.bench.subjects import pose_for_each, read_subjects
 from sparsegpt2.components import DiscoverConfig, get_method
+from sparsegpt2.lock import locked
 from sparsegpt2.progress import Progress
 from sparsegpt2.results import Row
 
@@ -41,6 +43,7 @@ def discover_rows(
         for subject, of_subject in pose_for_each(subjects, tasks)
         for posed in of_subject
     ]
-    runner = Runner(cells, device, out)
-    for cell in cells:
-        yield from runner.rows(cell, progress)
+    with nullcontext() if out is None else locked(out, "results folder"):
+        runner = Runner(cells, device, out)
+        for cell in cells:
+            yield from runner.rows(cell, progress)

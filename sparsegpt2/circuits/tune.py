@@ -1,19 +1,17 @@
 """Tuning a pruner for one model and task: Optuna searches its settings for the fewest edges at the target loss.
 
 The search sees the task's train and validation instances only; the circuit of the best settings is scored on test
-instances by the caller. A study lives in a journal file, so an interrupted search goes on, and several processes may
-work on the same study. Each trial's proposal is drawn with a seed of its own, so a search that was interrupted anywhere
-ends as one that was not.
+instances by the caller. A study lives in a journal file, which one process at a time writes; so an interrupted search
+goes on. Each trial's proposal is drawn with a seed of its own, so a search that was interrupted anywhere ends as one
+that was not.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,8 @@ from sparsegpt2.circuits.edges import count_edges
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
+from sparsegpt2.files import replacing
+from sparsegpt2.lock import locked_file
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
@@ -63,8 +63,6 @@ REPORT_EVERY = 10
 """Steps between looks at whether a trial is hopeless."""
 SEED_STRIDE = 100_003
 """Distance between the sampler's seeds of two pruning seeds: more than any number of trials."""
-GRACE = timedelta(minutes=1)
-"""Age at which a running trial that names no process counts as left behind."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +90,20 @@ def tune(
     """Search the settings of `config.pruner` until the study in `storage` has `trials` finished trials.
 
     name: of the study; searches that differ in model, task or fixed settings must have different ones. A pruner without
-    settings to search gives its own back. `UserError` without Optuna, or for fewer than one trial.
+    settings to search gives its own back. `UserError` without Optuna, for fewer than one trial, for a journal that
+    another process writes, and for one that is damaged beyond the line that a killed process was writing.
     """
     require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
     if config.name.base not in TUNABLE:
         return Tuned(config, math.nan, [])
-    study = open_study(storage, name or f"{task.name} {config.pruner} {config.seed}")
+    journal = Path(storage)
+    with locked_file(journal.with_name(f".{journal.name}.lock"), f"tuning journal {journal}"):
+        repair_journal(journal)
+        study = open_study(journal, name or f"{task.name} {config.pruner} {config.seed}")
+        return _search(study, model, task, config, trials, progress)
+
+
+def _search(study: Any, model: GPT, task: Task, config: PruneConfig, trials: int, progress: Progress | None) -> Tuned:
     fail_abandoned(study)
     while (index := len(unfailed(study))) < trials:
         trial = next_trial(study, config, index)
@@ -172,6 +178,44 @@ class Watch:
                 raise optuna.TrialPruned
 
 
+def repair_journal(path: Path) -> None:
+    """Drop what a killed process had begun to write: the last line if it has no end, or a piece before a whole entry.
+
+    For whoever holds the journal's lock. Any other line that is no entry is a `UserError`.
+    """
+    for stale in path.parent.glob(f"{path.name}.lock*"):  # of Optuna's own locks, which outlive a kill
+        stale.unlink(missing_ok=True)
+    data = path.read_bytes() if path.exists() else b""
+    *lines, _ = data.split(b"\n")
+    whole = b"".join(_entry(line, f"{path} line {number}") + b"\n" for number, line in enumerate(lines, start=1))
+    if whole != data:
+        with replacing(path) as temporary:
+            temporary.write_bytes(whole)
+
+
+def _entry(line: bytes, source: str) -> bytes:
+    """The entry in a line of a journal, without a torn one before it."""
+    start = 0
+    while start >= 0:
+        try:
+            if "op_code" in json.loads(line[start:]):
+                return line[start:]
+        except (ValueError, TypeError):
+            pass
+        start = line.find(b'{"op_code"', start + 1)
+    raise UserError(f"{source} is damaged; delete the journal to begin the search anew")
+
+
+class Unlocked:  # a BaseJournalFileLock by its methods: Optuna is imported where it is used
+    """Stands for Optuna's lock of a journal, which outlives a kill: this process is the only writer already."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
 def open_study(storage: str | Path, name: str) -> Any:
     """The study of that name in a journal file, made if it is not there."""
     try:
@@ -183,16 +227,17 @@ def open_study(storage: str | Path, name: str) -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = Path(storage)
     path.parent.mkdir(parents=True, exist_ok=True)
+    backend = JournalFileBackend(str(path), lock_obj=Unlocked())  # type: ignore[arg-type]
     return optuna.create_study(
         study_name=name,
-        storage=JournalStorage(JournalFileBackend(str(path))),
+        storage=JournalStorage(backend),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
         load_if_exists=True,
     )
 
 
 def next_trial(study: Any, config: PruneConfig, index: int) -> Any:
-    """Start the trial that comes `index`-th among those that did not fail, marked as this process's."""
+    """Start the trial that comes `index`-th among those that did not fail."""
     import optuna
 
     spaces = {
@@ -206,9 +251,7 @@ def next_trial(study: Any, config: PruneConfig, index: int) -> Any:
     study.sampler = optuna.samplers.TPESampler(
         seed=config.seed * SEED_STRIDE + index, n_startup_trials=RANDOM_TRIALS, constant_liar=True
     )
-    trial = study.ask(spaces)
-    trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
-    return trial
+    return study.ask(spaces)
 
 
 def unfailed(study: Any) -> list[Any]:
@@ -218,26 +261,9 @@ def unfailed(study: Any) -> list[Any]:
 
 
 def fail_abandoned(study: Any) -> None:
-    """Give up running trials whose process on this machine is gone, so that they are made anew."""
+    """Give up running trials: their process is gone, as this one holds the journal; they are run again."""
     for trial in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
-        host, process = trial.user_attrs.get("process", (None, None))
-        if host is None and datetime.now() - trial.datetime_start < GRACE:
-            continue
-        if host is None or (host == socket.gethostname() and not _alive(process)):
-            study.tell(trial.number, state=_states().FAIL)
-
-
-def _alive(process: int) -> bool:
-    """Whether a process of this machine runs; this one begins only now, so a trial in its name is an older one's."""
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        study.tell(trial.number, state=_states().FAIL)
 
 
 def _states() -> Any:

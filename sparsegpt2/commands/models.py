@@ -87,11 +87,12 @@ def import_model(arguments: list[str]) -> None:
 
     from sparsegpt2.circuits import node_means
     from sparsegpt2.interop import gpt2, openai
-    from sparsegpt2.model.checkpoint import save_model
+    from sparsegpt2.model.checkpoint import MODEL, save_model
     from sparsegpt2.sparsity.stats import l0
     from sparsegpt2.text.corpus import open_corpus
     from sparsegpt2.text.sample import corpus_config
 
+    MODEL.check(Path(settings.out))
     reader: Any = {"openai": openai, "gpt2": gpt2}[format]
     model = reader.load(settings.source)
     info: dict[str, Any] = {"imported": {"format": format, "source": settings.source}, "l0": l0(model)}

@@ -35,6 +35,7 @@ def quickstart(arguments: list[str]) -> None:
     from sparsegpt2.commands.bench import bench
     from sparsegpt2.commands.frontier import frontier
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
+    from sparsegpt2.results import merge_results
     from train.family import make_plan, read_run
     from train.lanes import run_lanes, usable_cores
 
@@ -43,7 +44,8 @@ def quickstart(arguments: list[str]) -> None:
     runs = [out / name for name in QUICKSTART]
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
-    settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", seed, "--out", str(out)]
+    settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", seed]
+    parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # one writer a folder
 
     def training(name: str) -> list[str]:
         return ["train", f"quickstart/{name}", "--out", str(out / name), *common]
@@ -53,14 +55,15 @@ def quickstart(arguments: list[str]) -> None:
         print("\n".join([*plan.lines(), f"Then it prunes {len(task_names())} tasks in each, as far as it has them."]))
         return
 
-    def benchmark(names: Sequence[str], *more: str) -> list[str]:
-        return ["bench", *(str(out / name) for name in names), *settings_of_bench, *more]
+    def benchmark(names: Sequence[str], to: Path, *more: str) -> list[str]:
+        return ["bench", *(str(out / name) for name in names), *settings_of_bench, "--out", str(to), *more]
 
     *small, large = QUICKSTART
-    run_lanes([[training(large)], [*map(training, small), benchmark(small, "--no-table")]], threads)
-    halves = [task_names()[half::2] for half in range(2)]
-    run_lanes([[benchmark([large], "--tasks", ",".join(half), "--no-table")] for half in halves], threads)
-    step(bench, benchmark(QUICKSTART)[1:])  # nothing is left to prune: the table
+    run_lanes([[training(large)], [*map(training, small), benchmark(small, parts[0], "--no-table")]], threads)
+    halves = [(to, task_names()[half::2]) for half, to in enumerate(parts[1:])]
+    run_lanes([[benchmark([large], to, "--tasks", ",".join(half), "--no-table")] for to, half in halves], threads)
+    merge_results(parts, out)
+    step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: the table
     minutes = (time.monotonic() - started) / 60 if fresh else None  # of a run gone on with, only the rest was timed
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)

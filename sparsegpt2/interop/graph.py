@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.edges import edge_maps, edges_present
-from sparsegpt2.errors import UserError
-from sparsegpt2.files import replacing, replacing_directory
+from sparsegpt2.files import Kind, replacing, replacing_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import place_of
 
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from networkx import DiGraph
 
 NODES, EDGES = "nodes.csv", "edges.csv"
+KIND = Kind(f"{NODES} and {EDGES} of a circuit", (NODES, EDGES), NODES, ("id,site,layer,sublayer,",))
+"""Folders that `write_csv` may replace."""
 
 
 def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
@@ -54,13 +55,11 @@ def write_graphml(graph: DiGraph, path: str | Path) -> None:
 
 def write_csv(graph: DiGraph, directory: str | Path) -> None:
     """Write `nodes.csv` (id and attributes) and `edges.csv` (source, target, weight) into `directory` in one step."""
-    if Path(directory).exists() and not Path(directory).is_dir():
-        raise UserError(f"{directory} is a file; name a directory for {NODES} and {EDGES}")
     nodes = [{"id": name, **attributes} for name, attributes in graph.nodes(data=True)]
     edges = [{"source": a, "target": b, **attributes} for a, b, attributes in graph.edges(data=True)]
     columns = ["id", "site", "layer", "sublayer", "place", "channel", "head", "order"]
     columns += ["mean"] * any("mean" in node for node in nodes)
-    with replacing_directory(directory) as unfinished:
+    with replacing_directory(directory, KIND) as unfinished:
         _write_rows(unfinished / NODES, columns, nodes)
         _write_rows(unfinished / EDGES, ["source", "target", "weight"], edges)
 

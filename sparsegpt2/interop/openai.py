@@ -17,13 +17,17 @@ from torch import Tensor
 
 from sparsegpt2.config import NODE_PLACES, RESIDUAL_PLACES, GPTConfig, require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, replacing_directory, write_json
+from sparsegpt2.files import Kind, read_json, replacing_directory, write_json
 from sparsegpt2.interop import data_gym, torch_file
 from sparsegpt2.model.checkpoint import load_into
 from sparsegpt2.model.gpt import GPT, sinusoids
 from sparsegpt2.text.tokenizer import SPLIT_PATTERN, Tokenizer
 
 CONFIG, WEIGHTS = "beeg_config.json", "final_model.pt"
+KIND = Kind(
+    "a model of the published format", (CONFIG, WEIGHTS, *data_gym.NAMES[0]), CONFIG, ('"block_size"', '"d_pos_emb"')
+)
+"""Folders that `export` may replace."""
 TOKENIZER_NAME = "tinypython_2k"
 RMS_EPS, LAYER_EPS = torch.finfo(torch.float32).eps, 1e-5
 
@@ -299,7 +303,7 @@ def export(
     state.setdefault("transformer.wpe.weight", torch.zeros(config.context, config.d_model))
     state.setdefault("final_logits_bias", torch.zeros(config.vocab_size))
     files = None if tokenizer is None else data_gym.files(tokenizer)
-    with replacing_directory(directory) as unfinished:
+    with replacing_directory(directory, KIND) as unfinished:
         write_json(unfinished / CONFIG, settings)
         torch.save(state, unfinished / WEIGHTS)
         for name, text in (files or {}).items():

@@ -9,14 +9,19 @@ from typing import Any
 from safetensors.torch import save_file
 
 from sparsegpt2.config import to_dict
-from sparsegpt2.files import replacing_directory, write_json, write_text
-from sparsegpt2.locate import CONFIG, WEIGHTS
+from sparsegpt2.files import Kind, replacing_directory, write_json, write_text
+from sparsegpt2.locate import CONFIG, TOKENIZER, WEIGHTS
 from sparsegpt2.model.checkpoint import unshared
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 MODELLING = "modeling_sparsegpt2"
 """The one modelling file: it imports this package, so whoever loads the model needs it installed."""
+TOKENIZER_CONFIG = "tokenizer_config.json"
+KIND = Kind(
+    "a model for transformers", (CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, f"{MODELLING}.py"), CONFIG, (MODELLING,)
+)
+"""Folders that `export` may replace."""
 
 
 def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = None) -> None:
@@ -24,7 +29,7 @@ def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = N
 
     tokenizer: written so that AutoTokenizer loads it, and end of text becomes the token that ends generation.
     """
-    with replacing_directory(directory) as unfinished:
+    with replacing_directory(directory, KIND) as unfinished:
         write_json(unfinished / CONFIG, _config(model, tokenizer))
         tensors = {f"gpt.{name}": value.detach().cpu().contiguous() for name, value in unshared(model).items()}
         save_file(tensors, unfinished / WEIGHTS, metadata={"format": "pt"})
@@ -32,7 +37,7 @@ def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = N
         write_text(unfinished / f"{MODELLING}.py", source)
         if tokenizer is not None:
             tokenizer.save(unfinished)
-            write_json(unfinished / "tokenizer_config.json", _tokenizer_config(model))
+            write_json(unfinished / TOKENIZER_CONFIG, _tokenizer_config(model))
 
 
 def _config(model: GPT, tokenizer: Tokenizer | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import recover_directory
+from sparsegpt2.files import settled
 from sparsegpt2.locate import hub, zoo
 
 CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
@@ -35,8 +35,7 @@ def model_directory(path: str | Path) -> Path:
         return zoo.directory(str(path))
     if str(path).startswith(hub.PREFIX):
         path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
-    path = Path(path)
-    recover_directory(path)
+    path = settled(path)
     if not path.exists():
         raise UserError(f"model {path} does not exist; give a directory written by save_model or by `sparsegpt2 train`")
     found = _holding(path, CONFIG)
@@ -115,7 +114,6 @@ def _own_parts(path: Path) -> tuple[str, ...]:
 def _holding(folder: Path, name: str) -> Path | None:
     """The first of the folder itself and its checkpoints that has a file `name`."""
     for place in (folder, *(folder / checkpoint for checkpoint in CHECKPOINTS)):
-        recover_directory(place)
-        if (place / name).exists():
-            return place
+        if (settled(place) / name).exists():
+            return settled(place)
     return None

@@ -12,16 +12,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sparsegpt2.checksum import check_files, check_seal, checksums, sealed
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, replacing_directory, write_json
-from sparsegpt2.locate import CONFIG, MEANS, WEIGHTS, model_directory
+from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, write_json
+from sparsegpt2.locate import CONFIG, FILES, MEANS, WEIGHTS, model_directory
 from sparsegpt2.model.compact import decode, encode
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
 if TYPE_CHECKING:
     from sparsegpt2.text.tokenizer import Tokenizer
+
+MODEL = Kind("a model", FILES, CONFIG, ('"format"', '"model"'))
+"""Folders that `save_model` may replace."""
 
 
 def save_model(
@@ -32,13 +36,15 @@ def save_model(
     info: dict[str, Any] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write `model` as the directory `path` in one step, replacing what was there.
+    """Write `model` as the directory `path` in one step, replacing a model that was there.
+
+    A folder that holds anything else, or a model of another format, is a `UserError`, and nothing is touched.
 
     tokenizer: saved beside the weights; by default the model's own (`model.tokenizer`), if it has one. info: plain
     values about the run (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
     compact: without the zeros of the weights (model/compact.py); `load_model` gives the same model either way.
     """
-    with replacing_directory(path) as directory:
+    with replacing_directory(path, MODEL) as directory:
         write_model(model, directory, tokenizer=tokenizer, info=info, compact=compact)
 
 
@@ -50,9 +56,8 @@ def write_model(
     info: dict[str, Any] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write the files of a model into an existing directory."""
+    """Write the files of a model into an existing directory, and their checksums into its config."""
     tokenizer = tokenizer or model.tokenizer
-    write_json(directory / CONFIG, {"format": 1, "model": to_dict(model.config), "info": info or {}})
     weights = {name: value.detach().contiguous() for name, value in unshared(model).items()}
     if compact:
         stored, metadata = encode({name: value.cpu() for name, value in weights.items()})
@@ -63,30 +68,60 @@ def write_model(
         save_file({name: mean.contiguous() for name, mean in model.means.items()}, directory / MEANS)
     if tokenizer is not None:
         tokenizer.save(directory)
+    written = checksums(directory, [name for name in FILES[1:] if (directory / name).exists()])
+    header = {"format": 1, "model": to_dict(model.config), "info": info or {}, "files": written}
+    write_json(directory / CONFIG, sealed(header))
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> GPT:
+def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: bool = True) -> GPT:
     """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
 
-    Its tokenizer is read when `model.tokenizer` is first asked for. A missing, extra or misshapen tensor is a
-    `UserError`.
+    Its tokenizer is read when `model.tokenizer` is first asked for. A missing, extra or misshapen tensor, a weight that
+    is not finite, and a file that is not as it was written are `UserError`s.
+
+    verify: compare each file's checksum, which reads it once more; models of earlier versions have none.
     """
-    directory = model_directory(path)
-    config = from_dict(GPTConfig, _header(directory)["model"], str(directory / CONFIG))
-    model = GPT(config)
-    model.source, model.folder = str(path), directory
-    load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
-    if (directory / MEANS).exists():
-        means = read_tensors(directory / MEANS)
-        expected = {name: torch.zeros(width) for name, width in node_sites(config).items()}
-        load_into(expected, means, str(directory / MEANS))
-        model.means = {name: mean.to(device) for name, mean in expected.items()}
-    return model.to(device).eval()
+
+    def read(directory: Path) -> GPT:
+        header = _header(directory)
+        try:
+            config = from_dict(GPTConfig, header["model"], str(directory / CONFIG))
+        except UserError as error:
+            named = str(directory / CONFIG) in str(error)
+            raise UserError(f"{'' if named else f'{directory / CONFIG}: '}{error}") from None
+        if verify:
+            check_seal(header, directory / CONFIG)
+        model = GPT(config)
+        model.source, model.folder = str(path), directory
+        load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
+        if (directory / MEANS).exists():
+            means = {name: torch.zeros(width) for name, width in node_sites(config).items()}
+            load_into(means, read_tensors(directory / MEANS), str(directory / MEANS))
+            model.means = {name: mean.to(device) for name, mean in means.items()}
+        if verify:
+            check_files(directory, header.get("files"), directory / CONFIG)
+        require_finite(unshared(model) | (model.means or {}), str(directory))
+        return model
+
+    return read_settled(model_directory(path), read).to(device).eval()
+
+
+def require_finite(tensors: dict[str, Tensor], source: str) -> None:
+    """`UserError` that names the first of `tensors` which holds NaN or an infinity."""
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise UserError(f"{source}: {name} holds numbers that are not finite; the model is of no use")
 
 
 def model_info(path: str | Path) -> dict[str, Any]:
     """What `save_model` was told about the run: held-out loss, L0, seed and so on."""
-    return _header(model_directory(path))["info"]
+
+    def read(directory: Path) -> dict[str, Any]:
+        header = _header(directory)
+        check_seal(header, directory / CONFIG)
+        return header["info"]
+
+    return read_settled(model_directory(path), read)
 
 
 def model_fingerprint(model: GPT, tokenizer: Any) -> str:

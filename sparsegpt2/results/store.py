@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
+from sparsegpt2.lock import appending, locked
 from sparsegpt2.results.lines import parse_row, row_line
 from sparsegpt2.results.rows import Row
 
@@ -34,8 +36,13 @@ def read_rows(path: str | Path) -> list[Row]:
     `UserError` naming file and line for a truncated line, a missing, unknown or mistyped field; also for no rows.
     """
     file = results_file(path)
+    data = file.read_bytes()
+    until = time.monotonic() + 0.5
+    while data and not data.endswith(b"\n") and time.monotonic() < until:  # a row that is being appended just now
+        time.sleep(0.01)
+        data = file.read_bytes()
     try:
-        text = file.read_text(encoding="utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not UTF-8 text ({error}); it is no results file") from None
     rows = []
@@ -50,13 +57,9 @@ def read_rows(path: str | Path) -> list[Row]:
 def append_row(folder: str | Path, row: Row) -> None:
     """Add one complete line to a results folder's file and wait until it is on disk."""
     data = row_line(row).encode("utf-8")  # before the file is opened: a row that JSON cannot hold leaves no trace
-    descriptor = os.open(Path(folder) / RESULTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
+    with appending(Path(folder) / RESULTS) as descriptor:
         while data:  # one write in practice; a full disk may take it in parts
             data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def repair(folder: str | Path) -> bool:
@@ -65,26 +68,24 @@ def repair(folder: str | Path) -> bool:
     The row that was being written is then simply not finished, and is made again.
     """
     file = Path(folder) / RESULTS
-    if not file.exists():
+    if not file.exists() or file.read_bytes()[-1:] in (b"", b"\n"):
         return False
-    data = file.read_bytes()
-    if not data or data.endswith(b"\n"):
-        return False
-    with file.open("r+b") as handle:
-        handle.truncate(data.rfind(b"\n") + 1)
-        handle.flush()
-        os.fsync(handle.fileno())
-    return True
+    with appending(file):  # which cuts it off, unless its writer lives and has finished it meanwhile
+        return True
 
 
 def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
     """Make `out`/results.jsonl hold every row of `folders`, which lie inside `out`; its rows.
 
-    Circuits stay where they are, and the rows say where that is from `out`.
+    Circuits stay where they are, and the rows say where that is from `out`. Rows that `out` has beyond those stay.
     """
     rows = []
     for folder in folders:
         place = Path(folder).relative_to(out)
         rows += [replace(row, circuit=row.circuit and (place / row.circuit).as_posix()) for row in read_rows(folder)]
-    write_text(Path(out) / RESULTS, "".join(map(row_line, rows)))
+    with locked(out, "results folder"):
+        file, merged = Path(out) / RESULTS, {row.identity for row in rows}
+        earlier = read_rows(out) if file.exists() and file.stat().st_size else []
+        rows = [row for row in earlier if row.identity not in merged] + rows
+        write_text(file, "".join(map(row_line, rows)))
     return rows

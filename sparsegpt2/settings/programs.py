@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-from sparsegpt2 import usercode
+from sparsegpt2 import process, usercode
 from sparsegpt2.errors import UserError
 from sparsegpt2.settings.help import full_help, listing, short_help
 from sparsegpt2.settings.parser import HelpAsked, Parser
@@ -42,7 +42,8 @@ class Command:
 def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
     """Run a command; a user's mistake is one line on stderr and status 2, an interruption status 130."""
     try:
-        _answer(command, arguments)
+        with process.of_a_command(arguments) as arguments, process.in_one_sentence():
+            _answer(command, arguments)
     except UserError as error:
         print(f"sparsegpt2: error: {error}", file=sys.stderr)
         return USER_MISTAKE

@@ -8,9 +8,8 @@ Shapes: B windows of a batch, T tokens of a window.
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -20,8 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparsegpt2.checksum import check_files, check_seal, checksums, digest, sealed
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, recover_directory, replacing_directory, write_json
+from sparsegpt2.files import Kind, read_json, replacing_directory, settled, write_json
+from sparsegpt2.locate import TOKENIZER
+from sparsegpt2.lock import locked_file
 from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.text.config import DataConfig, check_vocabulary
 from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
@@ -32,6 +34,8 @@ from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
 FORMAT = 1
 MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
+PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
+"""Folders that `prepare` may replace."""
 SHARD_TOKENS = 2**26
 """Tokens after which a shard is closed at the next document: 128 MiB."""
 BATCH_BYTES = 2**20
@@ -44,9 +48,9 @@ BATCH_BYTES = 2**20
 def prepare(config: DataConfig, directory: str | Path, progress: bool = True) -> TokenData:
     """Make `directory` hold the tokens `config` asks for, and open it.
 
-    Nothing is done when it already does. Otherwise everything is written beside it and renamed in one step, so an
-    interrupted run leaves no half-made data; it starts again. Of several processes one prepares, the others wait.
-    `progress` shows a bar with the time left.
+    Nothing is done, nor written, when it already does. Otherwise everything is written beside it and renamed in one
+    step, so an interrupted run leaves no half-made data; it starts again. Of several processes one prepares, the others
+    wait. `progress` shows a bar with the time left. A directory of anything else is left alone (`UserError`).
     """
     directory = Path(directory)
     corpora = [(open_corpus(corpus), corpus.weight) for corpus in config.corpora]
@@ -54,15 +58,23 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True) ->
     if tokenizer is not None:
         check_vocabulary(tokenizer.vocab_size)
     request = _request(config, corpora, tokenizer)
-    with _alone(directory):
-        if (directory / MANIFEST).exists():
-            if read_json(directory / MANIFEST, "manifest").get("request") == request:
-                return TokenData(directory)
-        elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise UserError(f"{directory} holds something other than prepared data; name a new directory")
-        with replacing_directory(directory) as unfinished:
-            _write(config, corpora, tokenizer, request, unfinished, progress)
-        return TokenData(directory)
+    if _holds(settled(directory), request):
+        return TokenData(settled(directory))
+    PREPARED.check(directory)
+    lock = directory.with_name(f".{directory.name}.lock")
+    with locked_file(lock, f"prepared data {directory}", wait=True):
+        if not _holds(settled(directory), request):
+            with replacing_directory(directory, PREPARED) as unfinished:
+                _write(config, corpora, tokenizer, request, unfinished, progress)
+        return TokenData(settled(directory))
+
+
+def _holds(directory: Path, request: dict[str, Any]) -> bool:
+    """Whether `directory` holds the tokens that are asked for."""
+    if not (directory / MANIFEST).exists():
+        return False
+    manifest = read_json(directory / MANIFEST, "manifest")
+    return isinstance(manifest, dict) and manifest.get("request") == request
 
 
 def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer: Tokenizer | None) -> dict[str, Any]:
@@ -77,20 +89,6 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
             del request[setting]
         request["tokenizer"] = tokenizer.fingerprint
     return {"format": FORMAT, **request}
-
-
-@contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock, and clear away what processes that died while writing it have left."""
-    import fcntl
-
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with open(directory.with_name(f".{directory.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed, also by a kill
-        for leftover in directory.parent.glob(f".{directory.name}.*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        recover_directory(directory)
-        yield
 
 
 def _split_documents(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[tuple[str, str]]:
@@ -146,7 +144,10 @@ def _write(
             f"give more text or change held_out_fraction (now {config.held_out_fraction})"
         )
     manifest = {"tokenizer": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size, "splits": splits}
-    write_json(directory / MANIFEST, {**manifest, "request": request})
+    written = checksums(
+        directory, [TOKENIZER, *(shard["file"] for split in SPLITS for shard in splits[split]["shards"])]
+    )
+    write_json(directory / MANIFEST, sealed({**manifest, "request": request, "files": written}))
 
 
 def _names(config: DataConfig) -> str:
@@ -210,7 +211,11 @@ class TokenData:
     """A prepared directory, read through memory maps."""
 
     def __init__(self, directory: str | Path) -> None:
-        """A missing directory, a broken manifest, or a shard of another size than it says are `UserError`s."""
+        """A missing directory, a broken manifest, and a shard that is not as it was written are `UserError`s.
+
+        Shards are hashed when they are first opened in a process, at the speed of memory; data of earlier versions have
+        no checksums, and only sizes are compared.
+        """
         self.directory = Path(directory)
         self.manifest: dict[str, Any] = read_json(self.directory / MANIFEST, "manifest")
         try:
@@ -218,9 +223,18 @@ class TokenData:
             self._shards = {split: self._open(self.manifest["splits"][split]["shards"]) for split in SPLITS}
         except (KeyError, TypeError) as error:
             raise UserError(f"manifest {self.directory / MANIFEST} lacks {error}; prepare the data again") from None
+        check_seal(self.manifest, self.directory / MANIFEST)
         self.tokenizer = Tokenizer.load(self.directory)
-        if self.tokenizer.fingerprint != self.manifest["tokenizer"]:
+        if self.tokenizer.fingerprint != self.manifest.get("tokenizer"):
             raise UserError(f"the tokenizer in {self.directory} is not the one its shards were written with")
+        check_files(self.directory, self.manifest.get("files"), self.directory / MANIFEST)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of all tokens and how they are split: what decides the batches besides seed and step."""
+        splits = self.manifest["splits"]
+        shards = [[split, digest(self.directory / one["file"])] for split in SPLITS for one in splits[split]["shards"]]
+        return sha256(json.dumps(shards).encode()).hexdigest()
 
     def _open(self, shards: list[dict[str, Any]]) -> list[np.ndarray]:
         opened: list[np.ndarray] = []

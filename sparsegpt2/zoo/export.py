@@ -11,10 +11,10 @@ import yaml
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import replacing_directory, write_text
+from sparsegpt2.files import Kind, replacing_directory, write_text
 from sparsegpt2.interop.hub import CARD, model_card
-from sparsegpt2.locate import TOKENIZER, model_directory, zoo
-from sparsegpt2.model.checkpoint import load_model, model_info, write_model
+from sparsegpt2.locate import FILES, TOKENIZER, model_directory, zoo
+from sparsegpt2.model.checkpoint import MODEL, load_model, model_info, write_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import ModelResult, choose_pruner, choose_target, load_results, model_results
 from sparsegpt2.sparsity.stats import l0
@@ -22,6 +22,8 @@ from sparsegpt2.text.tokenizer import Tokenizer
 
 LIMIT = 10_000_000
 """Bytes that a model of the zoo may take, so that the package stays small."""
+KIND = Kind("a model of the zoo", (*FILES, CARD), MODEL.mark, MODEL.signs)
+"""Folders that `export` may replace."""
 BENCHMARK, ROUNDED = "benchmark", "rounded"
 """What a zoo model's info holds beside what training said: `benchmark_facts`, and name -> dtype of rounded tensors."""
 
@@ -37,13 +39,14 @@ def export(
     for results that have none of it, and for a folder that is over `LIMIT` either way.
     """
     directory, name = model_directory(path), Path(out).resolve().name
+    require(directory.resolve() != Path(out).resolve(), f"{out} is the model itself; name another folder for its copy")
     model, info = load_model(directory), model_info(directory)
     require((directory / TOKENIZER).exists(), f"{directory} has no {TOKENIZER}, so nobody could pose tasks to it")
     require(model.means is not None, f"{directory} has no node means, so nobody could prune it; train it to the end")
     if results:
         info = {**info, BENCHMARK: benchmark_facts(own_results(model, info, results, target_loss))}
     tokenizer = Tokenizer.load(directory)
-    with replacing_directory(out) as folder:
+    with replacing_directory(out, KIND) as folder:
         size = _write(model, folder, name, tokenizer, info)
         if size > LIMIT and model.bigram is not None:
             model.bigram.data = model.bigram.data.to(torch.bfloat16).float()

@@ -16,6 +16,7 @@ from zipfile import BadZipFile, ZipFile
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import replacing_directory
 from sparsegpt2.locate import zoo
+from sparsegpt2.zoo.export import KIND
 from sparsegpt2.zoo.release import archive_name
 
 ADDRESS = "SPARSEGPT2_ZOO"
@@ -44,7 +45,7 @@ def get(name: str, address: str = "") -> Path:
     try:
         with tempfile.TemporaryFile() as archive:
             _copy(source, archive, sum(file["bytes"] for file in files.values()) + SPARE)
-            with replacing_directory(target) as folder:
+            with replacing_directory(target, KIND) as folder:
                 _unpack(archive, name, files, folder, source)
     except OSError as error:  # those of the source are told in _copy
         raise UserError(f"{name} cannot be put into {target.parent}: {error.strerror or error}") from None

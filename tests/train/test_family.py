@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -110,8 +111,10 @@ def test_cost_of_what_is_left(folder, tmp_path):
     assert whole == Cost(1280, pytest.approx(10 * 2.0 + (128 + 256 + 128) / 3 * 2.0 / 128))
     for finished in (False, True):
         (tmp_path / "run" / "last").mkdir(parents=True, exist_ok=True)
-        (tmp_path / "run" / "last" / "progress.json").write_text(f'{{"step": 5, "finished": {str(finished).lower()}}}')
-        assert progress_of(tmp_path / "run") == (5, finished)
+        step = 10 if finished else 5
+        values = {"step": step, "finished": finished}
+        (tmp_path / "run" / "last" / "progress.json").write_text(json.dumps(values))
+        assert progress_of(tmp_path / "run") == (step, finished)
         left = cost(config, 2.0, tmp_path / "run")
         assert left == Cost(0, 0.0) if finished else left.tokens == 640 and 10 < left.seconds < whole.seconds / 1.7
     assert 0 < seconds_per_step(config, 1) < 10

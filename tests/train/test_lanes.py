@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +88,50 @@ def test_a_name_is_free_again_when_its_command_has_ended(as_python, capfd):
     lanes.run_lanes([[["print('one')"], ["print('two')"]]], threads=1)
     printed = capfd.readouterr().out
     assert "print('one') | one\n" in printed and "(2)" not in printed
+
+
+PARENT = """
+import os, sys
+from pathlib import Path
+from sparsegpt2 import process
+from train import lanes
+start = lanes.subprocess.Popen
+lanes.subprocess.Popen = lambda command, **more: start([sys.executable, "-u", "-c", *command[5:]], **more)
+child = f'''
+import os, signal, time
+from pathlib import Path
+from sparsegpt2.process import end_with_parent
+here = Path({sys.argv[1]!r})
+def save(number, frame):
+    time.sleep(0.3)
+    (here / f"saved-{{os.getpid()}}").touch()
+    raise SystemExit(130)
+signal.signal(signal.SIGTERM, save)
+end_with_parent()
+(here / f"began-{{os.getpid()}}").touch()
+while True:
+    time.sleep(0.01)
+'''
+with process.of_a_command([]):
+    lanes.run_lanes([[[child]], [[child]]], threads=1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_children_save_and_end_however_their_parent_ends(tmp_path, number):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("began-*"))) < 2:
+        assert time.monotonic() < until and parent.poll() is None
+        time.sleep(0.02)
+    parent.send_signal(number)
+    parent.wait(timeout=30)
+    if number != signal.SIGKILL:  # it waited for them
+        assert len(list(tmp_path.glob("saved-*"))) == 2
+    children = [int(path.name.split("-")[1]) for path in tmp_path.glob("began-*")]
+    while any(os.path.exists(f"/proc/{child}") for child in children):
+        assert time.monotonic() < until, "children live on"
+        time.sleep(0.02)
+    assert len(list(tmp_path.glob("saved-*"))) == 2

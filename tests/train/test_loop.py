@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from sparsegpt2.commands.train import train as main
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.settings import run
+from train import loop
 from train.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -200,6 +203,201 @@ def test_bad_settings_are_one_sentence_and_status_2(settings, tmp_path, capsys, 
     said = run_here(tmp_path, settings | changes, capsys, 2)
     assert said.startswith("sparsegpt2: error: ") and sentence in said and said.count("\n") == 1
     assert not (tmp_path / "run" / "last").exists()
+
+
+@pytest.fixture
+def half(settings, tmp_path, capsys) -> Path:
+    """A run folder in the middle of its run."""
+    process = start(tmp_path, settings | {"tokens": 400 * 8 * 16}, "run")
+    while not (tmp_path / "run" / "last" / "progress.json").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return tmp_path / "run"
+
+
+def test_a_run_whose_data_or_tokenizer_changed_is_refused_by_name(half, settings, tmp_path, capsys):
+    longer = settings | {"tokens": 400 * 8 * 16}
+    corpus = Path(settings["data"]["corpora"][0]["path"])
+    before = (half / "last" / "model.safetensors").read_bytes()
+    added = corpus / "zz.py"
+    added.write_text("class Other:\n    pass\n" * 400)
+    try:
+        said = run_here(tmp_path, longer, capsys, 2)
+        assert "was trained with other tokenizer (fingerprint " in said and "corpora have changed since" in said
+        assert (half / "last" / "model.safetensors").read_bytes() == before
+        progress = json.loads((half / "last" / "progress.json").read_text())
+        assert set(progress["belongs_to"]) == {"data", "tokenizer"}
+    finally:
+        added.unlink()
+    data = {**longer["data"], "seed": 3}  # recorded in the settings, but suppose somebody made them agree
+    (half / "config.yaml").write_text((half / "config.yaml").read_text().replace("  seed: 0", "  seed: 3"))
+    said = run_here(tmp_path, longer | {"data": data}, capsys, 2)
+    assert "data.seed is 0, now 3" in said and "last/config.json" in said
+
+
+def test_checkpoints_of_earlier_versions_go_on(half, settings, tmp_path, capsys):
+    for name in ("progress.json", "config.json"):
+        values = json.loads((half / "last" / name).read_text())
+        for key in ("belongs_to", "files", "sha256"):
+            values.pop(key, None)
+        (half / "last" / name).write_text(json.dumps(values))
+    config = yaml.safe_load((half / "config.yaml").read_text())
+    del config["init"]  # a setting they had not yet
+    (half / "config.yaml").write_text(yaml.safe_dump(config))
+    step = json.loads((half / "last" / "progress.json").read_text())["step"]
+    process = start(tmp_path, settings | {"tokens": 400 * 8 * 16}, "run")
+    while process.poll() is None and json.loads((half / "last" / "progress.json").read_text())["step"] <= step:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    finish(process, 130)
+
+
+def test_lost_progress_and_flipped_bits_are_one_sentence(half, settings, tmp_path, capsys):
+    longer = settings | {"tokens": 400 * 8 * 16}
+    for name in ("model.safetensors", "optimizer.safetensors", "progress.json"):
+        path = half / "last" / name
+        whole = path.read_bytes()
+        place = len(whole) * 2 // 3
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        said = run_here(tmp_path, longer, capsys, 2)
+        assert name in said and said.count("\n") == 1
+        path.write_bytes(whole)
+    (half / "last" / "progress.json").unlink()
+    said = run_here(tmp_path, longer, capsys, 2)
+    assert "has lost its progress.json" in said and said.count("\n") == 1
+    assert (half / "last" / "model.safetensors").exists()
+
+
+def test_a_second_trainer_is_told(settings, tmp_path, capsys):
+    process = start(tmp_path, settings | {"tokens": 4000 * 8 * 16}, "run")
+    while steps_done(tmp_path / "run") < 2 and process.poll() is None:
+        time.sleep(0.002)
+    said = run_here(tmp_path, settings | {"tokens": 4000 * 8 * 16}, capsys, 2)
+    assert f"is in use by process {process.pid} on" in said and said.count("\n") == 1
+    process.send_signal(signal.SIGINT)
+    finish(process, 130)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_nan_in_the_last_update_is_neither_best_nor_finished(settings, tmp_path, capsys, monkeypatch):
+    take = loop.take_step
+
+    def spoil(model, optimizer, config, step, tokens, targets):
+        found = take(model, optimizer, config, step, tokens, targets)
+        if step == config.steps - 1:
+            next(model.parameters()).data.fill_(float("nan"))
+        return found
+
+    monkeypatch.setattr(loop, "take_step", spoil)
+    dense = settings | {"sparsity": {}, "evaluations": 1, "checkpoint_every": 0}
+    said = run_here(tmp_path, dense, capsys, 2)
+    assert "became nan at step 20; no checkpoint was saved yet" in said and said.count("\n") == 1
+    assert not (tmp_path / "run" / "best").exists() and not (tmp_path / "run" / "last").exists()
+    (tmp_path / "other").mkdir()
+    said = run_here(tmp_path / "other", dense | {"checkpoint_every": 5}, capsys, 2)
+    assert f"the last good checkpoint is in {tmp_path / 'other' / 'run' / 'last'}" in said
+    progress = json.loads((tmp_path / "other" / "run" / "last" / "progress.json").read_text())
+    assert progress["step"] == 15 and not progress["finished"]
+
+
+def test_tensorboard_shows_each_step_once_after_a_kill_before_the_first_save(settings, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    late = settings | {"evaluations": 1, "checkpoint_every": 0}
+    process = start(tmp_path, late | {"tokens": 4000 * 8 * 16}, "run")
+    while steps_done(tmp_path / "run") < 5 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finish(start(tmp_path, late, "run"))  # shorter: what holds no checkpoint is no run, and may be claimed
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    assert [event.step for event in board.Scalars("loss")] == list(range(1, 21))
+
+
+def test_damaged_metrics_are_set_aside_and_a_damaged_config_is_one_sentence(half, settings, tmp_path, capsys):
+    longer = settings | {"tokens": 400 * 8 * 16}
+    config = (half / "config.yaml").read_text()
+    (half / "config.yaml").write_text("model: [unclosed")
+    said = run_here(tmp_path, longer, capsys, 2)
+    assert "config.yaml is damaged" in said and said.count("\n") == 1
+    (half / "config.yaml").write_text(config)
+    lines = (half / "metrics.jsonl").read_bytes().split(b"\n")
+    (half / "metrics.jsonl").write_bytes(b"\n".join([lines[0], b"\xff\x00{", b"[1]", *lines[1:]]))
+    process = start(tmp_path, longer, "run")
+    while not (half / "metrics.jsonl.damaged").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert "metrics.jsonl had 2 damaged lines" in finish(process, 130)
+    steps = [json.loads(line)["step"] for line in (half / "metrics.jsonl").open()]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_a_failed_command_leaves_nothing_and_its_correction_begins(settings, tmp_path, capsys):
+    fresh = settings | {"data_folder": str(tmp_path / "made" / "data")}
+    for wrong in (
+        {"device": "tpu"},
+        {"sparsity": {"density": 0.01}},
+        {"model": SETTINGS["model"] | {"vocab_size": 400}},
+        {"data": settings["data"] | {"corpora": [{"name": "files", "path": "nowhere.py"}]}},
+    ):
+        run_here(tmp_path, fresh | wrong, capsys, 2)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["run.yaml"]
+    run_here(tmp_path, fresh, capsys, 0)
+
+
+def test_changed_settings_are_told_by_their_key_alone(whole, settings, capsys):
+    said = run_here(whole.parent, settings | {"model": SETTINGS["model"] | {"d_model": 64}}, capsys, 2)
+    assert "model.d_model is 32, now 64, and 2 more" in said and len(said) < 400
+    assert "tokens is 2560, now 1280" in run_here(whole.parent, settings | {"tokens": 10 * 8 * 16}, capsys, 2)
+
+
+def test_folders_of_somebody_else_are_left_alone(settings, tmp_path, capsys):
+    out = tmp_path / "run"
+    for name, content in (("best/thesis.txt", "dear"), ("metrics.jsonl", '{"step": 3}\n'), ("config.yaml", "a: 1\n")):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(content)
+        said = run_here(tmp_path, settings, capsys, 2)
+        assert said.count("\n") == 1 and str(out / Path(name).parts[0]) in said
+        assert [path.read_text() for path in out.rglob("*") if path.is_file()] == [content]
+        shutil.rmtree(out)
+    out.write_text("a file")
+    assert "run is a file; name a folder for the run" in run_here(tmp_path, settings, capsys, 2)
+
+
+def test_a_full_disk_and_a_forbidden_folder_are_one_sentence(settings, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    monkeypatch.setattr(loop, "save_state", full)
+    said = run_here(tmp_path, settings, capsys, 2)
+    assert "somewhere: no space left on device; free some space" in said and said.count("\n") == 1
+
+
+def test_a_run_becomes_longer_and_says_so(settings, tmp_path, capsys):
+    run_here(tmp_path, settings, capsys, 0)
+    run_here(tmp_path, settings | {"tokens": 30 * 8 * 16, "device": "cpu"}, capsys, 0)
+    text = (tmp_path / "run" / "config.yaml").read_text()
+    assert text.startswith("# tokens: 2560 until step 20, then 3840\n") and yaml.safe_load(text)["tokens"] == 3840
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert [line["step"] for line in lines] == list(range(1, 31))
+    progress = json.loads((tmp_path / "run" / "last" / "progress.json").read_text())
+    assert (progress["step"], progress["finished"]) == (30, True)
+    assert model_info(tmp_path / "run")["density"] == 0.25
+
+
+def test_a_run_begins_with_the_weights_of_a_model(whole, settings, tmp_path, capsys):
+    tuned = settings | {"init": str(whole), "optimizer": {"lr": 1e-9}, "sparsity": settings["sparsity"]}
+    run_here(tmp_path, tuned, capsys, 0)
+    first = json.loads((tmp_path / "run" / "metrics.jsonl").open().readline())["loss"]
+    last = [json.loads(line)["loss"] for line in (whole / "metrics.jsonl").open()][-1]
+    assert first == pytest.approx(last, abs=0.5)
+    (tmp_path / "other").mkdir()
+    said = run_here(tmp_path / "other", tuned | {"model": SETTINGS["model"] | {"d_model": 16}}, capsys, 2)
+    assert "has model.d_model 32, this run 16" in said
 
 
 def test_a_missing_config_file(capsys):

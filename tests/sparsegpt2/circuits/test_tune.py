@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from sparsegpt2.circuits import PruneConfig, node_means
 from sparsegpt2.circuits import tune as tuning
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.circuits.tune import CENTRES, SPACE, Watch, params_of, settings_of, tune
+from sparsegpt2.lock import locked_file
 
 optuna = pytest.importorskip("optuna")
 FAST = PruneConfig(steps=20, pairs=2, validation_pairs=4, dtype="float32", target_loss=0.6)
@@ -82,19 +84,37 @@ def test_a_killed_process_leaves_nothing_behind(tmp_path, made_up):
     path = tmp_path / "killed.journal"
     tune(None, FirstToken(), FAST, 6, path, name="study")
     study = tuning.open_study(path, "study")
-    tuning.next_trial(study, FAST, 6)  # begun, never finished; the process is this one, which now begins anew
+    tuning.next_trial(study, FAST, 6)  # begun, never finished
     resumed = tune(None, FirstToken(), FAST, 8, path, name="study")
     assert resumed == whole
 
 
-def test_a_trial_of_another_living_process_is_left_alone(tmp_path, made_up, monkeypatch):
+def test_a_journal_has_one_writer(tmp_path, made_up):
     path = tmp_path / "shared.journal"
-    other = tuning.next_trial(tuning.open_study(path, "study"), FAST, 0)
-    monkeypatch.setattr(tuning, "_alive", lambda process: True)
-    found = tune(None, FirstToken(), FAST, 4, path, name="study")
-    assert len(found.trials) == 3  # the fourth is the other's
-    other.study.tell(other, 1.0)
-    assert tune(None, FirstToken(), FAST, 4, path, name="study").edges == 1.0
+    with locked_file(tmp_path / ".shared.journal.lock", "tuning journal"), pytest.raises(UserError, match="in use by"):
+        tune(None, FirstToken(), FAST, 2, path)
+    assert tune(None, FirstToken(), FAST, 2, path).edges > 0
+
+
+def test_a_journal_torn_anywhere_goes_on(tmp_path, made_up):
+    whole = tune(None, FirstToken(), FAST, 8, tmp_path / "whole.journal", name="study")
+    path = tmp_path / "torn.journal"
+    tune(None, FirstToken(), FAST, 6, path, name="study")
+    data = path.read_bytes()
+    for end in range(len(data) // 3, len(data), len(data) // 7):
+        path.write_bytes(data[:end])
+        assert tune(None, FirstToken(), FAST, 8, path, name="study") == whole
+        path.write_bytes(data[:end] + data)  # an older version began its entries behind the torn one
+        tuning.repair_journal(path)
+        assert all("op_code" in json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_journal_of_something_else_is_left_alone(tmp_path, made_up):
+    path = tmp_path / "diary.journal"
+    path.write_text("a day\nanother day\n")
+    with pytest.raises(UserError, match="line 1 is damaged"):
+        tune(None, FirstToken(), FAST, 2, path)
+    assert path.read_text() == "a day\nanother day\n"
 
 
 def test_the_first_trials_are_the_settings_given_and_the_papers_centres(tmp_path, made_up):

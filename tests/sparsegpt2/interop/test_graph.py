@@ -100,7 +100,7 @@ def test_another_models_circuit_is_refused(found):
     ("arguments", "sentence"),
     [
         (["export", "graphml", "nowhere.json", "--out", "OUT"], "nowhere.json does not exist"),
-        (["export", "csv", "CIRCUIT", "--out", "CIRCUIT"], "is a file; name a directory"),
+        (["export", "csv", "CIRCUIT", "--out", "CIRCUIT"], "is a file; name a folder"),
         (["export", "csv", "CIRCUIT", "--out", "OUT", "--model", "nowhere"], "nowhere does not exist"),
         (
             ["export", "dot", "CIRCUIT", "--out", "OUT"],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import threading
 
 import pytest
 import torch
@@ -94,3 +97,104 @@ def test_a_damaged_model_is_one_sentence(saved, damage, sentence):
 def test_a_missing_model_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_flipped_bit_anywhere_is_told_and_names_its_file(saved, tokenizer, compact):
+    model, path = saved
+    save_model(model, path, tokenizer=tokenizer, info={"held_out_loss": 1.5}, compact=compact)
+    dice = random.Random(0)
+    for file in sorted(path.iterdir()):
+        whole = file.read_bytes()
+        for _ in range(12):
+            place, damaged = dice.randrange(len(whole)), bytearray(whole)
+            damaged[place] ^= 1 << dice.randrange(8)
+            file.write_bytes(damaged)
+            with pytest.raises(UserError, match=file.name.replace(".", r"\.")):
+                load_model(path)
+        file.write_bytes(whole)
+    load_model(path)
+
+
+def test_checks_can_be_left_out_and_older_models_have_none(saved):
+    model, path = saved
+    edit_weights(path, lambda tensors: tensors["wte.weight"].add_(1))
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged: its sha256 is not the one in .*config\.json"):
+        load_model(path)
+    assert torch.equal(load_model(path, verify=False).wte.weight, model.wte.weight + 1)
+    edit_config(path, lambda header: [header.pop(key) for key in ("files", "sha256")])
+    assert torch.equal(load_model(path).wte.weight, model.wte.weight + 1)
+
+
+def test_what_a_config_says_is_sealed(saved):
+    _, path = saved
+    edit_config(path, lambda header: header["info"].update(held_out_loss=1.0))
+    for read in (load_model, model_info):
+        with pytest.raises(UserError, match=r"config\.json was changed or damaged"):
+            read(path)
+    edit_config(path, lambda header: header.pop("sha256"))  # so that nobody mistakes it for an older one
+    with pytest.raises(UserError, match=r"config\.json was changed or damaged"):
+        model_info(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_and_means_that_are_no_numbers_are_told(saved, value):
+    model, path = saved
+    site = next(iter(model.means))
+    for tensor, name in ((model.wte.weight.data, "wte.weight"), (model.means[site], site)):
+        kept = tensor.flatten()[0].item()
+        tensor.view(-1)[0] = value
+        save_model(model, path)
+        with pytest.raises(UserError, match=f"{name} holds numbers that are not finite"):
+            load_model(path)
+        tensor.view(-1)[0] = kept
+
+
+def test_only_models_are_replaced(saved):
+    model, path = saved
+    (path / "circuits").mkdir()
+    project = path.parent / "project"
+    project.mkdir()
+    (project / "thesis.txt").write_text("dear to someone")
+    theirs = path.parent / "theirs"
+    theirs.mkdir()
+    (theirs / "config.json").write_text('{"model_type": "gpt2"}')
+    (theirs / "model.safetensors").write_text("of another format, with the same names")
+    for folder in (path, project, theirs, path.parent):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(UserError, match="something other than a model"):
+            save_model(model, folder)
+        assert sorted(folder.rglob("*")) == before
+    save_model(model, path.parent / "new" / "one")
+
+
+def test_modes_follow_the_umask(saved):
+    model, path = saved
+    earlier = os.umask(0o022)
+    try:
+        save_model(model, path)
+    finally:
+        os.umask(earlier)
+    assert {file.stat().st_mode & 0o777 for file in path.iterdir()} == {0o644}
+
+
+def test_a_model_is_read_whole_while_it_is_saved_again(saved):
+    model, path = saved
+    over = threading.Event()
+    failures = []
+
+    def save():
+        try:
+            for number in range(40):
+                model.wte.weight.data.fill_(number)
+                save_model(model, path, info={"number": number})
+        except BaseException as error:
+            failures.append(error)
+        over.set()
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    while not over.is_set():
+        assert load_model(path).wte.weight.unique().numel() > 0
+    thread.join()
+    assert not failures and model_info(path) == {"number": 39}

@@ -144,7 +144,7 @@ def test_an_interruption_leaves_the_old_data_and_no_litter(config, tmp_path, mon
     with pytest.raises(ZeroDivisionError):
         prepare(replace(config, tokens=3_000), directory, progress=False)
     assert TokenData(directory).manifest == before
-    assert {path.name for path in tmp_path.iterdir()} == {"data", ".data.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
 def test_what_a_killed_run_left_is_cleared_away(config, tmp_path):
@@ -284,6 +284,35 @@ def test_a_split_without_documents_is_told(config, tmp_path):
     config = replace(config, corpora=[CorpusConfig(name="files", path=str(tmp_path / "one.txt"))])
     with pytest.raises(UserError, match="of 1 documents none fell into the held_out split"):
         prepare(config, tmp_path / "data", progress=False)
+
+
+@pytest.mark.parametrize("name", ["train-00000.bin", "held_out-00000.bin", "tokenizer.json", "manifest.json"])
+def test_a_flipped_bit_is_told_and_names_its_file(config, tmp_path, name):
+    directory = prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False).directory
+    path = directory / name
+    whole = path.read_bytes()
+    for place in range(5, len(whole), len(whole) // 9):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=f"{name}|the tokenizer in"):
+            TokenData(directory)
+    path.write_bytes(whole)
+    TokenData(directory)
+
+
+def test_data_of_earlier_versions_have_no_checksums_and_the_same_fingerprint(config, tmp_path):
+    data = prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
+    manifest = json.loads((data.directory / "manifest.json").read_text())
+    for key in ("files", "sha256"):
+        del manifest[key]
+    (data.directory / "manifest.json").write_text(json.dumps(manifest))
+    assert prepare(replace(config, tokens=2_000), data.directory, progress=False).fingerprint == data.fingerprint
+
+
+def test_prepared_data_are_used_without_writing_anything(config, tmp_path, monkeypatch):
+    data = prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
+    monkeypatch.setattr(module, "locked_file", lambda *arguments, **options: pytest.fail("locked"))
+    monkeypatch.setattr(module, "replacing_directory", lambda *arguments: pytest.fail("written"))
+    assert prepare(replace(config, tokens=2_000), data.directory, progress=False).manifest == data.manifest
 
 
 def test_a_directory_of_something_else_is_left_alone(config, tmp_path):

@@ -1,0 +1,134 @@
+"""The folder of a run: whether a command may write into it, and the settings that are recorded there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sparsegpt2.config import to_dict
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json, write_text
+from sparsegpt2.model.checkpoint import CONFIG as MODEL_CONFIG
+from sparsegpt2.model.checkpoint import MODEL
+from train.config import TrainConfig
+from train.log import METRICS
+from train.state import LAST, saved_at
+
+CONFIG = "config.yaml"
+MAY_CHANGE = ("device",)
+"""Settings that a resumed run may have otherwise; `tokens` may also grow."""
+
+
+def check_folder(out: Path, config: TrainConfig) -> None:
+    """`UserError` unless a run with these settings may begin or go on in `out`; nothing is written.
+
+    It must be a run of the same settings, but for those that may change; or hold no checkpoint, and nothing that a run
+    writes but what a run wrote that did not get far.
+    """
+    MODEL.check(out / "best")
+    LAST.check(out / "last")
+    last = saved_at(out / "last")
+    recorded = read_settings(out)
+    if last is None:
+        for name in ("best", METRICS, "tensorboard"):
+            if recorded is None and (out / name).exists():
+                raise UserError(f"{out / name} is in the way, and of no run: there is no {CONFIG}; name another --out")
+        return
+    for source, then in ((CONFIG, recorded), (f"last/{MODEL_CONFIG}", trained_with(last))):
+        if then is not None:
+            check_same(out, source, then, config)
+
+
+def check_same(out: Path, source: str, then: dict[str, Any], config: TrainConfig) -> None:
+    """`UserError` that names the first setting which is another than `source` in `out` says, old value and new."""
+    usual = plain(to_dict(TrainConfig(model=config.model)))  # of settings that a run of an earlier version had not yet
+    changes = list(differences({**usual, **then}, plain(to_dict(config))))
+    refused = [
+        (key, old, new)
+        for key, old, new in changes
+        if key not in MAY_CHANGE and not (key == "tokens" and isinstance(old, int) and new > old)
+    ]
+    if refused:
+        key, old, new = refused[0]
+        more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+        raise UserError(
+            f"{out} holds a run with other settings: {key} is {short(old)}, now {short(new)}{more} ({source}); "
+            "choose another --out, or delete it"
+        )
+
+
+def differences(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted key, old value, new value) of each plain value that differs."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for name in [*then, *(name for name in now if name not in then)]:
+            yield from differences(then.get(name), now.get(name), f"{key}.{name}" if key else str(name))
+    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
+        for index, (old, new) in enumerate(zip(then, now, strict=True)):
+            yield from differences(old, new, f"{key}.{index}")
+    elif then != now:
+        yield key, then, now
+
+
+def read_settings(out: Path) -> dict[str, Any] | None:
+    """The settings that a run folder records; None where there are none, `UserError` where they are of no run."""
+    path = out / CONFIG
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError):
+        values = None
+    if not isinstance(values, dict) or not {"model", "sparsity", "data"} <= set(values) <= known():
+        raise UserError(f"{path} is damaged, or not the settings of a run; bring it back, or name another --out")
+    return values
+
+
+def known() -> set[str]:
+    """Names of all settings."""
+    return {field.name for field in fields(TrainConfig)}
+
+
+def trained_with(last: Path) -> dict[str, Any] | None:
+    """The settings of the run that saved `last`, as it says itself; None in a checkpoint that does not."""
+    header = read_json(last / MODEL_CONFIG, "model config")
+    info = header.get("info") if isinstance(header, dict) else None
+    found = info.get("train") if isinstance(info, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def record_settings(out: Path, config: TrainConfig, step: int) -> None:
+    """Write config.yaml; a run that became longer keeps, as comments, how long it was and when that changed."""
+    path, text = out / CONFIG, yaml.safe_dump(plain(to_dict(config)), sort_keys=False)
+    recorded = read_settings(out)
+    if recorded is not None:
+        history = [line for line in path.read_text(encoding="utf-8").split("\n") if line.startswith("# ")]
+        if step and recorded.get("tokens") != config.tokens:
+            history.append(f"# tokens: {recorded.get('tokens')} until step {step}, then {config.tokens}")
+        text = "".join(f"{line}\n" for line in history) + text
+        if text == path.read_text(encoding="utf-8"):
+            return
+    write_text(path, text)
+
+
+def leave_folder(out: Path) -> None:
+    """Remove the folder of a run that wrote nothing but its settings."""
+    if out.is_dir() and [path.name for path in out.iterdir()] == [CONFIG]:
+        (out / CONFIG).unlink()
+        out.rmdir()
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, so that YAML stays plain."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def short(value: Any) -> str:
+    """A value as a sentence can hold it."""
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
