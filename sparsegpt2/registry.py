@@ -121,7 +121,8 @@ class Kind:
         """The thing of that plain name: built in, installed, or loaded earlier. Paths and modules are refused."""
         if not is_plain(name):
             raise UserError(
-                f"{name!r} is no plain name of a {self.what} but an address; code is run only where you give it yourself"
+                f"{name!r} is no plain name of a {self.what} but an address, and "
+                "code is run only where you give it yourself"
             )
         found = self._built_in(name) or self.introduced.get(name)
         if found is not None:
