@@ -163,7 +163,7 @@ class PosedTask:
     def forget_pairs(self) -> None:
         """Let go of the pairs made so far: they are kept for others who ask for the same, and come back the same.
 
-        Without it a benchmark would hold those of all its tasks, some 12 MB for each.
+        Without it a benchmark would hold those of all its tasks, some 6 MB for each pruning seed.
         """
         self._pair.cache_clear()
 

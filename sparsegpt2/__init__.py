@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sparsegpt2 import evidence as evidence
     from sparsegpt2 import interop as interop
     from sparsegpt2 import kernels as kernels
+    from sparsegpt2 import locate as locate
     from sparsegpt2 import model as model
     from sparsegpt2 import reading as reading
     from sparsegpt2 import report as report
@@ -44,8 +45,7 @@ if TYPE_CHECKING:
     from sparsegpt2.evidence import EvidenceConfig, Report
     from sparsegpt2.model.checkpoint import load_model, save_model
     from sparsegpt2.model.gpt import GPT
-    from sparsegpt2.results.listing import Results
-    from sparsegpt2.results.rows import Row
+    from sparsegpt2.results import Results, Row
     from sparsegpt2.text.tokenizer import Tokenizer
     from sparsegpt2.viewer import ViewConfig
     from train.config import TrainConfig
@@ -71,8 +71,7 @@ _HOMES = {
     "sparsegpt2.evidence": ("EvidenceConfig", "Report"),
     "sparsegpt2.model.checkpoint": ("load_model", "save_model"),
     "sparsegpt2.model.gpt": ("GPT",),
-    "sparsegpt2.results.listing": ("Results",),
-    "sparsegpt2.results.rows": ("Row",),
+    "sparsegpt2.results": ("Results", "Row"),
     "sparsegpt2.text.tokenizer": ("Tokenizer",),
     "sparsegpt2.viewer": ("ViewConfig",),
     "train.config": ("TrainConfig",),

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from sparsegpt2 import circuits, evidence
 from sparsegpt2.circuits import Circuit, PruneConfig, Score, Task
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.errors import UserError, UserTypeError
 from sparsegpt2.evidence import EvidenceConfig, Report
 from sparsegpt2.locate import is_published
 from sparsegpt2.model.checkpoint import model_fingerprint
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results import listing
-from sparsegpt2.results.listing import Results
+from sparsegpt2.progress import Progress
+from sparsegpt2.results import Results, listing
 from sparsegpt2.siblings import claim
 from sparsegpt2.text.tokenizer import Tokenizer
 

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from importlib import import_module
 
-from sparsegpt2.settings import run_commands
+from sparsegpt2.settings import Command, run_commands
+from sparsegpt2.settings.completion import completion_script
 from sparsegpt2.siblings import claim_process
 
-Command = Callable[[list[str]], None]
+TRAIN, FIND, LOOK, SHARE = "Train", "Find circuits", "Look", "Share"
 
 
-def _command(module: str, function: str, says: str) -> Command:
-    """A command whose module is imported when it runs."""
-
-    def command(arguments: list[str]) -> None:
-        getattr(import_module(f"sparsegpt2.commands.{module}"), function)(arguments)
-
-    command.__doc__ = says
-    return command
+def _command(group: str, module: str, says: str, function: str = "") -> Command:
+    """`sparsegpt2 MODULE`, whose module is imported when it runs."""
+    return Command(group, f"sparsegpt2.commands.{module}", function or module, says)
 
 
 COMMANDS = {
-    "quickstart": _command("quickstart", "quickstart", "Train three small models, prune their tasks, draw the fronti."),
-    "train": _command("train", "train", "Train a model from YAML settings and flags; the same command resumes it."),
-    "tasks": _command("tasks", "tasks", "List the tasks, with examples, and why a tokenizer can't pose one."),
-    "prune": _command("prune", "prune", "Find the circuit of one task in one model."),
-    "bench": _command("bench", "bench", "Benchmark models x tasks x pruners x target losses into results.jsonl."),
-    "evaluate": _command("evaluate", "evaluate", "Report whether to believe a circuit: each check, one summary."),
-    "discover": _command("discover", "discover", "Find circuits of components (heads, MLPs) of a task."),
-    "frontier": _command("frontier", "frontier", "Draw capability against interpretability from results."),
-    "view": _command("view", "view", "Write a page that shows a circuit, or a run: one HTML file for any browser."),
-    "read": _command("read", "read", "Read circuits by predictions: a page with each one's graph, nodes and tests."),
-    "import": _command("models", "import_model", "Bring in a published sparse model or a GPT-2."),
-    "export": _command("models", "export", "Write a model or a circuit in another format."),
-    "push": _command("models", "push", "Put a model on the Hugging Face hub, with a model card."),
-    "zoo": _command("models", "zoo", "List the trained models, zoo:NAME, and fetch one that is not here."),
-    "family": _command("family", "family", "Train a family of models side by side and benchmark them."),
+    "quickstart": _command(TRAIN, "quickstart", "The whole path in minutes: train, prune, draw."),
+    "train": _command(TRAIN, "train", "Train a model; the same command resumes it."),
+    "family": _command(TRAIN, "family", "Train a family of models side by side and benchmark them."),
+    "tasks": _command(FIND, "tasks", "List the tasks, with examples, and which of them a model's tokenizer can ask."),
+    "prune": _command(FIND, "prune", "Find the circuit of one task in one model."),
+    "bench": _command(FIND, "bench", "Find many: models x tasks x pruners x target losses."),
+    "discover": _command(FIND, "discover", "Find circuits of components: heads, MLPs and the edges between them."),
+    "evaluate": _command(LOOK, "evaluate", "Check whether to believe a circuit."),
+    "view": _command(LOOK, "view", "Write a page that shows a circuit, or a run: one HTML file."),
+    "read": _command(LOOK, "read", "Write a page that reads circuits by predictions, each of them tested."),
+    "frontier": _command(LOOK, "frontier", "Draw capability against interpretability."),
+    "zoo": _command(SHARE, "models", "List the trained models, zoo:NAME, and fetch one that is not here.", "zoo"),
+    "import": _command(SHARE, "models", "Bring in a published sparse model or a GPT-2.", "import_model"),
+    "export": _command(SHARE, "models", "Write a model or a circuit in another format.", "export"),
+    "push": _command(SHARE, "models", "Put a model on the Hugging Face hub, with a model card.", "push"),
+    "completion": Command(
+        SHARE, "sparsegpt2.cli", "completion", "Print a script that completes commands and flags in bash or zsh."
+    ),
 }
+
+
+def completion(arguments: list[str]) -> None:
+    """Print a script that completes commands and flags in bash or zsh."""
+    print(completion_script(arguments, COMMANDS))
 
 
 def main() -> None:

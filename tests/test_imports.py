@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-ROOMS = ["errors", "siblings", "files", "lock", "checksum", "process", "usercode", "registry", "locate"]
-ROOMS += ["allocator", "config", "configs", "settings"]
+ROOMS = ["lazy", "errors", "siblings", "files", "lock", "checksum", "process", "usercode", "registry", "locate"]
+ROOMS += ["allocator", "config", "configs", "settings", "progress"]
 ROOMS += ["kernels", "text", "model", "sparsity", "results", "circuits"]
 ROOMS += ["evidence", "components", "report", "viewer", "reading"]
 ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]
@@ -18,7 +18,7 @@ ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]
 `eval_tasks`; it may import its own room and those before it."""
 OUTSIDE = {"sparsegpt2", "sparsegpt2.api", "sparsegpt2.__main__", "train.__main__", "eval_tasks.__main__"}
 """The package's face, which names what the rooms hold and joins them, and the entry points `python -m`."""
-HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard", "jsonargparse"}
+HEAVY = {"datasets", "tokenizers", "optuna", "matplotlib", "pyarrow", "pandas", "rich", "tensorboard"}
 HEAVY |= {"transformers", "transformer_lens", "networkx", "huggingface_hub"}
 
 

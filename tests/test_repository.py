@@ -15,7 +15,7 @@ import pytest
 from eval_tasks.bench.benchmark import BenchConfig
 from sparsegpt2 import GPT, configs
 from sparsegpt2.circuits import PruneConfig
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import Parser, settings_from
 from sparsegpt2.sparsity.project import check_feasible
 from train.config import TrainConfig
 
@@ -26,15 +26,15 @@ CONFIGS = sorted((configs.FOLDER).rglob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_config_loads_and_can_be_met(path):
     assert path.read_text().startswith("# For: "), "a config's first line says what it is for"
-    parser = make_parser("test", "")
+    parser = Parser("test", "")
     if path.name.startswith("bench"):
-        add_settings(parser, BenchConfig)
-        parser.add_class_arguments(PruneConfig, "prune", skip={"pruner", "seed"})
-        settings_from(parse(parser, [str(path)]), BenchConfig)
+        parser.add_settings(BenchConfig)
+        parser.add_settings(PruneConfig, "prune", skip=("pruner", "seed"))
+        settings_from(parser.parse([str(path)]), BenchConfig)
     else:
-        add_settings(parser, TrainConfig)
+        parser.add_settings(TrainConfig)
         base = path.with_name("base.yaml")  # of a family, whose other files are read over it
-        config = settings_from(parse(parser, [*([str(base)] if base.exists() else []), str(path)]), TrainConfig)
+        config = settings_from(parser.parse([*([str(base)] if base.exists() else []), str(path)]), TrainConfig)
         check_feasible(GPT(config.model), config.sparsity)
         assert config.model.vocab_size == config.data.vocab_size
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsegpt2.config import GPTConfig, OptimizerConfig, SparsityConfig, require, to_dict
-from sparsegpt2.text.data import DataConfig
+from sparsegpt2.text.config import DataConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.process import end_with_parent
 from sparsegpt2.report.style import plain_number
 from sparsegpt2.results import aligned
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import Parser, settings_from
 from sparsegpt2.siblings import claim
 from sparsegpt2.sparsity.project import check_feasible, projected_parameters
 from train.config import TrainConfig
@@ -48,9 +48,9 @@ def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = (
 
 def read_run(arguments: Sequence[str]) -> TrainConfig:
     """The settings of one model, from YAML files and flags as `sparsegpt2 train` takes them, but for --out."""
-    parser = make_parser("sparsegpt2 train", "")
-    add_settings(parser, TrainConfig)
-    return settings_from(parse(parser, list(arguments)), TrainConfig)
+    parser = Parser("train SETTINGS.yaml...", "")
+    parser.add_settings(TrainConfig)
+    return settings_from(parser.parse(list(arguments)), TrainConfig)
 
 
 def begin_child(parent: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from threading import Lock, Thread
 
@@ -27,7 +29,9 @@ def run_queue(commands: Iterable[Sequence[str]], lanes: int, *, forgiving: bool 
 
 
 def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -> None:
-    """Run the lanes at the same time, each command as a process of `threads` threads whose lines are passed on.
+    """Run the lanes at the same time, each command as a process of `threads` threads.
+
+    What a command prints is passed on in whole lines that begin with its name, such as `train dense | `.
 
     No command outlives this process: an interruption or SIGTERM here asks each to save and waits for it, and one whose
     parent was killed does so by itself. The first command that fails ends all; its status is raised as SystemExit,
@@ -61,26 +65,44 @@ class Running:
         self.starting = Lock()
         self.over = False
         self.status = 0
+        self.names: set[str] = set()
+        """Of the commands that run."""
+        self.lock = Lock()
+
+    def name(self, arguments: Sequence[str]) -> str:
+        """What a command's lines begin with: told apart by a number where another of that name runs."""
+        places = [arguments[at + 1] for at, flag in enumerate(arguments[:-1]) if flag == "--out"]
+        of = places if arguments[0] == "train" else arguments[1:2]
+        plain = " ".join([arguments[0].split()[0], *(os.path.basename(path) for path in of)])
+        with self.lock:
+            numbered = (f"{plain} ({number})" for number in itertools.count(2))
+            name = next(one for one in itertools.chain([plain], numbered) if one not in self.names)
+            self.names.add(name)
+        return name
 
     def follow(self, lane: Lane) -> None:
         """Run one lane."""
         for arguments in lane:
-            process = self.start(arguments)
-            if process is None:
+            started = self.start(arguments)
+            if started is None:
                 return
+            name, process = started
             assert process.stdout is not None
             for line in process.stdout:
-                print(line, end="", flush=True)
+                sys.stdout.write(f"{name} | {line.rstrip()}\n")  # one write: lines of two lanes must not mix
+                sys.stdout.flush()
+            self.names.discard(name)
             if process.wait() not in (0, self.forgiven):
                 self.status = self.status or process.returncode
                 self.end()
 
-    def start(self, arguments: Sequence[str]) -> subprocess.Popen[str] | None:
-        """Start one command, unless all are to end."""
+    def start(self, arguments: Sequence[str]) -> tuple[str, subprocess.Popen[str]] | None:
+        """Start one command, unless all are to end: its name and its process."""
         with self.starting:  # so that `end` misses none that is just being started
             if self.over:
                 return None
-            print(f"\n$ sparsegpt2 {' '.join(arguments)}", flush=True)
+            name = self.name(arguments)
+            print(f"{name} | $ sparsegpt2 {' '.join(arguments)}", flush=True)
             process = subprocess.Popen(
                 command_line(arguments),
                 stdout=subprocess.PIPE,
@@ -89,7 +111,7 @@ class Running:
                 env=self.environment,
             )
             self.processes.append(process)
-            return process
+            return name, process
 
     def end(self) -> None:
         """Start nothing more, and ask what still runs to save and leave."""

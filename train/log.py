@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,9 @@ import torch
 
 from sparsegpt2.files import write_text
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.report.board import density_figure, open_board, weights_figure
+from sparsegpt2.report.style import plain_number
 from sparsegpt2.sparsity.project import projected_parameters
 
 METRICS = "metrics.jsonl"
@@ -28,7 +29,8 @@ class RunLog:
         self.path = directory / METRICS
         write_text(self.path, "".join(f"{json.dumps(line)}\n" for line in self._lines() if line["step"] <= step))
         self.board = _tensorboard(directory / "tensorboard", step)
-        self.started, self.first = time.monotonic(), step
+        self.progress = ProgressDisplay(title)
+        self.progress.start()
 
     def _lines(self) -> list[dict[str, Any]]:
         """The lines there are; a last one torn by an interruption is dropped.
@@ -71,21 +73,20 @@ class RunLog:
             self.board.add_figure("density by layer", density_figure(model), step)
             self.board.add_figure("weights by layer", weights_figure(model), step)
 
-    def console(self, step: int, values: dict[str, Any]) -> None:
-        """One line: how far, how good, how sparse, how fast, how long still."""
-        left = (time.monotonic() - self.started) / max(1, step - self.first) * (self.steps - step)
-        held_out = f"  held-out {values['held_out_loss']:.3f}" if "held_out_loss" in values else ""
-        text = (
-            f"{self.title}  step {step}/{self.steps}  loss {values['loss']:.3f}{held_out}  "
-            f"density {values['density']:.4f}  {values['tokens_per_second']:,.0f} tokens/s  "
-            f"{duration(left)} left"
+    def console(self, step: int, values: dict[str, Any], held_out_tokens: int) -> None:
+        """How far, how good, how sparse, how fast; where held-out loss was measured, a line that stays."""
+        state = (
+            f"step {step}/{self.steps}  loss {values['loss']:.3f}  density {values['density']:.4f}  "
+            f"{values['tokens_per_second']:,.0f} tokens/s"
         )
-        if sys.stdout.isatty() and not held_out:
-            print(f"\r\x1b[2K{text}", end="", flush=True)
-        elif held_out or step % (max(1, self.steps // 20)) == 0:
-            print(f"\r\x1b[2K{text}" if sys.stdout.isatty() else text, flush=True)
+        if "held_out_loss" in values:
+            held_out = f"held-out ({plain_number(held_out_tokens)} tokens) {values['held_out_loss']:.3f}"
+            self.progress.line(f"{self.title}: {state}  {held_out}")
+        self.progress(step, self.steps, state)
 
     def close(self) -> None:
+        """Close TensorBoard and the display."""
+        self.progress.close(finished=False)
         if self.board is not None:
             self.board.close()
 

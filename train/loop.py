@@ -19,6 +19,7 @@ from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.results import commit
+from sparsegpt2.settings import torch_device
 from sparsegpt2.sparsity.memory import project_and_remember_, recall_
 from sparsegpt2.sparsity.optimizer import make_optimizer, optimizer_step
 from sparsegpt2.sparsity.project import check_feasible
@@ -96,14 +97,7 @@ def take_step(
 
 def device_of(config: TrainConfig) -> torch.device:
     """Where a run computes; a device that torch cannot use is a `UserError`."""
-    if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(0, device=config.device)
-        return torch.device(config.device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0][:100]
-        raise UserError(f"torch cannot use the device {config.device!r} ({reason}); auto takes what there is") from None
+    return torch_device(config.device)
 
 
 def check_vocabulary(tokens: int, vocab_size: int) -> None:
@@ -260,7 +254,7 @@ class Trainer:
             if evaluate:
                 log.histograms(self.model, progress.step)
             log.metrics(values)
-            log.console(progress.step, values)
+            log.console(progress.step, values, self.held_out_tokens(config.validation_tokens) if evaluate else 0)
 
     def keep_best(self, loss: float, share: float) -> None:
         """Save `best` when held-out loss is the lowest yet at the target density (earlier models are denser)."""
@@ -278,6 +272,10 @@ class Trainer:
             for inputs, targets in self.held_out_batches(tokens)
         ]
         return sum(losses) / len(losses)
+
+    def held_out_tokens(self, tokens: int) -> int:
+        """How many tokens a held-out loss over about `tokens` is really taken over."""
+        return sum(inputs.numel() for inputs, _ in self.held_out_batches(tokens))
 
     def held_out_batches(self, tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The same held-out batches every time, about `tokens` in all."""
@@ -330,8 +328,10 @@ class Trainer:
         model.means = node_means(model, sample.to(self.device))
         info = model_info(self.out / "best") | {
             "held_out_loss": self.held_out_loss(model, self.config.held_out_tokens),
-            "held_out_tokens": sum(tokens.numel() for tokens, _ in batches),
+            "held_out_tokens": self.held_out_tokens(self.config.held_out_tokens),
             "means_tokens": sample.numel(),
             "kurtosis": residual_kurtosis(model, [tokens.to(self.device) for tokens, _ in batches]),
         }
         save_model(model, self.out / "best", tokenizer=self.data.tokenizer, info=info)
+        loss, tokens = info["held_out_loss"], info["held_out_tokens"]
+        print(f"{self.out.name}: held-out loss of the best model {loss:.4f} nats per token over {tokens:,} tokens")

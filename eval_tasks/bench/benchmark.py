@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
-
-import torch
 
 from eval_tasks.bench.cells import Cell
 from eval_tasks.bench.component_cells import ComponentCell
 from eval_tasks.bench.component_table import print_component_tables
+from eval_tasks.bench.config import BenchConfig
 from eval_tasks.bench.display import Display, print_tables
 from eval_tasks.bench.evidence import print_verdicts
 from eval_tasks.bench.pruner_cells import PrunerCell, nearest
@@ -21,54 +20,11 @@ from eval_tasks.bench.subjects import Subject, pose_for_each, read_subjects
 from sparsegpt2.circuits import PruneConfig
 from sparsegpt2.circuits.pruners import named_plainly
 from sparsegpt2.components import DiscoverConfig, get_method
-from sparsegpt2.config import require
 from sparsegpt2.evidence import EvidenceConfig
 from sparsegpt2.evidence.registry import plain_checks
 from sparsegpt2.lock import locked
 from sparsegpt2.results import Row
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchConfig:
-    """What is benchmarked; how a circuit is found is a `PruneConfig`."""
-
-    tasks: tuple[str, ...] = ()
-    """Names of tasks, or your own, as `mine.py` or `module:attribute`; all 20 by default."""
-    pruners: tuple[str, ...] = ("node",)
-    """Pruners to compare, your own as `mine.py` or `module:attribute`."""
-    target_losses: tuple[float, ...] = ()
-    """Task losses, in nats, that circuits must meet; by default the pruning settings' own (paper: 0.15)."""
-    seeds: tuple[int, ...] = (0,)
-    """Pruning seeds."""
-    test_pairs: int = 256
-    """Prompt pairs of the test split that circuits and unpruned models are scored on."""
-    rank_each_target: bool = False
-    """Rank the nodes anew for every target loss, with the penalty's controller aimed at it, instead of once, aimed at
-    the target nearest to the pruning settings' own. Costs a pruning run for each target."""
-    tune: int = 0
-    """Trials of a search for each cell's best pruner settings, on train and validation instances (tune.py); 0: none."""
-    together: int = 1
-    """Tasks and seeds whose gates train in one batch, for pruners that can. More fill a GPU; on a CPU they gain about a
-    fifth. Circuits are the same but for rounding, which depends on which tasks and seeds were asked for together."""
-    evidence: bool = False
-    """Judge every circuit by the checks of `sparsegpt2 evaluate`; the report stands in its row and beside its file."""
-    device: str = "auto"
-    """`cpu`, `cuda`, or `auto`: a GPU where there is one."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "target_losses", tuple(map(float, self.target_losses)))
-        for name in ("tasks", "pruners", "target_losses", "seeds"):
-            values = tuple(getattr(self, name))
-            require(len(set(values)) == len(values), f"{name} has an entry twice: {', '.join(map(str, values))}")
-            object.__setattr__(self, name, values)
-        require(bool(self.pruners) and bool(self.seeds), "a benchmark needs at least one pruner and one seed")
-        require(all(target > 0 for target in self.target_losses), "target_losses must be over 0")
-        require(self.tune >= 0, f"tune is a number of trials, 0 or more, got {self.tune}")
-        require(self.together >= 1, f"together must be at least 1, got {self.together}")
-        require(self.test_pairs >= 1, f"test_pairs must be at least 1, got {self.test_pairs}")
-        require(self.device in ("auto", "cpu", "cuda"), f"device must be auto, cpu or cuda, got {self.device!r}")
-        if self.device == "cuda":
-            require(torch.cuda.is_available(), "device=cuda, but there is no GPU that torch can use")
+from sparsegpt2.settings import torch_device
 
 
 def bench(
@@ -80,6 +36,7 @@ def bench(
     *,
     components: Sequence[DiscoverConfig] = (),
     progress: bool = True,
+    table: bool = True,
 ) -> list[Row]:
     """Benchmark `models` (directories of models or training runs) into the results folder `out`.
 
@@ -87,16 +44,16 @@ def bench(
     model lacks, or its tokenizer cannot pose, get rows that say so. Returns all rows asked for, earlier ones too.
     check: how circuits are judged, with `config.evidence`.
     components: methods of `discover` that look for circuits of components of the same models and tasks too.
-    progress: print a line a cell with the time left, then the tables. `UserError` for a model, task, pruner, method or
-    earlier results that cannot be used, and for a results folder that another process writes to, before anything is
-    pruned.
+    progress: print a line a cell with the time left, and at the end, with `table`, the tables. `UserError` for a model,
+    task, pruner, method or earlier results that cannot be used, and for a results folder that another process writes
+    to, before anything is pruned.
     """
     config, prune = config or BenchConfig(), prune or PruneConfig()
     config = replace(config, pruners=tuple(named_plainly(PruneConfig(pruner=name)).pruner for name in config.pruners))
     if config.evidence and check is not None:
         check = replace(check, checks=plain_checks(check.checks))
     components = [replace(found, method=get_method(found.method).name) for found in components]
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    device = str(torch_device(config.device))
     subjects = read_subjects(models, device)
     cells = plan(subjects, config, prune, (check or EvidenceConfig()) if config.evidence else None, components)
     with locked(out, "results folder"):
@@ -106,7 +63,7 @@ def bench(
                 display.begin(str(cell))
                 display.end(runner.rows(cell, display.inside))
         rows = [row for cell in cells for row in runner.rows(cell)]
-    if progress:
+    if progress and table:
         print_tables(rows)
         print_component_tables(rows)
         print_verdicts(rows)

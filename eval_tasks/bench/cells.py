@@ -7,7 +7,7 @@ of `discover` (component_cells.py). runner.py runs both.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,13 +16,11 @@ from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.components import ComponentCircuit
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results import Row, row_identity
 
 TEST_SEED = 0
 """Seed of the test pairs: the same for every model, pruner, method and size."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what) inside a cell."""
 
 Made = tuple[Row, Circuit | ComponentCircuit | None]
 """A row, and its circuit where it has one."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.bench.cells import TEST_SEED, Cell, Made, Progress, without_tuples
+from eval_tasks.bench.cells import TEST_SEED, Cell, Made, without_tuples
 from sparsegpt2.circuits import unpruned_loss
 from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
@@ -19,6 +19,7 @@ from sparsegpt2.components.score import ComponentScore
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results import USUAL_TARGET, Row
 
 HAS_TASK = USUAL_TARGET

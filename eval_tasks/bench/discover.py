@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval_tasks.bench.cells import Progress
 from eval_tasks.bench.component_cells import ComponentCell
 from eval_tasks.bench.runner import Runner
 from eval_tasks.bench.subjects import pose_for_each, read_subjects
 from sparsegpt2.components import DiscoverConfig, get_method
 from sparsegpt2.lock import locked
+from sparsegpt2.progress import Progress
 from sparsegpt2.results import Row
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from eval_tasks.bench.component_table import asked_in
+from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.results import ModelResult, Row, TaskResult, model_results, shared_tasks
 
 ABREAST = 5
 """Models in one table."""
+PARTS = 1000
+"""Steps that the progress of a cell is counted in."""
 LOG_WIDTH = 160
 """Columns of a table that does not go to a terminal."""
 MISSED = "†"
@@ -19,45 +21,36 @@ MISSED = "†"
 
 
 class Display:
-    """Progress on the console; as a context manager it owns the live bar, which only a terminal shows."""
+    """How far a benchmark is: a line for each finished cell, and the share of all cells with the time left."""
 
     def __init__(self, cells: int, *, enabled: bool) -> None:
         self.cells, self.done, self.cell = cells, 0, ""
-        self.started = time.monotonic()
-        self.bar = _bar(cells) if enabled and cells else None
-        self.task: Any = self.bar.add_task("", total=cells) if self.bar else None
+        self.progress = ProgressDisplay("bench", enabled=enabled and cells > 0)
 
     def __enter__(self) -> Display:
-        if self.bar:
-            self.bar.start()
+        self.progress.start()
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        if self.bar:
-            self.bar.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        self.progress.close(finished=kind is None)
 
     def begin(self, cell: str) -> None:
-        """A cell begins."""
+        """The next cell begins."""
         self.cell = cell
         self.inside(0, 1, "")
 
     def inside(self, done: int, total: int, what: str) -> None:
-        """How far the cell is."""
-        if self.bar:
-            share = min(1.0, done / max(1, total))
-            self.bar.update(self.task, completed=self.done + 0.9 * share, description=f"{self.cell}  {what}")
+        """How far the cell is: a `Progress`. Its last tenth is for scoring, which tells nothing."""
+        part = int(PARTS * 0.9 * min(1.0, done / max(1, total)))
+        self.progress(max(self.progress.done, self.done * PARTS + part), self.cells * PARTS, f"{self.cell}  {what}")
 
     def end(self, rows: Sequence[Row]) -> None:
         """A cell is finished, with these rows."""
         self.done += 1
-        if self.bar:
-            from rich.markup import escape
-
-            left = (time.monotonic() - self.started) / self.done * (self.cells - self.done)
-            results = "; ".join(dict.fromkeys(_outcome(row) for row in rows))
-            self.bar.update(self.task, completed=self.done)
-            line = escape(f"{self.done}/{self.cells}  {self.cell}: {results}")
-            self.bar.console.print(f"{line}  [dim]{duration(left)} left[/dim]", highlight=False, soft_wrap=True)
+        results = "; ".join(dict.fromkeys(_outcome(row) for row in rows))
+        self.progress(self.done * PARTS, self.cells * PARTS, self.cell)
+        left = f"  {self.progress.left}" if self.progress.left else ""
+        self.progress.line(f"{self.done}/{self.cells}  {self.cell}: {results}{left}")
 
 
 def print_tables(rows: Sequence[Row]) -> None:
@@ -102,26 +95,6 @@ def _caption(models: Sequence[ModelResult]) -> str:
     counted = sum(row.counts for model in models for result in model.tasks.values() for row in result.rows)
     note = f"\n{MISSED} misses its target on test pairs: {missed} of {counted} counted circuits" if missed else ""
     return f"edges  loss (unpruned loss), on test pairs{note}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _bar(cells: int) -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    return Progress(*columns, transient=True, speed_estimate_period=3600)
 
 
 def _outcome(row: Row) -> str:

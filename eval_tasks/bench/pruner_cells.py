@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks.base import PosedTask
-from eval_tasks.bench.cells import TEST_SEED, Cell, Made, Progress, without_tuples
+from eval_tasks.bench.cells import TEST_SEED, Cell, Made, without_tuples
 from sparsegpt2.circuits import (
     Circuit,
     LossCurve,
@@ -35,6 +35,7 @@ from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
 from sparsegpt2.evidence.registry import check_sources
 from sparsegpt2.locate import model_directory
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results import Row
 from sparsegpt2.text.training_text import training_text
 

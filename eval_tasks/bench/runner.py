@@ -6,19 +6,26 @@ A run may be interrupted anywhere: the next one makes only the rows that are mis
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from eval_tasks.bench.cells import Cell, Progress
+from eval_tasks.bench.cells import Cell
 from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.locate import name_model
 from sparsegpt2.components import ComponentCircuit
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.results import RESULTS, Row, append_row, read_rows, repair
+
+SHAPES_KEPT = "64"
+"""For how many shapes oneDNN keeps its compiled products in bfloat16; by itself 1024. Prompts of every length and
+circuits of every size bring ever new ones, at about 0.2 MB each. Compiling some of them again costs a tiny model 8% of
+its time."""
 
 
 class Runner:
@@ -26,6 +33,7 @@ class Runner:
 
     def __init__(self, cells: Sequence[Cell], device: str, out: str | Path | None = None) -> None:
         """out: the results folder, created if need be; None keeps nothing. `UserError` for rows that cannot be read."""
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", SHAPES_KEPT)  # read at the first such product
         self.device = device
         self.out = None if out is None else Path(out)
         self.known: dict[str, Row] = {} if self.out is None else finished_rows(self.out)

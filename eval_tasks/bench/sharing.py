@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from eval_tasks.bench.cells import Progress
 from eval_tasks.bench.pruner_cells import PrunerCell
 from sparsegpt2.circuits import PruneConfig, Ranking, Task, rank_together
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 
 def share_rankings(cells: Sequence[PrunerCell], together: int) -> list[PrunerCell]:

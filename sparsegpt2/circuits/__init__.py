@@ -1,14 +1,21 @@
 """Circuits: which nodes of a model do a task, how many edges join them, and how well they do it alone."""
 
-from sparsegpt2.circuits.circuit import Circuit
-from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.discretize import LossCurve
-from sparsegpt2.circuits.means import node_means
-from sparsegpt2.circuits.pruners import pruner_names
-from sparsegpt2.circuits.ranking import Ranking
-from sparsegpt2.circuits.score import Score, evaluate, unpruned_loss
-from sparsegpt2.circuits.search import circuit_at, find_circuit, rank_nodes, rank_together
-from sparsegpt2.circuits.task import Task, TaskBatch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparsegpt2.lazy import lazily
+
+if TYPE_CHECKING:
+    from sparsegpt2.circuits.circuit import Circuit
+    from sparsegpt2.circuits.config import PruneConfig
+    from sparsegpt2.circuits.discretize import LossCurve
+    from sparsegpt2.circuits.means import node_means
+    from sparsegpt2.circuits.pruners import pruner_names
+    from sparsegpt2.circuits.ranking import Ranking
+    from sparsegpt2.circuits.score import Score, evaluate, unpruned_loss
+    from sparsegpt2.circuits.search import circuit_at, find_circuit, rank_nodes, rank_together
+    from sparsegpt2.circuits.task import Task, TaskBatch
 
 __all__ = [
     "Circuit",
@@ -27,3 +34,5 @@ __all__ = [
     "rank_together",
     "unpruned_loss",
 ]
+
+__getattr__ = lazily(__name__)

@@ -16,12 +16,13 @@ from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.edges import edges_by_size
 from sparsegpt2.circuits.gates import frozen
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss, task_losses
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 VALIDATION_SEED = 0
 """The same validation pairs for every pruner, seed, size and target."""

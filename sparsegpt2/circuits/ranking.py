@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,9 +13,6 @@ from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.edges import EdgeList
 from sparsegpt2.circuits.gates import join_nodes, split_nodes
 from sparsegpt2.errors import UserError
-
-Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what) while something long runs."""
 
 
 @runtime_checkable

@@ -18,13 +18,14 @@ from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.discretize import VALIDATION_SEED, LossCurve, smallest_size
 from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.pruners import get_joint_pruner, get_pruner, named_plainly
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.circuits.trim import trim
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 
 def find_circuit(

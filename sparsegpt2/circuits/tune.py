@@ -19,13 +19,13 @@ from sparsegpt2.circuits import LossCurve, PruneConfig, circuit_at, rank_nodes
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.config import split_options
 from sparsegpt2.circuits.edges import count_edges
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import replacing
 from sparsegpt2.lock import locked_file
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 SPACE: dict[str, tuple[float, float, bool]] = {
     "lr": (1e-3, 3e-2, True),

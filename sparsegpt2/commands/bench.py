@@ -2,25 +2,69 @@
 
 from __future__ import annotations
 
-from sparsegpt2.settings import add_settings, leading, make_parser, parse, settings_from
+from sparsegpt2.settings import Parser, settings_from
+from sparsegpt2.settings.device import DEVICE_HELP
+
+
+def bench_parser() -> Parser:
+    """The settings of `bench`."""
+    from eval_tasks.bench.config import BenchConfig
+    from sparsegpt2.circuits.config import PruneConfig
+    from sparsegpt2.evidence.config import EvidenceConfig
+
+    parser = Parser(
+        "bench MODEL... --out DIR",
+        "Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss. "
+        "The same command goes on where it stopped.",
+    )
+    parser.positional("models", "Models or runs.", metavar="MODEL", many=True)
+    parser.add_settings(BenchConfig)
+    parser.add_settings(PruneConfig, "prune", skip=("pruner", "seed"))
+    parser.add_settings(EvidenceConfig, "check")
+    parser.add("components", tuple[str, ...], (), help="Methods of `discover` to run too.", metavar="METHOD,METHOD")
+    parser.add("out", str, help="Results folder: results.jsonl and circuits/.", metavar="DIR", required=True)
+    parser.add("table", bool, True, help="Print a table of all rows at the end.")
+    parser.alias(task="tasks", pruner="pruners", target_loss="target_losses", seed="seeds", component="components")
+    parser.front(
+        "What is compared",
+        out="Results folder: results.jsonl and circuits/.",
+        tasks="Names of tasks, or files of your own; by default all 20.",
+        pruners="Ways to find a circuit, such as node,node+trim.",
+        target_losses="Losses that circuits must meet, in nats; by default 0.15.",
+        seeds="Seeds of pruning.",
+        test_pairs="Prompt pairs that circuits are scored on.",
+    )
+    parser.front(
+        "How",
+        {
+            "prune.steps": "Most training steps of the gates of a circuit.",
+            "tune": "Trials of a search for the best pruning settings; 0: none.",
+            "evidence": "Check each circuit as `sparsegpt2 evaluate` does.",
+            "components": "Methods of `sparsegpt2 discover` to run too.",
+            "device": DEVICE_HELP,
+        },
+    )
+    return parser
 
 
 def bench(arguments: list[str]) -> None:
     """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
-    from eval_tasks.bench.benchmark import BenchConfig
-    from eval_tasks.bench.benchmark import bench as run_bench
-    from sparsegpt2.circuits import PruneConfig
-    from sparsegpt2.components import DiscoverConfig
-    from sparsegpt2.evidence import EvidenceConfig
+    settings = bench_parser().parse(arguments)
 
-    models, arguments = leading(arguments, "bench", "models: sparsegpt2 bench MODEL... --out DIR")
-    parser = make_parser("sparsegpt2 bench MODEL...", bench.__doc__ or "")
-    add_settings(parser, BenchConfig)
-    parser.add_class_arguments(PruneConfig, "prune", skip={"pruner", "seed"})
-    parser.add_class_arguments(EvidenceConfig, "check")
-    parser.add_argument("--components", type=str, default="", help="Methods of `discover` to run too, with commas.")
-    parser.add_argument("--out", type=str, required=True, help="Results folder: results.jsonl and circuits/.")
-    settings = parse(parser, arguments)
-    methods = [DiscoverConfig(method=name) for name in settings.components.split(",") if name]
-    config = settings_from(settings, BenchConfig)
-    run_bench(list(models), settings.out, config, settings.prune, settings.check, components=methods)
+    from eval_tasks.bench.benchmark import bench as run_bench
+    from eval_tasks.bench.config import BenchConfig
+    from sparsegpt2.components.config import DiscoverConfig
+
+    config, methods = (
+        settings_from(settings, BenchConfig),
+        [DiscoverConfig(method=name) for name in settings.components],
+    )
+    run_bench(
+        settings.models,
+        settings.out,
+        config,
+        settings.prune,
+        settings.check,
+        components=methods,
+        table=settings.table,
+    )

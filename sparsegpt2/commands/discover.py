@@ -1,88 +1,118 @@
-"""`sparsegpt2 discover MODEL... --task T --method M`: circuits of components (heads, MLPs) of a task."""
+"""`sparsegpt2 discover MODEL... --tasks T --method M`: circuits of components (heads, MLPs) of tasks."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from eval_tasks.bench.component_table import asked_in
-from eval_tasks.bench.discover import discover_rows
-from sparsegpt2.components import DiscoverConfig, get_method
 from sparsegpt2.config import require
-from sparsegpt2.errors import UserError
-from sparsegpt2.results import Row
-from sparsegpt2.settings import make_parser, parse, settings_from
+from sparsegpt2.progress import ProgressDisplay
+from sparsegpt2.settings import Parser, settings_from, torch_device
+from sparsegpt2.settings.device import DEVICE_HELP
+
+if TYPE_CHECKING:
+    from sparsegpt2.results import Row
+
+
+def discover_parser(method: str = "") -> Parser:
+    """The settings of `discover`; with a method also the method's own, as `--set.NAME`."""
+    from sparsegpt2.components.config import DiscoverConfig
+
+    parser = Parser(
+        "discover MODEL... --tasks TASK --method NAME",
+        "Find circuits of components (heads, MLPs and the edges between them) of a task in a model, by Edge Pruning, "
+        "ACDC, EAP and others.",
+    )
+    parser.positional("models", "Models or runs.", metavar="MODEL", many=True)
+    parser.add_settings(DiscoverConfig)
+    if method:
+        from sparsegpt2.components import get_method
+
+        parser.add_settings(get_method(method).settings, "set")
+    parser.add(
+        "tasks",
+        tuple[str, ...],
+        (),
+        help="Tasks, or your own: FILE.py or MODULE:ATTRIBUTE.",
+        metavar="TASK,TASK",
+        required=True,
+    )
+    parser.add("test_pairs", int, 128, help="Test pairs that circuits are scored on.")
+    parser.add("out", str, "", help="Results folder; without one, circuits are only listed.", metavar="DIR")
+    parser.add("device", str, "auto", help=DEVICE_HELP)
+    parser.alias(task="tasks", sparsity="sparsities")
+    parser.front(
+        "What is looked for",
+        tasks="Names of tasks, or files of your own.",
+        method="acdc, eap, eap_ig, edge_pruning, information_flow or path_patching.",
+        sparsities="Shares of the edges to leave out, a circuit each.",
+        intervention="What an ablated edge carries: interchange (the other prompt), resample, mean, zero.",
+        objective="kl, logit_difference, task or squared_error; by default the method's own.",
+    )
+    parser.front(
+        "How",
+        pairs="Prompt pairs on which edges are scored.",
+        test_pairs="Prompt pairs that circuits are scored on.",
+        seed="Seed of pairs, of initial masks and of resampling.",
+        out="Results folder; without one, circuits are only listed.",
+        device=DEVICE_HELP,
+    )
+    parser.note = "A method's own settings are --set.NAME: discover --method NAME --help-all lists them."
+    return parser
 
 
 def discover(arguments: list[str]) -> None:
     """Find circuits of components (heads, MLPs, edges) of a task in a model, by Edge Pruning, ACDC, EAP and others."""
-    count = next((i for i, text in enumerate(arguments) if text.startswith("-")), len(arguments))
-    models, arguments = arguments[:count], arguments[count:]
-    if not models and not {"-h", "--help"} & set(arguments):
-        raise UserError("discover needs a model: sparsegpt2 discover MODEL --task NAME --method NAME")
-    method = get_method(_value_of("--method", arguments) or DiscoverConfig().method)
-    parser = make_parser("sparsegpt2 discover MODEL...", discover.__doc__ or "")
-    parser.add_class_arguments(DiscoverConfig, None, skip={"sparsities"})
-    parser.add_class_arguments(method.settings, "set")
-    parser.add_argument("--task", type=str, required=True, help="Task or task file; several with commas between.")
-    parser.add_argument("--sparsity", type=str, default="", help="Shares of edges to leave out, such as 0.8,0.9.")
-    parser.add_argument("--test_pairs", type=int, default=128, help="Test pairs that circuits are scored on.")
-    parser.add_argument("--out", type=str, default="", help="Results folder; by default circuits are only listed.")
-    parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
-    settings = parse(parser, arguments)
-    config = settings_from(settings, DiscoverConfig)
-    if settings.sparsity:
-        config = replace(config, sparsities=_numbers(settings.sparsity))
+    asks_for_help = {"-h", "--help"} & set(arguments)
+    settings = discover_parser("" if asks_for_help else _method(arguments)).parse(arguments)
+
+    from sparsegpt2.components.config import DiscoverConfig
+
     require(settings.test_pairs >= 1, f"test_pairs must be at least 1, got {settings.test_pairs}")
-    rows = discover_rows(
-        models,
-        tuple(settings.task.split(",")),
-        config,
-        settings.set,
-        out=settings.out or None,
-        test_pairs=settings.test_pairs,
-        device=settings.device,
-        progress=_progress_line,
-    )
-    for row in rows:
-        _print(row)
+    device, out = str(torch_device(settings.device)), Path(settings.out) if settings.out else None
+    config = settings_from(settings, DiscoverConfig)
+
+    from eval_tasks.bench.discover import discover_rows
+
+    with ProgressDisplay(f"discover {config.method}") as progress:
+        for row in discover_rows(
+            settings.models,
+            settings.tasks,
+            config,
+            settings.set,
+            out=out,
+            test_pairs=settings.test_pairs,
+            device=device,
+            progress=progress,
+        ):
+            progress.line(_described(row, out))
 
 
-def _value_of(flag: str, arguments: list[str]) -> str | None:
-    """The value given for a flag, before the parser is made: the method decides which settings there are."""
+def _method(arguments: list[str]) -> str:
+    """The method that is asked for, before there is a parser: it decides which settings there are."""
+    from sparsegpt2.components.config import DiscoverConfig
+
     for index, text in enumerate(arguments):
-        if text.startswith(flag + "="):
+        if text.startswith("--method="):
             return text.split("=", 1)[1]
-        if text == flag and index + 1 < len(arguments):
+        if text == "--method" and index + 1 < len(arguments):
             return arguments[index + 1]
-    return None
+    return DiscoverConfig().method
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"sparsity takes numbers with commas between, such as 0.8,0.9, not {text!r}") from None
+def _described(row: Row, out: Path | None) -> str:
+    """One circuit in a line, and in a second one its file, where there is one."""
+    from eval_tasks.bench.component_table import asked_in
 
-
-def _progress_line(done: int, total: int, text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[2K{text}  {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-
-def _print(row: Row) -> None:
-    """One circuit in one line."""
     found = row.components
     head = f"{row.model}  {row.task}  {row.pruner}"
     if found is None:
-        print(f"{head}: not posed: {row.reason}")
-        return
+        return f"{head}: not posed: {row.reason}"
     memory = "" if found["megabytes"] is None else f", {found['megabytes']:.0f} MB"
-    print(
+    file = f"\n    {out / row.circuit}" if out is not None and row.circuit else ""
+    return (
         f"{head} at {asked_in(row)}: "
         f"{found['edges']} of {found['edges_of_model']} edges ({found['weights']:,} weights), "
         f"KL {found['kl']:.4f}, accuracy {found['accuracy']:.3f} ({found['accuracy_full']:.3f}), "
-        f"exact match {found['exact_match']:.3f}; {row.seconds:.1f} s{memory}"
+        f"exact match {found['exact_match']:.3f}; {row.seconds:.1f} s{memory}{file}"
     )
-    if row.circuit:
-        print(f"    {row.circuit}")

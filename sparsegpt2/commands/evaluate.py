@@ -2,45 +2,67 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from eval_tasks.bench.display import duration
-from sparsegpt2.circuits import Circuit, Task
-from sparsegpt2.circuits.task import Unposable
 from sparsegpt2.errors import UserError
-from sparsegpt2.evidence import EvidenceConfig, Report, collect_evidence, report_path
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
-from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.text.training_text import training_text
+from sparsegpt2.progress import ProgressDisplay
+from sparsegpt2.settings import Parser, settings_from, torch_device
+from sparsegpt2.settings.device import DEVICE_HELP
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sparsegpt2.circuits import Circuit, Task
+    from sparsegpt2.evidence import EvidenceConfig, Report
+    from sparsegpt2.text.tokenizer import Tokenizer
+
+
+def evaluate_parser() -> Parser:
+    """The settings of `evaluate`."""
+    from sparsegpt2.evidence.config import EvidenceConfig
+
+    parser = Parser(
+        "evaluate CIRCUIT",
+        "Report whether to believe a circuit: every check of its faithfulness, and one line that sums up.",
+    )
+    parser.positional("circuit", "A circuit file written by prune or bench.")
+    parser.add_settings(EvidenceConfig)
+    parser.add("model", str, "", help="The model it is of; by default the one it names.")
+    parser.add("task", str, "", help="The task it does; by default the one it names.")
+    parser.add("pruner", str, "", help="The FILE.py of the pruner that found it, if it is yours.")
+    parser.add("text", str, "", help="A file of text like that the model was trained on.", metavar="FILE")
+    parser.add("out", str, "", help="Report file; by default CIRCUIT.evidence.json.", metavar="FILE")
+    parser.add("device", str, "auto", help=DEVICE_HELP)
+    parser.alias(check="checks")
+    own = {option.name: option.help for option in parser.options.values() if option.help}
+    parser.front(
+        "What is checked",
+        checks="Names of checks; by default all.",
+        dear="Run the slow checks too, which train or prune again.",
+        pairs="Prompt pairs on which a loss is measured.",
+        seeds="Pruning seeds whose circuits are compared.",
+        seed="Seed of pairs and of everything random.",
+    )
+    parser.front("The circuit and its report", own)
+    return parser
 
 
 def evaluate(arguments: list[str]) -> None:
     """Report whether to believe a circuit: every check of its faithfulness, and one line that sums up."""
-    from sparsegpt2.circuits.locate import circuit_model
-    from sparsegpt2.model.checkpoint import load_model
+    settings = evaluate_parser().parse(arguments)
 
-    parser = make_parser("sparsegpt2 evaluate CIRCUIT", evaluate.__doc__ or "")
-    parser.add_argument("circuit", type=str, help="A circuit file written by prune or bench.")
-    add_settings(parser, EvidenceConfig)
-    parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
-    parser.add_argument("--task", type=str, default="", help="The task it does; by default the one it names.")
-    parser.add_argument(
-        "--pruner", type=str, default="", help="The FILE.py of the pruner that found it, if it is yours."
-    )
-    parser.add_argument("--text", type=str, default="", help="A file of text like that the model was trained on.")
-    parser.add_argument("--out", type=str, default="", help="Report file; by default CIRCUIT.evidence.json.")
-    parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
-    settings = parse(parser, arguments)
+    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.circuits.locate import circuit_model
+    from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
+    from sparsegpt2.model.checkpoint import load_model
+    from sparsegpt2.text.tokenizer import Tokenizer
+    from sparsegpt2.text.training_text import training_text
+
     config = settings_from(settings, EvidenceConfig)
     circuit = Circuit.load(settings.circuit)
     directory = circuit_model(circuit, settings.circuit, settings.model)
-    model = load_model(directory, settings.device)
+    model = load_model(directory, torch_device(settings.device))
     tokenizer = Tokenizer.load(directory)
     task = _task(settings, circuit, tokenizer)
     _check_pruner(settings, circuit, config)
@@ -50,23 +72,25 @@ def evaluate(arguments: list[str]) -> None:
     else:
         text = training_text(directory, config.text_rows, model.config.context)
     out = Path(settings.out or report_path(settings.circuit))
-    report = collect_evidence(
-        model,
-        task,
-        circuit,
-        config,
-        text=text,
-        text_source=source,
-        path=out,
-        about={"circuit": settings.circuit, "model": str(directory)},
-        progress=ProgressLine(),
-    )
+    with ProgressDisplay(f"evaluate {task.name}") as progress:
+        report = collect_evidence(
+            model,
+            task,
+            circuit,
+            config,
+            text=text,
+            text_source=source,
+            path=out,
+            about={"circuit": settings.circuit, "model": str(directory)},
+            progress=progress,
+        )
     _print_report(report, out)
 
 
 def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
     """The task as given, or else as the circuit's file names it: then by plain name, as a file may not run code."""
     from eval_tasks.registry import get_task
+    from sparsegpt2.circuits.task import Unposable
 
     if settings.task:
         return get_task(settings.task, tokenizer)
@@ -99,6 +123,8 @@ def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> No
 
 def read_text(path: str | Path, tokenizer: Tokenizer, context: int, rows: int) -> Tensor:
     """Windows [at most `rows`, context] of a text file in tokens; a missing or short file is a `UserError`."""
+    import torch
+
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -108,24 +134,6 @@ def read_text(path: str | Path, tokenizer: Tokenizer, context: int, rows: int) -
     if not windows:
         raise UserError(f"text file {path} has {len(tokens)} tokens; at least one window of {context} is needed")
     return tokens[: windows * context].view(windows, context)[:rows]
-
-
-class ProgressLine:
-    """Shows how far a check is and how long it will still take, on one line of a terminal; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self.started, self.last = time.monotonic(), 1.0
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        share, now = done / max(1, total), time.monotonic()
-        if share < self.last or not done:  # another check has begun
-            self.started = now
-        self.last = share
-        left = f", about {duration((now - self.started) * (1 - share) / share)} left" if 0 < share < 1 else ""
-        if sys.stderr.isatty():
-            print(f"\r\x1b[2K{what}: {100 * share:.0f}%{left}", end="", file=sys.stderr, flush=True)
-            if done == total:
-                print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
 
 def _print_report(report: Report, out: Path) -> None:

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from sparsegpt2.settings import add_settings, leading, make_parser, parse, settings_from
+from sparsegpt2.progress import ProgressDisplay
+from sparsegpt2.settings import Parser, settings_from, torch_device
+from sparsegpt2.settings.device import DEVICE_HELP
+
+
+def prune_parser() -> Parser:
+    """The settings of `prune`."""
+    from sparsegpt2.circuits.config import PruneConfig
+
+    parser = Parser(
+        "prune MODEL --task NAME",
+        "Find the circuit of one task in one model, write it and its curve, and score it on the task's test split.",
+    )
+    parser.positional("model", "A model or a run.")
+    parser.add_settings(PruneConfig)
+    parser.add("task", str, help="A task, or your own: FILE.py or MODULE:ATTRIBUTE.", metavar="NAME", required=True)
+    parser.add("out", str, "", help="Circuit file; by default circuits/TASK.json of the run.", metavar="FILE")
+    parser.add("device", str, "auto", help=DEVICE_HELP)
+    parser.add("tune", int, 0, help="Trials of a search for the best settings; 0: none.")
+    parser.front(
+        "What is looked for",
+        task="Name of a task (`sparsegpt2 tasks MODEL` lists them), or a file of your own.",
+        target_loss="Task loss that the circuit may have, in nats; chance is 0.693.",
+        pruner="node, edge, attribution, stochastic or random; node+trim also removes what is not needed.",
+        out="Circuit file; by default circuits/TASK.json of the run.",
+    )
+    parser.front(
+        "How",
+        steps="Most training steps of the gates.",
+        pairs="Prompt pairs of a training batch.",
+        lr="Learning rate of the gates.",
+        tune="Trials of a search for the best settings; 0: none.",
+        seed="Seed of initial gates and of training pairs.",
+        device=DEVICE_HELP,
+    )
+    return parser
 
 
 def prune(arguments: list[str]) -> None:
     """Find the circuit of one task in one model, write it and its curve, and score it on the task's test split."""
+    settings = prune_parser().parse(arguments)
+
     from eval_tasks.registry import get_task
     from sparsegpt2.circuits import PruneConfig, evaluate, find_circuit
     from sparsegpt2.circuits.locate import name_model
@@ -20,28 +56,21 @@ def prune(arguments: list[str]) -> None:
     from sparsegpt2.report.board import log_curve
     from sparsegpt2.text.tokenizer import Tokenizer
 
-    model_path, arguments = leading(arguments, "prune", "a model: sparsegpt2 prune MODEL --task NAME")
-    parser = make_parser("sparsegpt2 prune MODEL", prune.__doc__ or "")
-    add_settings(parser, PruneConfig)
-    parser.add_argument("--task", type=str, required=True, help="A task, or your own: FILE.py or MODULE:ATTRIBUTE.")
-    parser.add_argument("--out", type=str, default="", help="Circuit file; default circuits/TASK.json of the run.")
-    parser.add_argument("--device", type=str, default="cpu", help="Torch device.")
-    parser.add_argument("--tune", type=int, default=0, help="Trials of a search for the best settings; 0: none.")
-    settings = parse(parser, arguments)
-    directory = model_directory(model_path[0])
-    model = load_model(directory, settings.device)
+    config, device = named_plainly(settings_from(settings, PruneConfig)), torch_device(settings.device)
+    directory = model_directory(settings.model)
+    model = load_model(directory, device)
     tokenizer = Tokenizer.load(directory)
     task = get_task(settings.task, tokenizer)
-    out = Path(settings.out or _circuits_of(model_path[0]) / f"{task.name}.json")
-    config, progress = named_plainly(settings_from(settings, PruneConfig)), _progress_line()
-    if settings.tune:
-        study = " ".join([str(directory), task.name, str(config)])  # other settings, another search
-        tuned = tune(model, task, config, settings.tune, out.with_suffix(".journal"), name=study, progress=progress)
-        config = tuned.config
-        print(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
-    circuit = find_circuit(model, task, config, progress)
+    out = Path(settings.out or _circuits_of(settings.model) / f"{task.name}.json")
+    with ProgressDisplay(task.name) as progress:
+        if settings.tune:
+            study = " ".join([str(directory), task.name, str(config)])  # other settings, another search
+            tuned = tune(model, task, config, settings.tune, out.with_suffix(".journal"), name=study, progress=progress)
+            config = tuned.config
+            progress.line(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
+        circuit = find_circuit(model, task, config, progress)
     score = evaluate(model, task, circuit)
-    model_named = model_path[0] if is_published(model_path[0]) else directory
+    model_named = settings.model if is_published(settings.model) else directory
     name_model(circuit, model_named, out, model_fingerprint(model, tokenizer))
     circuit.save(out)
     log_curve(circuit, circuit.edges(model), out.parent / "tensorboard" / out.stem)
@@ -59,16 +88,6 @@ def _circuits_of(model: str) -> Path:
     if is_published(model):
         return Path("circuits", short_names([model])[0])
     return run_folder(model_directory(model)) / "circuits"
-
-
-def _progress_line():  # type: ignore[no-untyped-def]
-    """Shows how far pruning is, on one line of a terminal; nothing elsewhere."""
-
-    def show(done: int, total: int, text: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r\x1b[2K{text}  {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
-
-    return show
 
 
 def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]

@@ -7,33 +7,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sparsegpt2 import configs
-from sparsegpt2.commands.bench import bench
-from sparsegpt2.commands.frontier import frontier
-from sparsegpt2.settings import make_parser, parse, step
+from sparsegpt2.settings import Parser, step
 
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
 """From the quickest to train to the slowest, which takes about as long as the others together."""
 
 
+def quickstart_parser() -> Parser:
+    """The settings of `quickstart`."""
+    parser = Parser(
+        "quickstart",
+        "Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes. "
+        "The same command goes on where it stopped.",
+    )
+    parser.add("out", str, "runs/quickstart", help="Folder for everything that is made.", metavar="DIR")
+    parser.add("seed", int, 0, help="Seed of the models and of pruning.")
+    parser.add("dry_run", bool, False, help="Say what it would train and prune, and stop.")
+    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    return parser
+
+
 def quickstart(arguments: list[str]) -> None:
     """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
+    settings = quickstart_parser().parse(arguments)
+
     from eval_tasks.registry import task_names
+    from sparsegpt2.commands.bench import bench
+    from sparsegpt2.commands.frontier import frontier
     from sparsegpt2.report.summary import SummaryFacts, closing_text, write_summary
     from sparsegpt2.results import merge_results
     from train.family import make_plan, read_run
     from train.lanes import run_lanes, usable_cores
 
-    parser = make_parser("sparsegpt2 quickstart", quickstart.__doc__ or "")
-    parser.add_argument("--out", type=str, default="runs/quickstart", help="Folder for everything that is made.")
-    parser.add_argument("--seed", type=int, default=0, help="Seed of the models and of pruning.")
-    parser.add_argument("--dry_run", action="store_true", help="Say what it would train and prune, and stop.")
-    settings = parse(parser, arguments)
     out, seed = Path(settings.out), str(settings.seed)
     started, fresh = time.monotonic(), not out.exists()
     runs = [out / name for name in QUICKSTART]
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
-    settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", f"[{seed}]"]
+    settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", seed]
     parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # one writer a folder
 
     def training(name: str) -> list[str]:
@@ -48,9 +59,9 @@ def quickstart(arguments: list[str]) -> None:
         return ["bench", *(str(out / name) for name in names), *settings_of_bench, "--out", str(to), *more]
 
     *small, large = QUICKSTART
-    run_lanes([[training(large)], [*map(training, small), benchmark(small, parts[0])]], threads)
+    run_lanes([[training(large)], [*map(training, small), benchmark(small, parts[0], "--no-table")]], threads)
     halves = [(to, task_names()[half::2]) for half, to in enumerate(parts[1:])]
-    run_lanes([[benchmark([large], to, "--tasks", f"[{','.join(half)}]")] for to, half in halves], threads)
+    run_lanes([[benchmark([large], to, "--tasks", ",".join(half), "--no-table")] for to, half in halves], threads)
     merge_results(parts, out)
     step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: the table
     minutes = (time.monotonic() - started) / 60 if fresh else None  # of a run gone on with, only the rest was timed

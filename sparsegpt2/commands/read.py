@@ -1,4 +1,4 @@
-"""Circuits read: a page with each circuit's graph, nodes, words, and predictions tested on the whole model.
+"""`sparsegpt2 read MODEL CIRCUIT...`: a page with each circuit's graph, nodes, words, and predictions tested.
 
     sparsegpt2 prune runs/mine --task single_double_quote --pruner node+trim --out quote.json
     sparsegpt2 read runs/mine quote.json --out docs/results/circuits
@@ -10,66 +10,64 @@ sparsegpt2/reading/words, whose first line is `circuit: ` and the fingerprint th
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 
-from eval_tasks.bench.subjects import short_names
-from eval_tasks.registry import TASKS, get_task
-from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.config import require
-from sparsegpt2.errors import UserError
-from sparsegpt2.files import write_json, write_text
-from sparsegpt2.locate import model_directory
-from sparsegpt2.model.checkpoint import load_model, model_fingerprint, model_info
-from sparsegpt2.model.gpt import GPT
-from sparsegpt2.reading.charts import draw_outcome, save_png
-from sparsegpt2.reading.drawing import draw_circuit
-from sparsegpt2.reading.experiment import reading_of
-from sparsegpt2.reading.heads import heads_of, looks
-from sparsegpt2.reading.measure import DRAWS, Outcome, measure
-from sparsegpt2.reading.nodes import figure_labels, touched
-from sparsegpt2.reading.page import Read, figure_name, page
-from sparsegpt2.results import provenance
-from sparsegpt2.sparsity.stats import l0
-from sparsegpt2.text.sample import text_to_look_at
-from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
+from sparsegpt2.settings import Parser
 
-SPLIT = "test"
-"""Whose words the outcomes are measured with; experiments are thought out on validation words."""
-VIEW = ViewConfig(effect_pairs=16, pattern_bytes=0, examples=1)
+
+def read_parser() -> Parser:
+    """The settings of `read`."""
+    parser = Parser(
+        "read MODEL CIRCUIT... --out DIR",
+        "Read circuits by predictions: a page with each one's graph, nodes and words, and experiments on the whole "
+        "model that test what the words say.",
+    )
+    parser.positional("model", "A model or a run.")
+    parser.positional("circuits", "Circuit files of that model, one a task.", metavar="CIRCUIT", many=True)
+    parser.add("out", str, help="Folder of figures; the page is DIR.md next to it.", metavar="DIR", required=True)
+    parser.add("pairs", int, 128, help="Prompt pairs of each level of an experiment.")
+    parser.add("windows", int, 256, help="Windows of corpus text for the nodes' activations; 0: none.")
+    parser.add("seed", int, 0, help="Seed of the prompts and of the control's random nodes.")
+    parser.add("tasks", tuple[str, ...], (), help="Your own tasks that circuits name.", metavar="FILE.py,FILE.py")
+    parser.alias(task="tasks")
+    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    return parser
 
 
 def read(arguments: list[str]) -> None:
     """Read the circuits, write the page."""
-    parser = argparse.ArgumentParser(prog="sparsegpt2 read", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("model", help="run folder or model directory")
-    parser.add_argument("circuits", nargs="+", help="circuit files of that model, one a task")
-    parser.add_argument("--out", required=True, help="folder of figures; the page stands beside it, as OUT.md")
-    parser.add_argument("--pairs", type=int, default=128, help="prompt pairs of each level of an experiment")
-    parser.add_argument("--windows", type=int, default=256, help="windows of corpus text for the nodes' activations")
-    parser.add_argument("--seed", type=int, default=0, help="of the prompts and of the control's random nodes")
-    parser.add_argument("--task", default="", help="your own task that a circuit names: FILE.py; more with commas")
-    options = parser.parse_args(arguments)
-    for task in filter(None, options.task.split(",")):
+    settings = read_parser().parse(arguments)
+
+    from eval_tasks.bench.subjects import short_names
+    from eval_tasks.registry import TASKS, get_task
+    from sparsegpt2.circuits import Circuit
+    from sparsegpt2.commands.read_page import about, read_circuit, task_of, write_figures
+    from sparsegpt2.files import write_text
+    from sparsegpt2.locate import model_directory
+    from sparsegpt2.model.checkpoint import load_model
+    from sparsegpt2.reading.measure import DRAWS
+    from sparsegpt2.reading.page import page
+    from sparsegpt2.text.sample import text_to_look_at
+    from sparsegpt2.text.tokenizer import Tokenizer
+    from sparsegpt2.viewer import Viewed
+
+    for task in settings.tasks:
         TASKS.resolve(task)  # known by its plain name from here on
-    require(options.pairs >= 1, f"--pairs must be at least 1, got {options.pairs}")
-    require(options.windows >= 0, f"--windows must be 0 or more, got {options.windows}")
-    directory, out = model_directory(options.model), Path(options.out)
+    require(settings.pairs >= 1, f"--pairs must be at least 1, got {settings.pairs}")
+    require(settings.windows >= 0, f"--windows must be 0 or more, got {settings.windows}")
+    directory, out = model_directory(settings.model), Path(settings.out)
     model, tokenizer = load_model(directory), Tokenizer.load(directory)
-    circuits = {file: Circuit.load(file) for file in options.circuits}
+    circuits = {file: Circuit.load(file) for file in settings.circuits}
     tasks = [task_of(circuit, file) for file, circuit in circuits.items()]
     for task in tasks:
         require(tasks.count(task) == 1, f"two of the circuits are of task {task}: a page shows one circuit a task")
     for circuit in circuits.values():
         circuit.check(model)
     corpus, corpus_name = None, ""
-    if options.windows:
-        corpus, corpus_name = text_to_look_at(directory, options.windows, model.config.context)
+    if settings.windows:
+        corpus, corpus_name = text_to_look_at(directory, settings.windows, model.config.context)
     reads = []
     for task, (file, circuit) in zip(tasks, circuits.items(), strict=True):
         print(f"{task}: {file}", flush=True)
@@ -81,94 +79,8 @@ def read(arguments: list[str]) -> None:
             corpus=corpus,
             corpus_name=corpus_name,
         )
-        reads.append(read_circuit(circuit, subject, options.pairs, options.seed))
+        reads.append(read_circuit(circuit, subject, settings.pairs, settings.seed))
         write_figures(reads[-1], out)
     command = shlex.join(["sparsegpt2", "read", *arguments])
-    write_text(out.with_suffix(".md"), page(reads, about(model, directory, command, options.seed), out.name, DRAWS))
+    write_text(out.with_suffix(".md"), page(reads, about(model, directory, command, settings.seed), out.name, DRAWS))
     print(out.with_suffix(".md"))
-
-
-def task_of(circuit: Circuit, file: str) -> str:
-    """The task that a circuit file names."""
-    task = circuit.info.get("task")
-    if not task:
-        raise UserError(f"{file} does not name its task: write circuits with `sparsegpt2 prune`")
-    return str(task)
-
-
-def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Read:
-    """Everything about one circuit: gathered as the explorer does, then its experiments on the whole model."""
-    model, task = subject.model, subject.task
-    assert task is not None
-    data = circuit_data(circuit, subject, VIEW)
-    batch = task_batch(model, task, "validation", VIEW.pairs, seed)
-    reading = reading_of(task.name)
-    outcomes = []
-    for experiment in reading.experiments:
-        found = measure(experiment, model, task, data["nodes"], split=SPLIT, pairs=pairs, seed=seed)
-        print(f"  {experiment.name}: {found.unposed or ('held' if found.held else 'not held')}", flush=True)
-        outcomes.append(found)
-    attention = looks(model, batch, heads_of(data["nodes"]))
-    definition = getattr(task, "definition", None)
-    left, right = definition.answers if definition is not None else ("", "")
-    return Read(
-        task=task.name,
-        description=definition.description if definition is not None else "",
-        data=data,
-        touched=touched(model, subject.tokenizer, data, batch),
-        looks=attention,
-        tokens={token: subject.tokenizer.token(token) for look in attention for token, _ in look.tokens},
-        answers=(left or f"not {right}", right or f"not {left}"),
-        fingerprint=circuit_fingerprint(circuit, model, subject.tokenizer),
-        size=(circuit.n_nodes, circuit.edges(model)),
-        reading=reading,
-        outcomes=outcomes,
-    )
-
-
-def circuit_fingerprint(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> str:
-    """12 hex digits of the kept nodes and weights, and of the model they are kept of."""
-    digest = hashlib.sha256(model_fingerprint(model, tokenizer).encode())
-    for name, kept in sorted({**circuit.nodes, **(circuit.weights or {})}.items()):
-        digest.update(name.encode() + kept.cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def write_figures(read: Read, out: Path) -> None:
-    """The graph, a chart for each experiment, and what was measured as JSON."""
-    out.mkdir(parents=True, exist_ok=True)
-    if read.data["nodes"]:
-        labels = figure_labels(read.data, read.touched, read.answers)
-        save_png(draw_circuit(read.data, labels), out / f"{read.task}.png")
-    for outcome in read.outcomes:
-        if not outcome.unposed:
-            save_png(draw_outcome(outcome, read.reading.sides), out / figure_name(read.task, outcome.experiment))
-    write_json(out / f"{read.task}.json", {one.experiment.name: measured(one) for one in read.outcomes})
-
-
-def measured(outcome: Outcome) -> dict[str, object]:
-    """An outcome as plain values."""
-    if outcome.unposed:
-        return {"not_measured": outcome.unposed}
-    claims = [
-        {"claim": claim.text, "measured": outcome.value(claim), "holds": claim.holds(outcome.value(claim))}
-        for claim in outcome.experiment.claims
-    ]
-    levels = {level: {side: asdict(values) for side, values in of.items()} for level, of in outcome.levels.items()}
-    return {"held": outcome.held, "claims": claims, "pairs": outcome.pairs, "levels": levels}
-
-
-def about(model: GPT, directory: Path, command: str, seed: int) -> str:
-    """Which model, and how the page was made."""
-    info, config, made = model_info(directory), model.config, provenance("cpu")
-    loss = info.get("held_out_loss")
-    facts = [
-        f"{config.n_layer} layers, width {config.d_model}, {config.n_head} heads, context {config.context}",
-        f"L0 {l0(model):,}",
-        f"held-out loss {loss:.3f} nats per token" if loss is not None else "",
-        f"trained at commit {info['commit']}" if info.get("commit") else "",
-    ]
-    return (
-        f"Model: **{short_names([directory])[0]}**, {', '.join(filter(None, facts))}. Seed {seed}, "
-        f"{made['machine']}, torch {made['torch']}, commit {made['commit'] or 'unknown'}:\n\n```\n{command}\n```"
-    )

@@ -1,22 +1,37 @@
-"""`sparsegpt2 tasks`: the tasks, with examples, and why a tokenizer can't pose one."""
+"""`sparsegpt2 tasks MODEL`: the tasks, with examples, and which of them its tokenizer can't ask."""
 
 from __future__ import annotations
 
-from eval_tasks.registry import TaskEntry
-from sparsegpt2.settings import make_parser, parse
+from typing import TYPE_CHECKING
+
+from sparsegpt2.settings import Parser
+
+if TYPE_CHECKING:
+    from eval_tasks.registry import TaskEntry
+
+
+def tasks_parser() -> Parser:
+    """The settings of `tasks`."""
+    parser = Parser(
+        "tasks MODEL [TASK...]",
+        "List the tasks: what each asks, two example pairs, or why the model's tokenizer can't pose it.",
+    )
+    parser.positional("model", "A model, a run, or a tokenizer (a file or a folder).", alias="tokenizer")
+    which = "Names of tasks, or files of your own; by default all."
+    parser.positional("names", which, metavar="TASK", many=True, required=False)
+    parser.add("examples", int, 2, help="Example pairs of each task.")
+    parser.front("Settings", examples="Example pairs of each task.")
+    return parser
 
 
 def tasks(arguments: list[str]) -> None:
     """List the tasks: what each asks, two example pairs, or why the tokenizer can't pose it."""
+    settings = tasks_parser().parse(arguments)
+
     from eval_tasks.registry import ENGLISH, describe, task_names
     from sparsegpt2.text.tokenizer import Tokenizer
 
-    parser = make_parser("sparsegpt2 tasks", tasks.__doc__ or "")
-    parser.add_argument("--tokenizer", type=str, required=True, help="A tokenizer.json, or a model or folder with one.")
-    parser.add_argument("--examples", type=int, default=2, help="Example pairs of each task.")
-    parser.add_argument("names", nargs="*", type=str, default=[], help="Tasks, or files of your own; all by default.")
-    settings = parse(parser, arguments)
-    tokenizer = Tokenizer.load(settings.tokenizer)
+    tokenizer = Tokenizer.load(settings.model)
     entries = describe(tokenizer, settings.examples, settings.names or None)
     _list(entries)
     print(f"{_posable(entries)} of {len(entries)} tasks can be posed with this tokenizer")

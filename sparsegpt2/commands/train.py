@@ -3,34 +3,79 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparsegpt2 import configs
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import Parser, settings_from
+from sparsegpt2.settings.device import DEVICE_HELP
+
+if TYPE_CHECKING:
+    from train.config import TrainConfig
+
+
+def train_parser() -> Parser:
+    """The settings of `train`."""
+    from train.config import TrainConfig
+
+    parser = Parser(
+        "train SETTINGS.yaml... --out RUN",
+        "Train one model. Started again with the same settings and --out, it goes on from its last checkpoint.",
+    )
+    parser.add_settings(TrainConfig)
+    parser.add("out", str, "", help="Run folder; default runs/NAME for NAME.yaml.", metavar="RUN")
+    parser.add(
+        "sweep",
+        dict[str, list[Any]],
+        {},
+        help="Settings to try, such as '{optimizer.lr: [5e-3, 1e-2]}': a run for each combination, inside --out.",
+        metavar="LISTS",
+    )
+    parser.front(
+        "The run",
+        out="Run folder; by default runs/NAME for NAME.yaml.",
+        tokens="Tokens to train on, such as 3e6.",
+        batch_size="Sequences in a step.",
+        seed="Seed of initial weights and of the order of the data.",
+        device=DEVICE_HELP,
+        sweep="A run for each combination, such as '{optimizer.lr: [5e-3, 1e-2]}'.",
+    )
+    parser.front(
+        "The model",
+        {
+            "model.d_model": "Channels of the residual stream.",
+            "model.n_layer": "Layers.",
+            "model.context": "Longest sequence, in tokens.",
+            "sparsity.density": "Share of weights that are not zero at the end; 1: a dense model.",
+            "optimizer.lr": "Learning rate.",
+        },
+    )
+    parser.front(
+        "The text",
+        {
+            "data.corpora": "What is read, such as '[{name: files, path: src}]' [tinypython].",
+            "data.tokens": "Tokens that are prepared; longer training reads them again.",
+            "data.vocab_size": "Size of the tokenizer that is trained; model.vocab_size must equal it.",
+            "data.tokenizer": "A tokenizer to use instead of training one.",
+        },
+    )
+    return parser
 
 
 def train(arguments: list[str]) -> None:
     """Train one model; started again with the same settings and --out, it goes on from its last checkpoint."""
+    parser = train_parser()
+    settings = parser.parse(arguments)
+
     from train.config import TrainConfig
     from train.loop import train as train_model
     from train.sweep import sweep
 
-    parser = make_parser("sparsegpt2 train", train.__doc__ or "")
-    add_settings(parser, TrainConfig)
-    parser.add_argument("--out", type=str, default="", help="Run folder; default runs/NAME for NAME.yaml.")
-    parser.add_argument(
-        "--sweep",
-        type=dict[str, list[Any]],
-        default={},
-        help="Settings to try, such as '{optimizer.lr: [5e-3, 1e-2]}': a run for each combination, inside --out.",
-    )
-    settings = parse(parser, arguments)
     names = [configs.name_of(argument) for argument in arguments if configs.is_config(argument)]
     usual = f"runs/{names[-1] if names else 'model'}{'-sweep' if settings.sweep else ''}"
     out = Path(settings.out or usual)
 
     def configure(flags: list[str]) -> TrainConfig:
-        return settings_from(parse(parser, arguments + flags), TrainConfig)
+        return settings_from(parser.parse(arguments + flags), TrainConfig)
 
     best = sweep(settings.sweep, out, configure) if settings.sweep else train_model(configure([]), out)
     print(f"model: {best}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.settings import add_settings, make_parser, parse, progress_bar, settings_from
+from sparsegpt2.progress import ProgressDisplay
+from sparsegpt2.settings import Parser, settings_from
 
 if TYPE_CHECKING:
     from sparsegpt2.circuits import Circuit, Task
@@ -16,22 +17,41 @@ if TYPE_CHECKING:
     from sparsegpt2.viewer import CircuitData, RunData, ViewConfig
 
 
+def view_parser() -> Parser:
+    """The settings of `view`."""
+    from sparsegpt2.viewer.config import ViewConfig
+
+    parser = Parser(
+        "view CIRCUIT|RUN",
+        "Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser.",
+    )
+    parser.positional(
+        "path", "A circuit file written by prune or bench, or a run or results folder.", metavar="CIRCUIT|RUN"
+    )
+    parser.add("out", str, "", help="The page; by default beside the circuit, or in the run.", metavar="FILE")
+    parser.add("text", bool, False, help="List the circuit in the terminal instead.")
+    parser.add("model", str, "", help="The model it is of; by default the one it names.")
+    parser.add("task", str, "", help="The task's file, where it is not one of those listed.")
+    parser.add("notes", str, "", help="Labels and notes that such a page exported.", metavar="FILE")
+    parser.add("evidence", str, "", help="A JSON report; by default those beside the circuit.", metavar="FILE")
+    parser.add("corpus", str, "", help="Text for activations: a corpus's name, or files.")
+    parser.add("circuits", int, 24, help="Circuits of a run that the page holds, at most.")
+    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    parser.add_settings(ViewConfig)
+    parser.front(
+        "How much is shown",
+        max_nodes="Nodes of a larger circuit that are shown.",
+        windows="Windows of corpus text for activations; 0: none.",
+    )
+    return parser
+
+
 def view(arguments: list[str]) -> None:
     """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
+    settings = view_parser().parse(arguments)
+
     from sparsegpt2.viewer import ViewConfig, page_data, read_notes, write_page
 
-    parser = make_parser("sparsegpt2 view CIRCUIT|RUN", view.__doc__ or "")
-    parser.add_argument("path", type=str, help="A circuit file written by prune or bench, or a run or results folder.")
-    parser.add_argument("--out", type=str, default="", help="The page; by default beside the circuit, or in the run.")
-    parser.add_argument("--text", action="store_true", help="List the circuit in the terminal instead.")
-    parser.add_argument("--model", type=str, default="", help="The model it is of; by default the one it names.")
-    parser.add_argument("--task", type=str, default="", help="The task's file, where it is not one of those listed.")
-    parser.add_argument("--notes", type=str, default="", help="Labels and notes that such a page exported.")
-    parser.add_argument("--evidence", type=str, default="", help="A JSON report; by default those beside the circuit.")
-    parser.add_argument("--corpus", type=str, default="", help="Text for activations: a corpus's name, or files.")
-    parser.add_argument("--circuits", type=int, default=24, help="Circuits of a run that the page holds, at most.")
-    add_settings(parser, ViewConfig)
-    settings = parse(parser, arguments)
     path = Path(settings.path)
     if settings.text:
         list_in_terminal(path, settings.model)
@@ -123,7 +143,7 @@ def gather_circuit(
     reports = (
         {Path(evidence).name: read_json(evidence, "report")} if evidence else evidence_beside(file) if file else {}
     )
-    with progress_bar(circuit.info.get("task", "circuit")) as progress:
+    with ProgressDisplay(circuit.info.get("task", "circuit")) as progress:
         return circuit_data(circuit, subject, config, file=file or "", evidence=reports, progress=progress)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sparsegpt2.components.counterfactual import INTERVENTIONS
-from sparsegpt2.components.objectives import OBJECTIVES
 from sparsegpt2.config import require
+
+INTERVENTIONS = ("interchange", "mean", "zero", "resample")
+"""What an ablated edge may carry (counterfactual.py)."""
+OBJECTIVES = ("kl", "logit_difference", "task", "squared_error")
+"""How a masked model's damage may be measured (objectives.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

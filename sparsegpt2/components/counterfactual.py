@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.components.config import INTERVENTIONS
 from sparsegpt2.components.streams import HeadConstants, Recorder, Run, writer_outputs
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 
 Intervention = Literal["interchange", "mean", "zero", "resample"]
-INTERVENTIONS = ("interchange", "mean", "zero", "resample")
 
 FROM_PROMPTS = ("interchange", "resample")
 """Interventions whose values come from another prompt: a node that reads only them carries its own such value."""

@@ -15,11 +15,12 @@ from sparsegpt2.components.config import DiscoverConfig
 from sparsegpt2.components.discovery import Discovery
 from sparsegpt2.components.memory import PeakMemory
 from sparsegpt2.components.methods import get_method
-from sparsegpt2.components.problem import Problem, Progress
+from sparsegpt2.components.problem import Problem
 from sparsegpt2.components.score import ComponentScore, score_masks
 from sparsegpt2.config import require, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

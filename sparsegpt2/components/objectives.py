@@ -16,9 +16,8 @@ from torch import Tensor
 
 from sparsegpt2.circuits.score import choice_logits, task_loss
 from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.components.config import OBJECTIVES
 from sparsegpt2.errors import UserError
-
-OBJECTIVES = ("kl", "logit_difference", "task", "squared_error")
 
 FLAT_AT_FULL = ("kl", "squared_error")
 """Objectives whose gradient is zero at the full model, so that no first-order method can start from there."""

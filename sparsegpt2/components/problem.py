@@ -6,7 +6,6 @@ length go through together. Shapes: N masks at once, B rows (two a pair), V voca
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,9 +22,6 @@ from sparsegpt2.components.streams import EdgeMix, Run
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Site, Streams
-
-Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what) while something long runs."""
 
 MEAN_PAIRS = 128
 """Train pairs over which the means of writers are taken for the `mean` intervention."""

@@ -1,10 +1,17 @@
 """Evidence: whether to believe a circuit. One report of many checks; docs/faithfulness.md defines each."""
 
-from sparsegpt2.evidence.collect import collect_evidence, report_path
-from sparsegpt2.evidence.config import EvidenceConfig
-from sparsegpt2.evidence.estimate import Estimate
-from sparsegpt2.evidence.registry import Check, check_names, get_check
-from sparsegpt2.evidence.report import Finding, Report, load_report
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparsegpt2.lazy import lazily
+
+if TYPE_CHECKING:
+    from sparsegpt2.evidence.collect import collect_evidence, report_path
+    from sparsegpt2.evidence.config import EvidenceConfig
+    from sparsegpt2.evidence.estimate import Estimate
+    from sparsegpt2.evidence.registry import Check, check_names, get_check
+    from sparsegpt2.evidence.report import Finding, Report, load_report
 
 __all__ = [
     "Check",
@@ -18,3 +25,5 @@ __all__ = [
     "load_report",
     "report_path",
 ]
+
+__getattr__ = lazily(__name__)

@@ -15,7 +15,6 @@ from torch import Tensor
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.pruners import plain_pruner
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import from_dict, to_dict
 from sparsegpt2.evidence.case import Case
@@ -24,6 +23,7 @@ from sparsegpt2.evidence.registry import check_names, check_sources, get_check, 
 from sparsegpt2.evidence.report import Report, load_report
 from sparsegpt2.evidence.text import STAND_IN, prompt_text
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 
 def collect_evidence(

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 from sparsegpt2.registry import Kind, takes
 
 

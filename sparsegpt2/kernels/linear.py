@@ -103,7 +103,10 @@ def compressed_if_faster(
 def skips_zeros() -> bool:
     """Whether `outer_sums` can run here and beats the dense product: bfloat16 dot products in vectors, no AMX."""
     from llvmlite.binding import get_host_cpu_features
+    from numba import config
 
+    if getattr(config, "CPU_NAME", None) or getattr(config, "CPU_FEATURES", None) is not None:
+        return False  # compiled for another CPU than this one, and LLVM ends the process over what that one lacks
     return bool(get_host_cpu_features().get("avx512bf16")) and not torch.cpu._is_amx_tile_supported()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
+from sparsegpt2.report.config import SIZE_NAMES, FrontierConfig
 from sparsegpt2.report.kurtosis import draw_kurtosis, kurtosis_table, streams
 from sparsegpt2.report.necessity import draw_necessity, necessities, necessity_table
 from sparsegpt2.report.plots import Curve, Point, draw_frontier, draw_sizes
@@ -39,35 +40,6 @@ from sparsegpt2.results import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges after trimming"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrontierConfig:
-    """What is drawn, and which models are compared."""
-
-    pruner: str | None = None
-    """Pruner whose circuits are compared; by default the only one there is, or `node` among several."""
-    target_loss: float | None = None
-    """Target task loss in nats; by default the one nearest to 0.15 (paper)."""
-    models: tuple[str, ...] = ()
-    """Names of the models to draw; all by default."""
-    size: Size = "edges"
-    """Measure of circuit size: all edges between kept nodes, or only those left after trimming."""
-    min_shared: int = 1
-    """Tasks that must be shared: models that have the fewest tasks are left out, and named, until that many are."""
-    match_within: float = 0.05
-    """Held-out losses that differ by no more than this (nats per token) are matched, for the second figure."""
-    same_l0_within: float = 0.1
-    """Relative difference up to which two models are of the same L0 and joined by a line."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "models", tuple(self.models))
-        require(self.min_shared >= 1, f"min_shared must be at least 1, got {self.min_shared}")
-        require(self.match_within >= 0, f"match_within must be 0 or more, got {self.match_within}")
-        require(self.same_l0_within >= 0, f"same_l0_within must be 0 or more, got {self.same_l0_within}")
-        require(self.size in SIZE_NAMES, f"size must be one of {', '.join(SIZE_NAMES)}, got {self.size!r}")
 
 
 @dataclass(frozen=True)
@@ -230,33 +202,35 @@ def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Fronti
 def write_frontier(folders: Iterable[str | Path], out: str | Path, config: FrontierConfig | None = None) -> list[Path]:
     """Draw both figures from results folders and write them with their tables; returns the files written.
 
-    out: a file name such as `figures/frontier.png`. Its ending is replaced, giving frontier.png, .svg and .csv (one
-    line a model), frontier-tasks.csv, and frontier-sizes.png, .svg and .csv; frontier-pruners, frontier-kurtosis and
-    frontier-necessity, the same three each, where the rows hold what they show. `UserError` when nothing can be drawn.
+    out: a file name such as `figures/frontier.png` or `.pdf`. Its ending is replaced, giving frontier.png, .svg (with
+    `.pdf` also .pdf) and .csv (one line a model), frontier-tasks.csv, and frontier-sizes.png, .svg and .csv;
+    frontier-pruners, frontier-kurtosis and frontier-necessity, the same three each, where the rows hold what they show.
+    `UserError` when nothing can be drawn.
     """
+    formats = _formats(out)
     rows = load_results(folders)
     found = analyse(rows, config)
     if not found.points:
         raise UserError(nothing_to_draw(found))
     stem = _stem(out)
-    paths = save_figure(found.figure(), stem)
+    paths = save_figure(found.figure(), stem, formats)
     paths.append(write_table(stem.with_name(stem.name + ".csv"), found.model_table()))
     paths.append(write_table(stem.with_name(stem.name + "-tasks.csv"), found.task_table()))
-    paths += _figure_and_table(stem, "sizes", found.sizes_figure(), found.sizes_table())
+    paths += _figure_and_table(stem, "sizes", found.sizes_figure(), found.sizes_table(), formats)
     if compared := comparisons(rows, found.target_loss, found.config.size, found.config.models):
         figure = draw_pruners(compared, target=found.target_loss, size_label=SIZE_NAMES[found.config.size])
-        paths += _figure_and_table(stem, "pruners", figure, pruner_table(compared))
+        paths += _figure_and_table(stem, "pruners", figure, pruner_table(compared), formats)
     if kinds := streams(rows, found.config.models):
-        paths += _figure_and_table(stem, "kurtosis", draw_kurtosis(kinds), kurtosis_table(kinds))
+        paths += _figure_and_table(stem, "kurtosis", draw_kurtosis(kinds), kurtosis_table(kinds), formats)
     if needs := necessities(found.models):
         figure = draw_necessity(needs, target=found.target_loss, pruner=found.pruner)
-        paths += _figure_and_table(stem, "necessity", figure, necessity_table(needs))
+        paths += _figure_and_table(stem, "necessity", figure, necessity_table(needs), formats)
     return paths
 
 
-def _figure_and_table(stem: Path, name: str, figure: Figure, table: Table) -> list[Path]:
+def _figure_and_table(stem: Path, name: str, figure: Figure, table: Table, formats: Sequence[str]) -> list[Path]:
     own = stem.with_name(f"{stem.name}-{name}")
-    return [*save_figure(figure, own), write_table(own.with_name(own.name + ".csv"), table)]
+    return [*save_figure(figure, own, formats), write_table(own.with_name(own.name + ".csv"), table)]
 
 
 def nothing_to_draw(found: Frontier) -> str:
@@ -336,7 +310,15 @@ def _stem(out: str | Path) -> Path:
     out = Path(out)
     if out.is_dir():
         return out / "frontier"
-    return out.with_suffix("") if out.suffix.lower() in (".png", ".svg", ".csv") else out
+    return out.with_suffix("") if out.suffix.lower() in (".png", ".svg", ".pdf", ".csv") else out
+
+
+def _formats(out: str | Path) -> tuple[str, ...]:
+    """Formats of the figures: png and svg always, and pdf where `out` asks for it; others are a `UserError`."""
+    suffix = Path(out).suffix.lower()
+    if suffix in (".jpg", ".jpeg", ".gif", ".eps", ".ps", ".tif", ".tiff", ".webp", ".html"):
+        raise UserError(f"figures are written as .png, .svg or .pdf, not as {suffix}: give --out such as frontier.png")
+    return ("png", "svg", "pdf") if suffix == ".pdf" else ("png", "svg")
 
 
 def _tasks(count: int, kind: str = "") -> str:

@@ -54,12 +54,13 @@ STYLE: Any = {
 }
 
 
-def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Write `stem`.png (200 dots an inch) and `stem`.svg, each in one step; returns both paths."""
+def save_figure(figure: Figure, stem: str | Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write `stem`.png (200 dots an inch), `stem`.svg or `stem`.pdf, each in one step; returns the paths."""
     paths = []
-    for suffix in ("png", "svg"):
+    for suffix in formats:
         path = Path(f"{stem}.{suffix}")
-        metadata: dict[str, Any] = {"Date": None} if suffix == "svg" else {"Software": "sparsegpt2"}
+        no_date: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        metadata = no_date.get(suffix, {"Software": "sparsegpt2"})
         with styled(), replacing(path) as temporary:
             figure.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
         paths.append(path)

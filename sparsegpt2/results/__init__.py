@@ -1,7 +1,8 @@
 """Benchmark rows on disk: reading, writing, choosing, averaging, and where each row came from.
 
 `rows.py` is the record and its identity, `lines.py` a row as JSON, `store.py` a folder's file of them, `choose.py`
-which rows are meant, `aggregate.py` means over tasks and seeds, `provenance.py` what made a row, `tables.py` CSV.
+which rows are meant, `aggregate.py` means over tasks and seeds, `provenance.py` what made a row. `listing.py` and
+`markup.py` show rows in a notebook, `tables.py` as CSV and in a terminal.
 """
 
 from sparsegpt2.results.aggregate import (
@@ -30,6 +31,7 @@ from sparsegpt2.results.choose import (
     load_results,
 )
 from sparsegpt2.results.lines import parse_row
+from sparsegpt2.results.listing import Results
 from sparsegpt2.results.provenance import commit, provenance
 from sparsegpt2.results.rows import Row, row_identity
 from sparsegpt2.results.store import RESULTS, append_row, merge_results, read_rows, repair, results_file
@@ -41,6 +43,7 @@ __all__ = [
     "USUAL_TARGET",
     "ModelResult",
     "Ratio",
+    "Results",
     "Row",
     "Size",
     "Spread",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, replacing_directory, settled, write_json
 from sparsegpt2.locate import TOKENIZER
 from sparsegpt2.lock import locked_file
-from sparsegpt2.text.corpus import Corpus, CorpusConfig, find_corpus, mixed_documents, open_corpus
+from sparsegpt2.progress import ProgressDisplay
+from sparsegpt2.text.config import DataConfig, check_vocabulary
+from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.train_tokenizer import train_tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
@@ -34,48 +36,10 @@ MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
 PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
 """Folders that `prepare` may replace."""
-LARGEST_VOCABULARY = 2**16
 SHARD_TOKENS = 2**26
 """Tokens after which a shard is closed at the next document: 128 MiB."""
 BATCH_BYTES = 2**20
 """Characters of text tokenized at a time: bounds memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """What text to train on and how to cut it into tokens."""
-
-    corpora: list[CorpusConfig] = field(default_factory=lambda: [CorpusConfig()])
-    """The mixture; the corpora's weights are shares of its bytes."""
-    tokens: int = 10_000_000
-    """Tokens of the train split; fewer where the corpora end before. Held-out tokens come on top."""
-    held_out_fraction: float = 0.01
-    """Share of the documents that is held out."""
-    vocab_size: int = 2048
-    """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
-    tokenizer: str | None = None
-    """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
-    `zoo:NAME`, `hf:user/name`)."""
-    tokenizer_bytes: int = 10_000_000
-    """Characters of the train split the tokenizer is trained on."""
-    seed: int = 0
-    """Of the documents: what a generator makes, and the order of files."""
-
-    def __post_init__(self) -> None:
-        if not self.corpora:
-            raise UserError("corpora is empty; name at least one corpus, such as tinypython")
-        if self.tokens < 1 or self.tokenizer_bytes < 1:
-            raise UserError(f"tokens ({self.tokens}) and tokenizer_bytes ({self.tokenizer_bytes}) must be at least 1")
-        if not 0 < self.held_out_fraction < 1:
-            raise UserError(f"held_out_fraction is {self.held_out_fraction}; it must be between 0 and 1")
-        if self.seed < 0:
-            raise UserError(f"the data's seed is {self.seed}; it must not be negative")
-        _check_vocabulary(self.vocab_size)
-
-
-def _check_vocabulary(size: int) -> None:
-    if size > LARGEST_VOCABULARY:
-        raise UserError(f"the vocabulary has {size} tokens; shards of uint16 hold at most {LARGEST_VOCABULARY}")
 
 
 # --- Preparing ------------------------------------------------------------------------------------------------------
@@ -92,7 +56,7 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True) ->
     corpora = [(open_corpus(corpus), corpus.weight) for corpus in config.corpora]
     tokenizer = Tokenizer.load(config.tokenizer) if config.tokenizer is not None else None
     if tokenizer is not None:
-        _check_vocabulary(tokenizer.vocab_size)
+        check_vocabulary(tokenizer.vocab_size)
     request = _request(config, corpora, tokenizer)
     if _holds(settled(directory), request):
         return TokenData(settled(directory))
@@ -155,26 +119,22 @@ def _write(
     progress: bool,
 ) -> None:
     """Fill `directory` with tokenizer, shards and manifest."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress) as bar:
-        task = bar.add_task("training the tokenizer" if tokenizer is None else "writing tokens", total=config.tokens)
+    with ProgressDisplay("preparing the text", enabled=progress) as show:
+        if tokenizer is None:
+            show(0, config.tokens, "training the tokenizer")
         if next(mixed_documents(corpora, config.seed), None) is None:
             raise UserError(f"{_names(config)}: there is no document with any text")
         tokenizer = tokenizer or train_tokenizer(_training_texts(config, corpora), config.vocab_size)
         tokenizer.save(directory)
-        bar.update(task, description="writing tokens")
         writers = {split: _ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
         for batch in _batches(_split_documents(config, corpora)):
             for (split, text), ids in zip(batch, tokenizer.encode_batch([text for _, text in batch]), strict=True):
                 if writers["train"].tokens >= config.tokens:
                     break
                 writers[split].add(ids, len(text.encode("utf-8", errors="replace")))
-            bar.update(task, completed=min(writers["train"].tokens, config.tokens))
+            show(min(writers["train"].tokens, config.tokens), config.tokens, "writing tokens")
             if writers["train"].tokens >= config.tokens:
                 break
-        bar.update(task, total=writers["train"].tokens, completed=writers["train"].tokens)
     splits = {split: writer.finish() for split, writer in writers.items()}
     empty = [split for split in SPLITS if not splits[split]["documents"]]
     if empty:

@@ -1,11 +1,18 @@
 """The circuit explorer: one self-contained HTML file. `schema.py` says what it holds; docs/viewer.md how to read it."""
 
-from sparsegpt2.viewer.config import ViewConfig
-from sparsegpt2.viewer.gather import Viewed, circuit_data, evidence_beside
-from sparsegpt2.viewer.notes import read_notes
-from sparsegpt2.viewer.page import page_data, write_page
-from sparsegpt2.viewer.run import circuit_files, is_run, run_data, run_results
-from sparsegpt2.viewer.schema import CircuitData, PageData, RunData
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparsegpt2.lazy import lazily
+
+if TYPE_CHECKING:
+    from sparsegpt2.viewer.config import ViewConfig
+    from sparsegpt2.viewer.gather import Viewed, circuit_data, evidence_beside
+    from sparsegpt2.viewer.notes import read_notes
+    from sparsegpt2.viewer.page import page_data, write_page
+    from sparsegpt2.viewer.run import circuit_files, is_run, run_data, run_results
+    from sparsegpt2.viewer.schema import CircuitData, PageData, RunData
 
 __all__ = [
     "CircuitData",
@@ -23,3 +30,5 @@ __all__ = [
     "run_results",
     "write_page",
 ]
+
+__getattr__ = lazily(__name__)

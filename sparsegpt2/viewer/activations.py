@@ -8,7 +8,7 @@ Shapes: N rows, B rows of a batch, T tokens, K shown nodes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +17,9 @@ from torch import Tensor
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Record
+from sparsegpt2.progress import Progress
 from sparsegpt2.viewer.graph import Shown, short
 from sparsegpt2.viewer.schema import Activations, Snippet
-
-Progress = Callable[[int, int, str], None]
 
 BINS = 40
 """Of a histogram."""

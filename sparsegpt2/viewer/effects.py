@@ -5,7 +5,7 @@ Shapes: R runs (one ablated node each) in a forward pass, B rows of the task's b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -18,9 +18,8 @@ from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import ROWS, answer_logits, task_loss
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.viewer.graph import Shown
-
-Progress = Callable[[int, int, str], None]
 
 
 @torch.no_grad()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.config import to_dict
 from sparsegpt2.files import read_json
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer.activations import Text, node_activations
 from sparsegpt2.viewer.attention import attention_patterns, head_of
@@ -35,8 +35,6 @@ from sparsegpt2.viewer.graph import (
     shown_nodes,
 )
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
-
-Progress = Callable[[int, int, str], None]
 
 SPLIT = "validation"
 """Split of the pairs looked at one by one: the test split is for losses alone."""

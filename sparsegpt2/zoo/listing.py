@@ -7,7 +7,7 @@ from typing import Any
 from sparsegpt2.locate import zoo
 from sparsegpt2.model.checkpoint import load_model, model_info
 from sparsegpt2.report.style import plain_number
-from sparsegpt2.results.tables import aligned
+from sparsegpt2.results import aligned
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.zoo.export import BENCHMARK
 

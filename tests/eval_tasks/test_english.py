@@ -7,7 +7,7 @@ import re
 import pytest
 
 import eval_tasks
-from eval_tasks.registry import ENGLISH, _read_definition, describe, task_names
+from eval_tasks.registry import ENGLISH, TASKS, describe, task_names
 from sparsegpt2.circuits.task import SPLITS
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -19,7 +19,7 @@ def english() -> Tokenizer:
     """Every word of the tasks is a token with the space before it, and every number of two digits is one."""
     words = {" he", " she", " 17"}
     for name in task_names(ENGLISH):
-        task = _read_definition(ENGLISH / f"{name}.py")
+        task = TASKS.named(name).thing
         for line in task.words.splitlines():
             words |= set() if line.startswith("[") else {f" {word}" for word in line.split() if word.isalpha()}
         words |= {f" {word}" for word in re.findall(r"(?<![$\w])[A-Za-z]+", task.templates)}

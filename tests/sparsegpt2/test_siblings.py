@@ -50,10 +50,9 @@ def test_a_working_folder_on_the_pythonpath_comes_last(folder):
 
 def test_lanes_start_processes_that_do_not_look_in_the_working_folder(folder):
     code = "from sparsegpt2.siblings import claim_process; claim_process(); from train.lanes import run_lanes\n"
-    code += "run_lanes([[['train', '--help']], [['tasks', '--help']]], 1)"
-    for entries in (str(siblings.ROOT), f"{os.pathsep}{siblings.ROOT}{os.pathsep}."):
-        said = run(folder, "-P", "-c", code, PYTHONPATH=entries)
-        assert said.returncode == 0 and said.stdout.count("usage: sparsegpt2") == 2, said.stdout + said.stderr
+    code += "run_lanes([[['train', '--help'], ['tasks', '--help']]], 1)"
+    said = run(folder, "-P", "-c", code, PYTHONPATH=f"{os.pathsep}{siblings.ROOT}{os.pathsep}.")
+    assert said.returncode == 0 and said.stdout.count("usage: sparsegpt2") == 2, said.stdout + said.stderr
 
 
 def test_children_find_packages_that_only_sys_path_names(folder, monkeypatch):

@@ -37,7 +37,7 @@ print("NAME met OTHER")
     lanes.run_lanes([[[one], ["print('after one')"]], [[two]]], threads=1)
     printed = capfd.readouterr().out
     assert "two met one" in printed
-    assert printed.index("one met two") < printed.index("\nafter one")
+    assert printed.index("one met two") < printed.index(" | after one\n")
 
 
 def test_a_failure_ends_all_lanes_with_its_status(as_python, capfd):
@@ -46,12 +46,12 @@ def test_a_failure_ends_all_lanes_with_its_status(as_python, capfd):
         lanes.run_lanes([[failing, ["print('never printed')"]], [["import time; time.sleep(600)"]]], threads=1)
     assert raised.value.code == 2
     printed = capfd.readouterr().out
-    assert "what is wrong" in printed and "\nnever printed" not in printed
+    assert " | what is wrong\n" in printed and " | never printed\n" not in printed
 
 
 def test_commands_have_their_share_of_threads(as_python, capfd):
     lanes.run_lanes([[["import os; print('threads', os.environ['OMP_NUM_THREADS'])"]]], threads=3)
-    assert "\nthreads 3" in capfd.readouterr().out
+    assert "| threads 3\n" in capfd.readouterr().out
 
 
 def test_a_queue_keeps_all_lanes_busy_and_forgives_mistakes(as_python, tmp_path, capfd):
@@ -64,7 +64,7 @@ print("waited")
     commands = [[wait], ["import sys; sys.exit(2)"], ["print('not ended')"], [last]]
     lanes.run_queue(commands, 2, forgiving=True)  # the first command waits for the last: only another lane can reach it
     printed = capfd.readouterr().out
-    assert "\nnot ended" in printed and "\nwaited" in printed
+    assert " | not ended\n" in printed and " | waited\n" in printed
     with pytest.raises(SystemExit):
         lanes.run_queue([["import sys; sys.exit(2)"]], 2)
     with pytest.raises(SystemExit):
@@ -116,3 +116,22 @@ def test_children_save_and_end_however_their_parent_ends(tmp_path, number):
         assert time.monotonic() < until, "children live on"
         time.sleep(0.02)
     assert len(list(tmp_path.glob("saved-*"))) == 2
+
+
+def test_lines_begin_with_the_name_of_their_command(as_python, capfd):
+    running = lanes.Running(1, False)
+    assert running.name(["train", "base.yaml", "--out", "runs/dense"]) == "train dense"
+    assert running.name(["bench", "runs/dense", "--out", "runs"]) == "bench dense"
+    assert running.name(["bench", "runs/dense", "--out", "runs"]) == "bench dense (2)"  # another of that name runs
+    slow = """import sys, time
+for part in ('whole', ' line', '\\n'):
+    sys.stdout.write(part); sys.stdout.flush(); time.sleep(0.05)"""
+    lanes.run_lanes([[[slow]], [[slow]]], threads=1)
+    printed = [line for line in capfd.readouterr().out.splitlines() if line.endswith("whole line")]
+    assert sorted(printed) == ["import (2) | whole line", "import | whole line"]
+
+
+def test_a_name_is_free_again_when_its_command_has_ended(as_python, capfd):
+    lanes.run_lanes([[["print('one')"], ["print('two')"]]], threads=1)
+    printed = capfd.readouterr().out
+    assert "print('one') | one\n" in printed and "(2)" not in printed

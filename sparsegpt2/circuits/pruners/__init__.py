@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from sparsegpt2.circuits.config import PruneConfig, split_options
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 from sparsegpt2.registry import Kind, name_of, takes
 
 

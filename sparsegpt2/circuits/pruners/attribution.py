@@ -13,11 +13,12 @@ import torch
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.gates import MeanAblation, frozen
 from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.progress import Progress
 
 ROWS = 64
 """Rows in one forward and backward pass."""

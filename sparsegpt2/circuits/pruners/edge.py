@@ -23,11 +23,12 @@ from sparsegpt2.circuits.gates import frozen, gate, hard_concrete, hard_concrete
 from sparsegpt2.circuits.means import means_of
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.pruners import node
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 START_SHARE = 0.5
 """A node circuit to start from is aimed at this share of the target loss, so that its edges leave a choice."""

@@ -17,13 +17,14 @@ from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.gates import frozen, gate, join_nodes, split_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
-from sparsegpt2.circuits.ranking import Progress, Ranking, Watcher
+from sparsegpt2.circuits.ranking import Ranking, Watcher
 from sparsegpt2.circuits.reduce import Reduction
 from sparsegpt2.circuits.score import task_batch, task_losses
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.progress import Progress
 
 STEP_SEEDS = 1_000_003
 """Distance between the batch seeds of two pruning seeds: more than any number of steps."""

@@ -6,10 +6,11 @@ import torch
 
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.gates import split_nodes
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.progress import Progress
 
 
 def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.pruners.node import rank_together
-from sparsegpt2.circuits.ranking import Progress, Ranking
+from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 
 def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:

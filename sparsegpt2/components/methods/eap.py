@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from sparsegpt2.components.attribution import edge_attributions
 from sparsegpt2.components.discovery import Discovery, by_rank
 from sparsegpt2.components.objectives import FLAT_AT_FULL
-from sparsegpt2.components.problem import Problem, Progress
+from sparsegpt2.components.problem import Problem
 from sparsegpt2.errors import UserError
+from sparsegpt2.progress import Progress
 
 OBJECTIVE = "logit_difference"
 

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from sparsegpt2.components import hard_concrete
 from sparsegpt2.components.discovery import Discovery, Found
-from sparsegpt2.components.problem import Problem, Progress, Trial
+from sparsegpt2.components.problem import Problem, Trial
 from sparsegpt2.config import require
+from sparsegpt2.progress import Progress
 
 OBJECTIVE = "kl"
 

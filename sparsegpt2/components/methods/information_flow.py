@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.components.discovery import Discovery, by_rank
-from sparsegpt2.components.problem import Part, Problem, Progress
+from sparsegpt2.components.problem import Part, Problem
 from sparsegpt2.components.streams import Recorder, writer_outputs
+from sparsegpt2.progress import Progress
 
 OBJECTIVE = "kl"
 

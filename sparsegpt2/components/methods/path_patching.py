@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from sparsegpt2.components.discovery import Discovery, by_rank
-from sparsegpt2.components.problem import Problem, Progress
+from sparsegpt2.components.problem import Problem
 from sparsegpt2.config import require
+from sparsegpt2.progress import Progress
 
 OBJECTIVE = "logit_difference"
 

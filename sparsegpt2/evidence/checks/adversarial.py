@@ -14,12 +14,12 @@ from torch import Tensor
 
 from sparsegpt2.circuits.edges import ablate_edges, count_edges
 from sparsegpt2.circuits.gates import MeanAblation, frozen, gate, join_nodes, split_nodes
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.evidence.case import CHANCE, Case
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 INIT = 0.1
 """How far from the step the gates start, up or down."""

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import choice_logits
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_least, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.evidence.case import Case
@@ -22,6 +21,7 @@ from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.kernels.attention import attention_pattern
 from sparsegpt2.model.sites import Chain, Record, Site
+from sparsegpt2.progress import Progress
 
 ROWS = 64
 """Rows at once: patterns are [B, H, T, T]."""

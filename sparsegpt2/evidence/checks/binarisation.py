@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.checks.seeds import part
@@ -23,6 +22,7 @@ from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.model.sites import Chain, Record
+from sparsegpt2.progress import Progress
 
 BLUNTEST, SHARPEST = 2.0, 32.0
 """Slope of the sigmoid at the start and at the end of annealing, per standard deviation of the node."""

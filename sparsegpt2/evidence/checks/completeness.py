@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import torch
 
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.evidence.case import Case, stack_masks
 from sparsegpt2.evidence.estimate import at_most, mean_of, mean_over_draws
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:

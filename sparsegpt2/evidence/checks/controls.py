@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from sparsegpt2.circuits.circuit import Circuit, every_node
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import evaluate
 from sparsegpt2.circuits.search import find_circuit
 from sparsegpt2.circuits.task import Task
@@ -25,6 +24,7 @@ from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.evidence.twins import NonsenseTask, random_twin
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.progress import Progress
 
 Control = Callable[[int], tuple[GPT, Task]]
 """Seed -> the model and the task of a control."""

@@ -11,7 +11,6 @@ How a task poses the last two is its own affair (`task.VariedTask`; a generic wa
 
 from __future__ import annotations
 
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import circuit_logits, task_loss
 from sparsegpt2.circuits.task import SURROUNDINGS
 from sparsegpt2.errors import UserError
@@ -20,6 +19,7 @@ from sparsegpt2.evidence.estimate import all_of, at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.evidence.surroundings import in_surroundings
+from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:

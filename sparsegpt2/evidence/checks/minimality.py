@@ -10,11 +10,11 @@ from __future__ import annotations
 import torch
 
 from sparsegpt2.circuits.gates import join_nodes, split_nodes
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_least, mean_of
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 AT_ONCE = 64
 """Nodes dropped between two lines of progress."""

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.edges import circuit_edges, edge_maps, edges_present
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.evidence.case import CHANCE, Case, stack_masks
 from sparsegpt2.evidence.estimate import Estimate, all_of, at_least, at_most, mean_over_draws, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:

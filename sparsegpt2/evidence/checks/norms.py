@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.model.sites import Chain
+from sparsegpt2.progress import Progress
 
 
 class Scales:

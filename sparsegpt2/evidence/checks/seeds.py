@@ -18,12 +18,12 @@ from torch import Tensor
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.edges import circuit_edges
 from sparsegpt2.circuits.gates import join_nodes
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.search import find_circuit
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_least, jackknife, mean_of
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:

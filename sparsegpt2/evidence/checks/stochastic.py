@@ -10,11 +10,11 @@ from __future__ import annotations
 import torch
 
 from sparsegpt2.circuits.edges import edge_maps
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.evidence.case import Case, stack_masks
 from sparsegpt2.evidence.estimate import all_of, at_most, mean_over_draws, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
+from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.gates import frozen
-from sparsegpt2.circuits.ranking import Progress
 from sparsegpt2.circuits.score import answer_logits, task_loss
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import all_of, at_most, mean_over_draws, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.model.sites import Record
+from sparsegpt2.progress import Progress
 
 ROWS = 64
 """Rows resampled at once: their text's nodes are all in memory."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from eval_tasks import get_task, registry
 from eval_tasks.base import PosedTask
 from eval_tasks.bench import pruner_cells, runner, sharing
 from eval_tasks.bench.benchmark import BenchConfig, bench
-from eval_tasks.bench.display import duration, print_tables
+from eval_tasks.bench.display import print_tables
 from eval_tasks.bench.subjects import FINGERPRINT_PAIRS, short_names
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, node_means, unpruned_loss
@@ -254,7 +254,7 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
     tasks = [task("closing"), task("impossible", answers='"))", "]]"')]
     rows = run([model("one"), model("two", seed=1)], tmp_path / "out", tasks, progress=True)
     text = capsys.readouterr().out
-    assert "1/4  one · closing · random, seed 0: " in text and " left" in text
+    assert "1/4  one · closing · random, seed 0: " in text
     assert "two · impossible · random, seed 0: not posed" in text
     assert "random pruner, target loss 50 nats" in text
     for row in rows:
@@ -263,18 +263,16 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
             assert f"{max(row.edges, 1):,} over 1 (1 of 2 had)" in text
 
 
-def test_the_table_marks_and_counts_circuits_that_miss_the_target_on_test_pairs(tmp_path, model, task, capsys):
-    (found,) = run([model("one")], tmp_path / "out", [task("closing")])
-    row = replace(found, target_loss=0.15, edges=100, loss=0.14, loss_full=0.02)
-    rows = [replace(row, task="with_as", loss=0.28), replace(row, task="var_if"), replace(row, task="for_while")]
-    rows += [replace(row, task="for_while", seed=1, loss=0.2), replace(row, task="swap", loss=0.9, reached=False)]
+def test_the_table_marks_and_counts_circuits_that_miss_the_target_on_test_pairs(row, capsys):
+    rows = [row(task="with_as", loss=0.28), row(task="var_if", loss=0.14), row(task="for_while", loss=0.14)]
+    rows += [row(task="for_while", seed=1, loss=0.2), row(task="else_elif", loss=0.9, reached=False)]
     print_tables(rows)
     text = capsys.readouterr().out
     assert "100  0.280† (0.020)" in text and "100  0.170† (0.020)" in text and "100  0.140 (0.020)" in text
     assert "100  0.900 (0.020), target missed" in text
     assert "† misses its target on test pairs: 2 of 4 counted circuits" in " ".join(text.split())
     assert "100 over 3" in text  # marked circuits enter the mean
-    print_tables([row])
+    print_tables([row(loss=0.14)])
     assert "†" not in capsys.readouterr().out
 
 
@@ -305,10 +303,6 @@ def test_models_get_the_shortest_names_that_tell_them_apart():
         short_names(["a/dense", "a/dense"])
 
 
-def test_durations_are_written_shortly():
-    assert [duration(seconds) for seconds in (45, 720, 12_000)] == ["45 s", "12 min", "3 h 20 min"]
-
-
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -317,7 +311,6 @@ def test_durations_are_written_shortly():
         ({"seeds": (1, 1)}, "seeds has an entry twice"),
         ({"target_losses": (0.1, 0)}, "target_losses must be over 0"),
         ({"test_pairs": 0}, "test_pairs must be at least 1"),
-        ({"device": "tpu"}, "device must be auto, cpu or cuda"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, sentence):

@@ -15,7 +15,6 @@ from eval_tasks.bench.evidence import verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
-from sparsegpt2.commands.evaluate import ProgressLine
 from sparsegpt2.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.results import read_rows
 
@@ -129,13 +128,6 @@ def test_bench_puts_evidence_into_its_rows_when_asked(model, tmp_path, monkeypat
     table = verdict_table([row], "title")
     assert [column.header for column in table.columns] == ["task", "seed", "agreement", "necessity", "verdict"]
     assert set(row.evidence["findings"]) <= set(check_names())
-
-
-def test_progress_is_silent_without_a_terminal(capsys):
-    show = ProgressLine()
-    for done in range(4):
-        show(done, 3, "pruning")
-    assert capsys.readouterr() == ("", "")
 
 
 # --- Surroundings -------------------------------------------------------------------------------------------------

@@ -102,7 +102,10 @@ def test_another_models_circuit_is_refused(found):
         (["export", "graphml", "nowhere.json", "--out", "OUT"], "nowhere.json does not exist"),
         (["export", "csv", "CIRCUIT", "--out", "CIRCUIT"], "is a file; name a folder"),
         (["export", "csv", "CIRCUIT", "--out", "OUT", "--model", "nowhere"], "nowhere does not exist"),
-        (["export", "dot", "CIRCUIT", "--out", "OUT"], "no format 'dot'; there are openai, transformers, zoo, graphml"),
+        (
+            ["export", "dot", "CIRCUIT", "--out", "OUT"],
+            "FORMAT needs openai, transformers, zoo, graphml or csv, not",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(found, tmp_path, command, arguments, sentence):

@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numba
 import pytest
 import torch
 
@@ -96,6 +97,12 @@ def test_where_all_works_nothing_is_said(plain):
     numbers, warned, said = run("")
     assert warned == 0, said
     assert [float(a) for a in numbers[:2]] == pytest.approx([float(a) for a in plain[:2]], rel=0.02)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("CPU_NAME", "generic"), ("CPU_FEATURES", "")])
+def test_no_instruction_of_this_cpu_is_asked_for_where_numba_compiles_for_another(monkeypatch, setting, value):
+    monkeypatch.setattr(numba.config, setting, value)
+    assert not skips_zeros.__wrapped__()
 
 
 def test_a_numba_that_lacks_what_we_use_is_one_warning(monkeypatch):

@@ -13,7 +13,8 @@ from eval_tasks.registry import get_task
 from sparsegpt2 import GPT, GPTConfig, save_model
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.score import task_batch
-from sparsegpt2.commands import read as read_circuits
+from sparsegpt2.commands import read_page
+from sparsegpt2.commands.read import read as read_command
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.reading import experiment as experiments
@@ -194,7 +195,7 @@ def made(tmp_path_factory, model, tokenizer, circuit) -> Path:
 def read(made: Path, *circuits: str, out: str = "out", pairs: int = 2) -> int:
     files = [str(made / name) for name in circuits]
     arguments = [str(made / "bag"), *files, "--out", str(made / out), "--pairs", str(pairs), "--windows", "2"]
-    return run(read_circuits.read, arguments)
+    return run(read_command, arguments)
 
 
 def test_a_page_from_end_to_end(made, circuit, model, tokenizer):
@@ -210,7 +211,7 @@ def test_a_page_from_end_to_end(made, circuit, model, tokenizer):
         "--pairs 2",
     ):
         assert wanted in page, wanted
-    assert read_circuits.circuit_fingerprint(circuit, model, tokenizer) in page
+    assert read_page.circuit_fingerprint(circuit, model, tokenizer) in page
     figures = {line.split("](")[1].rstrip(")") for line in page.splitlines() if line.startswith("![")}
     assert "out/single_double_quote.png" in figures and len(figures) > 5
     assert all((made / figure).stat().st_size < 150_000 for figure in figures)

@@ -1,0 +1,206 @@
+"""From what a user wrote to a value of the setting's type: lists by commas, flags, whole numbers as `1e5`.
+
+`given` is text from the command line, or a plain value from YAML; both are read by the same rules.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterable, Sequence
+from dataclasses import is_dataclass
+from decimal import Decimal, InvalidOperation
+from reprlib import Repr
+from typing import Any, Literal, Union, get_args, get_origin
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.settings.yaml_file import parse_yaml
+
+YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+LARGEST = 2**63 - 1
+
+
+class _Wrong(Exception):
+    """The value is not of its type; `value_of` makes the sentence."""
+
+
+def value_of(given: Any, kind: Any, name: str) -> Any:
+    """`given` as a value of the type `kind` (an annotation); `name` says in the sentence which setting it is for."""
+    try:
+        return _convert(given, kind, name)
+    except _Wrong:
+        hint = ""
+        if get_origin(kind) is Literal and isinstance(given, str):
+            hint = did_you_mean(given, map(str, get_args(kind)))
+        raise UserError(f"{name} needs {described(kind)}, not {shown(given)}{hint}") from None
+
+
+def _convert(given: Any, kind: Any, name: str) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        if isinstance(given, list | dict):
+            raise _Wrong
+        return given
+    if origin in (Union, types.UnionType):  # only X | None is used
+        if given is None or given in ("null", ""):
+            return None
+        return _convert(given, next(one for one in arguments if one is not types.NoneType), name)
+    if origin is Literal:
+        for choice in arguments:
+            if given == choice or str(given) == str(choice):
+                return choice
+        raise _Wrong
+    if origin in (tuple, list):
+        return _sequence(given, origin, arguments, name)
+    if origin is dict:
+        return _mapping(given, arguments[1], name)
+    if is_dataclass(kind):
+        return _record(given, kind, name)
+    return {bool: _yes_no, int: _whole_number, float: _number, str: _text}[kind](given)
+
+
+def _yes_no(given: Any) -> bool:
+    if isinstance(given, str):
+        given = YES_NO.get(given.lower())
+    if not isinstance(given, bool):
+        raise _Wrong
+    return given
+
+
+def _whole_number(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise _Wrong
+    try:
+        exact = Decimal(str(given).replace("_", ""))
+        if abs(exact) > LARGEST or exact != exact.to_integral_value():
+            raise _Wrong
+        return int(exact)
+    except (InvalidOperation, ValueError):  # not a number; nan; infinity
+        raise _Wrong from None
+
+
+def _number(given: Any) -> float:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise _Wrong
+    try:
+        value = float(given)
+    except (ValueError, OverflowError):
+        raise _Wrong from None
+    if math.isnan(value):
+        raise _Wrong
+    return value
+
+
+def _text(given: Any) -> str:
+    if isinstance(given, bool) or not isinstance(given, str | int | float):
+        raise _Wrong
+    return str(given)
+
+
+def _sequence(given: Any, origin: type, arguments: tuple[Any, ...], name: str) -> Any:
+    if isinstance(given, str):
+        given = _split(given, name)
+    elif isinstance(given, int | float):
+        given = [given]
+    if not isinstance(given, list | tuple):
+        raise _Wrong
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        if len(given) != len(arguments):
+            raise _Wrong
+        return tuple(_convert(one, kind, name) for one, kind in zip(given, arguments, strict=True))
+    return origin(_convert(one, arguments[0], name) for one in given)
+
+
+def _split(text: str, name: str) -> list[Any]:
+    """`a,b` and `[a, b]` alike; empty text is an empty list."""
+    if text.lstrip().startswith(("[", "{")):
+        values = parse_yaml(text, name)
+        return values if isinstance(values, list) else [values]
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _mapping(given: Any, kind: Any, name: str) -> dict[str, Any]:
+    if isinstance(given, str):
+        given = parse_yaml(given, name)
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise _Wrong
+    if get_origin(kind) is list and get_args(kind) == (Any,):  # `lr: 1e-3,1e-2`: numbers stay numbers
+        lists = {key: parse_yaml(f"[{one}]", name) if isinstance(one, str) else one for key, one in given.items()}
+        return {key: _convert(one, kind, name) for key, one in lists.items()}
+    return {key: _convert(one, kind, name) for key, one in given.items()}
+
+
+def _record(given: Any, kind: Any, name: str) -> Any:
+    """A dataclass from a mapping of some of its fields."""
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    if isinstance(given, str):
+        given = parse_yaml(given, name)
+    if not isinstance(given, dict):
+        raise _Wrong
+    hints, known = get_type_hints(kind), [field.name for field in fields(kind)]
+    for key in given:
+        if key not in known:
+            raise UserError(
+                f"{name} has no setting {key!r}{did_you_mean(str(key), known)}; there are {', '.join(known)}"
+            )
+    return kind(**{key: value_of(one, hints[key], f"{key} of {name}") for key, one in given.items()})
+
+
+# --- Sentences ------------------------------------------------------------------------------------------------------
+
+_SINGLE = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_SEVERAL = {int: "whole numbers", float: "numbers", str: "names"}
+
+
+def described(kind: Any) -> str:
+    """What a setting of this type is, in plain words."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return described(next(one for one in arguments if one is not types.NoneType))
+    if origin is Literal:
+        return alternatives(map(str, arguments))
+    if origin in (tuple, list):
+        count = "" if origin is list or arguments[-1] is Ellipsis else f"{len(arguments)} "
+        element = arguments[0]
+        if is_dataclass(element):
+            return "a list of groups, such as [{name: NAME}]"
+        if get_origin(element) is Literal:
+            return f"a list of {alternatives(map(str, get_args(element)))}, with commas"
+        return f"{count}{_SEVERAL.get(element, 'values')} with commas between, such as {_example(element)}"
+    if origin is dict and get_origin(arguments[1]) is list:
+        return "lists of numbers or words by name, such as {name: [1, 2]}"
+    if origin is dict or is_dataclass(kind):
+        return "settings by name, such as {name: value}"
+    return _SINGLE.get(kind, "a value")
+
+
+def _example(element: Any) -> str:
+    return {int: "0,1", float: "0.1,0.2"}.get(element, "a,b")
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def shown(given: Any) -> str:
+    """A value as a sentence shows it: short, whatever was given."""
+    if given is None or given == "":
+        return "nothing"
+    if isinstance(given, dict):
+        return "a group of settings"
+    short = Repr()
+    short.maxstring = short.maxother = 60
+    return short.repr(given)
+
+
+def did_you_mean(word: str, known: Iterable[str], dashes: str = "") -> str:
+    """`; did you mean X?` for the known word most like this one, or nothing where none is alike."""
+    from difflib import get_close_matches
+
+    names: Sequence[str] = list(known)
+    close = get_close_matches(word, names, 1, 0.6)
+    return f"; did you mean {dashes}{close[0]}?" if close else ""

@@ -1,0 +1,82 @@
+"""Reading YAML strictly: a mapping, each key once, `1e-3` a number; anything else is one sentence."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sparsegpt2.errors import UserError
+
+SUFFIXES = (".yaml", ".yml")
+MOST_KEYS = 10_000
+"""Of one mapping."""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The settings in a YAML file by name; nested groups are nested mappings."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first key
+    except FileNotFoundError:
+        raise UserError(f"config file {path} does not exist") from None
+    except UnicodeDecodeError:
+        raise UserError(f"config file {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise UserError(f"config file {path} cannot be read: {error.strerror}") from None
+    values = parse_yaml(text, f"config file {path}")
+    if values is None:
+        raise UserError(f"config file {path} holds no settings; write them as `name: value`, a line each")
+    if not isinstance(values, dict):
+        found = "a list" if isinstance(values, list) else f"only {str(values)[:40]!r}"
+        raise UserError(f"config file {path} is {found}; settings are written as `name: value`, a line each")
+    return values
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """The value that YAML text says; `source` names the text where it is wrong."""
+    import yaml
+
+    try:
+        return yaml.load(text, _loader())
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        reason = error.problem or "it cannot be read"
+        if "\\t" in reason:
+            reason = "a tab; indent with spaces"
+        raise UserError(f"{source} is not valid YAML{line}: {reason}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{source} is not valid YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise UserError(f"{source} is not valid YAML: it is nested too deeply") from None
+    except ValueError as error:  # a date that is none, a number of thousands of digits
+        raise UserError(f"{source} is not valid YAML: {error}") from None
+
+
+@cache
+def _loader() -> Any:
+    import re
+
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a key given twice is a mistake."""
+
+        def __init__(self, stream: str) -> None:
+            super().__init__(stream)
+            self.looked_at: set[int] = set()
+
+        def flatten_mapping(self, node: Any) -> None:
+            """Called for every mapping, to merge `<<` into it: the one place that sees keys as they are written."""
+            if id(node) not in self.looked_at:
+                self.looked_at.add(id(node))
+                keys = [key.value for key, _ in node.value]
+                for place, (key, _) in enumerate(node.value):
+                    if key.value in keys[:place]:
+                        raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            super().flatten_mapping(node)
+            if len(node.value) > MOST_KEYS:  # mappings that merge each other ten times over fill the memory
+                raise yaml.MarkedYAMLError(problem="too much is merged", problem_mark=node.start_mark)
+
+    number = r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(number), list("-+0123456789."))
+    return Loader

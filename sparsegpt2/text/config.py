@@ -1,0 +1,49 @@
+"""Settings of the text that a model is trained on; no module that needs torch is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.text.corpus.base import CorpusConfig
+
+LARGEST_VOCABULARY = 2**16
+"""Token ids lie in shards of uint16."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What text to train on and how to cut it into tokens."""
+
+    corpora: list[CorpusConfig] = field(default_factory=lambda: [CorpusConfig()])
+    """The mixture; the corpora's weights are shares of its bytes."""
+    tokens: int = 10_000_000
+    """Tokens of the train split; fewer where the corpora end before. Held-out tokens come on top."""
+    held_out_fraction: float = 0.01
+    """Share of the documents that is held out."""
+    vocab_size: int = 2048
+    """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
+    tokenizer: str | None = None
+    """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
+    `zoo:NAME`, `hf:user/name`)."""
+    tokenizer_bytes: int = 10_000_000
+    """Characters of the train split the tokenizer is trained on."""
+    seed: int = 0
+    """Of the documents: what a generator makes, and the order of files."""
+
+    def __post_init__(self) -> None:
+        if not self.corpora:
+            raise UserError("corpora is empty; name at least one corpus, such as tinypython")
+        if self.tokens < 1 or self.tokenizer_bytes < 1:
+            raise UserError(f"tokens ({self.tokens}) and tokenizer_bytes ({self.tokenizer_bytes}) must be at least 1")
+        if not 0 < self.held_out_fraction < 1:
+            raise UserError(f"held_out_fraction is {self.held_out_fraction}; it must be between 0 and 1")
+        if self.seed < 0:
+            raise UserError(f"the data's seed is {self.seed}; it must not be negative")
+        check_vocabulary(self.vocab_size)
+
+
+def check_vocabulary(size: int) -> None:
+    """Refuse a tokenizer whose ids do not fit the shards."""
+    if size > LARGEST_VOCABULARY:
+        raise UserError(f"the vocabulary has {size} tokens; shards of uint16 hold at most {LARGEST_VOCABULARY}")
