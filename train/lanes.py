@@ -83,10 +83,10 @@ class Running:
     def follow(self, lane: Lane) -> None:
         """Run one lane."""
         for arguments in lane:
-            name = self.name(arguments)
-            process = self.start(arguments, name)
-            if process is None:
+            started = self.start(arguments)
+            if started is None:
                 return
+            name, process = started
             assert process.stdout is not None
             for line in process.stdout:
                 sys.stdout.write(f"{name} | {line.rstrip()}\n")  # one write: lines of two lanes must not mix
@@ -96,11 +96,12 @@ class Running:
                 self.status = self.status or process.returncode
                 self.end()
 
-    def start(self, arguments: Sequence[str], name: str) -> subprocess.Popen[str] | None:
-        """Start one command, unless all are to end."""
+    def start(self, arguments: Sequence[str]) -> tuple[str, subprocess.Popen[str]] | None:
+        """Start one command, unless all are to end: its name and its process."""
         with self.starting:  # so that `end` misses none that is just being started
             if self.over:
                 return None
+            name = self.name(arguments)
             print(f"{name} | $ sparsegpt2 {' '.join(arguments)}", flush=True)
             process = subprocess.Popen(
                 command_line(arguments),
@@ -110,7 +111,7 @@ class Running:
                 env=self.environment,
             )
             self.processes.append(process)
-            return process
+            return name, process
 
     def end(self) -> None:
         """Start nothing more, and ask what still runs to save and leave."""

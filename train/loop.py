@@ -43,7 +43,6 @@ def train(config: TrainConfig, out: str | Path) -> Path:
     that holds anything else, are `UserError`s.
     """
     out = Path(out)
-    device_of(config)  # one that cannot be used is said before anything is written
     with locked(out, "run folder"):
         check_folder(out, config)
         if config.threads:
@@ -97,7 +96,7 @@ def take_step(
 
 
 def device_of(config: TrainConfig) -> torch.device:
-    """Where a run computes."""
+    """Where a run computes; a device that torch cannot use is a `UserError`."""
     return torch_device(config.device)
 
 
