@@ -66,7 +66,7 @@ def test_every_public_name_is_there_and_told_to_type_checkers():
     for name in [*sparsegpt2.__all__, *parts]:
         assert getattr(sparsegpt2, name) is not None and name in dir(sparsegpt2)
     folders = {path.parent.name for path in (ROOT / "sparsegpt2").glob("*/__init__.py")}
-    assert folders - {"commands", "configs"} <= parts
+    assert folders - {"commands", "configs", "settings"} <= parts
     with pytest.raises(AttributeError, match="no attribute 'circuit'"):
         _ = sparsegpt2.circuit
     for package in ("sparsegpt2", "train", "eval_tasks"):
