@@ -17,7 +17,7 @@ from eval_tasks import get_task
 from eval_tasks.bench import component_cells, pruner_cells
 from eval_tasks.bench.pruner_cells import PrunerCell
 from eval_tasks.bench.subjects import Posed, Subject
-from sparsegpt2 import GPT, load_model
+from sparsegpt2 import GPT, UserError, load_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate
 from sparsegpt2.commands.train import train_parser
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, score_circuits
@@ -28,7 +28,7 @@ from sparsegpt2.settings import settings_from
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from sparsegpt2.text.tokenizer import Tokenizer
 from train.config import TrainConfig
-from train.loop import claim_folder
+from train.folder import check_folder
 from train.state import load_state
 
 ROOT = Path(__file__).parent.parent
@@ -84,7 +84,7 @@ def test_the_model_gives_the_numbers_it_gave_then(old):
 def test_a_run_can_go_on_from_its_last_state(old):
     """Its data is not kept here, so this ends where the data would be read."""
     config = train_config("run/config.yaml")
-    claim_folder(Path("run"), config)  # the same settings, so no complaint
+    check_folder(Path("run"), config)  # the same settings, so no complaint
     model = GPT(config.model)
     optimizer = make_optimizer(model, config.optimizer)
     progress = load_state(Path("run/last"), model, optimizer)
@@ -99,7 +99,10 @@ def test_a_run_can_go_on_from_its_last_state(old):
 
 def test_a_run_of_then_is_not_held_for_one_with_other_settings(old):
     """tiny.yaml, from which the run was started, still gives what run/config.yaml says, so the run can be resumed."""
-    claim_folder(Path("run"), train_config("tiny.yaml", "--threads", "1", "--data_folder", "data"))
+    started = ("tiny.yaml", "--threads", "1", "--data_folder", "data")
+    check_folder(Path("run"), train_config(*started))
+    with pytest.raises(UserError, match="other settings: seed is 0, now 1"):
+        check_folder(Path("run"), train_config(*started, "--seed", "1"))
 
 
 # --- Circuits and reports ---------------------------------------------------------------------------------------------
