@@ -1,6 +1,6 @@
 """Settings of pruning: from a model and a task to a circuit (paper, appendix A.5).
 
-Each pruner's settings stand in its own file, as a dataclass `Settings`, and those of trimming in `trim.py`.
+Each pruner's settings are a dataclass of `settings.py`, `Settings` in its own file; so are those of trimming.
 `PruneConfig` is all of them in one flat record: a pruner is given the whole record and sees, by its type, only what it
 asks for. It is flat, and holds every built-in pruner's settings whichever pruner is named, because that is what rows of
 results, circuit files, YAML files and flags have always held; a finished row is found again by a hash of it. A pruner
@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from sparsegpt2.circuits.aim import at_least_1, one_of
-from sparsegpt2.circuits.pruners import attribution, edge, stochastic
-from sparsegpt2.circuits.trim import TrimSettings
+from sparsegpt2.circuits.settings import AttributionSettings, EdgeSettings, StochasticSettings, TrimSettings
 from sparsegpt2.config import from_dict, require
 
 Own = TypeVar("Own")
@@ -22,7 +21,7 @@ Own = TypeVar("Own")
 
 # Fields come in the order of these classes from right to left, then those of this one.
 @dataclass(frozen=True, kw_only=True)
-class PruneConfig(attribution.Settings, TrimSettings, edge.Settings, stochastic.Settings):
+class PruneConfig(AttributionSettings, TrimSettings, EdgeSettings, StochasticSettings):
     """How a circuit is found: the ranking of nodes, then the choice of how many to keep."""
 
     search: Literal["scan", "bisect"] = "scan"

@@ -11,8 +11,7 @@ Shapes: E edges, B rows, C channels of a site.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,14 +19,14 @@ from torch import Tensor
 from sparsegpt2.circuits import hard_concrete
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.ablations import Masks, Sites, mean_ablation
-from sparsegpt2.circuits.aim import one_of, positive
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.edges import EdgeList, edge_maps
 from sparsegpt2.circuits.gate_training import GateTraining
 from sparsegpt2.circuits.gates import frozen, gate
-from sparsegpt2.circuits.node_training import NodeSettings, train_nodes
+from sparsegpt2.circuits.node_training import train_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import EdgeSettings as Settings
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -38,26 +37,6 @@ START_SHARE = 0.5
 
 LOG_ALPHA = 5.0
 """log alpha of a hard-concrete gate with tau = 1; at tau = 0 it is as likely as not to be over a half."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(NodeSettings):
-    """What is trained on edges; the node pruner's, as a node circuit may come first."""
-
-    edge_start: Literal["model", "circuit"] = "model"
-    """Whose edges the edge pruner puts gates on: the whole model's (measured better, and faster as one training), or
-    those of a circuit that the node pruner finds first."""
-    edge_lr: float = 1e-2
-    """The edge pruner's learning rate, in place of `lr`."""
-    edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
-    """The edge pruner's gates: the node pruner's step function, or hard-concrete noise (Louizos et al. 2018), which
-    wants a larger `init_noise_bias`, such as 0.5."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, "edge_lr")
-        one_of(self, "edge_start", "model", "circuit")
-        one_of(self, "edge_gate", "heaviside", "hard_concrete")
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
