@@ -19,6 +19,7 @@ from eval_tasks.bench.pruner_cells import PrunerCell
 from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2 import GPT, UserError, load_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate
+from sparsegpt2.commands.bench import bench_parser
 from sparsegpt2.commands.train import train_parser
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, score_circuits
 from sparsegpt2.evidence import load_report
@@ -204,7 +205,7 @@ def test_todays_settings_give_the_identities_of_earlier_rows(file):
     """Read back into today's settings and planned again, each kind of row is the very same cell."""
     kinds = {}
     for row in read_rows(file):
-        if not row.of_components and "evidence" not in row.settings:
+        if not row.of_components:
             kinds.setdefault((row.pruner, row.seed, row.target_loss, json.dumps(row.settings)), row)
     assert kinds
     for row in kinds.values():
@@ -217,11 +218,13 @@ def planned(row):
     """The cell that asks for this row today."""
     settings = dict(row.settings)
     target, test_pairs, trials = settings.pop("ranking_target"), settings.pop("test_pairs"), settings.pop("tune", 0)
+    evidence, check = settings.pop("evidence", None), None
+    if evidence is not None:  # under the names that its settings had then, such as `dear`
+        check = bench_parser().parse(["model", "--out", "results", "--check", json.dumps(evidence)]).check
     prune = PruneConfig(pruner=row.pruner, seed=row.seed, target_loss=target, **settings)
     subject = Subject(row.model, row.model_path, row.fingerprint, None, {})
-    return PrunerCell(
-        subject, Posed(row.task, None, "", row.task_fingerprint), prune, (row.target_loss,), test_pairs, trials
-    )
+    posed = Posed(row.task, None, "", row.task_fingerprint)
+    return PrunerCell(subject, posed, prune, (row.target_loss,), test_pairs, trials, check=check)
 
 
 def test_published_rows_all_parse_and_use_todays_words():

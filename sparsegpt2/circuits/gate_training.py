@@ -1,13 +1,13 @@
 """Training gates: what the pruners of nodes and of edges share (paper, appendix A.5).
 
-A gate is 1 where its tau is 0 or more, else 0, and passes a gradient all the same (`gates.gate`). A step draws fresh
-prompt pairs, adds to the task loss what the open gates cost, and moves tau along the gradient. What a gate costs is
-set by a controller (`Penalty`) that holds the task loss at its target.
+A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient passes through it (`gates.gate`). Each step
+draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and moves tau along the gradient. A
+controller (`Penalty`) sets the penalty so that the task loss stays at its target.
 
-A step launches its work and does not wait for the device: no number is read from it. So the controller and the test
-whether the gates have settled are kept on the device, as float64 tensors, and a step leaves its numbers there. The host
-reads them when that is free, after every step on the CPU, and every `host.LOOK_EVERY` steps elsewhere. How often it
-looks changes no circuit: a run that has settled no longer moves, whenever the host finds out.
+A step never waits for the device, since it reads no numbers from it. So the state of the controller, and of the test
+whether the gates have settled, are float64 tensors on the device, and each step leaves its numbers there. The host
+reads them after every step on the CPU, where that is free, and every `host.LOOK_EVERY` steps elsewhere. How often it
+reads does not change the circuit: gates that have settled no longer move, even before the host knows.
 
 Shapes: G gates, B rows of a batch.
 """
@@ -31,11 +31,11 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 STEP_SEEDS = 1_000_003
-"""Distance between the batch seeds of two pruning seeds: more than any number of steps."""
+"""Difference between the batch seeds of two neighbouring pruning seeds; more than any number of steps."""
 
 
 class GateTraining:
-    """One run: its gates, what trains them, and how it went so far."""
+    """One training run: its gates, their optimizer and penalty, and its history so far."""
 
     def __init__(self, model: GPT, task: Task, config: GateSettings, number: int) -> None:
         config = replace(config, k_coef=starting_k_coef(config, number))
@@ -49,11 +49,11 @@ class GateTraining:
         self.taken = 0
         """Steps taken."""
         self.history: list[dict[str, float]] = []
-        """An entry for each step that the host has looked at; of a run that has settled, none after that."""
+        """One entry per step that the host has read, up to the step at which the gates settled."""
         self.told = 0
-        """Entries of the history that were passed on."""
+        """Number of history entries already reported."""
         self.settled = False
-        """Whether the host has seen that the gates have settled."""
+        """Whether the host knows that the gates have settled."""
         self._unseen: list[Tensor] = []
 
     @property
@@ -67,11 +67,11 @@ class GateTraining:
         return task_batch(self.model, self.task, "train", self.config.pairs, seed)
 
     def gates(self) -> Tensor:
-        """0 or 1 for each gate, [G], with its gradient."""
+        """0 or 1 for each gate, [G], with a surrogate gradient."""
         return gate(self.tau, self.config.temperature)
 
     def step(self, loss: Tensor, kept: Tensor) -> None:
-        """Move the gates along their gradient. loss: of the task in nats, kept: number of open gates; both detached."""
+        """Take one optimizer step. loss: task loss in nats; kept: number of open gates; both detached scalars."""
         config, looks = self.config, host.look_every(self.device)
         held = self.tau.detach().clone() if looks > 1 else None
         torch.nn.utils.clip_grad_norm_([self.tau], config.clip)
@@ -80,7 +80,7 @@ class GateTraining:
         self.optimizer.step()
         with torch.no_grad():
             self.tau.clamp_(-1, self.highest)
-            if held is not None:  # settled some steps ago, and the host has not looked since: stay where that was
+            if held is not None:  # the gates may have settled since the host last read; then tau must not move
                 self.tau.copy_(torch.where(self.settling.settled, held, self.tau))
         self.optimizer.zero_grad()
         k_coef = self.penalty.k_coef
@@ -92,7 +92,7 @@ class GateTraining:
             self._look()
 
     def _look(self) -> None:
-        """Read the numbers of the steps since the last look; a loss that is not finite is a `UserError`."""
+        """Read the numbers of the steps since the last read; a loss that is not finite is a `UserError`."""
         for loss, kept, k_coef, settled in torch.stack(self._unseen).tolist():
             if not math.isfinite(loss):
                 raise UserError(f"task {self.task.name} has no finite loss: the model's weights or node means hold NaN")
@@ -102,7 +102,10 @@ class GateTraining:
         self._unseen.clear()
 
     def tell(self, progress: Progress | None, steps: int, what: str) -> None:
-        """Say what is new since the last time; a `Watcher` sees the entry of each step, and may end the training."""
+        """Report the new history entries; a `Watcher` gets each entry and may end the training by an exception.
+
+        steps: total to show. what: the word for what the gates are on, such as `nodes`.
+        """
         new, self.told = self.history[self.told :], len(self.history)
         if progress is None or not new:
             return
@@ -113,28 +116,29 @@ class GateTraining:
 
 
 class Penalty:
-    """What a kept gate costs: fixed, or the output of a controller that holds the task loss at its target.
+    """The penalty for each open gate: fixed, or set by a controller that holds the task loss at its target.
 
-    The controller treats the target as a constraint and k_coef as its multiplier: while the running task loss is under
-    the aim, k_coef rises, while it is over, it falls; by a factor, as its right size spans orders of magnitude. It is
-    the sum of a lasting part, which finds that size, and an immediate one, as gates answer with a delay of many steps.
+    The controller treats the target as a constraint and k_coef as its multiplier. k_coef rises while the running task
+    loss is below the aim and falls while it is above. It changes by factors, since the right value can lie anywhere
+    within several orders of magnitude. log k_coef is the sum of a lasting part, which finds that value, and an
+    immediate part, which is needed because gates respond with a delay of many steps.
     """
 
     def __init__(self, config: GateSettings, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.k_coef = torch.tensor(config.k_coef, dtype=torch.float64, device=device)
-        """Nats a kept gate costs in this step: a scalar on the device."""
+        """Penalty in nats for each open gate in this step: a scalar on the device."""
         self.lasting = math.log(config.k_coef) * torch.ones_like(self.k_coef)
         self.aim = config.controller_margin * config.target_loss
         self.running: Tensor | None = None
-        """Running mean of the task loss, which the controller alone needs."""
+        """Running mean of the task loss; stays None with a fixed penalty, which does not need it."""
 
     def cost(self, kept: Tensor) -> Tensor:
-        """What `kept` open gates cost, in nats."""
+        """Penalty in nats for `kept` open gates."""
         return self.k_coef.to(kept.dtype) * kept
 
     def update(self, task_loss: Tensor) -> None:
-        """Take in the task loss (nats) of a step."""
+        """Adjust k_coef after a step. task_loss: of that step, in nats."""
         config = self.config
         if config.penalty == "fixed":
             return
@@ -146,18 +150,22 @@ class Penalty:
 
 
 class Settling:
-    """Whether for `settle_steps` steps no gate was gained or lost, after some had closed, at the target loss."""
+    """Whether the gates have settled.
+
+    They have when the number of open gates has changed at least once, has then stayed the same for `settle_steps`
+    steps, and the running task loss meets the target.
+    """
 
     def __init__(self, config: GateSettings, device: torch.device) -> None:
         self.config = config
         self.settled = torch.zeros((), dtype=torch.bool, device=device)
         self.kept: Tensor | None = None
         self.alike = torch.ones((), dtype=torch.int64, device=device)
-        """Steps in a row with as many open gates."""
+        """Consecutive steps with the same number of open gates."""
         self.changed = self.settled
 
     def update(self, kept: Tensor, running: Tensor | None) -> None:
-        """Take in a step's number of open gates and its running task loss (None: not asked for)."""
+        """Use a step's number of open gates and the running task loss (None: the loss need not meet the target)."""
         config = self.config
         if self.kept is not None:
             same = kept == self.kept
@@ -170,18 +178,18 @@ class Settling:
 
 
 def starting_k_coef(config: GateSettings, gates: int) -> float:
-    """What a gate costs at first: `k_coef`, but under the controller at most `pressure` for all gates together."""
+    """The initial penalty for each gate: `k_coef`; with the controller, at most `pressure` for all gates together."""
     return config.k_coef if config.penalty == "fixed" else min(config.k_coef, config.pressure / gates)
 
 
 def initial_tau(nodes: int, config: GateSettings) -> Tensor:
-    """tau [N] at the start: normal(init_noise_bias, init_noise_scale), clamped to [-1, 1]."""
+    """Initial tau, one for each of `nodes` gates: normal(init_noise_bias, init_noise_scale), clamped to [-1, 1]."""
     generator = torch.Generator().manual_seed(config.seed)
     return (config.init_noise_bias + config.init_noise_scale * torch.randn(nodes, generator=generator)).clamp(-1, 1)
 
 
 def highest_tau(config: GateSettings) -> float:
-    """How far a tau may rise."""
+    """The upper limit of tau."""
     return min(1.0, config.init_noise_bias + config.headroom)
 
 

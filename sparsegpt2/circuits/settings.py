@@ -18,7 +18,8 @@ class TrimSettings(Aim):
 
     trim: Literal["none", "nodes", "edges"] = "none"
     """What is removed greedily after pruning if the circuit does not need it (trim.py): nothing, nodes, or nodes and
-    edges. Then sizes are scored without the nodes that no kept path joins to an input and to the logits."""
+    edges. Unless it is nothing, sizes are scored without dangling nodes, those on no kept path from an input to the
+    logits."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -27,59 +28,60 @@ class TrimSettings(Aim):
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings(Aim):
-    """How gates are trained, of nodes or of edges."""
+    """How gates on nodes or on edges are trained."""
 
     pairs: int = 16
-    """Prompt pairs in a batch, two sequences each (paper: 64; a quarter of it measured no worse here, in a third of the
-    time)."""
+    """Prompt pairs in a batch, two sequences each (paper: 64; a quarter of that measured no worse here, in a third of
+    the time)."""
     steps: int = 150
-    """Most training steps of the gates, each on fresh pairs of the train split."""
+    """Largest number of training steps, each on fresh pairs of the train split."""
     settle_steps: int = 20
-    """Training ends early once the number of open gates has stayed the same for so many steps (0: never), with the task
-    loss within the target."""
+    """Training ends early once the number of open gates has stayed the same for this many steps while the task loss
+    meets the target (0: never)."""
     lr: float = 6e-3
-    """AdamW's learning rate of the gate parameters tau (paper's centre: 3e-3, over more steps)."""
+    """AdamW's learning rate for the gate parameters tau (paper's centre: 3e-3, over more steps)."""
     warmup: float = 0.05
-    """Share of the steps over which the learning rate rises from 0 (paper's table: 0.05); it then falls to 0."""
+    """Share of the steps over which the learning rate rises from 0 (paper's table: 0.05); then it falls to 0."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's decay rates of the first and second moment (paper's centre of 1 - beta2: 0.05)."""
+    """AdamW's decay rates of the first and second moments (paper's centre of 1 - beta2: 0.05)."""
     weight_decay: float = 1e-3
     """Decoupled decay of tau towards 0 (paper's centre: 1e-3)."""
     clip: float = 1.0
-    """Largest norm of the gradient of all tau together; larger ones are scaled down to it."""
+    """Largest norm of the gradient with respect to all tau; a larger gradient is scaled down to it."""
     temperature: float = 1.0
-    """T of the gates' backward pass, the derivative of sigmoid(tau / T) (paper's centre: 1)."""
+    """T in the gates' surrogate gradient, the derivative of sigmoid(tau / T) (paper's centre: 1)."""
     init_noise_bias: float = 0.05
-    """Mean of the initial tau; over 0, so that pruning starts from the whole model (paper's centre: 0.1)."""
+    """Mean of the initial tau; above 0, so that pruning starts from the whole model (paper's centre: 0.1)."""
     headroom: float = 0.01
-    """How far over `init_noise_bias` a tau may rise (paper: to 1). Gates of nodes that turn out not to be needed do not
-    have to come down from wherever noise carried them, at the end of training, when the learning rate is low."""
+    """How far above `init_noise_bias` a tau may rise (paper: to 1). A small value keeps noise from carrying a gate so
+    high that it cannot close at the end of training, when the learning rate is low."""
     init_noise_scale: float = 0.01
     """Standard deviation of the initial tau (paper's centre: 0.01)."""
 
     drop_below: float = -0.05
-    """A node whose tau has fallen under this is given up: it stays ablated, and is no longer computed (-1: never). No
-    node so far under the threshold of 0 was ever seen to come back."""
+    """A node whose tau has fallen below this is given up: it stays ablated and is no longer computed (-1: never). In
+    our measurements no node this far below the threshold of 0 ever came back."""
 
     penalty: Literal["controller", "fixed"] = "controller"
-    """Whether `k_coef` is only where a controller starts, or stays as it is (paper: fixed, searched per task)."""
+    """Whether a controller adjusts `k_coef` during training, or it stays fixed (paper: fixed, searched per task)."""
     k_coef: float = 5e-4
-    """Nats a kept gate costs in the training loss (paper's centre: 1e-4). The controller starts from it, or from less
-    (`pressure`): too much closes all gates at once, from which no gradient leads back."""
+    """Penalty in nats for each open gate (paper's centre: 1e-4). The controller starts from this value or, limited by
+    `pressure`, a lower one. Too high a value closes all gates at once, and then no gradient reopens them."""
     pressure: float = 1.0
-    """Nats that all gates together cost at most when the controller starts, so that `k_coef` is lower on wide models
-    and for edges: a start as strong on each of ten times as many gates closed all of them."""
+    """Largest penalty in nats for all gates together when the controller starts. So `k_coef` starts lower in wide
+    models and for edges: at the same value, ten times as many gates all closed at once."""
     controller_rate: float = 0.05
-    """Largest lasting change of log k_coef in a step: up while the running task loss is under the aim, else down."""
+    """Largest lasting change of log k_coef per step: up while the running task loss is below the controller's aim, else
+    down."""
     controller_gain: float = 1.0
-    """Largest immediate change of log k_coef, up or down, on top of that; without it the penalty overshoots. Twice as
-    much closed all gates at once in models that are very sure of a task."""
+    """Largest immediate change of log k_coef, up or down, on top of the lasting one; without it the penalty overshoots.
+    Twice as much closed all gates at once in models that are very confident on a task."""
     controller_memory: float = 0.9
-    """Decay per step of the running task loss that the controller sees."""
+    """Decay per step of the running mean of the task loss that the controller uses."""
     controller_margin: float = 0.9
     """The controller aims at this share of `target_loss`, so that fresh pairs meet the target too."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the model while gates train; circuits are scored and chosen in float32."""
+    """Precision of the model while gates are trained; circuits are scored and chosen in float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,21 +108,22 @@ class NodeSettings(GateSettings):
     """How gates on nodes are trained."""
 
     tied_qk: bool = False
-    """One gate for the q and the k channel of a head that meet in its scores (the paper's authors' hindsight)."""
+    """One gate for each pair of a q and a k channel that are multiplied in a head's scores (which the paper's authors
+    recommend in hindsight)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings(NodeSettings):
-    """What is trained on edges; the node pruner's, as a node circuit may come first."""
+    """Settings of the edge pruner; they include the node pruner's, which may run first."""
 
     edge_start: Literal["model", "circuit"] = "model"
-    """Whose edges the edge pruner puts gates on: the whole model's (measured better, and faster as one training), or
-    those of a circuit that the node pruner finds first."""
+    """Which edges the edge pruner puts gates on: those of the whole model (measured better, and faster since gates are
+    trained only once), or those of a circuit that the node pruner finds first."""
     edge_lr: float = 1e-2
-    """The edge pruner's learning rate, in place of `lr`."""
+    """The edge pruner's learning rate, which replaces `lr`."""
     edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
     """The edge pruner's gates: the node pruner's step function, or hard-concrete noise (Louizos et al. 2018), which
-    wants a larger `init_noise_bias`, such as 0.5."""
+    needs a larger `init_noise_bias`, such as 0.5."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,10 +134,11 @@ class EdgeSettings(NodeSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class StochasticSettings(NodeSettings):
-    """The node pruner's, and how much is ablated."""
+    """The node pruner's settings, and how much is ablated."""
 
     ablation_rate: float = 0.5
-    """Least share of the closed nodes that the stochastic pruner ablates in a row; rows draw theirs from here to 1."""
+    """Smallest share of the closed nodes that the stochastic pruner ablates; each row draws its share from here to
+    1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,10 +147,10 @@ class StochasticSettings(NodeSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionSettings(Aim):
-    """How much evidence is taken."""
+    """How many prompts are used."""
 
     attribution_pairs: int = 256
-    """Train pairs over which the attribution pruner averages."""
+    """Number of train pairs over which the attribution pruner averages."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -39,7 +39,7 @@ def evaluate_parser() -> Parser:
     parser.front(
         "What is checked",
         checks="Names of checks; by default all.",
-        dear="Run the slow checks too, which train or prune again.",
+        expensive="Run the expensive checks too, which train or prune again.",
         pairs="Prompt pairs on which a loss is measured.",
         seeds="Pruning seeds whose circuits are compared.",
         seed="Seed of pairs and of everything random.",

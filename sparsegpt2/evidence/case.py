@@ -1,6 +1,6 @@
 """What every check works on: a circuit, its model and task, the test pairs, and losses under any ablation.
 
-Shapes: B rows (two a pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
+Shapes: B rows (two per pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def collect_evidence(
 def chosen_checks(config: EvidenceConfig) -> list[str]:
     """Plain names of the checks that `config` asks for, cheap ones first; an unknown one is a `UserError`."""
     names = set(plain_checks(config.checks)) or check_names()
-    return [name for name in in_order(names) if config.dear or not get_check(name).dear]
+    return [name for name in in_order(names) if config.expensive or not get_check(name).expensive]
 
 
 def settings_of(circuit: Circuit) -> PruneConfig:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from sparsegpt2.config import require
 
@@ -15,8 +15,8 @@ class EvidenceConfig:
     checks: tuple[str, ...] = ()
     """Checks to run: files of `sparsegpt2/evidence/checks` (by default all), or your own, as `mine.py` or
     `module:attribute`."""
-    dear: bool = True
-    """Run the dear checks too (adversarial, binarisation, controls, seeds), which train or prune anew."""
+    expensive: bool = field(default=True, metadata={"alias": "dear"})
+    """Run the expensive checks too (adversarial, binarisation, controls, seeds), which train or prune again."""
     seed: int = 0
     """Seed of test pairs, random node sets, random subsets, the nonsense task and the random models."""
     pairs: int = 128
@@ -93,4 +93,10 @@ class EvidenceConfig:
         for name in ("adversary_lr", "completeness_gap", "minimality_gain"):
             require(getattr(self, name) > 0, f"{name} must be over 0, got {getattr(self, name)}")
         for name in ("minimality_share", "agreement", "attention", "iou"):
-            require(0 < getattr(self, name) <= 1, f"{name} must be over 0 and at most 1, got {getattr(self, name)}")
+            require(0 < getattr(self, name) <= 1, f"{name} must be above 0 and at most 1, got {getattr(self, name)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as rows of results store them."""
+        # A row is found again by a hash of its settings' names and values, so `expensive` is stored under the name
+        # that it had when the first rows were written.
+        return {"dear" if name == "expensive" else name: value for name, value in asdict(self).items()}

@@ -1,6 +1,6 @@
 """Numbers with their sampling errors, and what a threshold says of them.
 
-Shapes: B rows (two a pair), P pairs, R draws.
+Shapes: B rows (two per pair), P pairs, R draws.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ class Check:
     """The question, in one line."""
     run: Callable[[Case, Progress], Finding]
     """Answers it."""
-    dear: bool = False
-    """Whether it trains or prunes anew; such checks run last and can be left out."""
+    expensive: bool = False
+    """Whether it trains or prunes again; such checks run last and can be left out."""
 
 
 def _flaw(check: Any, _holder: Any) -> str:
@@ -60,7 +60,7 @@ def plain_checks(names: Iterable[str]) -> tuple[str, ...]:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Checks in the order they are run: cheap ones first, then by name."""
-    return sorted(names, key=lambda name: (get_check(name).dear, name))
+    return sorted(names, key=lambda name: (get_check(name).expensive, name))
 
 
 def check_sources(names: Iterable[str]) -> dict[str, str]:

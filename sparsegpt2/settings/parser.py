@@ -135,8 +135,8 @@ class Parser:
                 self.add_settings(hints[field.name], name)
                 continue
             self.options[name] = Option(name, hints[field.name], _default(field), owner=kind)
-            if field.metadata.get("alias"):
-                self.alias(**{field.metadata["alias"]: field.name})
+            if older := field.metadata.get("alias"):
+                self.aliases[f"{prefix}.{older}" if prefix else older] = name
 
     def alias(self, **names: str) -> None:
         """Other names of settings: `alias(task="tasks")`."""

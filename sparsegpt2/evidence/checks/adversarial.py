@@ -111,4 +111,4 @@ def edges_left_out(case: Case) -> int:
     return sum(whole.values()) - sum(masked.values())
 
 
-CHECK = Check(asks="Can ablating some subset of the rest break the circuit?", run=run, dear=True)
+CHECK = Check(asks="Can ablating some subset of the rest break the circuit?", run=run, expensive=True)

@@ -137,4 +137,4 @@ def fit(case: Case, steps: Steps, stepped: Ablated, rate: float, progress: Progr
     steps.mix, steps.hard = 1.0, True
 
 
-CHECK = Check(asks="Can each node be replaced by a step between two levels?", run=run, dear=True)
+CHECK = Check(asks="Can each node be replaced by a step between two levels?", run=run, expensive=True)

@@ -90,4 +90,6 @@ def measure(case: Case, control: Control, seed: int, progress: Progress) -> dict
     }
 
 
-CHECK = Check(asks="Is the circuit far smaller than circuits of nonsense and of random models?", run=run, dear=True)
+CHECK = Check(
+    asks="Is the circuit far smaller than circuits of nonsense and of random models?", run=run, expensive=True
+)

@@ -116,4 +116,4 @@ def iou(sets: Tensor) -> Tensor:
     return torch.where(either > 0, both / either.clamp(min=1), 1.0)
 
 
-CHECK = Check(asks="Do other pruning seeds find the same circuit?", run=run, dear=True)
+CHECK = Check(asks="Do other pruning seeds find the same circuit?", run=run, expensive=True)

@@ -185,7 +185,7 @@ def test_a_model_is_found_where_both_have_moved(tmp_path, planted_model, planted
     named = replace(planted_circuit, info=CircuitInfo(model="runs/elsewhere/model"))
     file = tmp_path / "moved" / "circuits" / "model" / "c.json"
     assert circuit_model(named, file) == tmp_path / "moved" / "model"
-    with pytest.raises(UserError, match="is not there; give it with --model"):
+    with pytest.raises(UserError, match="does not exist; give it with --model"):
         circuit_model(named, tmp_path / "c.json")
     with pytest.raises(UserError, match="--model"):
         circuit_model(replace(planted_circuit, info=CircuitInfo()), file)
