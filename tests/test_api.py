@@ -126,7 +126,7 @@ def test_what_a_model_cannot_read_is_one_sentence(small, prompt, kind, sentence)
 
 
 def test_a_text_needs_a_tokenizer_and_a_folder_brings_one(small, tmp_path):
-    with pytest.raises(UserError, match="no tokenizer to read a text"):
+    with pytest.raises(UserError, match="no tokenizer, so it cannot read a text"):
         GPT(small.config)("def")
     sparsegpt2.save_model(small, tmp_path / "a")
     sparsegpt2.save_model(sparsegpt2.load_model(tmp_path / "a"), tmp_path / "b")  # a model keeps its tokenizer
