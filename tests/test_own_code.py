@@ -352,7 +352,7 @@ def test_the_task_that_a_circuit_names_runs_no_code(command, evil, task):
     status, _, err = command("evaluate", circuit, *FLAGS)
     assert (status, err.count("\n")) == (2, 1) and "give it with --task FILE.py" in err
     status, _, err = command("view", circuit, "--windows", 0)
-    assert status == 0 and "without its task" in err and "give it with --task FILE.py" in err
+    assert status == 0 and "made without the task" in err and "give it with --task FILE.py" in err
     status, _, err = command("read", "run", circuit, "--out", "page", "--windows", 0)
     assert status == 2 and err.count("\n") == 1
     assert not Path("PWNED").exists()
