@@ -17,7 +17,7 @@ from eval_tasks import get_task
 from eval_tasks.bench import component_cells, pruner_cells
 from eval_tasks.bench.pruner_cells import PrunerCell
 from eval_tasks.bench.subjects import Posed, Subject
-from sparsegpt2 import GPT, load_model
+from sparsegpt2 import GPT, UserError, load_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate
 from sparsegpt2.commands.bench import bench_parser
 from sparsegpt2.commands.train import train_parser
@@ -100,7 +100,10 @@ def test_a_run_can_go_on_from_its_last_state(old):
 
 def test_a_run_of_then_is_not_held_for_one_with_other_settings(old):
     """tiny.yaml, from which the run was started, still gives what run/config.yaml says, so the run can be resumed."""
-    check_folder(Path("run"), train_config("tiny.yaml", "--threads", "1", "--data_folder", "data"))
+    started = ("tiny.yaml", "--threads", "1", "--data_folder", "data")
+    check_folder(Path("run"), train_config(*started))
+    with pytest.raises(UserError, match="other settings: seed is 0, now 1"):
+        check_folder(Path("run"), train_config(*started, "--seed", "1"))
 
 
 # --- Circuits and reports ---------------------------------------------------------------------------------------------

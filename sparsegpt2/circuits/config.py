@@ -1,6 +1,6 @@
 """Settings of pruning: from a model and a task to a circuit (paper, appendix A.5).
 
-Each pruner defines its settings in its own file, in a dataclass `Settings`; those of trimming are in `trim.py`.
+Each built-in pruner has a dataclass of settings in `settings.py`, called `Settings` in its own file; so has trimming.
 `PruneConfig` inherits from all of them and is one flat record. A pruner gets the whole record, but the type of its
 `config` argument shows it only its own settings. The record holds the settings of every built-in pruner, whichever is
 named, because rows of results, circuit files, YAML files and flags have always held them all, and a finished row is
@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from sparsegpt2.circuits.aim import at_least_1, one_of
-from sparsegpt2.circuits.pruners import attribution, edge, stochastic
-from sparsegpt2.circuits.trim import TrimSettings
+from sparsegpt2.circuits.settings import AttributionSettings, EdgeSettings, StochasticSettings, TrimSettings
 from sparsegpt2.config import from_dict, require
 
 Own = TypeVar("Own")
@@ -23,7 +22,7 @@ Own = TypeVar("Own")
 
 # The order of the fields: those of these classes from right to left, then those of this class.
 @dataclass(frozen=True, kw_only=True)
-class PruneConfig(attribution.Settings, TrimSettings, edge.Settings, stochastic.Settings):
+class PruneConfig(AttributionSettings, TrimSettings, EdgeSettings, StochasticSettings):
     """How a circuit is found: first nodes are ranked, then the number to keep is chosen."""
 
     search: Literal["scan", "bisect"] = "scan"

@@ -15,102 +15,23 @@ Shapes: G gates, B rows of a batch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from sparsegpt2.circuits import host
-from sparsegpt2.circuits.aim import Aim, at_least_0, at_least_1, one_of, positive
 from sparsegpt2.circuits.gates import gate
 from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.ranking import Watcher
+from sparsegpt2.circuits.settings import GateSettings
 from sparsegpt2.circuits.task import Task, TaskBatch
-from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 STEP_SEEDS = 1_000_003
 """Difference between the batch seeds of two neighbouring pruning seeds; more than any number of steps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateSettings(Aim):
-    """How gates on nodes or on edges are trained."""
-
-    pairs: int = 16
-    """Prompt pairs in a batch, two sequences each (paper: 64; a quarter of that measured no worse here, in a third of
-    the time)."""
-    steps: int = 150
-    """Largest number of training steps, each on fresh pairs of the train split."""
-    settle_steps: int = 20
-    """Training ends early once the number of open gates has stayed the same for this many steps while the task loss
-    meets the target (0: never)."""
-    lr: float = 6e-3
-    """AdamW's learning rate for the gate parameters tau (paper's centre: 3e-3, over more steps)."""
-    warmup: float = 0.05
-    """Share of the steps over which the learning rate rises from 0 (paper's table: 0.05); then it falls to 0."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's decay rates of the first and second moments (paper's centre of 1 - beta2: 0.05)."""
-    weight_decay: float = 1e-3
-    """Decoupled decay of tau towards 0 (paper's centre: 1e-3)."""
-    clip: float = 1.0
-    """Largest norm of the gradient with respect to all tau; a larger gradient is scaled down to it."""
-    temperature: float = 1.0
-    """T in the gates' surrogate gradient, the derivative of sigmoid(tau / T) (paper's centre: 1)."""
-    init_noise_bias: float = 0.05
-    """Mean of the initial tau; above 0, so that pruning starts from the whole model (paper's centre: 0.1)."""
-    headroom: float = 0.01
-    """How far above `init_noise_bias` a tau may rise (paper: to 1). A small value keeps noise from carrying a gate so
-    high that it cannot close at the end of training, when the learning rate is low."""
-    init_noise_scale: float = 0.01
-    """Standard deviation of the initial tau (paper's centre: 0.01)."""
-
-    drop_below: float = -0.05
-    """A node whose tau has fallen below this is given up: it stays ablated and is no longer computed (-1: never). In
-    our measurements no node this far below the threshold of 0 ever came back."""
-
-    penalty: Literal["controller", "fixed"] = "controller"
-    """Whether a controller adjusts `k_coef` during training, or it stays fixed (paper: fixed, searched per task)."""
-    k_coef: float = 5e-4
-    """Penalty in nats for each open gate (paper's centre: 1e-4). The controller starts from this value or, limited by
-    `pressure`, a lower one. Too high a value closes all gates at once, and then no gradient reopens them."""
-    pressure: float = 1.0
-    """Largest penalty in nats for all gates together when the controller starts. So `k_coef` starts lower in wide
-    models and for edges: at the same value, ten times as many gates all closed at once."""
-    controller_rate: float = 0.05
-    """Largest lasting change of log k_coef per step: up while the running task loss is below the controller's aim, else
-    down."""
-    controller_gain: float = 1.0
-    """Largest immediate change of log k_coef, up or down, on top of the lasting one; without it the penalty overshoots.
-    Twice as much closed all gates at once in models that are very confident on a task."""
-    controller_memory: float = 0.9
-    """Decay per step of the running mean of the task loss that the controller uses."""
-    controller_margin: float = 0.9
-    """The controller aims at this share of `target_loss`, so that fresh pairs meet the target too."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the model while gates are trained; circuits are scored and chosen in float32."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "betas", tuple(self.betas))
-        at_least_1(self, "steps", "pairs")
-        positive(self, "lr", "clip", "temperature", "k_coef", "pressure")
-        at_least_0(self, "settle_steps", "weight_decay", "headroom", "init_noise_scale")
-        at_least_0(self, "controller_rate", "controller_gain")
-        for name in ("warmup", "controller_memory"):
-            require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")
-        require(0 < self.controller_margin <= 1, f"controller_margin must be in (0, 1], got {self.controller_margin}")
-        require(-1 <= self.drop_below <= 0, f"drop_below must be in [-1, 0], got {self.drop_below}")
-        require(-1 <= self.init_noise_bias <= 1, f"init_noise_bias must be in [-1, 1], got {self.init_noise_bias}")
-        require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas must be two numbers from 0 to below 1, got {self.betas}",
-        )
-        one_of(self, "penalty", "controller", "fixed")
-        one_of(self, "dtype", "bfloat16", "float32")
 
 
 class GateTraining:

@@ -7,7 +7,6 @@ runs trained together, M masks, B rows of a batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,10 +14,11 @@ from torch import Tensor
 from sparsegpt2.circuits import host
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.circuit import every_node
-from sparsegpt2.circuits.gate_training import GateSettings, GateTraining
+from sparsegpt2.circuits.gate_training import GateTraining
 from sparsegpt2.circuits.gates import frozen, join_nodes, split_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import NodeSettings
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.circuits.trim import will_trim
 from sparsegpt2.errors import UserError
@@ -28,15 +28,6 @@ from sparsegpt2.progress import Progress
 
 SHRINK = 0.8
 """Nodes that were given up are removed from the computation once the live ones are less than this share of it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSettings(GateSettings):
-    """How gates on nodes are trained."""
-
-    tied_qk: bool = False
-    """One gate for each pair of a q and a k channel that are multiplied in a head's scores (which the paper's authors
-    recommend in hindsight)."""
 
 
 class NodeTraining(GateTraining):

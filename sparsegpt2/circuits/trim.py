@@ -14,17 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.ablations import Constant, mean_ablation
-from sparsegpt2.circuits.aim import Aim, one_of
+from sparsegpt2.circuits.aim import Aim
 from sparsegpt2.circuits.circuit import Circuit
 from sparsegpt2.circuits.edges import circuit_edges, edge_maps
 from sparsegpt2.circuits.losses import task_loss
+from sparsegpt2.circuits.settings import TrimSettings
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
 
@@ -37,20 +37,6 @@ FIRST_SHARE = 4
 """The first batch of a round is one in this many of its candidates."""
 GRADIENT_ROWS = 128
 """Largest number of rows in one forward and backward pass."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrimSettings(Aim):
-    """Whether a circuit is trimmed."""
-
-    trim: Literal["none", "nodes", "edges"] = "none"
-    """What is removed greedily after pruning if the circuit does not need it (trim.py): nothing, nodes, or nodes and
-    edges. Unless it is nothing, sizes are scored without dangling nodes, those on no kept path from an input to the
-    logits."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of(self, "trim", "none", "nodes", "edges")
 
 
 def will_trim(settings: Aim) -> bool:

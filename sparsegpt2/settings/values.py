@@ -127,7 +127,7 @@ def _mapping(given: Any, kind: Any, name: str) -> dict[str, Any]:
     if get_origin(kind) is list and get_args(kind) == (Any,):  # `lr: 1e-3,1e-2`: numbers stay numbers
         lists = {key: parse_yaml(f"[{one}]", name) if isinstance(one, str) else one for key, one in given.items()}
         return {key: _convert(one, kind, name) for key, one in lists.items()}
-    return {key: _convert(one, kind, name) for key, one in given.items()}
+    return given if kind is Any else {key: _convert(one, kind, name) for key, one in given.items()}
 
 
 def _record(given: Any, kind: Any, name: str) -> Any:

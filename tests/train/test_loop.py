@@ -193,7 +193,7 @@ def test_nan_stops_with_the_last_good_checkpoint_kept(settings, tmp_path, capsys
     [
         ({"model": {"d_modl": 3}}, "d_modl"),
         ({"tokens": "many"}, "tokens"),
-        ({"sparsity": {"density": 0}}, "density must be over 0"),
+        ({"sparsity": {"density": 0}}, "density must be above 0"),
         ({"sparsity": {"density": 0.01}}, "min_alive=4 reserves"),
         ({"model": SETTINGS["model"] | {"vocab_size": 400}}, "tokenizer has 300 tokens"),
         ({"data": SETTINGS["data"] | {"corpora": [{"name": "files", "path": "nowhere.py"}]}}, "nowhere.py"),

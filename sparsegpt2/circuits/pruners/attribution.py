@@ -8,18 +8,16 @@ it hurts the other does not get score 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.ablations import Masks, Piece, Sites, mean_ablation
-from sparsegpt2.circuits.aim import Aim, at_least_1
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.gates import MeanAblation
 from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import AttributionSettings as Settings
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -27,18 +25,6 @@ from sparsegpt2.progress import Progress
 
 ROWS = 64
 """Rows in one forward and backward pass."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(Aim):
-    """How many prompts are used."""
-
-    attribution_pairs: int = 256
-    """Number of train pairs over which the attribution pruner averages."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least_1(self, "attribution_pairs")
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:

@@ -10,8 +10,7 @@ Shapes: E edges, B rows, C channels of a site.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,14 +18,14 @@ from torch import Tensor
 from sparsegpt2.circuits import hard_concrete
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.ablations import Masks, Sites, mean_ablation
-from sparsegpt2.circuits.aim import one_of, positive
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.edges import EdgeList, edge_maps
 from sparsegpt2.circuits.gate_training import GateTraining
 from sparsegpt2.circuits.gates import frozen, gate
-from sparsegpt2.circuits.node_training import NodeSettings, train_nodes
+from sparsegpt2.circuits.node_training import train_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import EdgeSettings as Settings
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -37,26 +36,6 @@ START_SHARE = 0.5
 
 LOG_ALPHA = 5.0
 """log alpha of a hard-concrete gate with tau = 1; at tau = 0 the gate is above a half with probability a half."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(NodeSettings):
-    """Settings of the edge pruner; they include the node pruner's, which may run first."""
-
-    edge_start: Literal["model", "circuit"] = "model"
-    """Which edges the edge pruner puts gates on: those of the whole model (measured better, and faster since gates are
-    trained only once), or those of a circuit that the node pruner finds first."""
-    edge_lr: float = 1e-2
-    """The edge pruner's learning rate, which replaces `lr`."""
-    edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
-    """The edge pruner's gates: the node pruner's step function, or hard-concrete noise (Louizos et al. 2018), which
-    needs a larger `init_noise_bias`, such as 0.5."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, "edge_lr")
-        one_of(self, "edge_start", "model", "circuit")
-        one_of(self, "edge_gate", "heaviside", "hard_concrete")
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:

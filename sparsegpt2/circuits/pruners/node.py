@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sparsegpt2.circuits.node_training import NodeSettings, train_nodes
+from sparsegpt2.circuits.node_training import train_nodes
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import NodeSettings as Settings
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
-
-Settings = NodeSettings
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:

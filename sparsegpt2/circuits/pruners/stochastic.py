@@ -9,30 +9,15 @@ Shapes: N nodes, B rows of a batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.node_training import NodeSettings, NodeTraining, train_nodes
+from sparsegpt2.circuits.node_training import NodeTraining, train_nodes
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import StochasticSettings as Settings
 from sparsegpt2.circuits.task import Task
-from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(NodeSettings):
-    """The node pruner's settings, and how much is ablated."""
-
-    ablation_rate: float = 0.5
-    """Smallest share of the closed nodes that the stochastic pruner ablates; each row draws its share from here to
-    1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.ablation_rate <= 1, f"ablation_rate must be from 0 to 1, got {self.ablation_rate}")
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
