@@ -376,7 +376,7 @@ def test_a_circuit_of_an_own_pruner_is_judged_with_it(command, place):
     status, _, err = command(*asked)
     assert status == 2 and "there is no pruner 'magnitude'" in err and "--pruner FILE.py" in err
     status, out, err = command(*asked, "--pruner", "magnitude.py")
-    assert status == 0 and "circuits share" in out, err
+    assert status == 0 and "pruning seeds share" in out, err
 
 
 # --- A run and its circuits, moved ----------------------------------------------------------------------------------
