@@ -133,9 +133,7 @@ class Kind:
                 attribute = attribute.split("[")[0].strip()
                 self.introduced[name] = self._from_module(point.value, module.strip(), attribute, name)
                 return self.introduced[name]
-        raise UserError(
-            unknown(self.what, name, self.known(), "or give your own as FILE.py or MODULE:ATTRIBUTE")
-        )
+        raise UserError(unknown(self.what, name, self.known(), "or give your own as FILE.py or MODULE:ATTRIBUTE"))
 
     def introduce(self, name: str, thing: Any) -> None:
         """Register a thing that was defined in this process, for example in a notebook, as `name`."""

@@ -25,7 +25,7 @@ class _Wrong(Exception):
 
 
 def value_of(given: Any, kind: Any, name: str) -> Any:
-    """`given` as a value of the type `kind` (an annotation). The `UserError` for any other value names setting `name`."""
+    """`given` as a value of the type `kind` (an annotation); any other value is a `UserError` that names `name`."""
     try:
         return _convert(given, kind, name)
     except _Wrong:
