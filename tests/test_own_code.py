@@ -273,7 +273,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1\n", "counting.py, line 1: a corpus file marks one with @corpus, and this marks none"),
+        ("x = 1\n", "counting.py, line 1: a corpus file marks one thing with @corpus, but this file marks none"),
         (CORPUS.replace("identity", "name"), "counting.py, line 4: Counting needs a method identity()"),
         (
             CORPUS.replace("self, config", "self"),
@@ -281,7 +281,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
         ),
         (
             CORPUS + "@corpus('two')\ndef two(config): return 3\n",
-            "this marks counting, two; say which, as FILE.py:NAME",
+            "this file marks counting, two; choose one, as FILE.py:NAME",
         ),
     ],
 )
