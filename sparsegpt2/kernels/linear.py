@@ -48,7 +48,7 @@ class Compressed:
 
     @classmethod
     def of(cls, weight: Tensor, count: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16) -> Compressed:
-        """Compress weight [O, K] float32, which has `count` nonzero entries. dtype: of activations, bfloat16 or float32."""
+        """Compress weight [O, K] float32 with `count` nonzeros. dtype: of the activations, bfloat16 or float32."""
         begins, columns, values = kernels.sparse.compress(weight.detach().numpy(), count, dtype == torch.bfloat16)
         return cls(begins, columns, values, (weight.shape[0], weight.shape[1]))
 
