@@ -144,7 +144,7 @@ def _try_loops() -> None:
 def next_token_loss_reference(
     h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor
 ) -> Tensor:
-    """The definition."""
+    """The definition of `next_token_loss`, which stores all logits."""
     logits = (h @ weight.to(h.dtype).T).float()
     if bigram is not None:
         logits = logits + bigram[tokens]
