@@ -407,7 +407,7 @@ def test_circuits_lie_beside_best_and_serve_every_command_from_anywhere(command,
         ("export", "csv", "alone.json", "--out", "x"),
     ):
         status, out, err = command(*arguments)
-        assert (status, err.count("\n")) == (2, 1) and "is not there; give it with --model" in err, arguments
+        assert (status, err.count("\n")) == (2, 1) and "does not exist; give it with --model" in err, arguments
 
 
 def test_view_of_a_run_shows_what_prune_wrote_in_old_and_new_places(command, place):
