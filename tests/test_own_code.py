@@ -273,7 +273,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1\n", "counting.py, line 1: a corpus file marks one with @corpus, and this marks none"),
+        ("x = 1\n", "counting.py, line 1: a corpus file marks one thing with @corpus, but this file marks none"),
         (CORPUS.replace("identity", "name"), "counting.py, line 4: Counting needs a method identity()"),
         (
             CORPUS.replace("self, config", "self"),
@@ -281,7 +281,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
         ),
         (
             CORPUS + "@corpus('two')\ndef two(config): return 3\n",
-            "this marks counting, two; say which, as FILE.py:NAME",
+            "this file marks counting, two; choose one, as FILE.py:NAME",
         ),
     ],
 )
@@ -352,7 +352,7 @@ def test_the_task_that_a_circuit_names_runs_no_code(command, evil, task):
     status, _, err = command("evaluate", circuit, *FLAGS)
     assert (status, err.count("\n")) == (2, 1) and "give it with --task FILE.py" in err
     status, _, err = command("view", circuit, "--windows", 0)
-    assert status == 0 and "without its task" in err and "give it with --task FILE.py" in err
+    assert status == 0 and "made without the task" in err and "give it with --task FILE.py" in err
     status, _, err = command("read", "run", circuit, "--out", "page", "--windows", 0)
     assert status == 2 and err.count("\n") == 1
     assert not Path("PWNED").exists()

@@ -1,4 +1,4 @@
-"""What the task loses when one node is ablated, in the circuit and in the whole model.
+"""How much the task loss rises when one node is ablated, in the circuit and in the whole model.
 
 Shapes: R runs (one ablated node each) in a forward pass, B rows of the task's batch, C channels of a site.
 """
@@ -19,9 +19,9 @@ from sparsegpt2.viewer.graph import Shown
 def ablation_effects(
     model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, progress: Progress | None = None
 ) -> tuple[list[float], list[float]]:
-    """For each shown node: how much the task loss rises, in nats, when it too is mean-ablated.
+    """The rise of the task loss (nats) when each shown node is mean-ablated, one at a time.
 
-    Returns the effects in the circuit (all else is ablated) and in the whole model (nothing else is).
+    Returns the rises in the circuit, where everything outside it is ablated too, and those in the whole model.
     """
     in_circuit = _effects(model, circuit, batch, shown, progress, "effects in the circuit")
     in_model = _effects(model, Circuit(every_node(model)), batch, shown, progress, "effects in the whole model")
@@ -31,7 +31,7 @@ def ablation_effects(
 def _effects(
     model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, progress: Progress | None, what: str
 ) -> list[float]:
-    """Losses without each node minus the loss of the circuit; the first run of all ablates nothing more."""
+    """Loss without each node minus the loss of the circuit, which the very first run measures."""
     at_once, losses = max(1, ROWS // len(batch)), []
     ablations: list[tuple[str, int] | None] = [None, *shown.nodes]
     ablated = Ablated(model, circuit)

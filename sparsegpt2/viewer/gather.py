@@ -1,4 +1,4 @@
-"""Everything a page shows of one circuit, gathered from the model, the task and corpus text."""
+"""Gathering everything that a page shows of one circuit, from the model, the task and corpus text."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from sparsegpt2.viewer.graph import (
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
 
 SPLIT = "validation"
-"""Split of the pairs looked at one by one: the test split is for losses alone."""
+"""Split of the pairs that are shown; test pairs are used for losses only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viewed:
-    """What a circuit is looked at with."""
+    """What a circuit is viewed with: its model and tokenizer, and if known its task and corpus text."""
 
     model: GPT
     name: str
-    """Of the model, for titles."""
+    """Name of the model, for titles."""
     tokenizer: Tokenizer
     task: Task | None = None
-    """Posed with `tokenizer`; None leaves everything about the task out."""
+    """The task posed with `tokenizer`; None: nothing about the task is shown."""
     corpus: Tensor | None = None
-    """[N, T] int64 of corpus text; None leaves activations on the corpus out."""
+    """Corpus text, int64 [N, T]; None: no activations on the corpus are shown."""
     corpus_name: str = ""
-    """What that text is."""
+    """Description of that text."""
 
 
 def circuit_data(
@@ -65,7 +65,11 @@ def circuit_data(
     evidence: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> CircuitData:
-    """Gather one circuit. `UserError` for a circuit of another model, or a task that the model cannot read."""
+    """Gather what a page shows of one circuit.
+
+    file: the circuit's file, shown as it is. evidence: reports by name, if the circuit has none in its info.
+    `UserError` if the circuit is of another model, or if the model cannot read the task's prompts.
+    """
     config, model, tokenizer = config or ViewConfig(), subject.model, subject.tokenizer
     circuit.check(model)
     shown = shown_nodes(circuit, model, config.max_nodes)
@@ -105,7 +109,7 @@ def circuit_data(
 
 
 def circuit_name(circuit: Circuit, model_name: str) -> str:
-    """`fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`: a title, and the key of notes."""
+    """Title of a circuit and key of its notes: `fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`."""
     info = circuit.info
     details = [
         "" if info.pruner is None else f"{info.pruner} pruner",
@@ -117,7 +121,7 @@ def circuit_name(circuit: Circuit, model_name: str) -> str:
 
 
 def evidence_beside(path: str | Path) -> dict[str, Any]:
-    """JSON files beside a circuit whose names go on from its own, as `c.evidence.json` does: name -> content."""
+    """Reports next to a circuit, name -> content: for `c.json`, the JSON files whose names start with `c.` or `c-`."""
     path = Path(path)
     return {
         file.name: read_json(file, "report")
@@ -127,7 +131,7 @@ def evidence_beside(path: str | Path) -> dict[str, Any]:
 
 
 def _texts(subject: Viewed, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
-    """The sources of activations there are: corpus windows and the task's prompts."""
+    """The available sources of activations: corpus windows and the task's prompts."""
     texts = {}
     if subject.corpus is not None and config.windows:
         tokens = subject.corpus[: config.windows]
@@ -194,7 +198,7 @@ def _task(circuit: Circuit, subject: Viewed, config: ViewConfig, batch: TaskBatc
 
 
 def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: TaskData | None) -> dict[str, str]:
-    """The text of every token that a row or an example prompt holds."""
+    """Token id -> text, for every token in a row or an example prompt."""
     used = {id for of_source in rows.values() for row in of_source for id in row}
     for pair in task["pairs"] if task else []:
         used.update(id for side in pair for id in side["tokens"])
@@ -207,23 +211,23 @@ def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
 
 
 def _facts(circuit: Circuit, subject: Viewed) -> list[tuple[str, str]]:
-    """What the page says of the circuit at a glance."""
+    """(name, value) of the facts in the overview."""
     info, model = circuit.info, subject.model
     trimmed, side = circuit.trimmed(model), circuit.side_edges(model)
     config = model.config
     pruner = {"pruner": info.pruner, "seed": info.seed, "target_loss": info.target_loss}
     facts = [
         ("Size", f"{circuit.n_nodes:,} nodes, {circuit.edges(model):,} edges"),
-        ("After trimming", f"{trimmed.n_nodes:,} nodes, {trimmed.edges(model):,} edges"),
-        ("Beside the edges", ", ".join(f"{count:,} {kind}" for kind, count in side.items() if count)),
+        ("Without dangling nodes", f"{trimmed.n_nodes:,} nodes, {trimmed.edges(model):,} edges"),
+        ("Side edges", ", ".join(f"{count:,} {kind}" for kind, count in side.items() if count)),
         ("Kind", "nodes and a mask over weights" if circuit.weights is not None else "nodes"),
         ("Model", f"{subject.name}: {config.n_layer} layers, width {config.d_model}, {config.n_head} heads"),
         ("Pruner", ", ".join(f"{name} {value}" for name, value in pruner.items() if value is not None)),
     ]
     if info.validation_loss is not None:
-        met = "" if info.met else "; the target was not met, this is the whole model"
+        met = "" if info.met else "; target not met, so this is the whole model"
         full = "" if info.validation_loss_full is None else f"; whole model {info.validation_loss_full:.3f}"
         facts.append(("Validation loss", f"{info.validation_loss:.3f} nats{full}{met}"))
     if info.config:
-        facts.append(("Pruner's settings", json.dumps(info.config, ensure_ascii=False)))
+        facts.append(("Pruning settings", json.dumps(info.config, ensure_ascii=False)))
     return [(name, value) for name, value in facts if value]

@@ -136,7 +136,7 @@ def test_an_interruption_saves_and_says_how_to_go_on(settings, tmp_path):
     while steps_done(tmp_path / "run") < 4 and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    assert "goes on from here" in finish(process, status=130)
+    assert "run the same command again to resume" in finish(process, status=130)
     assert json.loads((tmp_path / "run" / "last" / "progress.json").read_text())["step"] >= 4
 
 

@@ -255,7 +255,7 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
     rows = run([model("one"), model("two", seed=1)], tmp_path / "out", tasks, progress=True)
     text = capsys.readouterr().out
     assert "1/4  one · closing · random, seed 0: " in text
-    assert "two · impossible · random, seed 0: not posed" in text
+    assert "two · impossible · random, seed 0: unavailable" in text
     assert "random pruner, target loss 50 nats" in text
     for row in rows:
         if row.status == "pruned":

@@ -143,4 +143,4 @@ def test_bad_arguments_are_one_sentence(command, model, tmp_path, arguments, sen
 def test_a_task_that_cannot_be_posed_is_a_row_that_says_so(command, model):
     status, out, err = command("discover", model, "--task", "ioi", "--method", "eap")
     assert status == 0, err
-    assert "not posed: " in out and "single token" in out
+    assert "unavailable: " in out and "single token" in out
