@@ -149,7 +149,7 @@ def test_a_pruner(command, place, installed, typed, name):
     status, out, err = command("prune", "run", "--task", "closing.py", "--pruner", f"{typed}+trim_nodes", *FAST)
     assert status == 0 and f"pruner {name}+trim_nodes" in out, err
     info = Circuit.load(place / "run/circuits/closing.json").info
-    assert info["pruner"] == info["config"]["pruner"] == f"{name}+trim_nodes" and info["trim"] == "nodes"
+    assert info.pruner == info.config["pruner"] == f"{name}+trim_nodes" and info.trim == "nodes"
 
 
 @pytest.mark.parametrize(("typed", "name"), forms("counting", "corpus", "Counting"))
