@@ -66,7 +66,7 @@ def test_every_public_name_is_there_and_told_to_type_checkers():
     for name in [*sparsegpt2.__all__, *parts]:
         assert getattr(sparsegpt2, name) is not None and name in dir(sparsegpt2)
     folders = {path.parent.name for path in (ROOT / "sparsegpt2").glob("*/__init__.py")}
-    assert folders - {"commands", "configs"} <= parts
+    assert folders - {"commands", "configs", "settings"} <= parts
     with pytest.raises(AttributeError, match="no attribute 'circuit'"):
         _ = sparsegpt2.circuit
     for package in ("sparsegpt2", "train", "eval_tasks"):
@@ -126,7 +126,7 @@ def test_what_a_model_cannot_read_is_one_sentence(small, prompt, kind, sentence)
 
 
 def test_a_text_needs_a_tokenizer_and_a_folder_brings_one(small, tmp_path):
-    with pytest.raises(UserError, match="no tokenizer to read a text"):
+    with pytest.raises(UserError, match="no tokenizer, so it cannot read a text"):
         GPT(small.config)("def")
     sparsegpt2.save_model(small, tmp_path / "a")
     sparsegpt2.save_model(sparsegpt2.load_model(tmp_path / "a"), tmp_path / "b")  # a model keeps its tokenizer

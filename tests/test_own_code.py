@@ -257,7 +257,7 @@ def test_a_pruner_of_ones_own_works_from_python_too(place):
     ("file", "text", "said"),
     [
         ("magnitude.py", "def rank(model): pass\n", "magnitude.py, line 1: rank must be a function that takes (model,"),
-        ("magnitude.py", "def rank(*all):\n    return {}\n", "line 1: the pruner must give a Ranking, not dict"),
+        ("magnitude.py", "def rank(*all):\n    return {}\n", "line 1: the pruner must return a Ranking, not dict"),
         ("magnitude.py", "def rank(*all):\n    return 1 / 0\n", "magnitude.py, line 2: ZeroDivisionError: division"),
         ("closing.py", TASK.replace("$name2", "$nmae"), "closing.py, line 3: task 'closing', template 1: there is no"),
         ("closing.py", TASK.replace("''')", "''', colour='red')"), "closing.py, line 3: TypeError: "),
@@ -273,7 +273,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1\n", "counting.py, line 1: a corpus file marks one with @corpus, and this marks none"),
+        ("x = 1\n", "counting.py, line 1: a corpus file marks one thing with @corpus, but this file marks none"),
         (CORPUS.replace("identity", "name"), "counting.py, line 4: Counting needs a method identity()"),
         (
             CORPUS.replace("self, config", "self"),
@@ -281,7 +281,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
         ),
         (
             CORPUS + "@corpus('two')\ndef two(config): return 3\n",
-            "this marks counting, two; say which, as FILE.py:NAME",
+            "this file marks counting, two; choose one, as FILE.py:NAME",
         ),
     ],
 )
@@ -297,11 +297,11 @@ def test_a_mistake_in_a_corpus(place, text, said):
     [
         (
             METHOD.replace("OBJECTIVE", "OBJECTIF"),
-            "in_turn.py, line 13: discover needs OBJECTIVE beside it, one of kl,",
+            "in_turn.py, line 13: discover needs OBJECTIVE next to it, one of kl,",
         ),
-        (METHOD.replace("class Settings", "class Set"), "discover needs Settings beside it, a dataclass"),
+        (METHOD.replace("class Settings", "class Set"), "discover needs Settings next to it, a dataclass"),
         (METHOD.replace("return by_rank(", "return list("), "in_turn.py, line 15: TypeError: "),
-        (METHOD.replace("return by_rank", "by_rank"), "line 13: the method must give a Discovery, not NoneType"),
+        (METHOD.replace("return by_rank", "by_rank"), "line 13: the method must return a Discovery, not NoneType"),
     ],
 )
 def test_a_mistake_in_a_method(command, place, text, said):
@@ -376,7 +376,7 @@ def test_a_circuit_of_an_own_pruner_is_judged_with_it(command, place):
     status, _, err = command(*asked)
     assert status == 2 and "there is no pruner 'magnitude'" in err and "--pruner FILE.py" in err
     status, out, err = command(*asked, "--pruner", "magnitude.py")
-    assert status == 0 and "circuits share" in out, err
+    assert status == 0 and "pruning seeds share" in out, err
 
 
 # --- A run and its circuits, moved ----------------------------------------------------------------------------------

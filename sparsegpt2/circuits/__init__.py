@@ -1,4 +1,4 @@
-"""Circuits: which nodes of a model do a task, how many edges join them, and how well they do it alone."""
+"""Circuits: which nodes of a model do a task, how many edges join them, and how well they do the task alone."""
 
 from __future__ import annotations
 

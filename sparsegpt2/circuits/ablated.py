@@ -1,13 +1,13 @@
-"""A model under an ablation: the one way to ask what it says when only a circuit is left.
+"""A model under an ablation: the one way to run a model in which only a circuit is left.
 
-    Ablated(model, circuit).losses(batch)                                    # all else at its mean
+    Ablated(model, circuit).losses(batch)                                    # everything else at its mean
     Ablated(model, circuit, ablation=zero_ablation(model)).logits(batch)
     Ablated(model).losses(batch)                                             # the whole model
 
-Node means are checked once, when the object is made. `under` gives the same model other masks without checking again,
-as a training step does: float gates with gradients, or several masks of which each row of the batch takes its own.
+Node means are checked once, when the object is made. `under` changes the masks without checking again, which is what
+each training step needs. Its masks may be float gates with gradients, or several masks of which each row uses one.
 
-Shapes: B rows (two a pair), V vocabulary, R masks, C channels of a site.
+Shapes: B rows (two per pair), V vocabulary, R masks, C channels of a site.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Chain, Site
 
 ROWS = 256
-"""Most sequences in one forward pass when scoring."""
+"""Largest number of sequences in one forward pass when scoring."""
 
 
 class Ablated:
@@ -49,15 +49,16 @@ class Ablated:
         calibration: Calibration | None = None,
         through: Site | None = None,
     ) -> None:
-        """circuit: what is kept; or masks over nodes, site -> [C], or [R, C] for R ablations at once; None: everything.
+        """circuit: what is kept; or masks over nodes, site -> [C], or [R, C] for R masks at once; None: everything.
 
-        ablation: what stands in for the rest; the means by default. weights: a mask over weights, parameter name ->
-        bool or float gates; a circuit has its own. live: site -> bool [C], the nodes that any mask will ever keep: the
-        others are folded into biases and not computed (`reduce.Reduction`), which only constants can be; a circuit's
-        own nodes by default. dtype: of the model's linear maps. calibration: applied to the logits; a
-        circuit's own only if it is given. through: a site object behind the ablation, to record or change what is left.
+        ablation: what replaces the rest; the means by default. weights: a mask over weights, parameter name -> bool or
+        float gates; ignored for a `Circuit`, which has its own. live: site -> bool [C], every node that some later mask
+        may keep. All other nodes are folded into biases and not computed (`reduce.Reduction`), which works only for
+        constants; a circuit's own nodes by default. dtype: of the model's linear maps. calibration: applied to the
+        logits; a circuit's own is applied only if it is passed here. through: a site object that runs after the
+        ablation, to record or change what is left.
 
-        `UserError` for a model without complete and finite node means, if they are what the rest is set to.
+        `UserError` if the rest is set to node means and the model's are incomplete or not finite.
         """
         self.model, self.dtype, self.through, self.calibration = model, dtype, through, calibration
         if isinstance(circuit, Circuit):
@@ -71,7 +72,7 @@ class Ablated:
             live = circuit.nodes
         self.reduction: Reduction | None = None
         self.parameters = self._parameters(weights)
-        """What replaces the model's parameters in the forward, by name."""
+        """Parameters that replace the model's in the forward, by name."""
         if live is not None:
             if not isinstance(self.ablation, Constant):
                 raise UserError("only nodes that are ablated to constants can be left out of the computation")
@@ -80,9 +81,9 @@ class Ablated:
         self._set(kept, None)
 
     def under(self, kept: Masks, *, owner: Tensor | None = None, weights: Masks | None = None) -> Ablated:
-        """The same with other masks, unchecked. owner: [B] int64, which of the R masks [R, C] each row takes.
+        """The same object with other masks, unchecked. owner: [B] int64, which of the R masks [R, C] each row uses.
 
-        weights: another mask over weights; not where some nodes are left out of the computation.
+        weights: another mask over weights; a `UserError` if some nodes are left out of the computation.
         """
         other = copy(self)
         if weights is not None:
@@ -96,7 +97,7 @@ class Ablated:
         self.kept, self.owner, self._sites = kept, owner, None
         first = next(iter(kept.values())) if kept else None
         self.runs = len(first) if first is not None and first.ndim > 1 and owner is None else None
-        """R, where every row of a batch is asked under each of R masks; else None."""
+        """R, if every row of a batch is run under each of R masks; else None."""
 
     def _parameters(self, weights: Masks | None) -> dict[str, Tensor]:
         return ablate_edges(self.model, weights, self.ablation.edge_values()) if weights and self.ablation else {}
@@ -104,10 +105,10 @@ class Ablated:
     _sites: Sites | None
 
     def _site(self, piece: Piece) -> Site | None:
-        """What the forward calls at its sites for the rows of a piece."""
+        """The object that the forward calls at its sites for the rows of a piece."""
         ablating: Site | None = None
         if self.kept is not None and self.ablation is not None:
-            if self._sites is None:  # made once for all pieces, as what it computes of the masks is
+            if self._sites is None:  # made once, so that what it computes from the masks serves all pieces
                 over = self.ablation.over if self.reduction is None else self.reduction.over
                 self._sites = over(self.kept)
             ablating = self._sites(piece)
@@ -116,10 +117,11 @@ class Ablated:
         return Chain(ablating, self.through)
 
     def each(self, batch: TaskBatch, rows: int | None = ROWS) -> Iterator[tuple[Tensor, TaskBatch, Tensor]]:
-        """(rows of the batch [b] int64, those rows, their logits [b, V] float32), piece after piece of like length.
+        """Yield (row indices [b] int64, those rows, their logits [b, V] float32) in pieces of similar prompt length.
 
-        rows: most in one forward pass; None: the batch as it is, in one. With R masks for every row the logits are
-        [R * b, V], mask after mask. Each piece runs when it is asked for, so a caller may go backward or stop between.
+        rows: largest number in one forward pass; None: the whole batch in one pass. With R masks for every row the
+        logits are [R * b, V], mask after mask. A piece runs only when it is requested, so a caller may run a backward
+        pass or stop between two pieces.
         """
         if rows is None:
             pieces: Iterator[tuple[Tensor, TaskBatch]] = iter([(torch.arange(len(batch), device=batch.device), batch)])
@@ -149,13 +151,13 @@ class Ablated:
         return self._gathered(batch, rows, task_loss)
 
     def _gathered(self, batch: TaskBatch, rows: int | None, measure: Callable[[Tensor, TaskBatch], Tensor]) -> Tensor:
-        """`measure(logits [b, V], part)` [b, ...] of all pieces, in the batch's order: [B, ...] or [R, B, ...]."""
+        """`measure(logits [b, V], part)` -> [b, ...] of all pieces, in the batch's order: [B, ...] or [R, B, ...]."""
         if self.runs is None:
             return _in_order(batch, ((some, measure(logits, part)) for some, part, logits in self.each(batch, rows)), 0)
         most = len(batch) if rows is None else rows
         at_once, found = max(1, most // len(batch)), []
         for start in range(0, self.runs, at_once):
-            assert self.kept is not None  # or there would be no R
+            assert self.kept is not None  # R is the number of masks in `kept`
             group = self.under({name: mask[start : start + at_once] for name, mask in self.kept.items()})
             count = min(at_once, self.runs - start)
             pieces = (
@@ -167,7 +169,7 @@ class Ablated:
 
 
 def _in_order(batch: TaskBatch, pieces: Iterator[tuple[Tensor, Tensor]], dim: int) -> Tensor:
-    """The values of pieces of a batch put where their rows belong, along `dim`; gradients pass."""
+    """Values of the pieces put back into the batch's order of rows along `dim`; gradients pass through."""
     whole: Tensor | None = None
     for some, values in pieces:
         if whole is None:

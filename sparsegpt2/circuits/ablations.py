@@ -1,12 +1,13 @@
-"""Ablations: what a node outside a circuit takes instead of its value, and what a removed edge carries.
+"""Ablations: which value a node outside a circuit gets instead of its own, and what a removed edge carries.
 
-- mean: the node's mean over pretraining text (`mean_ablation`); zero: nothing (`zero_ablation`);
-- resample: its value at the same position of a random window of text (`Resample`; Chan et al. 2022).
+- mean: the node's mean over pretraining text (`mean_ablation`); zero: 0 (`zero_ablation`);
+- resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022).
 
-Which nodes are ablated is a mask and not part of it, so that partial, random and adversarial ablations are masks given
-to `Ablated.under`, float gates with their gradient among them. Another ablation is another class here: `over` is called
-once for a set of masks, and what it returns once for each piece of a batch, with its prompts, so that it can run the
-model on other text (resampling, the pair's other prompt) or on the same one (norm scales to hold on to).
+An ablation does not say which nodes are ablated: that is a mask, given to `Ablated.under`. So partial, random and
+adversarial ablations are masks too, and a mask may hold float gates with gradients. A new ablation is a new class with
+the methods of `Ablation`. `over` is called once for a set of masks. The function it returns is called once for each
+piece of a batch, with its prompts, so it can run the model on other text (resampling, the pair's other prompt) or on
+the same text (to record norm scales and reuse them).
 
 Shapes: B rows of a piece, T positions, C channels of a site, R masks.
 """
@@ -38,27 +39,26 @@ class Piece:
     rows: Tensor
     """[B] int64: which rows of the whole batch they are."""
     owner: Tensor | None = None
-    """[B] int64: the mask of each row, where there are several; None: one for all, or R groups of rows, one after the
-    other."""
+    """[B] int64: the mask that each row uses; None: one mask for all rows, or R groups of rows, one group per mask."""
 
 
 Sites = Callable[[Piece], Site]
 
 
 class Ablation(Protocol):
-    """What stands in for what is taken away."""
+    """What replaces the ablated nodes and the removed edges."""
 
     @property
     def everywhere(self) -> bool:
-        """Whether it must see all positions of the last layer, most of which the answer's logits do not need."""
+        """Whether the last layer must be computed at all positions, although the answer's logits need only one."""
         ...
 
     def edge_values(self) -> Masks:
-        """Site -> [C]: what a removed edge carries of its source. A constant, as it is folded into a bias."""
+        """Site -> [C]: what a removed edge carries in place of its source. Constant, since it is folded into a bias."""
         ...
 
     def over(self, kept: Masks) -> Sites:
-        """For these masks: the site object that ablates the nodes they close, made for each piece of a batch."""
+        """A function that makes, for each piece of a batch, the site object that ablates the nodes `kept` closes."""
         ...
 
 
@@ -71,17 +71,16 @@ class Constant:
     everywhere = False
 
     def edge_values(self) -> Masks:
-        """The same constants."""
         return self.values
 
     def over(self, kept: Masks) -> Sites:
-        """One site object for all pieces, so that what it computes of the masks is computed once."""
+        """One site object for all pieces, so that its terms are computed from the masks only once."""
         ablation = MeanAblation(kept, self.values)
         return lambda piece: ablation if piece.owner is None else ablation.on_rows(piece.owner)
 
 
 def mean_ablation(model: GPT) -> Constant:
-    """Ablated nodes take their means; `UserError` for a model without complete and finite ones."""
+    """Ablated nodes take their means; `UserError` if the model's means are incomplete or not finite."""
     return Constant(means_of(model))
 
 
@@ -92,10 +91,11 @@ def zero_ablation(model: GPT) -> Constant:
 
 
 class Resample:
-    """Ablated nodes take the values they have at the same position of a window of text, one window a row for all nodes.
+    """Ablated nodes take their values at the same position of a random window of text, one window per row of the batch.
 
-    A removed edge carries one token's value of its source, drawn when this is made. text: [N, T] int64, on the model's
-    device. Windows are drawn from `generator`, piece after piece, so the same generator state gives the same losses.
+    All nodes of a row use the same window. A removed edge carries its source's value at one random token, drawn when
+    this object is made. text: [N, T] int64, on the model's device. Windows are drawn from `generator`, piece after
+    piece, so the same generator state gives the same losses.
     """
 
     everywhere = True
@@ -107,11 +107,11 @@ class Resample:
         self._token = {site: value[0, -1] for site, value in at_token.items()}
 
     def edge_values(self) -> Masks:
-        """The values at one random token."""
+        """The values at the one random token."""
         return self._token
 
     def over(self, kept: Masks) -> Sites:
-        """Draws a window for each row of a piece."""
+        """Draw a window for each row of a piece."""
 
         def site(piece: Piece) -> Site:
             windows = torch.randint(len(self.text), (len(piece.batch),), generator=self.generator)
@@ -129,7 +129,7 @@ class Resample:
 
 
 class Replaced:
-    """A site object: m * x + (1 - m) * value with a value for each row and position, [B, T, C]; m as in `Masks`."""
+    """A site object: m * x + (1 - m) * value, where value is [B, T, C] and m is a mask as in `Masks`."""
 
     def __init__(self, kept: Masks, values: Masks, owner: Tensor | None = None) -> None:
         self.kept, self.values, self.owner = kept, values, owner
@@ -147,17 +147,15 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Behind:
-    """An ablation behind a site object that sees, and may change, every value before nodes are ablated."""
+    """An ablation that runs after the site object `first`, which sees, and may change, every value before that."""
 
     first: Site
     ablation: Ablation
     everywhere = True
 
     def edge_values(self) -> Masks:
-        """Those of the ablation."""
         return self.ablation.edge_values()
 
     def over(self, kept: Masks) -> Sites:
-        """The site object, then the ablation's."""
         sites = self.ablation.over(kept)
         return lambda piece: Chain(self.first, sites(piece))

@@ -1,4 +1,4 @@
-"""What every pruner is told: which one it is, with which options, the loss to aim at, and the seed."""
+"""The settings of every pruner: its name with options, the target loss, and the seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "trim": {"trim": "edges"},
     "trim_nodes": {"trim": "nodes"},
 }
-"""Settings that may stand behind a pruner's name."""
+"""Options that may follow a pruner's name, and the settings that each stands for."""
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,27 @@ class PrunerName:
     """A pruner's name with its options, such as `node+tied+trim`."""
 
     base: str
-    """The pruner itself: `node`."""
+    """The pruner without options: `node`."""
     options: tuple[str, ...] = ()
-    """Any of `OPTIONS`, in the order they were given."""
+    """Names from `OPTIONS`, in the order they were given."""
 
     @staticmethod
     def parse(text: str) -> PrunerName:
         """`node+tied+trim` -> base `node`, options `tied` and `trim`; an unknown option is a `UserError`.
 
-        Folders of a pruner's path may hold a plus sign; its file's name may not.
+        Only the folders of a pruner's path may contain a plus sign, not its file name.
         """
         base, options = text, list[str]()
         while "+" in base and base.rpartition("+")[2] in OPTIONS:
             base, _, option = base.rpartition("+")
             options.insert(0, option)
         _, plus, unknown = PurePath(base).name.rpartition("+")
-        require(not plus, f"a pruner has no option {unknown!r}; there are {', '.join(OPTIONS)}")
+        require(not plus, f"a pruner has no option {unknown!r}; the options are {', '.join(OPTIONS)}")
         return PrunerName(base, tuple(options))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that the options stand for."""
+        """The settings that the options stand for, such as {"tied_qk": True}."""
         return {name: value for option in self.options for name, value in OPTIONS[option].items()}
 
     def __str__(self) -> str:
@@ -51,15 +51,15 @@ class PrunerName:
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """What every pruner is told."""
+    """The settings of every pruner."""
 
     pruner: str = "node"
-    """Which pruner ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`. Any of `OPTIONS` may stand behind it,
-    so that a benchmark can compare them: `node+tied+trim` is the node pruner with tied_qk=true and trim=edges."""
+    """The pruner that ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`. Options may follow its name, so
+    that a benchmark can compare them: `node+tied+trim` is the node pruner with tied_qk=true and trim=edges."""
     target_loss: float = 0.15
-    """Task loss in nats a circuit may have at most (paper: 0.15; chance is ln 2 = 0.693)."""
+    """Largest task loss, in nats, that a circuit may have (paper: 0.15; chance is ln 2 = 0.693)."""
     seed: int = 0
-    """Seed of initial gates, of the training pairs and of random scores."""
+    """Seed of the initial gates, the training pairs and random scores."""
 
     def __post_init__(self) -> None:
         for name, value in self.name.settings.items():
@@ -68,15 +68,15 @@ class Aim:
 
     @property
     def name(self) -> PrunerName:
-        """The pruner's name, taken apart."""
+        """The pruner's name, split into base and options."""
         return PrunerName.parse(self.pruner)
 
 
 def positive(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are finite numbers over 0."""
+    """Raise `UserError` unless those settings are finite numbers above 0."""
     for name in names:
         value = getattr(settings, name)
-        require(0 < value < math.inf, f"{name} must be over 0, got {value}")
+        require(0 < value < math.inf, f"{name} must be above 0, got {value}")
 
 
 def at_least_0(settings: Any, *names: str) -> None:

@@ -1,10 +1,11 @@
 """Settings of pruning: from a model and a task to a circuit (paper, appendix A.5).
 
-Each pruner's settings stand in its own file, as a dataclass `Settings`, and those of trimming in `trim.py`.
-`PruneConfig` is all of them in one flat record: a pruner is given the whole record and sees, by its type, only what it
-asks for. It is flat, and holds every built-in pruner's settings whichever pruner is named, because that is what rows of
-results, circuit files, YAML files and flags have always held; a finished row is found again by a hash of it. A pruner
-from outside cannot add a field, so its settings travel in `own`, which is left out wherever it is empty.
+Each built-in pruner has a dataclass of settings in `settings.py`, called `Settings` in its own file; so has trimming.
+`PruneConfig` inherits from all of them and is one flat record. A pruner gets the whole record, but the type of its
+`config` argument shows it only its own settings. The record holds the settings of every built-in pruner, whichever is
+named, because rows of results, circuit files, YAML files and flags have always held them all, and a finished row is
+found again by a hash of them. A pruner from outside the package cannot add a field, so its settings are in `own`, which
+is stored only if it is not empty.
 """
 
 from __future__ import annotations
@@ -13,36 +14,36 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from sparsegpt2.circuits.aim import at_least_1, one_of
-from sparsegpt2.circuits.pruners import attribution, edge, stochastic
-from sparsegpt2.circuits.trim import TrimSettings
+from sparsegpt2.circuits.settings import AttributionSettings, EdgeSettings, StochasticSettings, TrimSettings
 from sparsegpt2.config import from_dict, require
 
 Own = TypeVar("Own")
 
 
-# Fields come in the order of these classes from right to left, then those of this one.
+# The order of the fields: those of these classes from right to left, then those of this class.
 @dataclass(frozen=True, kw_only=True)
-class PruneConfig(attribution.Settings, TrimSettings, edge.Settings, stochastic.Settings):
-    """How a circuit is found: the ranking of nodes, then the choice of how many to keep."""
+class PruneConfig(AttributionSettings, TrimSettings, EdgeSettings, StochasticSettings):
+    """How a circuit is found: first nodes are ranked, then the number to keep is chosen."""
 
     search: Literal["scan", "bisect"] = "scan"
-    """How the number of nodes is chosen: a scan of the loss-against-size curve, or the paper's bisection of it, which
-    presumes that loss falls as nodes are added."""
+    """How the number of nodes is chosen: a scan of the curve of loss against size, or the paper's bisection, which
+    assumes that the loss falls as nodes are added."""
     validation_pairs: int = 128
-    """Pairs of the one fixed validation batch set on which every size is scored."""
+    """Pairs in the one fixed validation batch on which every size is scored."""
     grid_ratio: float = 2.0
-    """Ratio between neighbouring sizes of the scan's first pass."""
+    """Ratio between neighbouring sizes in the scan's first pass."""
     grid_precision: float = 1.02
-    """The scan refines around its smallest size until neighbouring sizes are no further apart than this ratio."""
+    """The scan refines below the smallest size that meets the target, until neighbouring sizes are no further apart
+    than this ratio."""
     score_rows: int = 256
-    """Most sequences in one forward pass when circuits are scored; more cost memory."""
+    """Largest number of sequences in one forward pass when circuits are scored; more need more RAM or GPU memory."""
 
     calibrate: bool = False
-    """Fit a scale and a shift per answer token to the circuit's logits, 16 L-BFGS steps; the paper's authors doubt
-    that this is principled."""
+    """Fit a scale, and a shift per answer token, to the circuit's logits with 16 L-BFGS steps; the paper's authors
+    doubt that this is principled."""
 
     own: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
-    """Settings of a pruner that is no part of sparsegpt2, by name; its file says in `Settings` which there are."""
+    """Settings, by name, of a pruner from outside sparsegpt2; `Settings` in the pruner's file defines them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,11 +55,11 @@ class PruneConfig(attribution.Settings, TrimSettings, edge.Settings, stochastic.
         one_of(self, "search", "scan", "bisect")
 
     def own_as(self, kind: type[Own]) -> Own:
-        """`own` as the settings dataclass of a pruner from outside; what that refuses is a `UserError`."""
+        """`own` as the settings dataclass `kind` of a pruner from outside; a value it refuses is a `UserError`."""
         return from_dict(kind, self.own, f"own, the settings of pruner {self.name.base},")
 
     def check_own(self, kind: type | None) -> None:
-        """Raise `UserError` unless `own` fits the pruner. kind: the `Settings` of its file, if there is one."""
+        """Raise `UserError` unless `own` fits the pruner. kind: `Settings` of the pruner's file, or None."""
         if kind is not None and not issubclass(PruneConfig, kind):
             self.own_as(kind)
             return
@@ -66,7 +67,7 @@ class PruneConfig(attribution.Settings, TrimSettings, edge.Settings, stochastic.
         require(not self.own, f"pruner {self.name.base} has no settings in own, but it was given {unknown}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The flat record as rows and circuit files hold it, `own` only where it says something."""
+        """The flat record as rows and circuit files store it; without `own` if that is empty."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         if not self.own:
             del values["own"]

@@ -1,13 +1,13 @@
 """Training gates: what the pruners of nodes and of edges share (paper, appendix A.5).
 
-A gate is 1 where its tau is 0 or more, else 0, and passes a gradient all the same (`gates.gate`). A step draws fresh
-prompt pairs, adds to the task loss what the open gates cost, and moves tau along the gradient. What a gate costs is
-set by a controller (`Penalty`) that holds the task loss at its target.
+A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient passes through it (`gates.gate`). Each step
+draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and moves tau along the gradient. A
+controller (`Penalty`) sets the penalty so that the task loss stays at its target.
 
-A step launches its work and does not wait for the device: no number is read from it. So the controller and the test
-whether the gates have settled are kept on the device, as float64 tensors, and a step leaves its numbers there. The host
-reads them when that is free, after every step on the CPU, and every `host.LOOK_EVERY` steps elsewhere. How often it
-looks changes no circuit: a run that has settled no longer moves, whenever the host finds out.
+A step never waits for the device, since it reads no numbers from it. So the state of the controller, and of the test
+whether the gates have settled, are float64 tensors on the device, and each step leaves its numbers there. The host
+reads them after every step on the CPU, where that is free, and every `host.LOOK_EVERY` steps elsewhere. How often it
+reads does not change the circuit: gates that have settled no longer move, even before the host knows.
 
 Shapes: G gates, B rows of a batch.
 """
@@ -15,105 +15,27 @@ Shapes: G gates, B rows of a batch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from sparsegpt2.circuits import host
-from sparsegpt2.circuits.aim import Aim, at_least_0, at_least_1, one_of, positive
 from sparsegpt2.circuits.gates import gate
 from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.ranking import Watcher
+from sparsegpt2.circuits.settings import GateSettings
 from sparsegpt2.circuits.task import Task, TaskBatch
-from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 STEP_SEEDS = 1_000_003
-"""Distance between the batch seeds of two pruning seeds: more than any number of steps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateSettings(Aim):
-    """How gates are trained, of nodes or of edges."""
-
-    pairs: int = 16
-    """Prompt pairs in a batch, two sequences each (paper: 64; a quarter of it measured no worse here, in a third of the
-    time)."""
-    steps: int = 150
-    """Most training steps of the gates, each on fresh pairs of the train split."""
-    settle_steps: int = 20
-    """Training ends early once the number of open gates has stayed the same for so many steps (0: never), with the task
-    loss within the target."""
-    lr: float = 6e-3
-    """AdamW's learning rate of the gate parameters tau (paper's centre: 3e-3, over more steps)."""
-    warmup: float = 0.05
-    """Share of the steps over which the learning rate rises from 0 (paper's table: 0.05); it then falls to 0."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's decay rates of the first and second moment (paper's centre of 1 - beta2: 0.05)."""
-    weight_decay: float = 1e-3
-    """Decoupled decay of tau towards 0 (paper's centre: 1e-3)."""
-    clip: float = 1.0
-    """Largest norm of the gradient of all tau together; larger ones are scaled down to it."""
-    temperature: float = 1.0
-    """T of the gates' backward pass, the derivative of sigmoid(tau / T) (paper's centre: 1)."""
-    init_noise_bias: float = 0.05
-    """Mean of the initial tau; over 0, so that pruning starts from the whole model (paper's centre: 0.1)."""
-    headroom: float = 0.01
-    """How far over `init_noise_bias` a tau may rise (paper: to 1). Gates of nodes that turn out not to be needed do not
-    have to come down from wherever noise carried them, at the end of training, when the learning rate is low."""
-    init_noise_scale: float = 0.01
-    """Standard deviation of the initial tau (paper's centre: 0.01)."""
-
-    drop_below: float = -0.05
-    """A node whose tau has fallen under this is given up: it stays ablated, and is no longer computed (-1: never). No
-    node so far under the threshold of 0 was ever seen to come back."""
-
-    penalty: Literal["controller", "fixed"] = "controller"
-    """Whether `k_coef` is only where a controller starts, or stays as it is (paper: fixed, searched per task)."""
-    k_coef: float = 5e-4
-    """Nats a kept gate costs in the training loss (paper's centre: 1e-4). The controller starts from it, or from less
-    (`pressure`): too much closes all gates at once, from which no gradient leads back."""
-    pressure: float = 1.0
-    """Nats that all gates together cost at most when the controller starts, so that `k_coef` is lower on wide models
-    and for edges: a start as strong on each of ten times as many gates closed all of them."""
-    controller_rate: float = 0.05
-    """Largest lasting change of log k_coef in a step: up while the running task loss is under the aim, else down."""
-    controller_gain: float = 1.0
-    """Largest immediate change of log k_coef, up or down, on top of that; without it the penalty overshoots. Twice as
-    much closed all gates at once in models that are very sure of a task."""
-    controller_memory: float = 0.9
-    """Decay per step of the running task loss that the controller sees."""
-    controller_margin: float = 0.9
-    """The controller aims at this share of `target_loss`, so that fresh pairs meet the target too."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Precision of the model while gates train; circuits are scored and chosen in float32."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "betas", tuple(self.betas))
-        at_least_1(self, "steps", "pairs")
-        positive(self, "lr", "clip", "temperature", "k_coef", "pressure")
-        at_least_0(self, "settle_steps", "weight_decay", "headroom", "init_noise_scale")
-        at_least_0(self, "controller_rate", "controller_gain")
-        for name in ("warmup", "controller_memory"):
-            require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")
-        require(0 < self.controller_margin <= 1, f"controller_margin must be in (0, 1], got {self.controller_margin}")
-        require(-1 <= self.drop_below <= 0, f"drop_below must be in [-1, 0], got {self.drop_below}")
-        require(-1 <= self.init_noise_bias <= 1, f"init_noise_bias must be in [-1, 1], got {self.init_noise_bias}")
-        require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas must be two numbers from 0 to below 1, got {self.betas}",
-        )
-        one_of(self, "penalty", "controller", "fixed")
-        one_of(self, "dtype", "bfloat16", "float32")
+"""Difference between the batch seeds of two neighbouring pruning seeds; more than any number of steps."""
 
 
 class GateTraining:
-    """One run: its gates, what trains them, and how it went so far."""
+    """One training run: its gates, their optimizer and penalty, and its history so far."""
 
     def __init__(self, model: GPT, task: Task, config: GateSettings, number: int) -> None:
         config = replace(config, k_coef=starting_k_coef(config, number))
@@ -127,11 +49,11 @@ class GateTraining:
         self.taken = 0
         """Steps taken."""
         self.history: list[dict[str, float]] = []
-        """An entry for each step that the host has looked at; of a run that has settled, none after that."""
+        """One entry per step that the host has read, up to the step at which the gates settled."""
         self.told = 0
-        """Entries of the history that were passed on."""
+        """Number of history entries already reported."""
         self.settled = False
-        """Whether the host has seen that the gates have settled."""
+        """Whether the host knows that the gates have settled."""
         self._unseen: list[Tensor] = []
 
     @property
@@ -145,11 +67,11 @@ class GateTraining:
         return task_batch(self.model, self.task, "train", self.config.pairs, seed)
 
     def gates(self) -> Tensor:
-        """0 or 1 for each gate, [G], with its gradient."""
+        """0 or 1 for each gate, [G], with a surrogate gradient."""
         return gate(self.tau, self.config.temperature)
 
     def step(self, loss: Tensor, kept: Tensor) -> None:
-        """Move the gates along their gradient. loss: of the task in nats, kept: number of open gates; both detached."""
+        """Take one optimizer step. loss: task loss in nats; kept: number of open gates; both detached scalars."""
         config, looks = self.config, host.look_every(self.device)
         held = self.tau.detach().clone() if looks > 1 else None
         torch.nn.utils.clip_grad_norm_([self.tau], config.clip)
@@ -158,7 +80,7 @@ class GateTraining:
         self.optimizer.step()
         with torch.no_grad():
             self.tau.clamp_(-1, self.highest)
-            if held is not None:  # settled some steps ago, and the host has not looked since: stay where that was
+            if held is not None:  # the gates may have settled since the host last read; then tau must not move
                 self.tau.copy_(torch.where(self.settling.settled, held, self.tau))
         self.optimizer.zero_grad()
         k_coef = self.penalty.k_coef
@@ -170,7 +92,7 @@ class GateTraining:
             self._look()
 
     def _look(self) -> None:
-        """Read the numbers of the steps since the last look; a loss that is not finite is a `UserError`."""
+        """Read the numbers of the steps since the last read; a loss that is not finite is a `UserError`."""
         for loss, kept, k_coef, settled in torch.stack(self._unseen).tolist():
             if not math.isfinite(loss):
                 raise UserError(f"task {self.task.name} has no finite loss: the model's weights or node means hold NaN")
@@ -180,7 +102,10 @@ class GateTraining:
         self._unseen.clear()
 
     def tell(self, progress: Progress | None, steps: int, what: str) -> None:
-        """Say what is new since the last time; a `Watcher` sees the entry of each step, and may end the training."""
+        """Report the new history entries; a `Watcher` gets each entry and may end the training by an exception.
+
+        steps: total to show. what: the word for what the gates are on, such as `nodes`.
+        """
         new, self.told = self.history[self.told :], len(self.history)
         if progress is None or not new:
             return
@@ -191,28 +116,29 @@ class GateTraining:
 
 
 class Penalty:
-    """What a kept gate costs: fixed, or the output of a controller that holds the task loss at its target.
+    """The penalty for each open gate: fixed, or set by a controller that holds the task loss at its target.
 
-    The controller treats the target as a constraint and k_coef as its multiplier: while the running task loss is under
-    the aim, k_coef rises, while it is over, it falls; by a factor, as its right size spans orders of magnitude. It is
-    the sum of a lasting part, which finds that size, and an immediate one, as gates answer with a delay of many steps.
+    The controller treats the target as a constraint and k_coef as its multiplier. k_coef rises while the running task
+    loss is below the aim and falls while it is above. It changes by factors, since the right value can lie anywhere
+    within several orders of magnitude. log k_coef is the sum of a lasting part, which finds that value, and an
+    immediate part, which is needed because gates respond with a delay of many steps.
     """
 
     def __init__(self, config: GateSettings, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.k_coef = torch.tensor(config.k_coef, dtype=torch.float64, device=device)
-        """Nats a kept gate costs in this step: a scalar on the device."""
+        """Penalty in nats for each open gate in this step: a scalar on the device."""
         self.lasting = math.log(config.k_coef) * torch.ones_like(self.k_coef)
         self.aim = config.controller_margin * config.target_loss
         self.running: Tensor | None = None
-        """Running mean of the task loss, which the controller alone needs."""
+        """Running mean of the task loss; stays None with a fixed penalty, which does not need it."""
 
     def cost(self, kept: Tensor) -> Tensor:
-        """What `kept` open gates cost, in nats."""
+        """Penalty in nats for `kept` open gates."""
         return self.k_coef.to(kept.dtype) * kept
 
     def update(self, task_loss: Tensor) -> None:
-        """Take in the task loss (nats) of a step."""
+        """Adjust k_coef after a step. task_loss: of that step, in nats."""
         config = self.config
         if config.penalty == "fixed":
             return
@@ -224,18 +150,22 @@ class Penalty:
 
 
 class Settling:
-    """Whether for `settle_steps` steps no gate was gained or lost, after some had closed, at the target loss."""
+    """Whether the gates have settled.
+
+    They have when the number of open gates has changed at least once, has then stayed the same for `settle_steps`
+    steps, and the running task loss meets the target.
+    """
 
     def __init__(self, config: GateSettings, device: torch.device) -> None:
         self.config = config
         self.settled = torch.zeros((), dtype=torch.bool, device=device)
         self.kept: Tensor | None = None
         self.alike = torch.ones((), dtype=torch.int64, device=device)
-        """Steps in a row with as many open gates."""
+        """Consecutive steps with the same number of open gates."""
         self.changed = self.settled
 
     def update(self, kept: Tensor, running: Tensor | None) -> None:
-        """Take in a step's number of open gates and its running task loss (None: not asked for)."""
+        """Use a step's number of open gates and the running task loss (None: the loss need not meet the target)."""
         config = self.config
         if self.kept is not None:
             same = kept == self.kept
@@ -248,18 +178,18 @@ class Settling:
 
 
 def starting_k_coef(config: GateSettings, gates: int) -> float:
-    """What a gate costs at first: `k_coef`, but under the controller at most `pressure` for all gates together."""
+    """The initial penalty for each gate: `k_coef`; with the controller, at most `pressure` for all gates together."""
     return config.k_coef if config.penalty == "fixed" else min(config.k_coef, config.pressure / gates)
 
 
 def initial_tau(nodes: int, config: GateSettings) -> Tensor:
-    """tau [N] at the start: normal(init_noise_bias, init_noise_scale), clamped to [-1, 1]."""
+    """Initial tau, one for each of `nodes` gates: normal(init_noise_bias, init_noise_scale), clamped to [-1, 1]."""
     generator = torch.Generator().manual_seed(config.seed)
     return (config.init_noise_bias + config.init_noise_scale * torch.randn(nodes, generator=generator)).clamp(-1, 1)
 
 
 def highest_tau(config: GateSettings) -> float:
-    """How far a tau may rise."""
+    """The upper limit of tau."""
     return min(1.0, config.init_noise_bias + config.headroom)
 
 

@@ -2,7 +2,7 @@
 
 u uniform, s = sigmoid((log u - log(1 - u) + log alpha) / temperature), stretched to low .. high and clamped to 0 .. 1
 (Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"; the settings of Edge Pruning).
-Here because two methods train such masks: Edge Pruning on components, and the edge pruner on single weights.
+Two methods train such masks: Edge Pruning on components, and the edge pruner on single weights.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def sample(log_alpha: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def stretched(uniform: Tensor, log_alpha: Tensor) -> Tensor:
-    """The stretched variable, in low .. high, before it is clamped; rises with `uniform` (0 to 1)."""
+    """The stretched variable, in low .. high, before clamping; it increases with `uniform` (0 to 1)."""
     s = torch.sigmoid((torch.logit(uniform) + log_alpha) / TEMPERATURE)
     return s * (HIGH - LOW) + LOW
 
@@ -31,7 +31,7 @@ def stretched(uniform: Tensor, log_alpha: Tensor) -> Tensor:
 def density(x: Tensor, log_alpha: Tensor) -> Tensor:
     """Probability density of the stretched variable at x, inside low .. high.
 
-    The mask has this density inside 0 .. 1, and the mass outside sits on 0 and on 1.
+    The mask has this density inside 0 .. 1; the probability outside is concentrated at 0 and at 1.
     """
     s = (x - LOW) / (HIGH - LOW)
     at = torch.sigmoid(TEMPERATURE * torch.logit(s) - log_alpha)  # cumulative distribution of s

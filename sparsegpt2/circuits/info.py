@@ -1,7 +1,7 @@
-"""What is known of a circuit beside its nodes: a typed record, written into its file as plain values.
+"""How a circuit was found: a typed record, written into the circuit's file as plain values.
 
-Every field may be unknown. A file may hold keys that this version does not know, written by a later one or by hand:
-they are kept in `extra` and written again.
+Every field may be unknown (None). A file may hold keys that this version does not know, written by a later version or
+by hand: they are kept in `extra` and written back.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ PLAIN: dict[str, tuple[type, ...]] = {
     "tuple": (tuple, list),
     "Calibration": (Calibration,),
 }
-"""What a field may hold, by the first word of its annotation."""
+"""The types that a field may hold, by the first word of its annotation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
-    """What circuits of every kind have in common."""
+    """The fields common to circuits of every kind."""
 
     task: str | None = None
     """Name of the task, or the path of its file."""
     seed: int | None = None
     """Seed of the pruner or method."""
     model: str | None = None
-    """The model's folder, from the circuit's file where they lie in one tree, or where it is published."""
+    """Where the model is: its folder (relative to the circuit's file if both are in one tree) or its published name."""
     model_fingerprint: str | None = None
     """16 hex digits of the model's weights, means and tokenizer."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """Plain values by keys that are no fields."""
+    """Plain values of keys that are not fields."""
 
     order: ClassVar[tuple[str, ...]] = ("task", "seed", "model", "model_fingerprint")
-    """Fields in the order in which a file has them."""
+    """The order of the fields in a file."""
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -52,52 +52,52 @@ class Info:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From the plain values of a file; `ValueError` for a field of the wrong kind."""
+        """Read the plain values of a file; `ValueError` for a field of the wrong type."""
         known = {name: value for name, value in values.items() if name in cls.order}
         return cls(**known, extra={name: value for name, value in values.items() if name not in cls.order})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a file: what is known, in the order of the fields, and then what is extra."""
+        """Plain values for a file: the known fields in their order, then `extra`."""
         values = {name: getattr(self, name) for name in self.order}
         return {**{name: value for name, value in values.items() if value is not None}, **self.extra}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitInfo(Info):
-    """How a circuit of channels came about."""
+    """How a circuit of channels was found."""
 
     pruner: str | None = None
-    """With its options, such as `node+tied+trim`."""
+    """Name of the pruner with its options, such as `node+tied+trim`."""
     target_loss: float | None = None
-    """Task loss it was to meet, in nats."""
+    """Target for the task loss, in nats."""
     validation_loss: float | None = None
-    """Its own, in nats on validation pairs, calibrated if that was on."""
+    """The circuit's task loss on validation pairs, in nats; calibrated if calibration was on."""
     validation_loss_full: float | None = None
-    """The unpruned model's on the same pairs."""
+    """The unpruned model's task loss on the same pairs, in nats."""
     reached: bool | None = None
-    """Whether it met the target; if not, the circuit is the whole model."""
+    """Whether the target was met; if not, the circuit is the whole model."""
     k: int | None = None
-    """Size chosen in the ranking: nodes or, from a pruner of edges, edges."""
+    """Size chosen in the ranking: nodes or, if the pruner ranks edges, edges."""
     trained_k: int | None = None
     """Size of the mask that the pruner trained."""
     search: str | None = None
     """How the size was chosen: scan or bisect."""
     trim: str | None = None
-    """What was trimmed: none, nodes or edges."""
+    """What was trimmed greedily: none, nodes or edges."""
     edges_before_trim: int | None = None
-    """Edges before trimming, where it was trimmed."""
+    """Number of edges before trimming, if the circuit was trimmed."""
     calibrated: bool | None = None
-    """Whether it has a calibration."""
+    """Whether calibration was on."""
     calibration: Calibration | None = None
-    """Scale and shifts of its logits."""
+    """Scale and shifts of the circuit's logits."""
     curve: list[list[float]] | None = None
     """[nodes, edges, loss in nats] of every size scored for this or an earlier target."""
     seconds: float | None = None
     """Wall-clock time of the ranking and the choice of a size."""
     config: dict[str, Any] | None = None
-    """The pruning settings, flat, as `PruneConfig.to_dict` gives them."""
+    """The pruning settings, flat, as returned by `PruneConfig.to_dict`."""
     evidence: dict[str, Any] | None = None
-    """A report on the circuit, where its file carries one."""
+    """A faithfulness report on the circuit, if its file contains one."""
 
     order = (
         *("task", "pruner", "seed", "target_loss", "validation_loss", "validation_loss_full", "reached", "k"),
@@ -105,18 +105,18 @@ class CircuitInfo(Info):
         *("config", "model", "model_fingerprint", "evidence"),
     )
     if_ranked: ClassVar[tuple[str, ...]] = ("trained_k", "edges_before_trim", "calibration")
-    """Written even where unknown, once a circuit was cut from a ranking: then there was none."""
+    """Fields written as null if unknown, provided the circuit was cut from a ranking: null then means there is none."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """As of `Info`; a calibration is read from its own plain values."""
+        """As in `Info`; a calibration is read from its own plain values."""
         calibration = values.get("calibration")
         if isinstance(calibration, Mapping):
             values = {**values, "calibration": Calibration.from_dict(dict(calibration))}
         return super().from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
-        """As of `Info`."""
+        """As in `Info`; see `if_ranked` for the fields written as null."""
         values = {name: getattr(self, name) for name in self.order}
         values["calibration"] = None if self.calibration is None else self.calibration.to_dict()
         shown = {
@@ -128,5 +128,5 @@ class CircuitInfo(Info):
 
     @property
     def met(self) -> bool:
-        """Whether the target was reached; a file that does not say is believed."""
+        """Whether the target was met; True if the file does not say."""
         return self.reached is not False

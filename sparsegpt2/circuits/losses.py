@@ -1,6 +1,6 @@
-"""What a model says after each prompt of a batch, and its task loss.
+"""A model's logits after each prompt of a batch, and its task loss.
 
-Shapes: B rows (two a pair), T positions, V vocabulary, R runs (copies of the batch in one forward pass).
+Shapes: B rows (two per pair), T positions, V vocabulary, R runs (copies of the batch in one forward pass).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sparsegpt2.model.sites import Site
 
 def task_batch(model: GPT, task: Task, split: str, pairs: int, seed: int) -> TaskBatch:
     """A batch of `task` on the model's device; prompts that the model cannot read are a `UserError`."""
-    batch = task.batch(split, pairs, seed)  # made on the CPU, and looked at there
+    batch = task.batch(split, pairs, seed)  # made on the CPU and checked there, where reading it is free
     highest = int(torch.stack([batch.tokens.max(), batch.answer.max(), batch.alternative.max()]).max())
     if highest >= model.config.vocab_size:
         raise UserError(
             f"task {task.name} uses token {highest}, but the model's vocabulary has {model.config.vocab_size} tokens: "
-            "pose it with the tokenizer saved beside the model"
+            "pose it with the tokenizer that is saved with the model"
         )
     if batch.longest > model.config.context:
         raise UserError(
@@ -47,8 +47,8 @@ def answer_logits(
 ) -> Tensor:
     """Logits after each prompt, [runs * B, V] float32, of the batch repeated `runs` times.
 
-    Padding behind the longest prompt is cut: in a causal model it changes nothing, and it costs time.
-    parameters: replace the model's own, by name, for this call. position_only: as in `GPT.forward`.
+    Padding after the longest prompt is cut: in a causal model it changes nothing and costs time. parameters: name ->
+    value that replaces the model's own in this call. position_only: as in `GPT.forward`.
     """
     tokens = batch.tokens[:, : batch.longest].repeat(runs, 1)
     arguments = {"site": site, "position": batch.position.repeat(runs), "position_only": position_only}
@@ -59,7 +59,8 @@ def answer_logits(
 def choice_logits(logits: Tensor, batch: TaskBatch) -> tuple[Tensor, Tensor]:
     """Unnormalised log-probabilities of the right and of the wrong choice, each [B], from logits [B, V].
 
-    A choice that is one token has its logit; `ANYTHING_ELSE` has the log-sum-exp of every token but the other choice.
+    For a single token that is its logit; for `ANYTHING_ELSE` it is the log-sum-exp of all tokens except the other
+    choice.
     """
 
     def choice(token: Tensor, other: Tensor, is_open: bool) -> Tensor:
@@ -78,14 +79,15 @@ def choice_logits(logits: Tensor, batch: TaskBatch) -> tuple[Tensor, Tensor]:
 def task_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
     """Loss of each row, [B], in nats, from logits [B, V] float32; its mean is the mean over both sides of each pair.
 
-    -log softmax over {answer, alternative}; where one of them is `ANYTHING_ELSE`, the other token's p against 1 - p
-    over the whole vocabulary (docs/definitions.md, Task loss). Chance between two tokens is ln 2.
+    The loss is -log softmax over {answer, alternative}. If one of them is `ANYTHING_ELSE`, the choice is between the
+    other token, with probability p over the whole vocabulary, and the rest, with 1 - p (docs/definitions.md, Task
+    loss). Chance between two tokens is ln 2.
     """
     right, wrong = choice_logits(logits, batch)
     return F.softplus(wrong - right)
 
 
 def accuracy(logits: Tensor, batch: TaskBatch) -> float:
-    """Share of rows on which the right choice outweighs the wrong one."""
+    """Share of rows on which the right choice has a higher probability than the wrong one."""
     right, wrong = choice_logits(logits, batch)
     return float((right > wrong).float().mean())

@@ -1,13 +1,12 @@
-"""Training gates on nodes: several tasks and settings side by side, in one forward and backward pass a step.
+"""Training gates on nodes: several tasks and settings together, in one forward and backward pass per step.
 
-Shapes: N nodes of the model (all channels of all node sites), G gates (fewer than nodes where q and k share theirs), R
-runs side by side, M masks, B rows of a batch.
+Shapes: N nodes of the model (all channels of all node sites), G gates (fewer than nodes if q and k share theirs), R
+runs trained together, M masks, B rows of a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,10 +14,11 @@ from torch import Tensor
 from sparsegpt2.circuits import host
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.circuit import every_node
-from sparsegpt2.circuits.gate_training import GateSettings, GateTraining
+from sparsegpt2.circuits.gate_training import GateTraining
 from sparsegpt2.circuits.gates import frozen, join_nodes, split_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import NodeSettings
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.circuits.trim import will_trim
 from sparsegpt2.errors import UserError
@@ -27,22 +27,14 @@ from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
 SHRINK = 0.8
-"""Nodes that are given up are taken out of the computation when no more than this share of those in it is left."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeSettings(GateSettings):
-    """How gates on nodes are trained."""
-
-    tied_qk: bool = False
-    """One gate for the q and the k channel of a head that meet in its scores (the paper's authors' hindsight)."""
+"""Nodes that were given up are removed from the computation once the live ones are less than this share of it."""
 
 
 class NodeTraining(GateTraining):
-    """Gates of nodes: one for each, or one for a q and a k channel that meet in the scores of a head."""
+    """Gates on nodes: one per node, or with `tied_qk` one for a q channel and the k channel that it multiplies."""
 
     gives_up = True
-    """Whether a node may be left out of the computation once it is given up."""
+    """Whether nodes that are given up are left out of the computation."""
 
     def __init__(self, model: GPT, task: Task, config: NodeSettings) -> None:
         self.gate_of_node = gate_of_node(model, config.tied_qk)  # [N]
@@ -55,10 +47,10 @@ class NodeTraining(GateTraining):
         return self.tau.detach()[self.gate_of_node]
 
     def gates(self) -> Tensor:
-        """0 or 1 for each node, [N], with the gates' gradient.
+        """0 or 1 for each node, [N], with the gates' surrogate gradient.
 
-        Where the circuit will be trimmed, open nodes without a path from an input to the logits count as closed, as
-        they will be; they pass their gradient, as another open node may give them a path.
+        If the circuit will be trimmed, open nodes that dangle (on no path from an input to the logits) count as closed,
+        as they will be dropped. They still pass their gradient, since opening another node may give them a path.
         """
         gates = super().gates()[self.gate_of_node]
         if not self.trims:
@@ -68,11 +60,11 @@ class NodeTraining(GateTraining):
         return gates + (values * on_path - values)
 
     def masks(self, gates: Tensor) -> Tensor:
-        """What is kept in a step: gates [N] -> one mask for all rows, [1, N], or one for each, [2 * pairs, N]."""
+        """The masks of a step from gates [N]: one for all rows, [1, N], or one for each row, [2 * pairs, N]."""
         return gates[None]
 
     def ranking(self, sites: Mapping[str, int]) -> Ranking:
-        """Nodes by tau."""
+        """Nodes ranked by tau."""
         tau = self.node_tau
         return Ranking(split_nodes(tau, sites), trained_size=int((tau >= 0).sum()), history=self.history)
 
@@ -85,10 +77,10 @@ def train_nodes(
     *,
     training: type[NodeTraining] = NodeTraining,
 ) -> list[Ranking]:
-    """One ranking for each task and its config, trained side by side: a step is one forward and backward for all.
+    """One ranking for each task and its config, trained together: each step is one forward and backward for all runs.
 
-    Runs may differ in everything but `dtype`; each takes the steps it would take alone, with the same pairs, and ends
-    with the same ranking but for rounding.
+    Runs may differ in everything except `dtype`. Each takes the same steps as it would alone, on the same pairs, and
+    gives the same ranking up to rounding.
     """
     sites, device, dtype = node_sites(model.config), model.wte.weight.device, one_dtype(configs)
     runs = [training(model, task, config) for task, config in zip(tasks, configs, strict=True)]
@@ -119,7 +111,7 @@ def train_nodes(
 
 
 def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> tuple[Tensor, list[int]]:
-    """Which of the joined masks each row takes, int64 [B], from the masks [M, N] of each run and its rows."""
+    """(which of the joined masks each row uses, int64 [B]; `rows`), from each run's masks [M, N] and number of rows."""
     first, owners = 0, list[Tensor]()
     for own, count in zip(masks, rows, strict=True):
         one_each = len(own) == count
@@ -133,7 +125,7 @@ def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> t
 
 
 def one_dtype(configs: Sequence[NodeSettings]) -> torch.dtype:
-    """The precision that all of the configs name; two different ones are a `UserError`."""
+    """The `dtype` of all configs; a `UserError` if they differ."""
     names = {config.dtype for config in configs}
     if len(names) != 1:
         raise UserError(f"runs that are pruned together must have one dtype, got {' and '.join(sorted(names))}")

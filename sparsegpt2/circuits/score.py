@@ -1,6 +1,6 @@
-"""How well a circuit does a task: the loss of the two sides of a prompt pair, and a circuit's score on a split.
+"""How well a circuit does a task: its task loss and accuracy on a split, next to those of the unpruned model.
 
-Shapes: B rows (two a pair), V vocabulary.
+Shapes: B rows (two per pair), V vocabulary.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sparsegpt2.model.gpt import GPT
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A circuit beside the unpruned model on the same pairs; losses in nats, averaged over both sides of each pair."""
+    """A circuit and the unpruned model (`_full`) on the same pairs; losses in nats, averaged over both sides."""
 
     loss: float
     loss_full: float
     accuracy: float
-    """Share of sides on which the right choice outweighs the wrong one."""
+    """Share of sides on which the right choice has a higher probability than the wrong one."""
     accuracy_full: float
     loss_error: float
     """Standard error of `loss` over pairs."""
@@ -42,12 +42,12 @@ class Score:
 
 @torch.no_grad()
 def circuit_logits(model: GPT, circuit: Circuit | None, batch: TaskBatch) -> Tensor:
-    """Logits after each prompt, [B, V], in float32, with all but the circuit mean-ablated (None: nothing is)."""
+    """Logits after each prompt, [B, V] float32, with all but the circuit mean-ablated (None: nothing is ablated)."""
     return Ablated(model, circuit).logits(batch)
 
 
 def unpruned_loss(model: GPT, task: Task, *, split: str = "test", pairs: int = 256, seed: int = 0) -> float:
-    """Task loss of the whole model, in nats; a model has a task when this is under the target."""
+    """Task loss of the whole model, in nats; a model has a task when this is below the target."""
     batch = task_batch(model, task, split, pairs, seed)
     return float(task_loss(circuit_logits(model, None, batch), batch).mean())
 
@@ -55,10 +55,10 @@ def unpruned_loss(model: GPT, task: Task, *, split: str = "test", pairs: int = 2
 def evaluate(
     model: GPT, task: Task, circuit: Circuit, *, split: str = "test", pairs: int = 256, seed: int = 0
 ) -> Score:
-    """Score `circuit` and the unpruned model on the same `pairs` of a split, by mean ablation in float32.
+    """Score `circuit` and the unpruned model on the same `pairs` pairs of a split, with mean ablation, in float32.
 
-    A calibration kept in `circuit.info` is applied to the circuit's logits. Raises `UserError` for a
-    circuit of another model, a model without node means, or one that yields no finite loss.
+    The calibration in `circuit.info`, if any, is applied to the circuit's logits. Raises `UserError` for a circuit of
+    another model, a model without node means, or a loss that is not finite.
     """
     circuit.check(model)
     batch = task_batch(model, task, split, pairs, seed)

@@ -1,6 +1,6 @@
-"""Finding circuits: rank the nodes, choose how many to keep, and say how it went.
+"""Finding circuits: rank nodes or edges, choose how many to keep, and record how the circuit was found.
 
-A pruner trains on the task's `train` split, sizes are chosen on `validation`, and `test` is left to `score.evaluate`.
+A pruner trains on the task's `train` split, and sizes are chosen on `validation`. `score.evaluate` uses `test`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from sparsegpt2.progress import Progress
 def find_circuit(
     model: GPT, task: Task, config: PruneConfig | None = None, progress: Progress | None = None
 ) -> Circuit:
-    """The smallest circuit found of `model` on `task` at `config.target_loss`.
+    """The smallest circuit found in `model` for `task` that meets `config.target_loss`.
 
     Needs `model.means` (see `means.node_means`). Raises `UserError` for an unknown pruner, missing or NaN means or
-    weights, or a task that the model cannot read. If no size meets the target the circuit is the whole model and
-    `info.reached` is False. The model is left as it was found.
+    weights, or a task that the model cannot read. If no size meets the target, the circuit is the whole model and
+    `info.reached` is False. The model is not changed.
     """
     config = named_plainly(config or PruneConfig())
     ranking = rank_nodes(model, task, config, progress)
@@ -43,7 +43,7 @@ def find_circuit(
 
 
 def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
-    """Run the pruner that `config` names; one ranking serves circuits at several target losses."""
+    """Run the pruner that `config` names; one ranking gives circuits at several target losses."""
     pruner = get_pruner(config.pruner)
     config.check_own(settings_of_pruner(config.pruner))
     _check_prunable(model)
@@ -55,9 +55,9 @@ def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress |
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
 ) -> list[Ranking]:
-    """`rank_nodes` for several tasks and configs of one pruner, in one batch where the pruner can do that.
+    """`rank_nodes` for several tasks and configs of one pruner, in one batch if the pruner supports that.
 
-    The rankings are those of `rank_nodes` but for rounding; each has an equal share of the seconds.
+    The rankings are those of `rank_nodes` up to rounding; each gets an equal share of the total seconds.
     """
     pruner = get_joint_pruner(configs[0].pruner)
     if pruner is None or len({config.pruner for config in configs}) > 1:
@@ -70,7 +70,7 @@ def rank_together(
 
 
 def _check_prunable(model: GPT) -> None:
-    """Node means and finite weights, or a `UserError`."""
+    """`UserError` unless the model has node means and finite weights."""
     means_of(model)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
@@ -78,9 +78,9 @@ def _check_prunable(model: GPT) -> None:
 
 
 def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
-    """The circuit of a ranking at a target loss, in nats; a benchmark over several targets shares one `LossCurve`.
+    """The circuit of a ranking at a target loss in nats; a benchmark over several targets shares one `LossCurve`.
 
-    `info` says how it came about; the validation loss in it is the calibrated one where that was on.
+    `info` records how it was found; its validation loss is calibrated if calibration was on.
     """
     started = time.perf_counter()
     config, ranking = curve.config, curve.ranking
@@ -115,7 +115,7 @@ def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
 
 
 def _calibrated(curve: LossCurve, circuit: Circuit) -> Circuit:
-    """The circuit with a calibration fitted on train pairs, and the validation loss that it gives."""
+    """The circuit with a calibration fitted on train pairs, and with the validation loss under that calibration."""
     batch = task_batch(curve.model, curve.task, "train", curve.config.validation_pairs, VALIDATION_SEED)
     calibration = fit_calibration(
         circuit_logits(curve.model, circuit, batch),

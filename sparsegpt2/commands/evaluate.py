@@ -39,7 +39,7 @@ def evaluate_parser() -> Parser:
     parser.front(
         "What to check",
         checks="Names of checks; by default all.",
-        dear="Also run the slow checks, which train or prune again.",
+        expensive="Also run the expensive checks, which train or prune again.",
         pairs="Prompt pairs that each loss is measured on.",
         seeds="Pruning seeds whose circuits are compared.",
         seed="Seed for pairs and for everything random.",

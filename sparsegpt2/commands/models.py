@@ -92,7 +92,7 @@ def import_model(arguments: list[str]) -> None:
     from sparsegpt2.text.corpus import open_corpus
     from sparsegpt2.text.sample import corpus_config
 
-    MODEL.check(Path(settings.out))
+    MODEL.check(Path(settings.out))  # before long work
     reader: Any = {"openai": openai, "gpt2": gpt2}[format]
     model = reader.load(settings.source)
     info: dict[str, Any] = {"imported": {"format": format, "source": settings.source}, "l0": l0(model)}

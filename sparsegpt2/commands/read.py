@@ -26,7 +26,7 @@ def read_parser() -> Parser:
     )
     parser.positional("model", "A model or a run.")
     parser.positional("circuits", "Circuit files of that model, one per task.", metavar="CIRCUIT", many=True)
-    parser.add("out", str, help="Folder for figures; the page is DIR.md next to it.", metavar="DIR", required=True)
+    parser.add("out", str, help="Folder for figures; the page is OUT.md next to it.", metavar="DIR", required=True)
     parser.add("pairs", int, 128, help="Prompt pairs for each level of an experiment.")
     parser.add("windows", int, 256, help="Windows of corpus text for the nodes' activations; 0: none.")
     parser.add("seed", int, 0, help="Seed for the prompts and for the random nodes of the control.")

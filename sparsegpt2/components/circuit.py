@@ -17,28 +17,28 @@ from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 component circuit"
 SHOWN = 40
-"""Edges named in a notebook."""
+"""Largest number of edges listed in a notebook."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentInfo(Info):
-    """How a circuit of components came about."""
+    """How a circuit of components was found."""
 
     method: str | None = None
     intervention: str | None = None
     """What an ablated edge carried: interchange, resample, mean or zero."""
     objective: str | None = None
-    """What the method measured, such as kl."""
+    """The objective of the method, such as kl."""
     sparsities: tuple[float, ...] | list[float] | None = None
-    """Shares of edges that circuits of the same run were to leave out."""
+    """The sparsities requested in the same run: shares of edges to leave out."""
     pairs: int | None = None
     """Train pairs on which edges were scored."""
     rows: int | None = None
-    """Most sequences in one forward pass."""
+    """Largest number of sequences in one forward pass."""
     settings: dict[str, Any] | None = None
     """The method's own settings."""
     asked: dict[str, Any] | None = None
-    """What this circuit was asked to be: {"sparsity": 0.9} or {"threshold": 0.01}."""
+    """What was requested for this circuit: {"sparsity": 0.9} or {"threshold": 0.01}."""
 
     order = (
         *("task", "method", "intervention", "objective", "sparsities", "pairs", "seed", "rows", "settings", "asked"),
@@ -48,13 +48,13 @@ class ComponentInfo(Info):
 
 @dataclass(frozen=True, eq=False)
 class ComponentCircuit:
-    """Kept edges of a graph, and what is known of them."""
+    """Kept edges of a graph, and a record of how they were found."""
 
     graph: ComponentGraph
     kept: Tensor
     """Bool [W, R], on the CPU; False where there is no edge."""
     info: ComponentInfo = field(default_factory=ComponentInfo)
-    """How it came about."""
+    """How the circuit was found."""
 
     def __repr__(self) -> str:
         return f"ComponentCircuit({', '.join(f'{name} {value}' for name, value in self._facts())})"
@@ -65,7 +65,7 @@ class ComponentCircuit:
         return table((), [*self._facts(), ("kept edges", listed)], "Circuit of components")
 
     def _facts(self) -> list[tuple[str, str]]:
-        """(what, value) of the circuit at a glance."""
+        """(name, value) pairs for `repr`."""
         names = {"task": self.info.task, "method": self.info.method, "seed": self.info.seed}
         told = [(name, str(value)) for name, value in names.items() if value is not None]
         writers = f"{len(self.nodes)} of {len(self.graph.writers)}"
@@ -73,7 +73,7 @@ class ComponentCircuit:
 
     @property
     def n_edges(self) -> int:
-        """Kept edges."""
+        """Number of kept edges."""
         return int(self.kept.count_nonzero())
 
     @property
@@ -102,11 +102,11 @@ class ComponentCircuit:
         return replace(self, info=replace(self.info, **known))
 
     def trimmed(self, *, from_inputs: bool = True) -> ComponentCircuit:
-        """Without edges that lie on no path to the logits, or, with `from_inputs`, on none from the embedding."""
+        """The circuit without edges on no path to the logits or, with `from_inputs`, on no path from the embedding."""
         return ComponentCircuit(self.graph, self.graph.trimmed(self.kept, from_inputs=from_inputs), self.info)
 
     def save(self, path: str | Path) -> None:
-        """Write the circuit as JSON, edges by name, in one step."""
+        """Write the circuit as JSON, edges by name; the file appears whole or not at all."""
         graph = {"n_layer": self.graph.n_layer, "n_head": self.graph.n_head}
         info = self.info.to_dict()
         write_json(path, {"format": FORMAT, "kind": KIND, "info": info, "graph": graph, "edges": self.edges})
@@ -127,7 +127,7 @@ class ComponentCircuit:
 
 
 def top_edges(graph: ComponentGraph, scores: Tensor, sparsity: float) -> Tensor:
-    """The best-scored edges that `sparsity` leaves, bool [W, R]; scores [W, R], ties by the graph's order of edges."""
+    """The share 1 - `sparsity` of edges with the highest scores [W, R], as bool [W, R]; ties go to the earlier edge."""
     count = round((1 - sparsity) * graph.n_edges)
     order = graph.flat(scores).cpu().argsort(descending=True, stable=True)
     flat = torch.zeros(graph.n_edges, dtype=torch.bool)

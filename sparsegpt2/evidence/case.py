@@ -1,6 +1,6 @@
-"""What every check works on: a circuit, its model and task, the test pairs, and losses under any ablation.
+"""The input of every check: a circuit, its model and task, the test pairs, and losses under any ablation.
 
-Shapes: B rows (two a pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
+Shapes: B rows (two per pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Site, node_sites
 
 CHANCE = math.log(2)
-"""Loss in nats of a model that gives right and wrong the same weight."""
+"""Loss in nats of a model that gives the right and the wrong choice the same probability."""
 
 Remember = Callable[[str, Callable[[], Any]], Any]
-"""(key `check/part`, make) -> make(), or what it gave in an interrupted run."""
+"""(key `check/part`, make) -> make(), or its stored result from an interrupted run."""
 
 
 class Case:
-    """A circuit on trial. All losses are in float32, per row, on test pairs unless a batch is given."""
+    """A circuit to be checked. All losses are in float32, per row, and on test pairs unless a batch is given."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Case:
         prune: PruneConfig,
         remember: Remember = lambda _key, make: make(),
     ) -> None:
-        """text: pretraining text [N, T] int64 (`text.py` has a stand-in). prune: settings that found the circuit."""
+        """text: pretraining text [N, T] int64 (`text.py` has a substitute). prune: settings that found the circuit."""
         circuit.check(model)
         self.model, self.task, self.config, self.prune, self.remember = model, task, config, prune, remember
         self.device = model.wte.weight.device
@@ -69,12 +69,12 @@ class Case:
         """Node means of the model: site -> [C]."""
         return self.mean.values
 
-    # --- The pairs and the two models everything is compared with ------------------------------------------------
+    # --- The pairs, and the logits and losses of model and circuit -----------------------------------------------
 
     def pairs(
         self, split: str, pairs: int | None = None, seed: int | None = None, task: Task | None = None
     ) -> TaskBatch:
-        """Pairs of a split on the model's device; `config.pairs` and `config.seed` unless given."""
+        """Pairs of a split on the model's device; by default `config.pairs` of them, with `config.seed`."""
         seed = self.config.seed if seed is None else seed
         return task_batch(self.model, task or self.task, split, pairs or self.config.pairs, seed)
 
@@ -110,20 +110,20 @@ class Case:
 
     @property
     def target(self) -> float:
-        """The loss in nats that the circuit had to meet."""
+        """The circuit's target loss, in nats."""
         return self.prune.target_loss
 
     def bar(self, full_loss: Tensor | None = None) -> float:
-        """The loss up to which the task counts as done: `slack` times the larger of target and the model's loss."""
+        """Largest loss that counts as doing the task: `slack` times the larger of target and the model's loss."""
         full = self.full_loss if full_loss is None else full_loss
         return self.config.slack * max(self.target, float(full.mean()))
 
     # --- Losses under ablation -----------------------------------------------------------------------------------
 
     def ablated(self, *, ablation: Ablation | None = None, through: Site | None = None) -> Ablated:
-        """The model with all but the circuit ablated, to its means by default, and the circuit's own calibration.
+        """The model with all but the circuit ablated, to node means by default, and with the circuit's calibration.
 
-        through: a site object behind the ablation. Every node is computed, so that it sees all of them.
+        through: a site object that runs after the ablation; then every node is computed, so that it sees all of them.
         """
         return Ablated(
             self.model,
@@ -161,19 +161,19 @@ class Case:
 
     @torch.no_grad()
     def losses(self, kept: Mapping[str, Tensor], *, batch: TaskBatch | None = None, **settings: Any) -> Tensor:
-        """Losses [R, B] of each row under each mask; arguments as of `logits`."""
+        """Losses [R, B] of each row under each mask; arguments as for `logits`."""
         batch = batch or self.batch
         return torch.stack([task_loss(one, batch) for one in self.logits(kept, batch=batch, **settings)])
 
     # --- Random choices ------------------------------------------------------------------------------------------
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Random numbers of this seed for one purpose, the same whatever ran before."""
+        """A generator for one purpose, seeded from `config.seed`; its numbers do not depend on other checks."""
         generator = torch.Generator()
         return generator.manual_seed(self.config.seed * 2**32 + zlib.crc32(purpose.encode()))
 
     def random_nodes(self, share: float, of: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """A random subset of the nodes in `of`, each taken with probability `share`: site -> bool [C]."""
+        """A random subset of the nodes in `of`, each included with probability `share`: site -> bool [C]."""
         return {
             site: mask & (torch.rand(len(mask), generator=generator) < share).to(mask.device)
             for site, mask in of.items()
@@ -190,7 +190,7 @@ class Case:
 
 
 def stack_masks(masks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Several masks of nodes as one: site -> [R, C]."""
+    """Several masks over nodes as one: site -> [R, C]."""
     if not masks:
-        raise UserError("there is no node to draw from: the circuit is empty or the whole model")
+        raise UserError("there is no node to draw from: the circuit is empty or is the whole model")
     return {site: torch.stack([mask[site] for mask in masks]) for site in masks[0]}

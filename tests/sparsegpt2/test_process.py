@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
     [
         (
             OSError(errno.ENOSPC, "No space left on device", "a/b"),
-            "a/b: no space left on device; free some space; what",
+            "a/b: no space left on device; free some space",
         ),
         (PermissionError(errno.EACCES, "Permission denied", "a"), "a: permission denied; name another place"),
         (OSError(errno.EROFS, "Read-only file system", "a"), "a: read-only file system; name a place that can be"),
@@ -45,9 +45,7 @@ def test_what_the_machine_refuses_is_one_sentence(error, sentence, capsys):
     assert said.startswith(f"sparsegpt2: error: {sentence}") and said.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("shapes do not fit"), KeyError("x"), UserError("own"), AssertionError()]
-)
+@pytest.mark.parametrize("error", [RuntimeError("shapes"), KeyError("x"), UserError("own"), AssertionError()])
 def test_other_errors_are_not_hidden(error):
     assert told(error) is None
 

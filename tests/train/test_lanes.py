@@ -71,25 +71,6 @@ print("waited")
         lanes.run_queue([["import sys; sys.exit(130)"]], 2, forgiving=True)
 
 
-def test_lines_begin_with_the_name_of_their_command(as_python, capfd):
-    running = lanes.Running(1, False)
-    assert running.name(["train", "base.yaml", "--out", "runs/dense"]) == "train dense"
-    assert running.name(["bench", "runs/dense", "--out", "runs"]) == "bench dense"
-    assert running.name(["bench", "runs/dense", "--out", "runs"]) == "bench dense (2)"  # another of that name runs
-    slow = """import sys, time
-for part in ('whole', ' line', '\\n'):
-    sys.stdout.write(part); sys.stdout.flush(); time.sleep(0.05)"""
-    lanes.run_lanes([[[slow]], [[slow]]], threads=1)
-    printed = [line for line in capfd.readouterr().out.splitlines() if line.endswith("whole line")]
-    assert sorted(printed) == ["import (2) | whole line", "import | whole line"]
-
-
-def test_a_name_is_free_again_when_its_command_has_ended(as_python, capfd):
-    lanes.run_lanes([[["print('one')"], ["print('two')"]]], threads=1)
-    printed = capfd.readouterr().out
-    assert "print('one') | one\n" in printed and "(2)" not in printed
-
-
 PARENT = """
 import os, sys
 from pathlib import Path
@@ -135,3 +116,22 @@ def test_children_save_and_end_however_their_parent_ends(tmp_path, number):
         assert time.monotonic() < until, "children live on"
         time.sleep(0.02)
     assert len(list(tmp_path.glob("saved-*"))) == 2
+
+
+def test_lines_begin_with_the_name_of_their_command(as_python, capfd):
+    running = lanes.Running(1, False)
+    assert running.name(["train", "base.yaml", "--out", "runs/dense"]) == "train dense"
+    assert running.name(["bench", "runs/dense", "--out", "runs"]) == "bench dense"
+    assert running.name(["bench", "runs/dense", "--out", "runs"]) == "bench dense (2)"  # another of that name runs
+    slow = """import sys, time
+for part in ('whole', ' line', '\\n'):
+    sys.stdout.write(part); sys.stdout.flush(); time.sleep(0.05)"""
+    lanes.run_lanes([[[slow]], [[slow]]], threads=1)
+    printed = [line for line in capfd.readouterr().out.splitlines() if line.endswith("whole line")]
+    assert sorted(printed) == ["import (2) | whole line", "import | whole line"]
+
+
+def test_a_name_is_free_again_when_its_command_has_ended(as_python, capfd):
+    lanes.run_lanes([[["print('one')"], ["print('two')"]]], threads=1)
+    printed = capfd.readouterr().out
+    assert "print('one') | one\n" in printed and "(2)" not in printed

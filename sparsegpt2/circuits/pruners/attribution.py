@@ -1,25 +1,23 @@
 """The baseline without training: gradient times (activation - mean) (paper, figure 31: "attribution-based pruning").
 
-The score of node c is the mean over rows of | sum over positions t of dL/dx_tc * (x_tc - mean_c) |, with L the row's
-task loss in the unpruned model: to first order, how much ablating the node to its mean changes the row's loss (Nanda
-2023, "Attribution patching"). Rows are averaged in magnitude, so that a node which helps one side of a pair as much as
-it hurts the other does not cancel out.
+The score of node c is the mean over rows of | sum over positions t of dL/dx_tc * (x_tc - mean_c) |, where L is the
+row's task loss in the unpruned model. To first order, this is how much mean ablation of the node changes the row's loss
+(Nanda 2023, "Attribution patching"). Magnitudes are averaged, so that a node that helps one side of a pair as much as
+it hurts the other does not get score 0.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.ablations import Masks, Piece, Sites, mean_ablation
-from sparsegpt2.circuits.aim import Aim, at_least_1
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.gates import MeanAblation
 from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import AttributionSettings as Settings
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -27,18 +25,6 @@ from sparsegpt2.progress import Progress
 
 ROWS = 64
 """Rows in one forward and backward pass."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(Aim):
-    """How much evidence is taken."""
-
-    attribution_pairs: int = 256
-    """Train pairs over which the attribution pruner averages."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        at_least_1(self, "attribution_pairs")
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
@@ -61,7 +47,7 @@ def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = N
 
 
 class RowGates:
-    """An ablation that ablates nothing: every row has gates of its own, all open, and its gradient reaches them.
+    """An ablation that ablates nothing, but records gradients: each row has its own gates, all open.
 
     With a mask m of ones for a row, dL/dm is the sum over positions of dL/dx * (x - mean).
     """
@@ -71,14 +57,13 @@ class RowGates:
     def __init__(self, means: dict[str, Tensor]) -> None:
         self.means = means
         self.masks: dict[str, Tensor] = {}
-        """Site -> gates of the last piece, [rows, C]."""
+        """Site -> gates of the latest piece, [rows, C]."""
 
     def edge_values(self) -> Masks:
-        """The means."""
         return self.means
 
     def over(self, kept: Masks) -> Sites:
-        """New gates for each piece."""
+        """Make new gates for each piece."""
 
         def site(piece: Piece) -> MeanAblation:
             rows, device = len(piece.batch), piece.batch.device

@@ -1,9 +1,8 @@
 """Pruning edges, at the granularity of single weights (docs/pruning.md): a gate on every nonzero weight.
 
-A removed edge from node i carries w * mean_i instead of w * x_i, so gates Z over a matrix W are the weight W * Z and
-the bias b + (W * (1 - Z)) @ mean (`edges.ablate_edges`): a step costs one forward and backward pass of the model
-itself. A node that the open gates leave without a path from an input to the logits is mean-ablated too, as it will be
-in the circuit.
+A removed edge from node i carries w * mean_i instead of w * x_i. So gates Z over a matrix W amount to the weight W * Z
+and the bias b + (W * (1 - Z)) @ mean (`edges.ablate_edges`), and a step costs one forward and backward pass of the
+model itself. A node that dangles, given the open gates, is mean-ablated too, as it will be in the circuit.
 
 Shapes: E edges, B rows, C channels of a site.
 """
@@ -11,8 +10,7 @@ Shapes: E edges, B rows, C channels of a site.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,48 +18,28 @@ from torch import Tensor
 from sparsegpt2.circuits import hard_concrete
 from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.ablations import Masks, Sites, mean_ablation
-from sparsegpt2.circuits.aim import one_of, positive
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.edges import EdgeList, edge_maps
 from sparsegpt2.circuits.gate_training import GateTraining
 from sparsegpt2.circuits.gates import frozen, gate
-from sparsegpt2.circuits.node_training import NodeSettings, train_nodes
+from sparsegpt2.circuits.node_training import train_nodes
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import EdgeSettings as Settings
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 START_SHARE = 0.5
-"""A node circuit to start from is aimed at this share of the target loss, so that its edges leave a choice."""
+"""With edge_start=circuit, the node circuit gets this share of the target loss, so that edges can still be removed."""
 
 LOG_ALPHA = 5.0
-"""log alpha of a hard-concrete gate with tau = 1; at tau = 0 it is as likely as not to be over a half."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(NodeSettings):
-    """What is trained on edges; the node pruner's, as a node circuit may come first."""
-
-    edge_start: Literal["model", "circuit"] = "model"
-    """Whose edges the edge pruner puts gates on: the whole model's (measured better, and faster as one training), or
-    those of a circuit that the node pruner finds first."""
-    edge_lr: float = 1e-2
-    """The edge pruner's learning rate, in place of `lr`."""
-    edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
-    """The edge pruner's gates: the node pruner's step function, or hard-concrete noise (Louizos et al. 2018), which
-    wants a larger `init_noise_bias`, such as 0.5."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, "edge_lr")
-        one_of(self, "edge_start", "model", "circuit")
-        one_of(self, "edge_gate", "heaviside", "hard_concrete")
+"""log alpha of a hard-concrete gate with tau = 1; at tau = 0 the gate is above a half with probability a half."""
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Edges by tau after training the gates; `trained_size` is how many gates are open (tau >= 0)."""
+    """Edges ranked by tau after training the gates; `trained_size` is the number of open gates (tau >= 0)."""
     if not model.config.bias:
         raise UserError("the edge pruner folds removed edges into biases, which this model's linear maps do not have")
     edges = EdgeList.of(model, starting_nodes(model, task, config, progress)).to(model.wte.weight.device)
@@ -88,7 +66,7 @@ def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = N
 
 
 def starting_nodes(model: GPT, task: Task, config: Settings, progress: Progress | None) -> dict[str, Tensor]:
-    """The nodes whose edges get gates, site -> bool [C]: all, or those that the node pruner's own mask keeps."""
+    """The nodes whose edges get gates, site -> bool [C]: all, or those that the node pruner's trained mask keeps."""
     if config.edge_start == "model":
         return every_node(model)
     (ranking,) = train_nodes(model, [task], [replace(config, target_loss=START_SHARE * config.target_loss)], progress)
@@ -96,24 +74,24 @@ def starting_nodes(model: GPT, task: Task, config: Settings, progress: Progress 
 
 
 class EdgeTraining(GateTraining):
-    """Gates of edges, of either kind."""
+    """Gates on edges, of either kind of `edge_gate`."""
 
     config: Settings
 
     def __init__(self, model: GPT, task: Task, config: Settings, edges: int) -> None:
         super().__init__(model, task, config, edges)
-        if config.edge_gate == "hard_concrete":  # its tau says how likely a gate is to be open
+        if config.edge_gate == "hard_concrete":  # tau sets how likely a gate is to be open, so it must rise freely
             self.highest = 1.0
         self.noise = torch.Generator().manual_seed(config.seed)
 
     def gates(self) -> Tensor:
-        """Gates in [0, 1], [E], with their gradient."""
+        """Gates in [0, 1], [E], through which gradients reach tau."""
         if self.config.edge_gate == "heaviside":
             return gate(self.tau, self.config.temperature)
         return hard_concrete.sample(LOG_ALPHA * self.tau, self.noise)
 
     def open_gates(self, gates: Tensor) -> Tensor:
-        """Number of open gates, as the penalty counts it: expected, where gates are random."""
+        """Number of open gates as the penalty counts it; the expected number if gates are random."""
         if self.config.edge_gate == "heaviside":
             return gates.sum()
         return hard_concrete.expected_l0(LOG_ALPHA * self.tau).sum()
@@ -136,10 +114,10 @@ class GatedEdges:
 
 
 class DanglingAblation:
-    """An ablation: nodes that are not kept become their mean.
+    """An ablation that sets nodes that are not kept to their mean.
 
-    Those of them that are in `nodes` pass their gradient as if they were kept: with another edge open they may be, and
-    gates that get no gradient could never open again.
+    Those of them that are in `nodes` pass gradients as if they were kept, because opening another edge may give them a
+    path. Without a gradient their gates could never open again.
     """
 
     everywhere = False
@@ -149,7 +127,6 @@ class DanglingAblation:
         self.nodes, self.means = nodes, means
 
     def edge_values(self) -> Masks:
-        """The means."""
         return self.means
 
     def over(self, kept: Masks) -> Sites:
@@ -166,9 +143,9 @@ class DanglingAblation:
 
 
 def node_scores(model: GPT, edges: EdgeList, tau: Tensor) -> dict[str, Tensor]:
-    """The tau of the best edge of each node, site -> [C]; -2, under any tau, for nodes without one."""
+    """The highest tau among each node's edges, site -> [C]; -2, which is below any tau, for nodes without edges."""
     scores = {site: torch.full((len(mask),), -2.0) for site, mask in edges.nodes.items()}
-    at_edges = {name: values - 3 for name, values in edges.spread(tau + 3).items()}  # -2 where no edge is
+    at_edges = {name: values - 3 for name, values in edges.spread(tau + 3).items()}  # -2 where there is no edge
     for edge_map in edge_maps(model):
         block = at_edges[edge_map.parameter][edge_map.rows, edge_map.columns]  # [O, I]
         for site, best in ((edge_map.target, block.amax(dim=1)), (edge_map.source, block.amax(dim=0))):

@@ -1,25 +1,24 @@
-"""The paper's node pruner (appendix A.5): a gate on every node, trained to do the task with few nodes."""
+"""The paper's node pruner (appendix A.5): a gate on every node, trained so that few open gates do the task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sparsegpt2.circuits.node_training import NodeSettings, train_nodes
+from sparsegpt2.circuits.node_training import train_nodes
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import NodeSettings as Settings
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
-Settings = NodeSettings
-
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Nodes by tau after training the gates; `trained_size` is how many gates are open (tau >= 0)."""
+    """Nodes ranked by tau after training the gates; `trained_size` is the number of open gates (tau >= 0)."""
     return rank_together(model, [task], [config], progress)[0]
 
 
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[Settings], progress: Progress | None = None
 ) -> list[Ranking]:
-    """One ranking for each task and its config, trained side by side."""
+    """One ranking for each task and its config, trained together; see `train_nodes`."""
     return train_nodes(model, tasks, configs, progress)

@@ -1,4 +1,4 @@
-"""The baseline that knows nothing: a random order of the nodes."""
+"""The random baseline: nodes in random order, whatever the model and the task."""
 
 from __future__ import annotations
 

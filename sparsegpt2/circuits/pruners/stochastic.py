@@ -1,46 +1,34 @@
-"""The node pruner, with only a random part of what it would drop ablated at a time.
+"""The node pruner, but with only a random part of the closed nodes ablated at a time.
 
-Nodes ablated together can cancel, and so let a pruner put together circuits that the model does not use (Drori 2026).
-Random parts of the complement can't be relied on to: a circuit trained so must work inside the living model as well as
-alone. `ablation_rate` is the least part; at 1 this is the node pruner. Shapes: N nodes, B rows of a batch.
+The effects of nodes that are ablated together can cancel, and a pruner can exploit that to build circuits that the
+model does not use (Drori 2026). It cannot exploit random parts of the complement: a circuit trained this way must work
+while part of the rest of the model is active. `ablation_rate` is the smallest part; at 1 this is the node pruner.
+
+Shapes: N nodes, B rows of a batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.node_training import NodeSettings, NodeTraining, train_nodes
+from sparsegpt2.circuits.node_training import NodeTraining, train_nodes
 from sparsegpt2.circuits.ranking import Ranking
+from sparsegpt2.circuits.settings import StochasticSettings as Settings
 from sparsegpt2.circuits.task import Task
-from sparsegpt2.config import require
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(NodeSettings):
-    """The node pruner's, and how much is ablated."""
-
-    ablation_rate: float = 0.5
-    """Least share of the closed nodes that the stochastic pruner ablates in a row; rows draw theirs from here to 1."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(0 <= self.ablation_rate <= 1, f"ablation_rate must be from 0 to 1, got {self.ablation_rate}")
-
-
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Nodes by tau after training the gates."""
+    """Nodes ranked by tau after training the gates."""
     return train_nodes(model, [task], [config], progress, training=StochasticTraining)[0]
 
 
 class StochasticTraining(NodeTraining):
-    """Gates of nodes of which closed ones are often spared."""
+    """Gates on nodes; a random part of the closed nodes is not ablated."""
 
-    gives_up = False  # a node that is given up may still be spared
+    gives_up = False  # a node below `drop_below` is still active in some rows, so it must be computed
     config: Settings
 
     def __init__(self, model: GPT, task: Task, config: Settings) -> None:
@@ -48,9 +36,9 @@ class StochasticTraining(NodeTraining):
         self.chance = torch.Generator().manual_seed(config.seed)
 
     def masks(self, gates: Tensor) -> Tensor:
-        """Gates [N] -> masks for each row of a batch, [B, N], in which some closed nodes are left alone.
+        """Gates [N] -> a mask for each row of a batch, [B, N], in which some closed nodes are kept.
 
-        Every row draws its own rate uniformly from `ablation_rate` to 1, and a closed node is ablated at that rate.
+        Each row draws a rate uniformly from `ablation_rate` to 1, and ablates each closed node with that probability.
         """
         rows, least = 2 * self.config.pairs, self.config.ablation_rate
         rates = least + (1 - least) * torch.rand(rows, 1, generator=self.chance)

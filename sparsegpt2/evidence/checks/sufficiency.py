@@ -1,11 +1,11 @@
 """Sufficiency: does the circuit do the task with everything else ablated?
 
-Three ways to take the rest away (docs/definitions.md, Other ablations; Chan et al. 2022 "Causal scrubbing"):
+The rest is ablated in three ways (docs/definitions.md, Other ablations; Chan et al. 2022 "Causal scrubbing"):
 - mean: each node outside is its mean over pretraining text, as when the circuit was found;
 - zero: each is 0;
-- resample: each is what it was at the same position of a window of pretraining text, one window a row for all nodes.
-  An edge left out of a mask over weights carries one token's value of its source instead, drawn once a draw, as a
-  folded bias can hold no more.
+- resample: each is its value at the same position of a random window of pretraining text, one window per row for all
+  nodes. An edge that a mask over weights leaves out carries its source's value at one random token instead, drawn once
+  per draw, because it is folded into a bias, which is constant.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from sparsegpt2.evidence.report import Finding
 from sparsegpt2.progress import Progress
 
 ROWS = 64
-"""Rows resampled at once: their text's nodes are all in memory."""
+"""Rows resampled in one forward pass; few, because all nodes of their text are held in RAM or GPU memory."""
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Loss under each ablation; mean and resample decide, zero is shown (no model was trained to bear zeros)."""
+    """Loss under each ablation; mean and resample decide. Zero is only shown, as models are not trained with zeros."""
     zeros = zero_ablation(case.model)
     zero = case.losses(case.nodes, weights=case.weights, ablation=zeros, calibrated=True)[0]
     generator = case.generator("resample")

@@ -249,8 +249,8 @@ def test_nan_weights_or_means_cannot_be_pruned(planted: Any, pruner: str) -> Non
     ("settings", "sentence"),
     [
         ({"steps": 0}, "steps must be at least 1"),
-        ({"target_loss": 0.0}, "target_loss must be over 0"),
-        ({"lr": math.nan}, "lr must be over 0"),
+        ({"target_loss": 0.0}, "target_loss must be above 0"),
+        ({"lr": math.nan}, "lr must be above 0"),
         ({"penalty": "none"}, "penalty must be controller or fixed, got 'none'"),
         ({"search": "guess"}, "search must be scan or bisect"),
         ({"dtype": "int8"}, "dtype must be bfloat16 or float32"),

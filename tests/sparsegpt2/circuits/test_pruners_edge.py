@@ -209,7 +209,7 @@ def test_the_controllers_start_is_bounded_for_all_gates_together() -> None:
         ({"edge_start": "top"}, "edge_start must be model or circuit"),
         ({"edge_gate": "soft"}, "edge_gate must be heaviside or hard_concrete"),
         ({"ablation_rate": 1.5}, "ablation_rate must be from 0 to 1"),
-        ({"pressure": 0.0}, "pressure must be over 0"),
+        ({"pressure": 0.0}, "pressure must be above 0"),
     ],
 )
 def test_impossible_settings_of_the_new_pruners_are_said(settings: dict[str, Any], sentence: str) -> None:

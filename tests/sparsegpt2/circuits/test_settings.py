@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sparsegpt2.results.results import read_rows
 
 import sparsegpt2.circuits.pruners as pruners
 from sparsegpt2 import UserError
@@ -16,6 +15,7 @@ from sparsegpt2.circuits import PruneConfig, rank_nodes
 from sparsegpt2.circuits.aim import PrunerName
 from sparsegpt2.circuits.pruners import attribution, edge, node, random, stochastic
 from sparsegpt2.config import from_dict, to_dict
+from sparsegpt2.results import read_rows
 
 FORMATS = Path(__file__).parents[2] / "formats" / "0.1"
 

@@ -108,8 +108,8 @@ def test_every_check_runs_and_the_report_is_json(planted: Any, circuit: Circuit,
         assert one.verdict == "not run" or all(number.n >= 1 for number in one.numbers.values())
 
 
-def test_dear_checks_can_be_left_out_and_checks_chosen(planted: Any, circuit: Circuit) -> None:
-    cheap = collect_evidence(planted.model, planted.task, circuit, replace(TINY, dear=False))
+def test_expensive_checks_can_be_left_out_and_checks_chosen(planted: Any, circuit: Circuit) -> None:
+    cheap = collect_evidence(planted.model, planted.task, circuit, replace(TINY, expensive=False))
     assert list(cheap.findings) == [*CHEAP, "sufficiency"] and cheap.verdict in ("undecided", "doubtful")
     one = collect_evidence(planted.model, planted.task, circuit, replace(TINY, checks=("necessity",)))
     assert list(one.findings) == ["necessity"]
@@ -179,9 +179,9 @@ def test_the_stand_in_for_text_is_prompts_with_answers(planted: Any) -> None:
         ({"rates": (0.5, 1.0)}, "rates are shares between 0 and 1"),
         ({"knockouts": ()}, "knockouts needs at least one"),
         ({"slack": 0.5}, "slack must be at least 1"),
-        ({"minimality_gain": 0.0}, "minimality_gain must be over 0"),
-        ({"agreement": 1.5}, "agreement must be over 0 and at most 1"),
-        ({"binarisation_lrs": (0.1, -1.0)}, "binarisation_lrs must be over 0"),
+        ({"minimality_gain": 0.0}, "minimality_gain must be above 0"),
+        ({"agreement": 1.5}, "agreement must be above 0 and at most 1"),
+        ({"binarisation_lrs": (0.1, -1.0)}, "binarisation_lrs must be above 0"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], said: str) -> None:

@@ -180,12 +180,12 @@ def test_reports_beside_a_circuit_are_found(tmp_path):
         evidence_beside(tmp_path / "c.json")
 
 
-def test_a_model_is_found_where_both_have_moved(tmp_path, planted, planted_circuit):
-    save_model(planted.model, tmp_path / "moved" / "model")
+def test_a_model_is_found_where_both_have_moved(tmp_path, planted_model, planted_circuit):
+    save_model(planted_model, tmp_path / "moved" / "model")
     named = replace(planted_circuit, info=CircuitInfo(model="runs/elsewhere/model"))
     file = tmp_path / "moved" / "circuits" / "model" / "c.json"
     assert circuit_model(named, file) == tmp_path / "moved" / "model"
-    with pytest.raises(UserError, match="is not there; give it with --model"):
+    with pytest.raises(UserError, match="does not exist; give it with --model"):
         circuit_model(named, tmp_path / "c.json")
     with pytest.raises(UserError, match="--model"):
         circuit_model(replace(planted_circuit, info=CircuitInfo()), file)
