@@ -1,7 +1,7 @@
 """All speed measurements in one run: `python -m benchmarks [SECTION ...] [--threads 1] [--repeats 5] [--quick]`.
 
-A section is a module of `benchmarks/sections` with a function `run(bench) -> plain values`, which prints as it goes.
-Everything runs on the CPU and, where there is one, on the GPU. What was found is written to `benchmarks/results`.
+A section is a module of `benchmarks/sections` with a function `run(bench)`, which prints results and returns them as
+plain values. Everything runs on the CPU and, if there is one, on the GPU. Results are written to `benchmarks/results`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ QUICKSTART = Path("runs/quickstart")
 def main() -> None:
     known = sorted(module.name for module in pkgutil.iter_modules(sections.__path__))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(known)}; all when none is named")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: torch's choice")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, medians of which are reported")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"any of {', '.join(known)}; by default all")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: as torch chooses")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds; the median over them is reported")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller shapes")
-    parser.add_argument("--device", help="cpu or cuda; both when not given")
-    parser.add_argument("--models", nargs="*", help="trained models to prune; by default the quickstart's, if there")
+    parser.add_argument("--device", help="cpu or cuda; by default both")
+    parser.add_argument("--models", nargs="*", help="trained models to prune; by default those of the quickstart")
     options = parser.parse_args()
     unknown = sorted(set(options.sections) - set(known))
     if unknown:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def measure(bench: Bench, names: list[str]) -> None:
-    """Run the sections on one device and keep what they found."""
+    """Run the sections on one device and write their results."""
     about = environment(bench)
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     found: dict[str, Any] = {}

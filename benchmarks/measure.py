@@ -1,4 +1,4 @@
-"""Clocks, rates and the description of the machine, shared by the sections."""
+"""Timing, peak rates and a description of the machine, for all sections."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Where and how often to measure; given to every section."""
+    """Settings of the measurements, passed to every section."""
 
     device: torch.device
-    """What runs."""
+    """Device to measure."""
     repeats: int
-    """Interleaved runs of the things compared; medians are reported."""
+    """Number of interleaved runs of whatever is compared; medians are reported."""
     quick: bool
-    """Fewer and smaller shapes, for a look rather than a result."""
+    """Use fewer and smaller shapes, for a first look."""
     models: tuple[str, ...] = ()
-    """Trained models, for sections that need them."""
+    """Paths of trained models, for sections that need them."""
 
     @property
     def cuda(self) -> bool:
@@ -35,7 +35,7 @@ class Bench:
 
 
 def seconds_once(function: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call. One CPU thread: its processor time, which other programs on the machine disturb least."""
+    """Seconds that one call takes; with one CPU thread processor time, which other programs disturb least."""
     clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -47,7 +47,7 @@ def seconds_once(function: Callable[[], Any], device: torch.device) -> float:
 
 
 def interleaved(bench: Bench, functions: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    """Median seconds of each function: one after the other, `repeats` rounds, after one round that is not counted."""
+    """Median seconds of each function over `repeats` rounds, in which they run in turn, after a warm-up round."""
     for function in functions.values():
         seconds_once(function, bench.device)
     rounds = [[seconds_once(function, bench.device) for function in functions.values()] for _ in range(bench.repeats)]
@@ -55,7 +55,7 @@ def interleaved(bench: Bench, functions: Mapping[str, Callable[[], Any]]) -> dic
 
 
 def rates(bench: Bench) -> dict[str, float]:
-    """What this device does at best: bfloat16 products in FLOP/s, and bytes/s of reading and writing memory once."""
+    """Peak rates of the device: `flops`, FLOP/s of bfloat16 products, and `bytes`, bytes/s of copying a tensor."""
     size = 8192 if bench.cuda else 1024
     a = torch.randn(size, size, device=bench.device, dtype=torch.bfloat16)
     stream = torch.randn(1 << (28 if bench.cuda else 24), device=bench.device)
@@ -65,7 +65,7 @@ def rates(bench: Bench) -> dict[str, float]:
 
 
 def environment(bench: Bench) -> dict[str, Any]:
-    """Machine, commit and versions: what a number is worth nothing without."""
+    """Machine, commit and versions, which are saved with the results."""
     root = Path(__file__).parent
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True).stdout
     changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "."], cwd=root.parent).returncode != 0
@@ -81,7 +81,7 @@ def environment(bench: Bench) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The CPU's name as the system gives it, with what it can do in bfloat16."""
+    """Name of the CPU as the system gives it, with its bfloat16 instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -94,13 +94,13 @@ def processor() -> str:
 
 
 def table(header: list[str], rows: list[list[Any]]) -> str:
-    """Rows under a header, columns aligned."""
+    """A text table with aligned columns."""
     texts = [header, *([cell if isinstance(cell, str) else f"{cell:,.4g}" for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in texts) for i in range(len(header))]
     return "\n".join("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)) for row in texts)
 
 
 def random_tokens(vocabulary: int, rows: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens and targets [rows, length], uniform."""
+    """Uniformly random (tokens, targets), each int64 [rows, length]; targets are the next tokens."""
     stream = torch.randint(vocabulary, (rows, length + 1), generator=torch.Generator().manual_seed(0)).to(device)
     return stream[:, :-1].contiguous(), stream[:, 1:].contiguous()

@@ -1,8 +1,9 @@
-"""The node pruner written plainly: the baseline that `sections/pruning.py` measures against.
+"""A plain version of the node pruner: the baseline of `sections/pruning.py`.
 
-The same gates, penalty, pairs and sizes as ours, so the same circuits but for rounding. What it does not do: it runs
-one task at a time in float32 over prompts padded to the longest of the batch, takes logits at every position, masks
-every channel of every site at every step, and scores each size of a circuit by a forward of its own.
+It has the same gates, penalty, pairs and sizes as ours, so it finds the same circuits except for rounding, but without
+our optimisations. It runs one task at a time in float32, pads prompts to the longest of the batch, computes logits at
+every position, masks every channel of every site at every step, and scores each size of a circuit in a forward pass of
+its own.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from sparsegpt2.model.sites import node_sites
 
 
 def plain_logits(model: GPT, batch: TaskBatch, masks: dict[str, Tensor]) -> Tensor:
-    """Logits after each prompt [B, V], read off the logits of all positions."""
+    """Logits after each prompt [B, V], taken from the logits at all positions."""
     logits = model(batch.tokens, site=MeanAblation(masks, means_of(model)))  # [B, T, V]
     return logits[torch.arange(len(batch)), batch.position].float()
 
 
 def plain_rank(model: GPT, task: Task, config: PruneConfig) -> Ranking:
-    """`pruners.node.rank`, step by step."""
+    """A plain version of `pruners.node.rank`."""
     sites = node_sites(model.config)
     tau = initial_tau(sum(sites.values()), config).requires_grad_(True)
     optimizer = torch.optim.AdamW([tau], lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
@@ -51,7 +52,7 @@ def plain_rank(model: GPT, task: Task, config: PruneConfig) -> Ranking:
 
 
 class PlainCurve(LossCurve):
-    """`LossCurve` that scores one size at a time in the whole model."""
+    """A `LossCurve` that scores one size at a time in the whole model."""
 
     @torch.no_grad()
     def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:

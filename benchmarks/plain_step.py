@@ -1,7 +1,7 @@
-"""A training step written plainly, as the published training script does it: the baseline to measure against.
+"""A plain training step, as in the published training script: the baseline for our step, with the same mathematics.
 
-`torch.topk` on whole tensors for the projection and on rows for AbsTopK, boolean masks, attention with an additive
-[T, T + 1] mask that holds the sink, float32 logits, autocast for low precision. The same mathematics as our step.
+It uses `torch.topk` on whole tensors for the projection and on rows for AbsTopK, boolean masks, attention with an
+additive [T, T + 1] mask that contains the sink, float32 logits, and autocast for low precision.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def plain_abs_topk(x: Tensor, k: int) -> Tensor:
 def plain_attention(
     q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool, position: None = None
 ) -> Tensor:
-    """Scaled dot-product attention with an extra zero key whose logit stands in an explicit additive mask."""
+    """Scaled dot-product attention with an extra zero key for the sink, whose logit is in an explicit additive mask."""
     rows, heads, length, d = q.shape
     mask = torch.full((length, length + 1), -math.inf, device=q.device).triu(2) if causal else q.new_zeros(1)
     mask = mask.repeat(heads, 1, 1)
@@ -42,7 +42,7 @@ def plain_attention(
 
 
 def plain_project(model: GPT, density: float, min_alive: int) -> None:
-    """Keep the k largest of every tensor by `torch.topk`."""
+    """Keep the k largest entries of every tensor by `torch.topk`."""
     for tensor in projected_parameters(model):
         weight = tensor.weight.data
         size = weight.abs()
@@ -66,12 +66,12 @@ def plain_activation(h: Tensor, kind: str, keep: int | None) -> Tensor:
 
 
 def plain_add(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
-    """The residual sum after AbsTopK."""
+    """AbsTopK of `delta`, then the residual sum."""
     return x + (delta if keep is None else plain_abs_topk(delta, keep))
 
 
 def plain_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """As autocast casts it."""
+    """A linear map whose weights are cast to the dtype of x, as autocast does."""
     return F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
 
 
@@ -87,7 +87,7 @@ PLAIN = {
 
 @contextmanager
 def plain_kernels() -> Iterator[None]:
-    """Let the model's forward use the plain functions."""
+    """Context in which the model's forward uses the plain functions."""
     ours = {name: getattr(gpt, name) for name in PLAIN}
     for name, function in PLAIN.items():
         setattr(gpt, name, function)
@@ -99,7 +99,7 @@ def plain_kernels() -> Iterator[None]:
 
 
 class PlainStep:
-    """One optimiser step on random tokens, the plain way."""
+    """A plain training step of a model."""
 
     def __init__(self, model: GPT, sparsity: SparsityConfig, optimizer: OptimizerConfig) -> None:
         self.model, self.sparsity = model, sparsity

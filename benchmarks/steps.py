@@ -1,4 +1,4 @@
-"""Our training step as a function of tokens, beside `plain_step.PlainStep`, and the shapes that are compared."""
+"""Our training step and the plain one as functions of tokens, and the shapes at which they are compared."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from sparsegpt2.sparsity.project import project_model_
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A model and a batch; the default is the reference shape on a CPU."""
+    """Sizes of a model and a batch; the defaults are the reference shape for a CPU."""
 
     width: int = 256
     """d_model."""
     layers: int = 2
     """n_layer."""
     batch: int = 64
-    """Sequences a step."""
+    """Sequences per step."""
     length: int = 128
-    """Tokens a sequence."""
+    """Tokens per sequence."""
     density: float = 0.05
-    """Share of nonzero weights; AbsTopK is at 1/4."""
+    """Share of nonzero weights; AbsTopK keeps 1/4."""
 
     @property
     def config(self) -> GPTConfig:
@@ -35,12 +35,12 @@ class Shape:
 
     @property
     def tokens(self) -> int:
-        """Tokens a step."""
+        """Tokens per step."""
         return self.batch * self.length
 
 
 class OurStep:
-    """One step as the trainer does it, on given tokens."""
+    """A training step as the trainer does it, on given tokens."""
 
     def __init__(self, shape: Shape, device: torch.device) -> None:
         torch.manual_seed(0)
@@ -62,6 +62,6 @@ class OurStep:
 
 
 def plain_step(shape: Shape, device: torch.device) -> PlainStep:
-    """The same step written plainly."""
+    """The plain step for the same shape and initial weights."""
     torch.manual_seed(0)
     return PlainStep(GPT(shape.config).to(device), SparsityConfig(density=shape.density), OptimizerConfig())

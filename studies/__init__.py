@@ -1,1 +1,1 @@
-"""Scripts that make the tables and figures of docs/results from committed results."""
+"""Scripts that make the tables and figures in docs/results from results."""

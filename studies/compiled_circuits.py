@@ -1,10 +1,10 @@
-"""What each method finds of a compiled program's known circuit: misses, extras and AUC, as a Markdown table.
+"""How well each method finds the known circuit of a compiled program: missing and extra edges, and AUC, in Markdown.
 
     python studies/compiled_circuits.py tests/sparsegpt2/components/compiled/reverse [DIRECTORY ...]
 
-Edges are zero-ablated. The known circuit is every edge whose ablation alone changes the output on some of 300 pairs.
-Edge Pruning and ACDC choose a circuit's size themselves; of a ranking, the fewest edges are taken with which the output
-is right (squared error under 1e-6 on 50 validation pairs).
+Edges are zero-ablated. The known circuit has every edge whose ablation alone changes the output on some of 300 pairs.
+Edge Pruning and ACDC choose the size of a circuit themselves. From a ranking, the fewest edges are taken with which the
+output is right (squared error below 1e-6 on 50 validation pairs).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SETTINGS = {"acdc": {"thresholds": (1e-6,), "pairs": 25}, "edge_pruning": {"pair
 
 
 def known_circuit(program: Compiled) -> torch.Tensor:
-    """The edges whose ablation alone changes the output, bool [W, R]."""
+    """The edges whose ablation alone changes the output, bool [writers, readers]."""
     config = DiscoverConfig(method="path_patching", objective="squared_error", **ZERO)
     settings = get_method("path_patching").settings(pairs=300)
     effects = discover(program.model, program.task(), config, settings).discovery.effects
@@ -35,7 +35,7 @@ def known_circuit(program: Compiled) -> torch.Tensor:
 
 
 def found_circuit(program: Compiled, method: str, truth: torch.Tensor) -> tuple[ComponentCircuit, float, float]:
-    """The circuit, the AUC of the method's scores, and seconds."""
+    """(circuit, AUC of the method's scores against `truth`, seconds)."""
     problem = Problem(program.model, program.task(), DiscoverConfig(**ZERO), "squared_error")
     graph, started = problem.graph, time.perf_counter()
     sparsity = round(1 - int(truth.sum()) / graph.n_edges, 2)
@@ -52,7 +52,7 @@ def found_circuit(program: Compiled, method: str, truth: torch.Tensor) -> tuple[
 
 
 def main() -> None:
-    """Print a table for each program."""
+    """Print a table for each program named on the command line."""
     for directory in sys.argv[1:]:
         program = read(directory)
         truth = known_circuit(program)

@@ -1,12 +1,12 @@
-"""Do circuits of components agree with circuits of channels? A Markdown table, for each model and task with both.
+"""Whether circuits of components agree with circuits of channels: a Markdown table of models and tasks with both.
 
     python studies/component_agreement.py runs/quickstart/dense runs/quickstart/sparse-128 \
         --channels runs/quickstart --components runs/components
 
-A circuit of channels is seen as components: the edges along which it has a path of kept weights (its view). Edges into
-the logits are left out of the comparison, as circuits of channels have no say over the unembedding. Beside the share of
-a component circuit's edges that lie in the view stands the share of all edges that do, which is what chance would give.
-The AUC is that of path patching's effects (4 pairs) against the view.
+The view of a circuit of channels is the set of edges between components along which it has a path of kept weights.
+Edges into the logits are not compared, because circuits of channels do not choose among the unembedding's weights. The
+table has the share of a component circuit's edges that are in the view and, as chance, the share of all edges that are
+in it. The AUC is that of the effects of path patching (4 pairs) against the view.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEAD = ("model", "task", "channel edges", "view", "its KL", "AUC", *(f"{m}: in v
 
 
 def lines(subject: Subject, channels: str, components: str, kl: float) -> Iterator[list[object]]:
-    """A line for each task of the model."""
+    """A line for each task for which the model has circuits of both kinds."""
     model, found = load_model(subject.path), component_rows(read_rows(components))
     for row in read_rows(channels):
         own = [one for one in found if (one.fingerprint, one.task) == (row.fingerprint, row.task)]
@@ -43,7 +43,10 @@ def lines(subject: Subject, channels: str, components: str, kl: float) -> Iterat
 
 
 def compare(model: GPT, task: Task, circuit: Path, rows: list[Row], folder: str, kl: float) -> list[object]:
-    """What the table says of one task."""
+    """The cells of the table for one task.
+
+    rows: the task's rows of component circuits, whose files are in `folder`. kl: as the option `--kl`.
+    """
     channels = Circuit.load(circuit)
     view = component_view(model, channels)
     graph = view.graph
@@ -82,7 +85,7 @@ def main() -> None:
     parser.add_argument("--channels", required=True, help="results folder of `prune` or `bench`")
     parser.add_argument("--components", required=True, help="results folder of component_circuits.py")
     parser.add_argument(
-        "--kl", type=float, default=0.05, help="the smallest circuits within this, in nats, are compared"
+        "--kl", type=float, default=0.05, help="the smallest circuits with a KL of at most this (nats) are compared"
     )
     arguments = parser.parse_args()
     subjects = read_subjects(arguments.models, "cpu")

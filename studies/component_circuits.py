@@ -1,11 +1,11 @@
-"""Every discovery method on models and tasks: rows of results, a figure for each task, and tables as Markdown.
+"""Runs every method of `discover` on models and tasks: rows of results, a figure for each task, and Markdown tables.
 
     python studies/component_circuits.py runs/quickstart/dense runs/quickstart/sparse-128 \
         --out runs/components --figures docs/results/components
 
-What is in the results folder already is not made again, so it can be interrupted, and tasks can be shared out among
-processes (`--tasks`). Each method and task has a process of its own, so that memory one has used hides nothing of the
-next one's. Graphs of more than 100 edges get half the evidence for an edge and fewer sizes.
+Rows that are already in the results folder are not computed again, so the script can be interrupted, and tasks can be
+divided among processes (`--tasks`). Each method and task runs in its own process, so that its peak RAM is its own.
+Graphs of more than 100 edges are run with half as many pairs for each edge and fewer sizes.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ SETTINGS: tuple[dict[str, dict[str, Any]], ...] = (
         "edge_pruning": {"pairs": 4, "steps": 200},
     },
 )
-"""Of graphs with few and with many edges."""
+"""Settings for graphs with few edges, and for graphs with many."""
 SPARSITIES = (
     {"trained": (0.5, 0.7, 0.8, 0.9), "ranked": (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)},
     {"trained": (0.85, 0.95), "ranked": (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97)},
 )
-"""Likewise; Edge Pruning trains masks anew for each."""
+"""Sparsities, likewise; fewer for Edge Pruning, which trains new masks for each."""
 FAITHFUL = (0.02, 0.05, 0.1)
-"""KL, in nats, at which sizes are compared."""
+"""Values of KL (nats) at which sizes are compared."""
 
 
 def run(model: str, task: str, method: str, out: str) -> None:
-    """The rows of one model, task and method."""
+    """Compute and print the rows of one model, task and method."""
     many = ComponentGraph.of(load_model(model).config).n_edges > MANY_EDGES
     sizes = SPARSITIES[many]["trained" if method == "edge_pruning" else "ranked"]
     settings = get_method(method).settings(**SETTINGS[many].get(method, {}))
@@ -57,7 +57,7 @@ def run(model: str, task: str, method: str, out: str) -> None:
 
 
 def main() -> None:
-    """Run what is missing, then draw and tell."""
+    """Compute the missing rows, draw the figures and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="+")
     parser.add_argument("--tasks", default=TASKS)

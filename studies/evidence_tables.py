@@ -1,7 +1,7 @@
-"""Tables of one or more benchmarks run with `--evidence true`: `python studies/evidence_tables.py FOLDER...`.
+"""Tables of benchmarks that were run with `--evidence`: `python studies/evidence_tables.py FOLDER...`.
 
-Prints Markdown: verdicts by check, controls and necessity by circuit, and the median of every number, a column for each
-model and pruner.
+Prints Markdown: verdicts by check, controls and necessity by circuit, and the median of every number, with a column for
+each model and pruner.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from sparsegpt2.results import Row, current_rows, read_rows
 
 Column = tuple[str, str]
-"""Model and pruner."""
+"""(model, pruner)"""
 CHECKS = [
     "sufficiency",
     "necessity",
@@ -34,7 +34,7 @@ CONTROLS = ("shuffled answers", "random model, initial", "random model, permuted
 
 
 def columns(folders: list[str]) -> dict[Column, list[Row]]:
-    """Rows with evidence, by model and pruner, in the order of their tasks."""
+    """Rows with evidence by model and pruner, sorted by task."""
     found: dict[Column, list[Row]] = defaultdict(list)
     for folder in folders:
         for row in current_rows(read_rows(folder)):
@@ -44,13 +44,13 @@ def columns(folders: list[str]) -> dict[Column, list[Row]]:
 
 
 def finding(row: Row, check: str) -> dict[str, Any]:
-    """What a check found, or nothing if it was not run."""
+    """The finding of a check, or an empty dict if it was not run."""
     result: dict[str, Any] = (row.evidence or {})["findings"].get(check, {})
     return result
 
 
 def number(row: Row, check: str, name: str) -> str:
-    """A number of a check with its standard error."""
+    """A number from a check with its standard error, as text."""
     entry = finding(row, check).get("numbers", {}).get(name)
     if entry is None:
         return ""
@@ -58,12 +58,12 @@ def number(row: Row, check: str, name: str) -> str:
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table."""
+    """A Markdown table."""
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def verdicts(found: dict[Column, list[Row]]) -> str:
-    """How many circuits pass each check: holds / unclear / fails."""
+    """For each check, the number of circuits for which it holds / is unclear / fails."""
 
     def cell(rows: list[Row], check: str) -> str:
         given = [finding(row, check)["verdict"] for row in rows if finding(row, check)]
@@ -74,7 +74,8 @@ def verdicts(found: dict[Column, list[Row]]) -> str:
 
 
 def controls(found: dict[Column, list[Row]]) -> str:
-    """Size beside the same pruner's on nonsense, and loss without the circuit beside loss without random sets."""
+    """For each circuit, its size and the sizes that the pruner finds for nonsense tasks and in random models, and the
+    losses without the circuit and without random sets."""
 
     def twin(row: Row, name: str) -> str:
         made = finding(row, "controls").get("details", {}).get(name)
@@ -96,7 +97,7 @@ def controls(found: dict[Column, list[Row]]) -> str:
 
 
 def medians(found: dict[Column, list[Row]]) -> str:
-    """The median over tasks of every number that any check gave."""
+    """The median over tasks of every number from every check."""
     names = {
         (check, name): None
         for check in CHECKS
@@ -119,7 +120,7 @@ def medians(found: dict[Column, list[Row]]) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folders", nargs="+", help="results folders of `sparsegpt2 bench --evidence true`")
+    parser.add_argument("folders", nargs="+", help="results folders of `sparsegpt2 bench --evidence`")
     found = columns(parser.parse_args().folders)
     print("\n\n".join(table(found) for table in (verdicts, controls, medians)))
 

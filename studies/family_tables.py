@@ -1,7 +1,8 @@
-"""A family's models, and its sparse models against dense ones: `python studies/family_tables.py FOLDER...`.
+"""Tables of a family's models, and of sparse models against dense ones: `python studies/family_tables.py FOLDER...`.
 
-Prints Markdown from results.jsonl alone. Two models are compared on the tasks that count for both (had, and pruned to
-the target with every seed), and each sparse model is set beside the dense one whose held-out loss is nearest.
+Prints Markdown from results.jsonl alone. Two models are compared on the tasks that count for both (they have the task,
+and the circuits of every seed meet the target). Each sparse model is compared with the dense model of nearest held-out
+loss.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sparsegpt2.results import (
 
 
 def ranged(spread: Spread, digits: int = 0) -> str:
-    """A mean with its range over pruning seeds, where there are several."""
+    """A mean as text, with its range over pruning seeds if there are several."""
     if not spread.tasks:
         return "-"
     text = f"{spread.value:,.{digits}f}"
@@ -31,7 +32,7 @@ def ranged(spread: Spread, digits: int = 0) -> str:
 
 
 def models_table(models: list[ModelResult]) -> list[str]:
-    """A line a model."""
+    """Markdown lines: a row per model."""
     lines = ["| model | width | L0 | density | held-out loss | tasks it has | edges | over | kurtosis |"]
     lines.append("|" + "---|" * 9)
     for model in models:
@@ -45,7 +46,7 @@ def models_table(models: list[ModelResult]) -> list[str]:
 
 
 def matched(models: list[ModelResult]) -> list[Ratio]:
-    """Each sparse model against the dense one of nearest held-out loss."""
+    """The ratio of each sparse model to the dense model of nearest held-out loss."""
     dense = [model for model in models if model.is_dense]
     return [
         min(
@@ -58,7 +59,7 @@ def matched(models: list[ModelResult]) -> list[Ratio]:
 
 
 def ratio_table(ratios: list[Ratio]) -> list[str]:
-    """A line a pair: how far apart their losses are, and the ratio of their circuits' sizes."""
+    """Markdown lines: a row per pair, with the difference of their losses and the ratio of their circuits' sizes."""
     lines = [
         "| sparse | dense | held-out loss, sparse − dense | tasks | dense : sparse, edges |",
         "|---|---|---|---|---|",
@@ -71,7 +72,10 @@ def ratio_table(ratios: list[Ratio]) -> list[str]:
 
 
 def target_table(pairs: list[Ratio], by_target: dict[float, dict[str, ModelResult]]) -> list[str]:
-    """A line a target loss: every pair's ratio there, and over how many tasks; `-` where one was not pruned to it."""
+    """Markdown lines: a row per target loss, with the ratio of every pair and its number of tasks.
+
+    `-` if one of the models was not pruned for that target.
+    """
     lines = ["| target loss | " + " | ".join(f"{pair.dense.name} : {pair.sparse.name}" for pair in pairs) + " |"]
     lines.append("|" + "---|" * (len(pairs) + 1))
     for target, models in by_target.items():
@@ -85,7 +89,7 @@ def target_table(pairs: list[Ratio], by_target: dict[float, dict[str, ModelResul
 
 
 def task_table(models: list[ModelResult]) -> list[str]:
-    """A line a task: every model's edges, the geometric mean over pruning seeds; or why there are none."""
+    """Markdown lines: a row per task, with the edges of every model (geometric mean over seeds) or why it has none."""
     lines = ["| task | " + " | ".join(model.name for model in models) + " |", "|---|" + "---:|" * len(models)]
     for task in sorted({task for model in models for task in model.tasks}):
         cells = [model.tasks.get(task) for model in models]

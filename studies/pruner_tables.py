@@ -1,7 +1,7 @@
-"""Size, test loss and seconds of a benchmark's pruners: `python studies/pruner_tables.py FOLDER...`.
+"""Circuit size, test loss and seconds by pruner, from benchmarks: `python studies/pruner_tables.py FOLDER...`.
 
-A task enters a model's means when the circuits of all pruners reached the target on it, so that all rows of a table
-are over the same tasks. Prints Markdown; the figure is one of those that `sparsegpt2 frontier` draws.
+A task enters the means of a model if the circuits of all pruners meet the target, so all rows of a table are over the
+same tasks. Prints Markdown. `sparsegpt2 frontier` draws the figure.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Group = dict[str, dict[str, Row]]
 
 
 def groups(folders: list[str]) -> dict[str, Group]:
-    """Rows at the target nearest to 0.15 and of the lowest seed, by model, of models with several pruners.
+    """Rows by model, for models with several pruners: those at the target nearest to 0.15 with the lowest seed.
 
-    A tuned pruner's name says so.
+    The name of a tuned pruner includes the number of trials.
     """
     rows = [row for folder in folders for row in current_rows(read_rows(folder)) if row.status == "pruned"]
     target, seed = choose_target(rows), min(row.seed for row in rows)
@@ -31,12 +31,12 @@ def groups(folders: list[str]) -> dict[str, Group]:
 
 
 def shared(group: Group) -> list[str]:
-    """Tasks on which every pruner has a circuit that counts."""
+    """Tasks that count with every pruner."""
     return sorted(set.intersection(*({task for task, row in rows.items() if row.counts} for rows in group.values())))
 
 
 def table(model: str, group: Group) -> list[str]:
-    """Markdown lines of one model."""
+    """Markdown lines for one model: a row per pruner."""
     tasks = shared(group)
     lines = [f"**{model}**, {len(tasks)} tasks: {', '.join(tasks)}", ""]
     lines += ["| pruner | edges | against node | mean test loss | seconds per circuit |", "|---|---|---|---|---|"]

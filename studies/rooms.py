@@ -1,7 +1,7 @@
-"""Rooms of the code and its largest files at two commits, side by side: `python studies/rooms.py [BEFORE] [AFTER]`.
+"""Rooms of the code and its largest files at two commits: `python studies/rooms.py [BEFORE] [AFTER]`.
 
-Prints the two tables of docs/decisions.md as Markdown, from git alone. A room is a folder or a single module below
-`sparsegpt2`, or another top-level folder; tests are left out. Lines are all lines of Python files.
+Prints the two tables of docs/decisions.md as Markdown, from git alone. A room is a folder or a module directly in
+`sparsegpt2`, or another top-level folder. Tests are left out. All lines of Python files are counted.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import Counter
 
 BEFORE, AFTER = "856f1db", "HEAD"
 LARGEST = 4
-"""How many of the largest files are listed."""
+"""Number of largest files to list."""
 SMALL = 0.03
-"""Rooms below this share of the code at both commits are one line together."""
+"""Rooms with less than this share of the code at both commits are put together in one line."""
 
 
 def git(*arguments: str) -> bytes:
@@ -23,7 +23,7 @@ def git(*arguments: str) -> bytes:
 
 
 def lines_of_files(commit: str) -> Counter[str]:
-    """Lines of every Python file at a commit, by path; files of tests are left out."""
+    """Path -> number of lines, for every Python file at a commit except tests."""
     lines: Counter[str] = Counter()
     for entry in git("ls-tree", "-r", commit).decode().splitlines():
         about, path = entry.split("\t", 1)
@@ -39,7 +39,7 @@ def room_of(path: str) -> str:
 
 
 def rooms_table(before: Counter[str], after: Counter[str]) -> list[str]:
-    """Lines and share of the code of every room at both commits, the largest of either first."""
+    """Markdown lines: lines and share of the code of every room at both commits, largest first."""
     sums = [Counter[str](), Counter[str]()]
     for total, files in zip(sums, (before, after), strict=True):
         for path, lines in files.items():
@@ -55,7 +55,7 @@ def rooms_table(before: Counter[str], after: Counter[str]) -> list[str]:
 
 
 def largest_table(before: Counter[str], after: Counter[str]) -> list[str]:
-    """The largest files at both commits."""
+    """Markdown lines: the largest files at both commits."""
     rows = ["| largest files before | lines | after | lines |", "|---|---:|---|---:|"]
     for pair in zip(before.most_common(LARGEST), after.most_common(LARGEST), strict=True):
         cells = [f"{path.split('/')[-1]} ({room_of(path)}) | {lines}" for path, lines in pair]
@@ -64,7 +64,7 @@ def largest_table(before: Counter[str], after: Counter[str]) -> list[str]:
 
 
 def main() -> None:
-    """Print both tables for the two commits named on the command line."""
+    """Print both tables, for the commits on the command line or for `BEFORE` and `AFTER`."""
     commits = [*sys.argv[1:], *(BEFORE, AFTER)[len(sys.argv) - 1 :]]
     before, after = (lines_of_files(commit) for commit in commits)
     print("\n".join([*rooms_table(before, after), "", *largest_table(before, after)]))

@@ -1,9 +1,10 @@
-"""The pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` makes of a quickstart run.
+"""Makes the pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` writes for a quickstart run.
 
     python studies/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
 
-Writes viewer-circuit.png (the most important value channel isolated, with its head's attention), viewer-node.png (the
-same channel's activations) and viewer-run.png (the run's figures). Needs chromium, chromedriver and selenium.
+Writes viewer-circuit.png (the most important value channel selected, with the attention of its head), viewer-node.png
+(the activations of the same channel) and viewer-run.png (the figures of the run). Needs chromium, chromedriver and
+selenium.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ wanted.scrollIntoView();
 
 
 def main() -> None:
-    """Make both pages, then look at them."""
+    """Write both pages, open them in a browser and save the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--circuit", default="sparse-128/bracket_brace")
@@ -51,7 +52,7 @@ def main() -> None:
             browser.get(circuit_page.as_uri())
             browser.execute_script(CHOOSE)
             for name, heading in (("circuit", "Attention"), ("node", "Activations")):
-                time.sleep(1)  # a page that has just changed is drawn a little later
+                time.sleep(1)  # the browser draws changes a little later
                 browser.execute_script(SCROLL, heading)
                 take(browser, out / f"viewer-{name}.png")
             browser.get(run_page.as_uri())
@@ -61,7 +62,7 @@ def main() -> None:
 
 
 def chromium() -> Chrome:
-    """A headless browser as large as a laptop's, with sharp pixels."""
+    """A headless browser with a window of `WIDTH` x `HEIGHT` pixels and `SCALE` device pixels per pixel."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -74,7 +75,7 @@ def chromium() -> Chrome:
 
 
 def take(browser: Chrome, path: Path) -> None:
-    """Write what the browser shows, in 256 colours spread over all there are, so that none turns into another."""
+    """Save a screenshot as PNG with 256 colours, chosen to cover the whole range so that rare colours survive."""
     from PIL import Image
 
     time.sleep(1)

@@ -1,4 +1,4 @@
-"""Tokens/s of inference with dense and with sparse weights, by density (`GPT.to_sparse`)."""
+"""Tokens/s of inference with dense weights and with sparse weights (`GPT.to_sparse`), by density."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sparsegpt2.sparsity.project import project_model_
 
 
 def run(bench: Bench) -> list[dict[str, Any]]:
-    """A row for each density: tokens/s of plain dense weights and of the sparse copy, and how many maps are sparse."""
+    """A row for each density: tokens/s with dense weights and with the sparse copy, and its number of sparse maps."""
     width, layers = (2048, 8) if bench.cuda else (512, 2)
     config = GPTConfig(d_model=width, n_layer=layers, context=128, activation_density=1)
     tokens, _ = random_tokens(config.vocab_size, 16, 128, bench.device)
@@ -38,6 +38,6 @@ def run(bench: Bench) -> list[dict[str, Any]]:
 
 
 def plainly(model: GPT, tokens: torch.Tensor) -> torch.Tensor:
-    """Logits by dense products."""
+    """Logits computed with dense products."""
     with plain_kernels():
         return model(tokens)

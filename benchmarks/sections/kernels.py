@@ -1,4 +1,4 @@
-"""Projection and AbsTopK against `torch.topk` and against one pass over the same memory."""
+"""Projection and AbsTopK, compared with `torch.topk` and with one pass over the same memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sparsegpt2.sparsity.project import project_
 
 
 def run(bench: Bench) -> dict[str, list[dict[str, Any]]]:
-    """Milliseconds of each way, by size."""
+    """Milliseconds of each implementation, by size."""
     found = {"projection": projection(bench), "abs_topk": activations(bench)}
     for name, rows in found.items():
         print(f"{name} (milliseconds)")
@@ -26,7 +26,7 @@ def run(bench: Bench) -> dict[str, list[dict[str, Any]]]:
 
 
 def projection(bench: Bench) -> list[dict[str, Any]]:
-    """A matrix brought to a density, with 4 weights alive in each row."""
+    """Projecting a matrix to a density, with at least 4 nonzero weights in each row."""
     rows = []
     for size, density in ((1 << 18, 0.05), (1 << 22, 0.05), (1 << 22, 0.01), (1 << 24, 0.01))[
         : 2 if bench.quick else 4
@@ -45,24 +45,24 @@ def projection(bench: Bench) -> list[dict[str, Any]]:
 
 
 def projected(weight: Tensor, room: Tensor, density: float) -> None:
-    """Our projection of a copy in `room`."""
+    """Our projection, on a copy in `room`."""
     project_(room.copy_(weight), density, min_alive=4, neuron_dim=0)
 
 
 def sorted_projection(weight: Tensor, room: Tensor, keep: int) -> None:
-    """The projection of a copy in `room` by `torch.topk` and a boolean mask."""
+    """Projection by `torch.topk` and a boolean mask, on a copy in `room`."""
     room.copy_(weight)
     kept = torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device)
     room *= kept.scatter_(0, room.abs().flatten().topk(keep).indices, True).view_as(room)
 
 
 def forward_backward(function: Callable[[Tensor], Tensor], x: Tensor, upstream: Tensor) -> None:
-    """The function on x, and its gradient."""
+    """Compute the function of x and its gradient."""
     torch.autograd.grad(function(x), x, upstream)
 
 
 def activations(bench: Bench) -> list[dict[str, Any]]:
-    """A quarter of each row, forward and backward, beside GELU on the same tensor."""
+    """AbsTopK that keeps a quarter of each row, forward and backward, compared with GELU on the same tensor."""
     rows = []
     for width in (256,) if bench.quick else (128, 256, 1024, 4096):
         x = torch.randn(max(1, (1 << 21) // width), width, device=bench.device).to(torch.bfloat16).requires_grad_()

@@ -1,4 +1,4 @@
-"""Where the time of our step goes, and how it stands to a floor: operations and bytes counted over measured rates."""
+"""Time of our step by part, and compared with a floor: counted operations and bytes divided by measured rates."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PARTS = {
     "projection": ("part: projection",),
 }  # fmt: skip
 WHOLE = ("part: optimiser", "part: projection")
-"""Events counted with all that they call; of the others only their own time counts."""
+"""Events whose time includes what they call; for the others only their own time is counted."""
 
 
 def run(bench: Bench) -> dict[str, Any]:
-    """Share of the step by part, seconds of the step, and the floor."""
+    """Share of each part in the time of a step, seconds of the step, and its floor."""
     shape = Shape(width=2048, layers=8, batch=32, length=256) if bench.cuda else Shape()
     tokens, targets = random_tokens(shape.config.vocab_size, shape.batch, shape.length, bench.device)
     step = OurStep(shape, bench.device)
@@ -35,14 +35,14 @@ def run(bench: Bench) -> dict[str, Any]:
     shares = by_part(bench, lambda: step(tokens, targets))
     work = floor(shape, step, measured)
     print(table(["part", "share"], [[name, f"{share:.1%}"] for name, share in shares.items()]))
-    print(f"at best {measured['flops'] / 1e9:,.0f} GFLOP/s in dense products, {measured['bytes'] / 1e9:,.1f} GB/s")
+    print(f"peak {measured['flops'] / 1e9:,.0f} GFLOP/s in dense products, {measured['bytes'] / 1e9:,.1f} GB/s")
     print(f"floor {sum(work.values()):.3f} s: dense products {work['products']:.3f} s, memory {work['memory']:.3f} s")
-    print(f"step {seconds:.3f} s, over the floor {seconds / sum(work.values()):.2f}")
+    print(f"step {seconds:.3f} s, {seconds / sum(work.values()):.2f} times the floor")
     return {"shares": shares, "seconds": seconds, "floor": work, "rates": measured}
 
 
 def by_part(bench: Bench, function: Any) -> dict[str, float]:
-    """Share of the profiled time by part; what no part names is `everything else`."""
+    """Share of each part in the profiled time; events of no part are `everything else`."""
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * bench.cuda
     with profile(activities=kinds) as recorded:
         function()
@@ -61,11 +61,12 @@ def by_part(bench: Bench, function: Any) -> dict[str, float]:
 
 
 def floor(shape: Shape, step: OurStep, measured: dict[str, float]) -> dict[str, float]:
-    """Seconds that the products and the memory traffic of a step take at best, as if every weight were dense.
+    """Least seconds for the products and the memory traffic of a step, if every weight were nonzero.
 
-    Products: 6 operations a token and matrix weight (embedding rows are looked up, not multiplied). Memory: each
-    parameter with its gradient and two moments is read and written once in float32; each activation is written once,
-    read once forward and once backward, its gradient written and read, in bfloat16 (the residual stream: float32).
+    Products: 6 operations per token and matrix weight (embedding rows are looked up, not multiplied). Memory: each
+    parameter, its gradient and its two moments are read and written once in float32. Each activation is written once,
+    read once forward and once backward, and its gradient is written and read, in bfloat16 (the residual stream: in
+    float32).
     """
     config = shape.config
     weights = sum(p.numel() for name, p in step.model.named_parameters() if p.ndim == 2 and "wte" not in name)

@@ -1,7 +1,7 @@
-"""Seconds from a model and a task to a circuit, ours beside the plain path of `plain_prune.py`.
+"""Seconds from a model and a task to a circuit, with our code and with the plain code of `plain_prune.py`.
 
-Each task is pruned by every way, one after the other, with the same settings: `ours`, `plain`, and `published`, the
-plain path with the published 64 pairs a step. Needs trained models (`--models`); the quickstart's by default.
+Each task is pruned in three ways, one after the other, with the same settings: `ours`, `plain`, and `published`, which
+is plain with the published 64 pairs per step. Needs trained models (`--models`), by default those of the quickstart.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ TASKS = ("var_if", "fstring_brace")
 
 
 def ours(model: GPT, task: Task, config: PruneConfig) -> Circuit:
-    """The library's path."""
+    """The circuit by our code."""
     return circuit_at(LossCurve(model, task, rank_nodes(model, task, config), config), config.target_loss)
 
 
 def plain(model: GPT, task: Task, config: PruneConfig) -> Circuit:
-    """The plain path, same settings."""
+    """The circuit by the plain code."""
     return circuit_at(PlainCurve(model, task, plain_rank(model, task, config), config), config.target_loss)
 
 
 def published(model: GPT, task: Task, config: PruneConfig) -> Circuit:
-    """The plain path with the published number of pairs a step."""
+    """The circuit by the plain code with the published number of pairs per step."""
     return plain(model, task, replace(config, pairs=64))
 
 
@@ -43,10 +43,10 @@ WAYS: dict[str, Callable[[GPT, Task, PruneConfig], Circuit]] = {"ours": ours, "p
 
 
 def run(bench: Bench) -> list[dict[str, Any]]:
-    """A row for each model and task: seconds and edges of every way; then the geometric means of their ratios."""
+    """A row for each model and task with seconds and edges of every way. Prints the means of their ratios to ours."""
     rows = [row for path in bench.models for row in model_rows(path, bench)]
     if not rows:
-        print("no trained models: name some with --models, or run `make quickstart` first")
+        print("no trained models; give some with --models, or run `make quickstart` first")
         return []
     print(table(list(rows[0]), [list(row.values()) for row in rows]))
     for way in list(WAYS)[1:]:
@@ -57,7 +57,7 @@ def run(bench: Bench) -> list[dict[str, Any]]:
 
 
 def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
-    """The rows of one model, over tasks that it has; and gates of all of them trained in one batch."""
+    """The rows of one model, for tasks that it has. Also prints the time for all their gates, alone and in a batch."""
     directory, config = model_directory(path), PruneConfig()
     model, tokenizer = load_model(directory, bench.device), Tokenizer.load(directory)
     tasks = [get_task(name, tokenizer) for name in TASKS]
@@ -65,7 +65,7 @@ def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
     tasks = tasks[:1] if bench.quick else tasks
     if not tasks:
         return []
-    rank_nodes(model, tasks[0], replace(config, steps=2))  # compiles what is compiled at first use
+    rank_nodes(model, tasks[0], replace(config, steps=2))  # compiles kernels, which happens at first use
     rows = []
     for task in tasks:
         row: dict[str, Any] = {"model": directory.parent.name, "task": task.name}
@@ -80,7 +80,7 @@ def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
 
 
 def timed(function: Callable[[], Any], bench: Bench) -> tuple[float, Any]:
-    """Seconds of one call, by the clock of `seconds_once`, and what it gave."""
+    """(seconds of one call by `seconds_once`, its result)."""
     found: list[Any] = []
     seconds = seconds_once(lambda: found.append(function()), bench.device)
     return seconds, found[0]

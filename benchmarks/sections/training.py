@@ -1,4 +1,4 @@
-"""Tokens/s of our step and of the plain one, by width, depth and density; on CUDA also peak memory."""
+"""Tokens/s of our training step and of the plain one, by width, depth and density; on CUDA also peak memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.steps import OurStep, Shape, plain_step
 
 
 def shapes(bench: Bench) -> list[Shape]:
-    """The reference shape first, then one thing changed at a time."""
+    """The reference shape, then shapes that differ from it in one size."""
     base = Shape(width=2048, layers=8, batch=32, length=256) if bench.cuda else Shape()
     if bench.quick:
         return [base]
@@ -25,7 +25,7 @@ def shapes(bench: Bench) -> list[Shape]:
 
 
 def run(bench: Bench) -> list[dict[str, Any]]:
-    """A row for each shape: tokens/s of both, their ratio, and what the step costs beside the plain one's memory."""
+    """A row for each shape: tokens/s of both steps and their ratio, and on CUDA the peak memory of both."""
     rows = [row(bench, shape) for shape in shapes(bench)]
     header = ["width", "layers", "density", "ours tokens/s", "plain tokens/s", "ratio"]
     print(table(header, [[str(r["width"]), str(r["layers"]), r["density"], r["ours"], r["plain"], r["ratio"]]
@@ -34,7 +34,7 @@ def run(bench: Bench) -> list[dict[str, Any]]:
 
 
 def row(bench: Bench, shape: Shape) -> dict[str, Any]:
-    """Both steps at one shape, alternating."""
+    """Measure both steps at one shape, alternating."""
     tokens, targets = random_tokens(shape.config.vocab_size, shape.batch, shape.length, bench.device)
     steps: dict[str, Any] = {"ours": OurStep(shape, bench.device), "plain": plain_step(shape, bench.device)}
     found = interleaved(bench, {name: partial(step, tokens, targets) for name, step in steps.items()})

@@ -1,1 +1,1 @@
-"""Other people's models in, ours out: one file for each foreign format."""
+"""Importing other people's models and exporting ours: one file per format or tool."""

@@ -1,14 +1,14 @@
 """RASP programs compiled to transformer weights by Tracr: models whose circuit is known.
 
-A directory holds `weights.npz` (as Tracr's haiku names them; products are x @ w + b) and `model.json` (sizes,
-vocabulary, what each residual channel means, examples). The model has no norm, learned positions that are added, ReLU,
-and looks both ways unless `causal` says otherwise. Source: Lindner et al. 2023, "Tracr: Compiled Transformers as a
+A folder has `weights.npz` (named as in Tracr's haiku model; products are x @ w + b) and `model.json` (sizes,
+vocabulary, labels of the residual channels, examples). The model has no norm, adds learned positions, uses ReLU, and
+attends in both directions unless `causal` is true. Source: Lindner et al. 2023, "Tracr: Compiled Transformers as a
 Laboratory for Interpretability".
 
-A compiled model has no unembedding; its answer is read off the residual channels of its output variable. `load` makes
-them the logits: of a categorical output, logit i is the channel of the value that token i stands for (of the i-th value
-where values are no tokens), of a numerical one logit 0 is the number, and all other logits are 0. Where positions in
-`model.json` begin with BOS, the answer at position 0 means nothing.
+A compiled model has no unembedding: its answer is in the residual channels of its output variable. `load` makes these
+the logits. For a categorical output, logit i is the channel of the value that is token i (or of the i-th value, if
+values are not tokens). For a numerical output, logit 0 is the number. All other logits are 0. If the examples in
+`model.json` begin with BOS, the answer at position 0 is meaningless.
 
 Shapes: T positions, D d_model, V vocabulary, A heads * head width, M d_mlp.
 """
@@ -35,20 +35,20 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled program: the model and what its file says about it."""
+    """A compiled program: the model and the facts in its `model.json`."""
 
     name: str
     model: GPT
     channels: tuple[int, ...]
-    """Residual channels of the output variable."""
+    """The residual channels of the output variable."""
     values: tuple[str, ...]
-    """What each of these channels stands for; empty for a numerical output."""
+    """The value that each of these channels represents; empty for a numerical output."""
     examples: tuple[dict[str, Any], ...]
-    """As in `model.json`: tokens, ids, residual [T, D], output."""
+    """The examples of `model.json`: tokens, ids, residual [T, D], output."""
 
     @property
     def numerical(self) -> bool:
-        """Whether the output is a number instead of one of several values."""
+        """Whether the output is a number rather than one of several values."""
         return not self.values
 
     def task(self) -> ProgramTask:
@@ -57,15 +57,15 @@ class Compiled:
 
 
 def load(directory: str | Path) -> GPT:
-    """The compiled model in `directory`, as a `GPT`; a missing or inconsistent file is a `UserError` that names it."""
+    """The compiled model in `directory` as a `GPT`; `UserError` for a missing or inconsistent file."""
     return read(directory).model
 
 
 def read(directory: str | Path) -> Compiled:
-    """The compiled model with its examples and output channels; errors as of `load`."""
+    """The compiled model with its examples and output channels; errors as in `load`."""
     directory = Path(directory)
     if not directory.is_dir():
-        raise UserError(f"{directory} is no folder; a compiled model is one with weights.npz and model.json")
+        raise UserError(f"{directory} is not a folder; a compiled model is a folder with weights.npz and model.json")
     about = read_json(directory / "model.json", "compiled model")
     arrays = _read_arrays(directory / "weights.npz")
     try:
@@ -77,10 +77,10 @@ def read(directory: str | Path) -> Compiled:
             model.unembed.weight[logit, channel] = 1.0
         return Compiled(str(about["name"]), model, channels, values, tuple(about.get("examples", ())))
     except UserError:
-        raise  # it says what is wrong already
+        raise  # already one sentence
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise UserError(
-            f"{directory} is not a compiled model as written with model.json and weights.npz "
+            f"{directory} is not a compiled model: its model.json and weights.npz are not valid "
             f"({type(error).__name__}: {error})"
         ) from None
 
@@ -93,12 +93,12 @@ def _read_arrays(path: Path) -> Arrays:
         raise UserError(f"compiled model weights {path} do not exist") from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not a readable .npz file ({error})") from None
-    except Exception as error:  # zipfile.BadZipFile is no OSError
+    except Exception as error:  # such as zipfile.BadZipFile, which is not an OSError
         raise UserError(f"{path} is not a readable .npz file ({error})") from None
 
 
 def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
-    """The shape, from model.json; what this forward does not do is refused."""
+    """The model's config, from model.json; `UserError` for features that our forward pass lacks."""
     if about.get("norm", "none") != "none":
         raise UserError(f"compiled models have no norm; model.json asks for {about['norm']!r}")
     if about.get("attention_scale", "1/sqrt(d_head)") != "1/sqrt(d_head)":
@@ -107,13 +107,13 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
         raise UserError(f"compiled models have ReLU (or GELU); model.json asks for {about['activation']!r}")
     tokens, positions = arrays["token_embed/embeddings"], arrays["pos_embed/embeddings"]
     return GPTConfig(
-        vocab_size=max(len(tokens), outputs) + 1,  # one id more than the program knows, for padding
+        vocab_size=max(len(tokens), outputs) + 1,  # one more id than the program knows, for padding
         context=len(positions),
         n_layer=int(about["n_layer"]),
         d_model=int(about["d_model"]),
         n_head=int(about["n_head"]),
         d_head=int(about["d_head"]),
-        d_mlp=max(1, int(about["d_mlp"])),  # 0 would mean 4 * d_model; a neuron without weights does nothing
+        d_mlp=max(1, int(about["d_mlp"])),  # 0 would mean 4 * d_model; a neuron with zero weights has no effect
         activation=about.get("activation", "relu"),
         norm="none",
         positions="learned",
@@ -126,7 +126,7 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
 
 
 def _fill(model: GPT, arrays: Arrays) -> None:
-    """Copy the weights; ours are [out, in], theirs [in, out]. A sublayer without any arrays writes nothing."""
+    """Copy the weights; ours are [out, in], theirs [in, out]. A sublayer without arrays stays zero."""
     for parameter in model.parameters():
         parameter.zero_()
     tokens = arrays["token_embed/embeddings"]
@@ -153,10 +153,10 @@ def _map(layer: nn.Linear, name: str) -> tuple[Tensor, Tensor, str]:
 
 
 def _put(place: Tensor, arrays: Arrays, name: str) -> None:
-    """Copy an array to its place, if it has its shape: `copy_` alone would spread a smaller one."""
+    """Copy an array into a tensor of the same shape; `copy_` alone would broadcast a smaller array."""
     given = torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
     if given.shape != place.shape:
-        raise ValueError(f"{name} has shape {list(given.shape)} where {list(place.shape)} follows from model.json")
+        raise ValueError(f"{name} has shape {list(given.shape)} but model.json implies {list(place.shape)}")
     place.copy_(given)
 
 
@@ -164,10 +164,11 @@ def _put(place: Tensor, arrays: Arrays, name: str) -> None:
 
 
 def _output(about: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Channels of the output variable, and what each stands for (nothing for a number).
+    """(channels of the output variable, the value that each represents; no values for a number).
 
-    Labels are `variable:value`, or `variable` for a number. The output is the variable whose channels agree with the
-    examples' outputs most often; of equal ones, and without examples, the one that the program is named after.
+    Labels are `variable:value`, or `variable` for a number. The output variable is the one whose channels agree most
+    often with the outputs of the examples. If several agree equally, or there are no examples, it is the one that the
+    program is named after.
     """
     labels = [str(label) for label in about["residual_labels"]]
     variables: dict[str, list[int]] = {}
@@ -191,7 +192,7 @@ def _values(labels: list[str], channels: list[int]) -> tuple[str, ...]:
 
 
 def _agreement(examples: list[dict[str, Any]], labels: list[str], channels: list[int]) -> float:
-    """Share of the outputs, from position 1 on, that the residual channels give; null says nothing."""
+    """Share of the outputs, from position 1, that the residual channels reproduce; null outputs are not counted."""
     values, same, counted = _values(labels, channels), 0, 0
     for example in examples:
         residual = np.asarray(example["residual"], dtype=np.float64)[1:, channels]  # [T - 1, C]
@@ -202,7 +203,7 @@ def _agreement(examples: list[dict[str, Any]], labels: list[str], channels: list
 
 
 def _same(found: str | float, output: Any) -> bool:
-    """Whether a channel's value, or a number, is the output: `2` is 2 and 2.0, numbers are equal to 1e-3."""
+    """Whether a channel's value or a number equals the output. `2` equals 2 and 2.0; numbers are equal within 1e-3."""
     if str(found) == str(output):
         return True
     try:
@@ -212,7 +213,7 @@ def _same(found: str | float, output: Any) -> bool:
 
 
 def _logits(about: dict[str, Any], channels: tuple[int, ...], values: tuple[str, ...]) -> list[tuple[int, int]]:
-    """(logit, residual channel) of each output channel."""
+    """(logit, residual channel) for each output channel."""
     vocabulary = about["vocab"]
     if values and all(value in vocabulary for value in values):
         return [(vocabulary[value], channel) for value, channel in zip(values, channels, strict=True)]
@@ -222,20 +223,22 @@ def _logits(about: dict[str, Any], channels: tuple[int, ...], values: tuple[str,
 # --- The program as a task ----------------------------------------------------------------------------------------
 
 SEQUENCES = 32
-"""Random sequences drawn for each length of a batch."""
+"""Number of random sequences drawn for each length of a batch."""
 
 FEW = 64
-"""Lengths with fewer sequences than this are not dealt to splits: each split has them all."""
+"""Sequences of lengths with fewer possible sequences than this are not divided: every split has all of them."""
 
 
 class ProgramTask:
-    """Pairs of random inputs of a compiled program; a `circuits.task.Task`.
+    """Pairs of random inputs of a compiled program; it implements `circuits.task.Task`.
 
-    The two sides ask for the output at the same position where their outputs differ. Right is each one's own output,
-    wrong the other's; of a number, right is the direction away from the other side's number. Where inputs of one length
-    never differ (a program that counts them), wrong is another of the output's values. Outputs are those of the model,
-    which equal the program's. Inputs have the examples' lengths and go on with any of their later tokens; where all
-    examples begin alike (BOS) so do they, and the output there is not asked for.
+    Both sides ask for the output at one position where their outputs differ. The right answer of a side is its own
+    output, the wrong one that of the other side. For numbers, the right answer is the direction away from the other
+    side's number. If the outputs for inputs of a length never differ (a program that counts them), the wrong answer is
+    another value of the output. Outputs are those of the model, which equal those of the program.
+
+    Inputs have the lengths of the examples and consist of the examples' tokens. If all examples begin with the same
+    token (BOS), so do the inputs, and no pair asks for the output at that position.
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -246,12 +249,13 @@ class ProgramTask:
         self.words = sorted({token for ids in examples for token in ids[len(self.start) :]})
         self.lengths = sorted({len(ids) for ids in examples} - {len(self.start)})
         if len(self.words) < 2 or not self.lengths:
-            raise UserError(f"{compiled.name} needs examples with at least 2 different tokens to make inputs of")
+            raise UserError(f"{compiled.name} needs examples with at least 2 different tokens to make inputs from")
         self.padding = compiled.model.config.vocab_size - 1
         self.logits = compiled.model.unembed.weight.any(dim=1).nonzero().flatten()
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """`n` pairs, of the lengths in turn; shorter rows are filled up with `padding`, which is no word."""
+        """`n` pairs as 2n rows; pairs take the lengths in turn, and shorter rows are padded with `padding`, an unused
+        id."""
         if split not in SPLITS:
             raise UserError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
         source = random.Random(f"{self.name}/{split}/{seed}")
@@ -272,7 +276,8 @@ class ProgramTask:
         return TaskBatch(*(torch.tensor(column) for column in zip(*rows, strict=True)))
 
     def _sequence(self, split: str, length: int, source: random.Random) -> list[int]:
-        """A random sequence that belongs to the split: half of all train, a quarter each validate and test."""
+        """A random sequence of the split. Half of all sequences belong to train, a quarter each to validation and
+        test."""
         free = length - len(self.start)
         while True:
             drawn = [source.randrange(len(self.words)) for _ in range(free)]
@@ -283,12 +288,12 @@ class ProgramTask:
 
     @torch.no_grad()
     def _outputs(self, tokens: Tensor) -> Tensor:
-        """The output at every position [N, T]: the number, or the logit's index of the value."""
+        """The output at every position, [N, T]: the number, or the index of the logit of the value."""
         logits = self.compiled.model(tokens)[..., self.logits]
         return logits[..., 0] if self.compiled.numerical else self.logits[logits.argmax(dim=-1)]
 
     def _choice(self, own: float, foreign: float) -> tuple[int, int]:
-        """Answer and alternative, as indices of logits."""
+        """(answer, alternative), as indices of logits, from the outputs of the two sides."""
         if self.compiled.numerical:
             return (0, ANYTHING_ELSE) if own >= foreign else (ANYTHING_ELSE, 0)
         if own == foreign:
@@ -302,13 +307,13 @@ Places = list[tuple[int, int, int]]
 
 
 def _where_differ(outputs: Tensor, first: int) -> Places:
-    """Where two of the sequences have different outputs [N, T], from position `first` on."""
+    """Pairs of sequences and positions, from `first`, at which their `outputs` [N, T] differ."""
     differ = (outputs[:, None] - outputs[None]).abs() > 1e-3  # [N, N, T]
     differ[..., :first] = False
     return [(one, other, place) for one, other, place in differ.nonzero().tolist()]
 
 
 def _anywhere(outputs: Tensor, first: int) -> Places:
-    """Every sequence with the one after it, at every position from `first` on."""
+    """Each sequence with the next one, at every position from `first`."""
     sequences, length = outputs.shape
     return [(one, (one + 1) % sequences, place) for one in range(sequences) for place in range(first, length)]

@@ -1,8 +1,7 @@
-"""GPT-2 style tokenizer files: a list of merges and a table of ids (`vocab.bpe` + `encoder.json`).
+"""Tokenizer files in the style of GPT-2: a list of merges and a table of ids (`vocab.bpe` and `encoder.json`).
 
-Hugging Face calls the same two files `merges.txt` and `vocab.json`. Read here and not by tiktoken's
-`data_gym_to_mergeable_bpe_ranks`, which keeps a copy of every local file by its path and goes on reading the copy after
-the file has changed.
+Hugging Face calls the same files `merges.txt` and `vocab.json`. tiktoken's `data_gym_to_mergeable_bpe_ranks` is not
+used because it caches local files by path, and keeps using the cached copy after the file has changed.
 """
 
 from __future__ import annotations
@@ -17,11 +16,14 @@ from sparsegpt2.files import read_json
 from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 NAMES = (("vocab.bpe", "encoder.json"), ("merges.txt", "vocab.json"))
-"""File names of merges and ids."""
+"""Possible file names of (merges, ids)."""
 
 
 def load(directory: str | Path, pattern: str) -> Tokenizer:
-    """The tokenizer in `directory`; `pattern` is how text is cut before merging. `UserError` for files that differ."""
+    """The tokenizer in `directory`. pattern: regular expression that splits text before merging.
+
+    `UserError` for missing files, and for merges and ids that do not match.
+    """
     merges_file, ids_file = find(directory)
     ids = read_json(ids_file, "tokenizer")
     try:
@@ -35,45 +37,45 @@ def load(directory: str | Path, pattern: str) -> Tokenizer:
 
 
 def find(directory: str | Path) -> tuple[Path, Path]:
-    """Paths of the merges and of the ids in `directory`; a missing one is a `UserError`."""
+    """(path of the merges, path of the ids) in `directory`; `UserError` if one is missing."""
     directory = Path(directory)
     pairs = [(directory / merges, directory / ids) for merges, ids in NAMES]
     present = next((pair for pair in pairs if pair[0].exists() or pair[1].exists()), pairs[0])
     for path in present:
         if not path.is_file():
             raise UserError(
-                f"tokenizer file {path} does not exist; a tokenizer is {' + '.join(p.name for p in present)}"
+                f"tokenizer file {path} does not exist; a tokenizer needs {' and '.join(p.name for p in present)}"
             )
     return present
 
 
 def from_merges(merges: Sequence[Sequence[str]], ids: dict[str, int], pattern: str, source: str) -> Tokenizer:
-    """A tokenizer from pairs in the order of merging and a table from printable letters to ids.
+    """A tokenizer from merges, in order, and a table from tokens in printable letters to ids.
 
-    tiktoken uses ids as ranks, so they must follow the order of merging: the first merge makes the first id after the
-    256 single bytes, and so on. `UserError` otherwise, and for a table without `<|endoftext|>`.
+    tiktoken uses ids as ranks, so ids must be in the order of the merges: the first merge makes the first id after the
+    256 single bytes, and so on; else `UserError`. In a table without `<|endoftext|>`, its id is the one after the last.
     """
     if not isinstance(ids, dict) or not all(isinstance(id, int) for id in ids.values()):
         raise UserError(f"the tokenizer in {source} has no table from tokens to ids")
     ids = dict(ids)
     end_of_text = ids.pop(END_OF_TEXT, None)
-    if end_of_text is None:  # the published table leaves it out: it is the id after the last
+    if end_of_text is None:  # as in the published table
         end_of_text = max(ids.values(), default=-1) + 1
     made = ["".join(pair) for pair in merges]
     in_order = sorted(ids, key=ids.__getitem__)
     if any(len(pair) != 2 for pair in merges) or in_order[256:] != made:
         raise UserError(
-            f"the merges and ids of the tokenizer in {source} do not belong together: "
-            f"the ids after the 256 single bytes must follow the order of merging"
+            f"the merges and ids of the tokenizer in {source} do not match: "
+            f"the ids after the 256 single bytes must be in the order of the merges"
         )
     try:
         return Tokenizer.from_letters(ids, pattern, end_of_text)
     except KeyError as error:
-        raise UserError(f"the tokenizer in {source} has the letter {error}, which stands for no byte") from None
+        raise UserError(f"the tokenizer in {source} has the letter {error}, which represents no byte") from None
 
 
 def files(tokenizer: Tokenizer) -> dict[str, str]:
-    """Names and contents of `vocab.bpe` and `encoder.json`; `UserError` when the ids do not allow it."""
+    """File name -> content, for `vocab.bpe` and `encoder.json`; `UserError` if the first 256 ids are not the bytes."""
     vocab = tokenizer.letters()
     ordered = sorted(vocab, key=vocab.__getitem__)
     if any(len(letters) != 1 for letters in ordered[:256]):
@@ -87,7 +89,7 @@ def files(tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def _last_merge(letters: str, vocab: dict[str, int]) -> list[str]:
-    """The pair that merging by rank joins last into this token."""
+    """The two parts that the last merge joins into this token, when merging by rank."""
     parts = list(letters)
     while len(parts) > 2:
         joined = [vocab.get(left + right, len(vocab)) for left, right in itertools.pairwise(parts)]

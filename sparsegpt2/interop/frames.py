@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def read_results(*folders: str | Path) -> DataFrame:
-    """The rows of one or more results folders, read strictly, in order; a column for each field of `Row`.
+    """The rows of one or more results folders, in order, with a column for each field of `Row`.
 
-    `settings` stays a column of dicts; `folder` says where a row came from, so that circuits can be found. Raises
-    `UserError` as `report.results.read_rows` does.
+    `settings` is a column of dicts. The column `folder` is the results folder of a row, to which the paths of circuits
+    are relative. `UserError` as for `results.read_rows`.
     """
     import pandas
 

@@ -1,4 +1,4 @@
-"""GPT-2 as Hugging Face stores it: `config.json` + `model.safetensors`, from a directory or by its name on the hub."""
+"""GPT-2 as Hugging Face stores it (`config.json` and `model.safetensors`), from a folder or by its name on the hub."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sparsegpt2.text.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 FILES = (CONFIG, WEIGHTS, TOKENIZER, "vocab.json", "merges.txt")
-"""What is fetched of a model on the hub."""
+"""Files to download of a model on the hub."""
 
 SPLIT_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-"""How GPT-2 cuts text before merging."""
+"""Regular expression with which GPT-2 splits text before merging."""
 
 ACTIVATIONS: dict[str, Literal["gelu", "gelu_tanh", "relu"]] = {
     "gelu_new": "gelu_tanh",
@@ -37,18 +37,18 @@ FIXED = {
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
 }
-"""Keys whose other values change what the model computes in ways ours has no setting for. `reorder_and_upcast_attn`,
-dropout and the rest change nothing in evaluation."""
+"""Keys of the config that must have these values: others change what the model computes, and our model has no setting
+for them. `reorder_and_upcast_attn`, dropout and the rest change nothing in evaluation."""
 
 LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 NORMS = {"ln_1": "attn.norm", "ln_2": "mlp.norm"}
 
 
 def load(source: str | Path) -> GPT:
-    """The GPT-2 in a directory, or of that name on the hub, in evaluation mode, without node means.
+    """The GPT-2 in a folder or of that name on the hub, in evaluation mode, without node means.
 
-    Logits are those of `transformers` up to rounding. A missing, extra or misshapen tensor, or a config that asks for
-    what GPT-2 proper has not, is a `UserError`.
+    Its logits equal those of `transformers` up to rounding. `UserError` for a missing or extra tensor or one of a wrong
+    shape, and for a config with features that the original GPT-2 lacks.
     """
     directory = locate(source)
     config = _config(directory)
@@ -62,7 +62,7 @@ def load(source: str | Path) -> GPT:
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:
-    """GPT-2's tokenizer beside the model: `vocab.json` + `merges.txt`, else `tokenizer.json`."""
+    """GPT-2's tokenizer, from the model's `vocab.json` and `merges.txt`, else from its `tokenizer.json`."""
     directory = locate(source)
     if (directory / "merges.txt").exists() or not (directory / TOKENIZER).exists():
         return data_gym.load(directory, SPLIT_PATTERN)
@@ -73,7 +73,7 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
         kind, byte_level = content["model"]["type"], content["pre_tokenizer"]
         require(
             kind == "BPE" and byte_level["type"] == "ByteLevel" and byte_level.get("use_regex", True),
-            f"tokenizer {path} is not GPT-2's: it must be a byte-level BPE with GPT-2's split",
+            f"tokenizer {path} is not GPT-2's; it must be a byte-level BPE with the split pattern of GPT-2",
         )
         pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
     except (KeyError, TypeError, AttributeError) as error:
@@ -82,12 +82,12 @@ def load_tokenizer(source: str | Path) -> Tokenizer:
 
 
 def locate(source: str | Path) -> Path:
-    """The directory itself, or a copy of the model of that name on the hub."""
+    """The folder itself, or the folder with a downloaded copy of the model of that name on the hub."""
     if Path(source).is_dir():
         return Path(source)
     name = str(source).removeprefix(hub.PREFIX)
     if not hub.is_name(name):
-        raise UserError(f"{source} is neither a directory nor a name on the hub such as openai-community/gpt2")
+        raise UserError(f"{source} is neither a folder nor a name on the hub such as openai-community/gpt2")
     return hub.download(name, FILES)
 
 
@@ -106,7 +106,7 @@ def _config(directory: Path) -> GPTConfig:
     size = {key: _number(given, key, default, path) for key, default in _SIZES.items()}
     require(
         size["n_embd"] % size["n_head"] == 0,
-        f"{path}: n_embd ({size['n_embd']}) is no multiple of n_head ({size['n_head']})",
+        f"{path}: n_embd ({size['n_embd']}) is not a multiple of n_head ({size['n_head']})",
     )
     return GPTConfig(
         vocab_size=size["vocab_size"],
@@ -128,19 +128,21 @@ def _config(directory: Path) -> GPTConfig:
 
 
 _SIZES = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": 0}
-"""Keys of the config that are numbers, with their defaults; n_inner may be null: 4 * n_embd."""
+"""Sizes in the config, with their defaults; n_inner may be 0 or null, which means 4 * n_embd."""
 
 
 def _number(given: dict[str, Any], key: str, default: int, path: Path) -> int:
     value = given.get(key, default)
     if key == "n_inner" and value in (None, 0):
         return 0
-    require(isinstance(value, int) and value >= 1, f"{path}: {key} is {value!r}; it must be a whole number from 1")
+    require(
+        isinstance(value, int) and value >= 1, f"{path}: {key} is {value!r}; it must be a whole number of at least 1"
+    )
     return int(value)
 
 
 def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source: str) -> None:
-    """Take out causal masks, which old files carry, and a tied unembedding, which must be the embedding."""
+    """Remove the causal masks of old files, and a tied unembedding; `UserError` if it differs from the embedding."""
     for layer in range(config.n_layer):
         for mask in ("bias", "masked_bias"):
             tensors.pop(f"h.{layer}.attn.{mask}", None)
@@ -150,7 +152,7 @@ def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source:
 
 
 def _names(config: GPTConfig) -> Iterator[tuple[str, str]]:
-    """(their name, our name) of every tensor."""
+    """(their name, our name) for every tensor."""
     yield from (("wte.weight", "wte.weight"), ("wpe.weight", "wpe.weight"))
     for part in ("weight", "bias"):
         for layer in range(config.n_layer):
@@ -164,6 +166,6 @@ def _names(config: GPTConfig) -> Iterator[tuple[str, str]]:
 
 
 def _oriented(model: GPT, name: str) -> Tensor:
-    """Our tensor as a view of their orientation: GPT-2's linear maps are stored [in, out]."""
+    """A view of our tensor in their orientation: GPT-2 stores linear maps as [in, out]."""
     tensor = model.get_parameter(name)
     return tensor.T if name.removesuffix(".weight").endswith(LINEAR) else tensor

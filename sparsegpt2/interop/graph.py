@@ -1,4 +1,4 @@
-"""Circuits as graphs for others' tools: NetworkX, GraphML (Gephi, Cytoscape, yEd) and CSV."""
+"""Circuits as graphs for other tools: NetworkX, GraphML (Gephi, Cytoscape, yEd) and CSV."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ KIND = Kind(f"{NODES} and {EDGES} of a circuit", (NODES, EDGES), NODES, ("id,sit
 
 
 def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
-    """A directed graph: a node for each kept node, named `3.mlp.post_act.17`, an edge for each edge of the circuit.
+    """A directed graph with a node for each kept node, such as `3.mlp.post_act.17`, and an edge for each edge.
 
-    Nodes carry `site`, `layer`, `sublayer` (attn or mlp), `place`, `channel`, `head` (of q, k and v; -1 elsewhere),
-    `order` (of the site in the forward) and, where the model has node means, `mean`. Edges carry `weight`. The graph
-    carries the circuit's plain facts. `UserError` for a circuit of another model.
+    Attributes of nodes: `site`, `layer`, `sublayer` (attn or mlp), `place`, `channel`, `head` (of q, k and v; -1
+    elsewhere), `order` (index of the site in the forward pass) and, if the model has node means, `mean`. Edges have
+    `weight`. The graph has the facts in the circuit's info that are texts, numbers or booleans. `UserError` for a
+    circuit of another model.
     """
     from networkx import DiGraph
 
@@ -46,7 +47,7 @@ def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
 
 
 def write_graphml(graph: DiGraph, path: str | Path) -> None:
-    """Write the graph as a GraphML file in one step."""
+    """Write the graph as a GraphML file."""
     from networkx import write_graphml
 
     with replacing(path) as temporary:
@@ -54,7 +55,10 @@ def write_graphml(graph: DiGraph, path: str | Path) -> None:
 
 
 def write_csv(graph: DiGraph, directory: str | Path) -> None:
-    """Write `nodes.csv` (id and attributes) and `edges.csv` (source, target, weight) into `directory` in one step."""
+    """Write `nodes.csv` (id and attributes) and `edges.csv` (source, target, weight) into `directory`.
+
+    An earlier folder of this kind is replaced; `UserError` if `directory` has other files.
+    """
     nodes = [{"id": name, **attributes} for name, attributes in graph.nodes(data=True)]
     edges = [{"source": a, "target": b, **attributes} for a, b, attributes in graph.edges(data=True)]
     columns = ["id", "site", "layer", "sublayer", "place", "channel", "head", "order"]

@@ -19,16 +19,16 @@ CARD = "README.md"
 
 
 def push(path: str | Path, name: str, *, private: bool = False, message: str = "") -> str:
-    """Put the model in the directory (or run) `path` on the hub as `name` (`user/name`), in one commit; its address.
+    """Put the model or run `path` on the hub as `name` (`user/name`) in one commit; returns its address.
 
-    The repository is made if it is new, `private` or not. A damaged model is refused before anything is sent. Raises
-    `UserError` for that, and when the hub refuses or cannot be reached.
+    private: whether the repository is private if it is new. message: commit message. `UserError` for a damaged model,
+    before anything is sent, and if the hub refuses or cannot be reached.
     """
     directory = model_directory(path)
     name = name.removeprefix(hub.PREFIX)
     require(
         hub.is_name(name) and name.count("/") == 1 and "@" not in name,
-        f"{name!r} is no place on the hub; write user/name",
+        f"{name!r} is not a repository name on the hub; write user/name",
     )
     model = load_model(directory)
     client = hub.client()
@@ -42,9 +42,9 @@ def push(path: str | Path, name: str, *, private: bool = False, message: str = "
 
 
 def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, sections: Sequence[str] = ()) -> str:
-    """The card of a model: what it is, how it was trained and measured, how to use it; Markdown with a YAML head.
+    """The card of a model: what it is, how it was trained and measured, how to use it. Markdown with a YAML header.
 
-    address: what `load_model` finds it by. sections: more lines, put before the model's shape.
+    address: argument with which `load_model` finds the model. sections: additional lines before the model's shape.
     """
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
     weights = l0(model)
@@ -64,7 +64,7 @@ def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, se
         "---",
         f"# {title}",
         "",
-        "A GPT-2-style language model of sparsegpt2: weights that are zero stay zero, so that its circuits are small.",
+        "A GPT-2-style language model for sparsegpt2, a framework for weight-sparse transformers with small circuits.",
         "",
         *_table(facts),
         "",

@@ -1,6 +1,6 @@
 """A sparsegpt2 model for `transformers`: AutoModelForCausalLM.from_pretrained(directory, trust_remote_code=True).
 
-This file travels with exported models. It only wraps `sparsegpt2.GPT`, whose forward is the one that runs; it needs the
+This file is copied into exported models. It only wraps `sparsegpt2.GPT`, which does the forward pass, so it needs the
 package `sparsegpt2`. Shapes: B rows, T positions, V vocabulary.
 """
 
@@ -33,7 +33,7 @@ class SparseGPT2Config(PreTrainedConfig):
 
 
 class SparseGPT2ForCausalLM(PreTrainedModel, GenerationMixin):
-    """Logits of the next token; without a key-value cache."""
+    """A causal language model without a key-value cache."""
 
     config_class = SparseGPT2Config
     _tied_weights_keys = {"gpt.unembed.weight": "gpt.wte.weight"}  # noqa: RUF012 (transformers reads the class)
@@ -44,7 +44,7 @@ class SparseGPT2ForCausalLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Weights come from the file; only what is computed, and stored in none, is made here."""
+        """Compute the table of sinusoids, which is not stored in the file. All weights are loaded from it."""
         if isinstance(module, GPT) and module.config.positions == "concat_sinusoidal":
             table = sinusoids(module.config.context, module.config.d_pos)
             module.register_buffer("sinusoids", table.to(module.wte.weight.device), persistent=False)
@@ -58,12 +58,12 @@ class SparseGPT2ForCausalLM(PreTrainedModel, GenerationMixin):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None, **_: Any
     ) -> CausalLMOutput:
-        """input_ids [B, T] -> logits [B, T, V], and with labels [B, T] (-100: not counted) the next-token loss.
+        """input_ids [B, T] -> logits [B, T, V], and with labels [B, T] (-100: not counted) the loss in nats per token.
 
-        Padding may only stand on the right, where it changes nothing: elsewhere a row is a ValueError.
+        Padding must be on the right, where it changes nothing; `ValueError` for padding elsewhere.
         """
         if attention_mask is not None and bool((attention_mask[:, 1:] > attention_mask[:, :-1]).any()):
-            raise ValueError("sparsegpt2 models take no padding before text: pad on the right, or give rows one by one")
+            raise ValueError("sparsegpt2 models allow no padding before text; pad on the right, or pass single rows")
         logits = self.gpt(input_ids)
         loss = None
         if labels is not None:
@@ -73,7 +73,7 @@ class SparseGPT2ForCausalLM(PreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any
     ) -> dict[str, Any]:
-        """The last tokens, as many as the context holds."""
+        """Inputs for the next step of generation: the last tokens that fit into the context."""
         context = self.config.max_position_embeddings
         mask = None if attention_mask is None else attention_mask[:, -context:]
         return {"input_ids": input_ids[:, -context:], "attention_mask": mask}

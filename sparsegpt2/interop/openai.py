@@ -1,9 +1,9 @@
-"""The checkpoints published with Gao et al. 2025: `beeg_config.json` + `final_model.pt`, read and written strictly.
+"""The checkpoints published with Gao et al. 2025 (`beeg_config.json` and `final_model.pt`), read and written strictly.
 
 Shapes: V vocabulary, D d_model, A n_head * d_head, M d_mlp, P d_pos_emb (0 without concatenated positions).
 
-The published code applies AbsTopK of `attn_in` and `mlp_in` after the position channels are concatenated, keeping
-int(afrac * (D + P)) of both together: `GPTConfig.positions_compete`.
+The published code applies AbsTopK at `attn_in` and `mlp_in` after the position channels are concatenated, and keeps
+int(afrac * (D + P)) of all of them together. This is `GPTConfig.positions_compete`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHAPE: dict[str, Any] = {
     "sinusoidal_cat_pos_emb": False,
     "sink": False,
 }
-"""Keys that decide what the model computes, with their defaults."""
+"""Keys of the config that decide what the model computes, with their defaults."""
 
 INERT: dict[str, Any] = {
     "dropout": 0.0,
@@ -64,10 +64,11 @@ INERT: dict[str, Any] = {
     "enable_sparse_kernels": False,
     "flash": True,
 }
-"""Keys that change nothing once a model is trained; kept as they came (`inert_settings`) and written back."""
+"""Keys that have no effect on a trained model, with their defaults. An import keeps their values (`inert_settings`),
+and an export writes them back."""
 
 LEFT_OVERS = ("pfrac", "expansion_factor", "expansion_factor_mlp", "debug_exact_topk", "sparse_matmul_impl")
-"""Keys of the training script that published configs still carry; any value, dropped."""
+"""Keys of the training script that published configs still have. Any value is accepted and dropped."""
 
 SWITCHED_OFF = (
     "use_tied_aux_matrix",
@@ -82,7 +83,7 @@ SWITCHED_OFF = (
     "enable_fp8_linear",
     "scale_invariance",
 )
-"""Older keys for features that the published code no longer has: they must be absent, false or null; dropped."""
+"""Older keys for features that the published code no longer has. They must be absent, false or null; then dropped."""
 
 PLACES = {
     "attn_in": "attn.act_in",
@@ -105,7 +106,7 @@ PLACES = {
 def load(directory: str | Path) -> GPT:
     """The model in `directory`, in evaluation mode, without node means.
 
-    A missing or unknown key, a wrong shape, a truncated file or one that holds more than tensors is a `UserError`.
+    `UserError` for a missing or unknown key, a wrong shape, a truncated file, or a file with more than tensors.
     """
     directory = locate(directory)
     settings = _read_settings(directory)
@@ -114,7 +115,7 @@ def load(directory: str | Path) -> GPT:
     config = _config(settings, state, str(directory / CONFIG))
     model = GPT(config)
     target = _published_tensors(model)
-    # Tensors that our model has no room for because they are zero; missing ones are still an error, except the bias.
+    # Our model leaves these tensors out if they are zero. A missing one is still an error, except the bias.
     target.setdefault("transformer.wpe.weight", torch.zeros(config.context, config.d_model))
     if "final_logits_bias" in state:
         target.setdefault("final_logits_bias", torch.zeros(config.vocab_size))
@@ -125,29 +126,30 @@ def load(directory: str | Path) -> GPT:
 
 
 def locate(source: str | Path) -> Path:
-    """The directory itself; `UserError` when it does not exist."""
-    require(Path(source).is_dir(), f"{source} is no directory; give one that holds {CONFIG} and {WEIGHTS}")
+    """The folder itself; `UserError` if it does not exist."""
+    require(Path(source).is_dir(), f"{source} is not a folder; give a folder with {CONFIG} and {WEIGHTS}")
     return Path(source)
 
 
 def inert_settings(directory: str | Path) -> dict[str, Any]:
-    """The keys of the config in `directory` that change nothing once a model is trained, for `export`."""
+    """The keys of `INERT` with their values in the config in `directory`, for `export`."""
     settings = _read_settings(Path(directory))
     return {key: settings[key] for key in INERT}
 
 
 def load_tokenizer(directory: str | Path) -> Tokenizer:
-    """`vocab.bpe` and `encoder.json` in `directory`, with the split pattern of the published tokenizer."""
+    """The tokenizer from `vocab.bpe` and `encoder.json` in `directory`, with the published split pattern."""
     return data_gym.load(directory, SPLIT_PATTERN)
 
 
 def _is_mask(name: str) -> bool:
-    """Whether a key is the causal mask, which models saved without fused attention carry."""
+    """Whether a tensor is a causal mask, which models saved without fused attention have."""
     return name.startswith("transformer.h.") and name.endswith(".attn.bias")
 
 
 def _read_settings(directory: Path) -> dict[str, Any]:
-    """`SHAPE` and `INERT` keys with their values, legacy keys translated; `UserError` for an unknown key or type."""
+    """The values of the keys in `SHAPE` and `INERT`; old keys are translated. `UserError` for an unknown key or a value
+    of a wrong type."""
     source = directory / CONFIG
     given = read_json(source, "model config")
     require(isinstance(given, dict), f"{source} is not a JSON object with the keys of a model config")
@@ -188,12 +190,12 @@ _EXAMPLE = {"d_head": 16, "d_mlp": 1024, "afrac": 0.25, "d_pos_emb": 16}
 
 
 def _config(settings: dict[str, Any], state: dict[str, Tensor], source: str) -> GPTConfig:
-    """Our config; whether positions and a bias of the logits exist is told by the weights."""
+    """Our config. The weights tell whether there are positions and a bias of the logits."""
     choices = {"residual_activation_type": ("identity", "relu"), "activation_type": ("gelu", "relu")}
     for key, values in choices.items():
         require(settings[key] in values, f"{source}: {key} is {settings[key]!r}; it must be {' or '.join(values)}")
     afrac = settings["afrac"]
-    require(afrac is None or 0 < afrac <= 1, f"{source}: afrac is {afrac}; it must be over 0 and at most 1, or null")
+    require(afrac is None or 0 < afrac <= 1, f"{source}: afrac is {afrac}; it must be above 0 and at most 1, or null")
     rms, width, heads = settings["rms_norm"], settings["d_model"], settings["n_head"]
     require(heads >= 1, f"{source}: n_head is {heads}; it must be at least 1")
     d_pos = settings["d_pos_emb"] or 0
@@ -241,25 +243,25 @@ def _places(locations: str, source: str) -> tuple[str, ...]:
 def _positions(
     settings: dict[str, Any], state: dict[str, Tensor]
 ) -> Literal["none", "learned", "concat_learned", "concat_sinusoidal"]:
-    """The kind of positions: all-zero ones that would be added are none, stored values are kept as learned ones."""
+    """The kind of positions. Added positions that are all zero are `none`; stored values are learned positions."""
     table = state.get("transformer.wpe.weight")
     if not settings["d_pos_emb"]:
         return "none" if table is None or not bool(table.any()) else "learned"
     ours = sinusoids(settings["block_size"], settings["d_pos_emb"])
     if settings["sinusoidal_cat_pos_emb"] and table is not None and torch.equal(table.float(), ours):
-        return "concat_sinusoidal"  # a model of ours coming back
+        return "concat_sinusoidal"  # one of our models, exported before
     return "concat_learned"
 
 
 def _published_tensors(model: GPT) -> dict[str, Tensor]:
-    """The model's tensors under their published names; sinusoids are a buffer and stand for a table of positions."""
+    """The model's tensors by published name. Our buffer of sinusoids is exported as a table of positions."""
     named = {_published_name(name): tensor for name, tensor in model.state_dict(keep_vars=True).items()}
     if model.config.positions == "concat_sinusoidal":
         named["transformer.wpe.weight"] = model.get_buffer("sinusoids").clone()
     return named
 
 
-_RENAMED = (  # in this order, each at most once
+_RENAMED = (  # (ours, theirs), applied in this order; each occurs at most once in a name
     (".attn.norm.", ".ln_1."),
     (".mlp.norm.", ".ln_2."),
     (".attn.position_norm.", ".ln_p1."),
@@ -289,14 +291,14 @@ def _published_name(name: str) -> str:
 def export(
     model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = None, inert: dict[str, Any] | None = None
 ) -> None:
-    """Write `model` as the directory that the published code loads, in one step, replacing what was there.
+    """Write `model` as a folder that the published code loads; an earlier folder of this kind is replaced.
 
-    tokenizer: written beside it as `vocab.bpe` + `encoder.json`. inert: keys of `INERT` to write in place of their
-    defaults, such as `inert_settings` of the directory a model came from. A model that the format cannot express is a
-    `UserError` that names the feature.
+    tokenizer: written as `vocab.bpe` and `encoder.json`. inert: values for keys of `INERT`, such as `inert_settings` of
+    the folder that the model was imported from; by default their defaults. `UserError` that names the feature if the
+    format cannot express the model, and if `directory` has other files.
     """
     settings = _settings(model.config) | INERT | (inert or {})
-    # The published code makes the table a parameter or a buffer by this; only in the former case it can be trained on.
+    # With this key true the published code makes the bigram table a parameter, which can be trained, else a buffer.
     settings["learnable_bigram_table"] = model.config.bigram_table if inert is None else inert["learnable_bigram_table"]
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in _published_tensors(model).items()}
     config = model.config
@@ -311,7 +313,7 @@ def export(
 
 
 def _settings(config: GPTConfig) -> dict[str, Any]:
-    """`SHAPE` for a config of ours; `UserError` for what it cannot say."""
+    """The keys of `SHAPE` for our config; `UserError` for a feature that they cannot express."""
     eps = {"rms": RMS_EPS, "layer": LAYER_EPS}.get(config.norm, config.norm_eps)
     active = [place for place in config.activation_places if config.activation_density < 1]
     at_input = any(place.endswith("act_in") for place in active)
@@ -320,12 +322,12 @@ def _settings(config: GPTConfig) -> dict[str, Any]:
         (abs(config.norm_eps - eps) <= 1e-6 * eps, f"norm_eps={config.norm_eps} (it has {eps:g})"),
         (config.activation != "gelu_tanh", "activation=gelu_tanh"),
         (config.causal, "causal=False"),
-        (not (config.d_pos and at_input) or config.positions_compete, "AbsTopK beside concatenated positions"),
+        (not (config.d_pos and at_input) or config.positions_compete, "AbsTopK without the concatenated positions"),
     ):
         require(possible, f"the published format cannot express {feature}")
     if config.d_model % config.n_head:
         warnings.warn(
-            f"the published code refuses models whose d_model ({config.d_model}) is no multiple of n_head "
+            f"the published code refuses models whose d_model ({config.d_model}) is not a multiple of n_head "
             f"({config.n_head}); other readers of the format may not",
             stacklevel=3,
         )

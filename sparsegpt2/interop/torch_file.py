@@ -1,4 +1,4 @@
-"""Tensors out of `.pt` files: pickles, which can run code when read. Only tensors are taken, and nothing is run."""
+"""Reading tensors from `.pt` files. They are pickles, which could run code; here only tensors are read."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch import Tensor
 from sparsegpt2.errors import UserError
 
 REFUSED = ("Unsupported", "GLOBAL", "Trying to", "Can only")
-"""Parts of torch's sentences about a pickle that asks for more than tensors; the others are about damage."""
+"""Parts of torch's messages about a pickle with more than tensors; its other messages are about damage."""
 
 
 def load_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Tensors of a `.pt` file by name. Nothing in it is run: a file that holds more than tensors is a `UserError`."""
+    """Name -> tensor of a `.pt` file, on the CPU. No code in it is run; `UserError` if it has more than tensors."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"checkpoint file {path} does not exist")
     try:
-        with warnings.catch_warnings():  # of old pickle protocols: the reader takes them or refuses
+        with warnings.catch_warnings():  # about old pickle protocols, which torch reads or refuses
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
         if any(sign in reason for sign in REFUSED):
             raise UserError(
-                f"checkpoint file {path} holds code or objects, not only tensors; it was refused and nothing was run"
+                f"checkpoint file {path} contains code or objects, not only tensors; it was refused and no code was run"
             ) from None
-        raise UserError(f"checkpoint file {path} is damaged or truncated; fetch it again") from None
-    except Exception as error:  # torch raises many kinds for damaged archives, OSError and KeyError among them
+        raise UserError(f"checkpoint file {path} is damaged or truncated; download it again") from None
+    except Exception as error:  # for damaged archives torch raises many kinds, including OSError and KeyError
         raise UserError(
-            f"checkpoint file {path} is damaged or truncated ({type(error).__name__}); fetch it again"
+            f"checkpoint file {path} is damaged or truncated ({type(error).__name__}); download it again"
         ) from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()

@@ -1,4 +1,4 @@
-"""Our models as TransformerLens's HookedTransformer (versions 3; version 4 has removed it).
+"""Our models as a HookedTransformer of TransformerLens (version 3; version 4 no longer has it).
 
 Shapes: D d_model, H heads, d head width, M d_mlp, V vocabulary.
 """
@@ -22,10 +22,10 @@ NORMS = {"rms": "RMS", "layer": "LN", "none": None}
 
 
 def to_hooked(model: GPT) -> HookedTransformer:
-    """The same model as a HookedTransformer, in evaluation mode on the CPU; logits agree up to rounding.
+    """The same model as a HookedTransformer, in evaluation mode on the CPU; its logits agree up to rounding.
 
-    `UserError` for a model with a sink, AbsTopK, a bigram table, concatenated positions or a residual activation, which
-    TransformerLens cannot express, naming the feature; and without TransformerLens.
+    `UserError` that names the feature for a model that TransformerLens cannot express: one with a sink, AbsTopK, a
+    bigram table, concatenated positions or a residual activation. `UserError` if TransformerLens is not installed.
     """
     refuse_what_it_lacks(model.config)
     try:
@@ -39,7 +39,7 @@ def to_hooked(model: GPT) -> HookedTransformer:
 
 
 def refuse_what_it_lacks(config: GPTConfig) -> None:
-    """`UserError` naming the first feature of `config` that TransformerLens has not."""
+    """`UserError` that names the first feature of `config` that TransformerLens lacks."""
     for feature, present in (
         ("attention sinks (sink=True)", config.sink),
         ("AbsTopK (activation_density < 1)", config.activation_density < 1 and bool(config.activation_places)),
@@ -54,7 +54,7 @@ def refuse_what_it_lacks(config: GPTConfig) -> None:
 
 
 def hooked_settings(config: GPTConfig) -> dict[str, Any]:
-    """Keyword arguments of HookedTransformerConfig. It knows no model without positions: those are zeros."""
+    """Keyword arguments of HookedTransformerConfig. It has no model without positions, so those are set to zero."""
     return {
         "n_layers": config.n_layer,
         "d_model": config.d_model,
@@ -75,7 +75,7 @@ def hooked_settings(config: GPTConfig) -> dict[str, Any]:
 
 @torch.no_grad()
 def hooked_state(model: GPT) -> dict[str, Tensor]:
-    """The model's tensors under TransformerLens's names and in its shapes; what a model lacks (biases, positions) is 0.
+    """The model's tensors with the names and shapes of TransformerLens; biases and positions that it lacks are 0.
 
     W_Q, W_K, W_V [H, D, d]; W_O [H, d, D]; W_in [D, M]; W_out [M, D]; W_E, W_pos [., D]; W_U [D, V].
     """

@@ -1,4 +1,4 @@
-"""Our models for `transformers`: a directory that AutoModelForCausalLM loads with `trust_remote_code=True`."""
+"""Our models for `transformers`: a folder that AutoModelForCausalLM loads with `trust_remote_code=True`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 MODELLING = "modeling_sparsegpt2"
-"""The one modelling file: it imports this package, so whoever loads the model needs it installed."""
+"""Name of the modelling file. It imports this package, which must be installed to load the model."""
 TOKENIZER_CONFIG = "tokenizer_config.json"
 KIND = Kind(
     "a model for transformers", (CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, f"{MODELLING}.py"), CONFIG, (MODELLING,)
@@ -25,9 +25,10 @@ KIND = Kind(
 
 
 def export(model: GPT, directory: str | Path, *, tokenizer: Tokenizer | None = None) -> None:
-    """Write `model` in one step, replacing what was there; `transformers` itself is not needed.
+    """Write `model` into `directory`; an earlier folder of this kind is replaced. It does not need `transformers`.
 
-    tokenizer: written so that AutoTokenizer loads it, and end of text becomes the token that ends generation.
+    tokenizer: written so that AutoTokenizer loads it; its end of text becomes the token that ends generation.
+    `UserError` if `directory` has other files.
     """
     with replacing_directory(directory, KIND) as unfinished:
         write_json(unfinished / CONFIG, _config(model, tokenizer))

@@ -112,10 +112,10 @@ def test_snippets_are_python(seed: int) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{{a|b}} $name", "must have {{answer}} once"),
+        ("{{a|b}} $name", "must contain {{answer}} once"),
         ("{{a|b}}{{answer}}{{answer}}", "not 2 times"),
-        ("{{a}} $name{{answer}}", r"opens no slot"),
-        ("cost $1 {{a|b}}{{answer}}", r"opens no slot"),
+        ("{{a}} $name{{answer}}", "starts neither a slot"),
+        ("cost $1 {{a|b}}{{answer}}", "starts neither a slot"),
         ("{{a\n...\n|b\n}} x{{answer}}", "inside a choice"),
     ],
 )
@@ -165,12 +165,12 @@ def test_words_from_everywhere_are_those_of_every_split_and_the_rest_is_not(toke
     names = {split: {prompt.split(".")[0] for prompt in prompts} for split, prompts in drawn.items()}
     assert names["train"] == names["test"] == {w for words in common_pools()["name"].values() for w in words}
     assert not drawn["train"] & drawn["test"]
-    with pytest.raises(UserError, match=r"everywhere names the slot \$nam, which is in none"):
+    with pytest.raises(UserError, match=r"`everywhere` lists the slot \$nam, which is in none"):
         PosedTask("copies", define(everywhere=("nam",)), tokenizer)
 
 
 def test_answers_must_differ() -> None:
-    with pytest.raises(UserError, match="want different ones"):
+    with pytest.raises(UserError, match="need different answers"):
         define(answers=(":", ":"))
 
 
@@ -178,7 +178,7 @@ def test_answers_must_differ() -> None:
     ("templates", "complaint"),
     [
         ("{{while|for}} $metal{{answer}}", r"template 1: there is no section \[metal\]"),
-        ("{{while|for}} $name{{answer}}\n---\n{{while|for}} x", "template 2: a template must have"),
+        ("{{while|for}} $name{{answer}}\n---\n{{while|for}} x", "template 2: a template must contain"),
         ("{{while|for}} x$number{{answer}}", "the splits would share prompts"),
     ],
 )
@@ -233,14 +233,14 @@ def test_a_missing_task_file(tmp_path: Path, tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"answers": (":\n", " in the")}, r"the answer ' in the' is \d+ tokens, not one"),
+        ({"answers": (":\n", " in the")}, r"the answer ' in the' is \d+ tokens, not a single token"),
         ({"templates": "{{while not|for}} $name{{answer}}{{| f:}}"}, "prompts have 4 and 3 tokens"),
-        ({"templates": "{{while|for}} $name{{answer}}{{|dex:}}"}, "comes the token ' index', not ' in'"),
+        ({"templates": "{{while|for}} $name{{answer}}{{|dex:}}"}, "is followed by the token ' index', not ' in'"),
         ({"templates": "{{while $name|for $name2}}{{answer}}{{| f:}}"}, "differ at 2 positions, not 1 to 1"),
-        ({"templates": "$name {{and|or}}{{answer}}", "answers": (" not", " in")}, "don't end alike"),
+        ({"templates": "$name {{and|or}}{{answer}}", "answers": (" not", " in")}, "don't end with the same tokens"),
         (
             {"templates": "{{while|for}} $name:{{answer}}", "answers": ("\n", " in")},
-            "has other tokens there than the prompt",
+            "changes the tokens of the prompt",
         ),
         ({"templates": "{{while|for}} $name{{answer}}{{|:}}", "answers": (":", None)}, "the answer of the other side"),
         ({"templates": "{{while|for}} " + "$name + " * 200 + "$name{{answer}}{{| f:}}"}, "more than 256"),
@@ -258,7 +258,7 @@ def test_templates_that_cannot_be_posed_are_left_out_up_to_half(tokenizer: Token
     good, bad = "{{while|for}} $name{{answer}}{{| f:}}", "{{while not|for}} $name{{answer}}{{| f:}}"
     task = PosedTask("t", define(templates=f"{bad}\n---\n{good}"), tokenizer)
     assert all(pair.left.prompt.startswith("while ") for pair in task.pairs("train", 8, seed=0))
-    with pytest.raises(Unposable, match="can use 1 of 3 templates, and needs half of them; in template 1, "):
+    with pytest.raises(Unposable, match="can use 1 of 3 templates, but needs half of them; in template 1, "):
         PosedTask("t", define(templates=f"{bad}\n---\n{good}\n---\n{bad}"), tokenizer)
 
 

@@ -225,7 +225,7 @@ def test_tasks_that_cannot_be_posed_or_read_get_rows_that_say_why(tmp_path, mode
     tasks = [task("closing"), task("impossible", answers='"))", "]]"')]
     rows = run([model("short", context=4), model("long")], tmp_path / "out", tasks)
     status = {(row.model, row.task): (row.status, row.reason) for row in rows}
-    assert "is 2 tokens, not one" in status["long", "impossible"][1]
+    assert "is 2 tokens, not a single token" in status["long", "impossible"][1]
     assert status["long", "closing"] == ("pruned", "")
     assert status["short", "closing"][0] == "unavailable"
     assert "longer than the model's context of 4" in status["short", "closing"][1]
@@ -260,7 +260,7 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
     for row in rows:
         if row.status == "pruned":
             assert f"{row.edges:,}  {row.loss:.3f} ({row.loss_full:.3f})" in text
-            assert f"{max(row.edges, 1):,} over 1 (1 of 2 had)" in text
+            assert f"{max(row.edges, 1):,} over 1 (has 1 of 2)" in text
 
 
 def test_the_table_marks_and_counts_circuits_that_miss_the_target_on_test_pairs(row, capsys):
@@ -309,7 +309,7 @@ def test_models_get_the_shortest_names_that_tell_them_apart():
         ({"pruners": ()}, "at least one pruner and one seed"),
         ({"seeds": ()}, "at least one pruner and one seed"),
         ({"seeds": (1, 1)}, "seeds has an entry twice"),
-        ({"target_losses": (0.1, 0)}, "target_losses must be over 0"),
+        ({"target_losses": (0.1, 0)}, "target_losses must be above 0"),
         ({"test_pairs": 0}, "test_pairs must be at least 1"),
     ],
 )

@@ -72,9 +72,9 @@ def damage_table(directory):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (damage_merges, "do not belong together"),
-        (damage_table, "stands for no byte"),
-        (lambda directory: (directory / "vocab.bpe").write_text("#version: 0.2\n"), "do not belong together"),
+        (damage_merges, "do not match"),
+        (damage_table, "represents no byte"),
+        (lambda directory: (directory / "vocab.bpe").write_text("#version: 0.2\n"), "do not match"),
         (lambda directory: (directory / "vocab.bpe").unlink(), "vocab.bpe does not exist"),
         (lambda directory: (directory / "encoder.json").unlink(), "encoder.json does not exist"),
         (lambda directory: (directory / "encoder.json").write_text('{"a": 0,'), "not valid JSON"),

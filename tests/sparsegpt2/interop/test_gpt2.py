@@ -121,7 +121,7 @@ def test_damage_is_one_sentence_and_status_2(tmp_path, command, name):
 
 
 def test_a_name_that_is_none_is_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="neither a directory nor a name on the hub"):
+    with pytest.raises(UserError, match="neither a folder nor a name on the hub"):
         gpt2.load(tmp_path / "no such model")
 
 

@@ -290,7 +290,7 @@ def test_a_malicious_file_is_refused_and_nothing_runs(published, tmp_path, comma
         ({"norm_eps": 1e-3}, "norm_eps=0.001"),
         ({"activation": "gelu_tanh"}, "activation=gelu_tanh"),
         ({"causal": False}, "causal=False"),
-        ({"positions": "concat_learned", "d_pos": 4}, "AbsTopK beside concatenated positions"),
+        ({"positions": "concat_learned", "d_pos": 4}, "AbsTopK without the concatenated positions"),
     ],
 )
 def test_what_the_format_cannot_say_is_named(tmp_path, options, feature):
