@@ -12,7 +12,8 @@ from torch import Tensor
 
 from sparsegpt2.config import GPTConfig
 from sparsegpt2.errors import UserError
-from sparsegpt2.model.gpt import GPT, Attention, Norm
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.layers import Attention, Norm
 
 if TYPE_CHECKING:
     from transformer_lens import HookedTransformer

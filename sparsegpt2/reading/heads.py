@@ -15,7 +15,8 @@ import torch
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.losses import answer_logits
 from sparsegpt2.circuits.task import TaskBatch
-from sparsegpt2.model.gpt import GPT, at_position
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.layers import at_position
 from sparsegpt2.model.sites import Record
 from sparsegpt2.viewer.schema import NodeData
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.losses import answer_logits
 from sparsegpt2.circuits.task import ANYTHING_ELSE, TaskBatch
-from sparsegpt2.model.gpt import GPT, at_position
+from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.layers import at_position
 from sparsegpt2.model.sites import Record, node_sites, place_of
 from sparsegpt2.reading.drawing import residual_links
 from sparsegpt2.text.tokenizer import Tokenizer
