@@ -102,7 +102,7 @@ class GPTConfig:
         )
         known = NODE_PLACES + RESIDUAL_PLACES
         for place in self.activation_places:
-            require(place in known, f"activation_places has the unknown place {place!r}; known are {', '.join(known)}")
+            require(place in known, f"activation_places has the unknown place {place!r}; use one of {', '.join(known)}")
         if self.positions.startswith("concat"):
             require(self.d_pos >= 1, f"positions={self.positions} needs d_pos of at least 1, got {self.d_pos}")
         else:
@@ -230,7 +230,8 @@ def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config
     """A settings object from `values`; `UserError`, naming `source`, for an unknown key or a wrong value."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - known)
-    require(not unknown, f"{source} has the unknown key {unknown[0] if unknown else ''!r}; known are {sorted(known)}")
+    first = unknown[0] if unknown else ""
+    require(not unknown, f"{source} has the unknown key {first!r}; the known keys are {sorted(known)}")
     try:
         return kind(**values)
     except TypeError as error:

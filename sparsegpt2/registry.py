@@ -152,7 +152,9 @@ class Kind:
         return {
             module.name: f"{package}.{module.name}"
             for package in self.packages
-            for module in sorted(pkgutil.iter_modules(importlib.import_module(package).__path__))
+            for module in sorted(
+                pkgutil.iter_modules(importlib.import_module(package).__path__), key=lambda one: one.name
+            )
             if not module.name.startswith("_")
         }
 

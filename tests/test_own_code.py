@@ -149,7 +149,7 @@ def test_a_pruner(command, place, installed, typed, name):
     status, out, err = command("prune", "run", "--task", "closing.py", "--pruner", f"{typed}+trim_nodes", *FAST)
     assert status == 0 and f"pruner {name}+trim_nodes" in out, err
     info = Circuit.load(place / "run/circuits/closing.json").info
-    assert info["pruner"] == info["config"]["pruner"] == f"{name}+trim_nodes" and info["trim"] == "nodes"
+    assert info.pruner == info.config["pruner"] == f"{name}+trim_nodes" and info.trim == "nodes"
 
 
 @pytest.mark.parametrize(("typed", "name"), forms("counting", "corpus", "Counting"))
@@ -407,7 +407,7 @@ def test_circuits_lie_beside_best_and_serve_every_command_from_anywhere(command,
         ("export", "csv", "alone.json", "--out", "x"),
     ):
         status, out, err = command(*arguments)
-        assert (status, err.count("\n")) == (2, 1) and "is not there; give it with --model" in err, arguments
+        assert (status, err.count("\n")) == (2, 1) and "does not exist; give it with --model" in err, arguments
 
 
 def test_view_of_a_run_shows_what_prune_wrote_in_old_and_new_places(command, place):

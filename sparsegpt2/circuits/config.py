@@ -1,11 +1,11 @@
 """Settings of pruning: from a model and a task to a circuit (paper, appendix A.5).
 
-Each built-in pruner has a dataclass of settings in `settings.py`, called `Settings` in its own file; so has trimming.
-`PruneConfig` inherits from all of them and is one flat record. A pruner gets the whole record, but the type of its
-`config` argument shows it only its own settings. The record holds the settings of every built-in pruner, whichever is
-named, because rows of results, circuit files, YAML files and flags have always held them all, and a finished row is
-found again by a hash of them. A pruner from outside the package cannot add a field, so its settings are in `own`, which
-is stored only if it is not empty.
+The settings of each built-in pruner, and of trimming, are a dataclass in `settings.py`; a pruner's own file calls its
+dataclass `Settings`. `PruneConfig` inherits from all of them and is one flat record. A pruner gets the whole record,
+but the type of its `config` argument shows it only its own settings. The record holds the settings of every built-in
+pruner, whichever is named, because rows of results, circuit files, YAML files and flags have always held them all, and
+a finished row is found again by a hash of them. A pruner from outside the package cannot add a field, so its settings
+are in `own`, which is stored only if it is not empty.
 """
 
 from __future__ import annotations

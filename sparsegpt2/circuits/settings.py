@@ -1,6 +1,7 @@
-"""Settings of gate training, of each pruner and of trimming, apart from what they set: they are read without torch.
+"""Settings of gate training, of each pruner and of trimming.
 
-A pruner's file takes its own under the name `Settings`; `config.py` joins them all.
+They are separate from the code that uses them, so that reading a command's settings does not import torch. A pruner's
+file imports its own under the name `Settings`; `config.py` joins them all.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Fast paths, each beside its plain torch reference and chosen by device when called."""
+"""Fast paths, each next to its plain torch reference. The device of the tensors decides which one runs."""

@@ -20,7 +20,7 @@ def sink_attention(
 ) -> Tensor:
     """q, k, v [B, H, T, d] of one dtype, sink logits [H] or None -> [B, H, T, d] of that dtype.
 
-    position: [B] int64 for one query a row, which stands there: q and the result are then [B, H, 1, d].
+    position: [B] int64, the position of each row's only query; q and the result are then [B, H, 1, d].
     """
     if position is not None:
         return _one_query(q, k, v, sink, position, causal=causal)
@@ -31,14 +31,14 @@ def sink_attention(
     if sink is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
     if q.device.type == "cpu":
-        # float32 inside: the fused CPU kernel is 3 times slower in bfloat16 at head width 16
+        # float32 inside: with 16 channels in a head the fused CPU kernel is 3 times slower in bfloat16
         mixed = _FlashSinkCPU.apply(q.float(), k.float(), v.float(), sink.float(), causal)
         return mixed.to(v.dtype)
     return sink_attention_padded(q, k, v, sink, causal=causal)
 
 
 class _NarrowHeads(torch.autograd.Function):
-    """The loops of `cpu_attention`: bfloat16, heads of 16 channels."""
+    """Attention by the loops of `kernels.cpu.attention`: bfloat16, heads of 16 channels."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, causal: bool) -> Tensor:
@@ -68,7 +68,7 @@ class _NarrowHeads(torch.autograd.Function):
         rows, heads, length, d = q.shape
         flat = [_flat(x) for x in (q, k, v)]
         grad, grad_stride = _flat(gradients[0])
-        of_qkv = q.new_empty(rows, length, 3 * heads * d)  # one buffer, as q, k and v have one
+        of_qkv = q.new_empty(rows, length, 3 * heads * d)  # in one buffer, like q, k and v
         parts = of_qkv.chunk(3, dim=-1)
         targets = tuple(part.as_strided((_span(part),), (1,)).view(torch.int16).numpy() for part in parts)
         paid = torch.empty(rows * heads)
@@ -91,9 +91,9 @@ def _try_loops() -> None:
 
 
 def _flat(x: Tensor) -> tuple[Any, int]:
-    """x [B, H, T, d] bfloat16 as a flat int16 array, and the distance between positions in it.
+    """(x [B, H, T, d] bfloat16 as a flat int16 array, distance from one position to the next in it).
 
-    Views of [B, T, ..., H * d] stay where they are, anything else is copied.
+    Views of a tensor [B, T, ..., H * d] are not copied, anything else is.
     """
     rows, heads, length, d = x.shape
     stride = x.stride(0) // length
@@ -105,16 +105,17 @@ def _flat(x: Tensor) -> tuple[Any, int]:
 
 
 def _span(x: Tensor) -> int:
-    """Entries of memory from the first of x [B, T, A] to its last."""
+    """Number of entries in memory from the first entry of x [B, T, A] to its last."""
     return (x.shape[0] * x.shape[1] - 1) * x.stride(1) + x.shape[2]
 
 
 class _FlashSinkCPU(torch.autograd.Function):
-    """Torch's fused CPU kernel, corrected for the sink; exact, and as fast as attention without one.
+    """Torch's fused CPU kernel with an exact correction for the sink, as fast as attention without a sink.
 
-    With L the log-sum-exp of a row's scores and b the sink, the softmax over scores and sink is the plain one times
-    exp(L - L'), where L' = log(exp L + exp b). The fused backward computes dS = P (dP - rowsum(dO * O)) from O and
-    the log-sum-exp it is given: given the sink's O' and L' it returns the sink's gradients.
+    With L the log-sum-exp of a row's scores and b the sink logit, the softmax over scores and sink is the plain softmax
+    times exp(L - L'), where L' = log(exp L + exp b). The fused backward computes dS = P (dP - rowsum(dO * O)) from the
+    output O and the log-sum-exp that it is given. Given O' and L', those with the sink, it returns the gradients with
+    the sink.
     """
 
     @staticmethod
@@ -137,10 +138,10 @@ class _FlashSinkCPU(torch.autograd.Function):
 
 
 def sink_attention_padded(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, *, causal: bool) -> Tensor:
-    """The same through any fused kernel: a first position whose key carries the sink logit and whose value is zero.
+    """The same with any fused kernel: the sink is an extra first position with a value of zero.
 
-    The logit travels in extra head channels: queries hold 1 there, the first key the logit, other keys 0. Eight are
-    added, the step fused CUDA kernels want.
+    Its logit is carried by extra head channels: there queries have 1, the key of the extra position has the logit, and
+    other keys have 0. Eight channels are added, because fused CUDA kernels need a multiple of eight.
     """
     d = q.shape[-1]
     q = F.pad(F.pad(q, (0, 1), value=1.0), (0, 7, 1, 0))  # [B, H, 1 + T, d + 8]
@@ -179,5 +180,5 @@ def _softmax_with_sink(scores: Tensor, sink: Tensor | None) -> Tensor:
 
 
 def sink_attention_reference(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool) -> Tensor:
-    """The definition, with the whole [T, T] pattern in memory."""
+    """The definition: it stores the whole [T, T] pattern."""
     return (attention_pattern(q, k, sink, causal=causal) @ v.float()).to(v.dtype)

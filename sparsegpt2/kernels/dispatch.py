@@ -1,4 +1,4 @@
-"""Which fast path can run here, and how the CPU's share its work among threads."""
+"""Which fast paths can run here, and how the CPU's divide their work among threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class CpuKernels:
-    """The modules whose loops numba compiles, imported together."""
+    """The modules with loops that numba compiles, all imported at once."""
 
     def __init__(self) -> None:
         from sparsegpt2.kernels.cpu import attention as cpu_attention
@@ -31,11 +31,11 @@ class CpuKernels:
 
 
 class Loops:
-    """The CPU's compiled loops, part by part, as far as they can be used on this machine.
+    """The compiled loops for the CPU, in parts, if they can be used on this machine.
 
-    A part is compiled at its first use. Numba may be missing or too new, LLVM may fail, no folder may be writable for
-    what was compiled: then plain torch does that part's work, and the process says so once. A part is tried whole,
-    backward loops too, before it is used, so that none fails in the middle of a training step.
+    A part is compiled at its first use. This fails if numba is missing or too new, if LLVM fails, or if no folder for
+    the compiled code is writable. Plain torch then does the work of that part, and the process warns once. All loops of
+    a part, including the backward ones, are tried before its first use, so that none fails during a training step.
     """
 
     def __init__(self) -> None:
@@ -46,19 +46,19 @@ class Loops:
 
     @functools.cached_property
     def modules(self) -> CpuKernels | None:
-        """The modules of the loops, None where they cannot be imported."""
+        """The modules of the loops; None if they cannot be imported."""
         try:
             return CpuKernels()
-        except Exception as error:  # whatever goes wrong inside numba or LLVM, there is a way without them
+        except Exception as error:  # whatever fails in numba or LLVM, plain torch can do the work
             self.warn(error)
             return None
 
     def usable(self, part: str) -> bool:
-        """Whether `part` (one of `TRIALS`) compiles here; tried at the first call, by one thread."""
+        """Whether `part` (a key of `TRIALS`) works here. One thread tries it, at the first call."""
         if part in self.works:
             return self.works[part]
         with self.lock:
-            if part not in self.works and part not in self.trying:  # a trial comes back here for its own part
+            if part not in self.works and part not in self.trying:  # the trial itself calls this for its own part
                 self.works[part] = self._try(part)
             return self.works.get(part, True)
 
@@ -75,12 +75,12 @@ class Loops:
         return True
 
     def warn(self, error: Exception) -> None:
-        """Say once for the process that plain torch stands in, and why."""
+        """Warn, once in a process, that plain torch does the work, and why."""
         if self.warned:
             return
         self.warned = True
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        hint = "; set NUMBA_CACHE_DIR to a folder that can be written" if "cannot cache" in reason else ""
+        hint = "; set NUMBA_CACHE_DIR to a folder that is writable" if "cannot cache" in reason else ""
         warnings.warn(
             f"compiled CPU loops cannot be used here ({reason[:200]}{hint}), so plain torch does their work, "
             "several times slower",
@@ -91,11 +91,11 @@ class Loops:
 
 LOOPS = Loops()
 TRIALS: dict[str, Callable[[], None]] = {}
-"""Part -> what uses each of its loops once, forward and backward, on a few numbers."""
+"""Part -> a function that calls each of its loops once, forward and backward, on a few numbers."""
 
 
 def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Decorator of the function that tries the loops of `part`; it needs no randomness, and puts tensors on the CPU."""
+    """Decorator for the function that tries the loops of `part`, on CPU tensors and without random numbers."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         TRIALS[part] = function
@@ -105,9 +105,9 @@ def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 
 
 def cpu_kernels(tensor: Tensor, *parts: str) -> CpuKernels | None:
-    """The numba loops, when `tensor` is on the CPU and all `parts` (names in `TRIALS`) of them work here.
+    """The numba loops if `tensor` is on the CPU and all `parts` (keys of `TRIALS`) work here, else None.
 
-    Not with SPARSEGPT2_PLAIN, nor while Triton interprets its kernels on CPU tensors.
+    Also None with SPARSEGPT2_PLAIN, and while Triton interprets its kernels on CPU tensors.
     """
     other = os.environ.get("SPARSEGPT2_PLAIN") or os.environ.get("TRITON_INTERPRET") == "1"
     if tensor.device.type != "cpu" or other:
@@ -126,7 +126,7 @@ def _triton_kernels() -> ModuleType | None:
 
 
 def gpu_kernels(tensor: Tensor) -> ModuleType | None:
-    """The Triton kernels, when `tensor` is on a CUDA device (or Triton interprets them), and Triton is installed."""
+    """The Triton kernels if Triton is installed and `tensor` is on a CUDA device (or Triton interprets), else None."""
     usable = tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
     return _triton_kernels() if usable and not os.environ.get("SPARSEGPT2_PLAIN") else None
 
@@ -139,8 +139,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: int = 1) -> None:
     """Call `function(start, stop, *arguments)` for ranges that cover `rows`, one for each of torch's CPU threads.
 
-    The function must release Python's lock. Ranges begin at multiples of `grain`. Threads of our own instead of
-    numba's: its OpenMP layer would change torch's number of threads, and `parallel=True` compiles slowly.
+    The function must release Python's lock. Ranges begin at multiples of `grain`. The threads are our own, not numba's:
+    numba's OpenMP layer would change torch's number of threads, and `parallel=True` compiles slowly.
     """
     threads = torch.get_num_threads()
     step = -(-rows // (threads * grain)) * grain
@@ -151,7 +151,7 @@ def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: 
 
 
 def at_once(calls: Sequence[Callable[[], None]]) -> None:
-    """Make all calls, which must release Python's lock, as many at a time as torch has CPU threads."""
+    """Make all calls, as many at a time as torch has CPU threads. They must release Python's lock."""
     threads = torch.get_num_threads()
     if threads == 1 or len(calls) < 2:
         for call in calls:

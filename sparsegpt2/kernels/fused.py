@@ -1,7 +1,7 @@
-"""RMSNorm, the nonlinearity and the residual sum, each in one pass with the AbsTopK beside it.
+"""RMSNorm, the nonlinearity and the residual sum, each in one pass together with its AbsTopK.
 
-Each function is the composition its docstring gives, which is what runs where there is no fast path. The fast paths
-are for bfloat16 on the CPU; a norm's float32 result and an activation before AbsTopK never reach memory.
+Each function computes the composition in its docstring; without a fast path, that composition is what runs. The fast
+paths are for bfloat16 on the CPU. They never write the norm's float32 result or the input of AbsTopK to RAM.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, tria
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 BLOCK = 256
-"""Rows whose gradients of the norm's weight are added up together; the result depends on no number of threads."""
+"""Rows whose gradients of the norm's weight are added up together, so that the number of threads changes nothing."""
 
 
 def norm_topk(x: Tensor, weight: Tensor, eps: float, keep: int | None, dtype: torch.dtype) -> Tensor:
@@ -50,7 +50,7 @@ def add_topk(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
 
 
 def _kernels(x: Tensor, dtype: torch.dtype) -> CpuKernels | None:
-    channels = x.shape[-1]  # none, where pruning has ablated a whole site
+    channels = x.shape[-1]  # 0 if pruning has ablated a whole site
     return cpu_kernels(x, "rows") if dtype == torch.bfloat16 and channels else None
 
 
@@ -65,7 +65,7 @@ def _try_loops() -> None:
 
 
 def _floats(x: Tensor) -> Any:
-    """x [..., C] float32 contiguous -> numpy [rows, C] on the same memory."""
+    """x [..., C] float32, contiguous -> numpy [rows, C] in the same memory."""
     return x.detach().view(-1, x.shape[-1]).numpy()
 
 

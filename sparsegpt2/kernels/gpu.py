@@ -1,7 +1,7 @@
-"""Triton kernels for CUDA: AbsTopK by rows, and projection of all tensors together without waiting for the GPU.
+"""Triton kernels for CUDA: AbsTopK of rows, and projection of all tensors together without waiting for the GPU.
 
-Import through `gpu_kernels()`: Triton comes with torch for CUDA and may be missing elsewhere. With TRITON_INTERPRET=1
-set before the import, the same code runs on CPU tensors, slowly, which is how it is tested without a GPU.
+Import this through `gpu_kernels()`: Triton comes with torch for CUDA, and can be missing elsewhere. With
+TRITON_INTERPRET=1 set before the import, the same code runs on CPU tensors, slowly; so it is tested without a GPU.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ import triton.language as tl
 from torch import Tensor
 
 CHUNK = 4096
-"""Entries of a tensor that one program looks at."""
+"""Entries of a tensor that one program handles."""
 BINS = 1 << 16
-"""Bins of each of the two histograms: the upper, then the lower half of a magnitude's bits."""
+"""Bins of each of the two histograms, which are over the upper and then the lower half of a magnitude's bits."""
 
 
 @triton.jit
 def _abs_topk_rows(x, out, kept, width, k, BITS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """A row of integers [C] a program: bisection for the k-th largest magnitude, ties kept by lowest index."""
+    """One row of integers [C] for each program: find the k-th largest magnitude by bisection, and keep k entries.
+
+    Of equal magnitudes the lowest index is kept.
+    """
     row = tl.program_id(0).to(tl.int64)
     places = tl.arange(0, BLOCK)
     inside = places < width
@@ -45,7 +48,7 @@ def _abs_topk_rows(x, out, kept, width, k, BITS: tl.constexpr, BLOCK: tl.constex
 
 @triton.jit
 def _mask_entries(gradient, kept, out, size, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """gradient where kept, else 0, entry by entry."""
+    """Write gradient where kept, else 0, entry by entry."""
     places = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = places < size
     keep = tl.load(kept + places, mask=inside, other=0) != 0
@@ -55,7 +58,10 @@ def _mask_entries(gradient, kept, out, size, BLOCK: tl.constexpr):  # type: igno
 
 @triton.jit
 def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """(address of a chunk's entries, magnitude bits with reserved entries highest, which places are inside)."""
+    """(addresses of a chunk's entries, their keys, which of them are inside the tensor).
+
+    A key is the bits of a magnitude, or the highest key for a reserved entry.
+    """
     places = first + tl.arange(0, BLOCK)
     inside = places < tl.load(sizes + tensor)
     address = tl.load(weights + tensor).to(tl.pointer_type(tl.int32)) + places
@@ -68,7 +74,7 @@ def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type
 
 @triton.jit
 def _histogram(weights, reserves, sizes, tensors, firsts, upper, counts, LOWER: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Count a chunk's keys by their upper half; with LOWER those whose upper half is `upper` by their lower half."""
+    """Count a chunk's keys by their upper half. LOWER: count keys whose upper half is `upper` by their lower half."""
     tensor = tl.load(tensors + tl.program_id(0))
     _, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + tl.program_id(0)), BLOCK)
     bins = keys >> 16
@@ -89,7 +95,10 @@ def _count_ties(weights, reserves, sizes, tensors, firsts, threshold, ties, BLOC
 
 @triton.jit
 def _zero(weights, reserves, sizes, tensors, firsts, threshold, wanted, before, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Zero a chunk's keys under the threshold, and ties beyond those wanted, `before` of them in earlier chunks."""
+    """Zero the entries of a chunk whose keys are below the threshold, and the ties beyond the first `wanted`.
+
+    `before` of the ties are in earlier chunks of the tensor.
+    """
     chunk = tl.program_id(0)
     tensor = tl.load(tensors + chunk)
     address, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + chunk), BLOCK)
@@ -101,7 +110,7 @@ def _zero(weights, reserves, sizes, tensors, firsts, threshold, wanted, before, 
 
 
 def select_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """AbsTopK of x [..., C] along the last axis: (x with only the kept entries, int8 mask of them)."""
+    """AbsTopK of x [..., C] along the last axis: (x with only the kept entries, int8 mask of the kept entries)."""
     x = x.detach().contiguous()
     out, kept = torch.empty_like(x), torch.empty(x.shape, dtype=torch.int8, device=x.device)
     width, bits = x.shape[-1], 8 * x.element_size() - 1
@@ -115,7 +124,7 @@ def select_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def mask_entries(gradient: Tensor, kept: Tensor) -> Tensor:
-    """`gradient` where `kept` (int8, of its shape), zeros elsewhere."""
+    """`gradient` where `kept` (int8, of the same shape) is nonzero, zeros elsewhere."""
     gradient = gradient.contiguous()
     out = torch.empty_like(gradient)
     _mask_entries[(triton.cdiv(gradient.numel(), 1024),)](gradient, kept, out, gradient.numel(), BLOCK=1024)
@@ -123,22 +132,22 @@ def mask_entries(gradient: Tensor, kept: Tensor) -> Tensor:
 
 
 def warps(block: int) -> int:
-    """Warps for a row of so many entries: one for up to 256, eight at most."""
+    """Number of warps for a row of `block` entries: one for each 256 entries, from 1 to 8."""
     return max(1, min(8, block // 256))
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """The tensors of a projection cut into chunks; everything on the device, made once for the same tensors."""
+    """The tensors of a projection, divided into chunks. All of these are on the device."""
 
     weights: Tensor
-    """[n] int64 addresses."""
+    """[n] int64: address of each tensor."""
     sizes: Tensor
-    """[n] int64 entries."""
+    """[n] int64: number of entries of each tensor."""
     tensors: Tensor
-    """[chunks] int64: which tensor a chunk belongs to."""
+    """[chunks] int64: the tensor that each chunk belongs to."""
     firsts: Tensor
-    """[chunks] int64: its first entry."""
+    """[chunks] int64: the first entry of each chunk."""
     starts: Tensor
     """[n] int64: the first chunk of each tensor."""
 
@@ -147,7 +156,10 @@ _known: dict[tuple[tuple[int, int], ...], _Chunks] = {}
 
 
 def _chunks(weights: Sequence[Tensor]) -> _Chunks:
-    """Cut contiguous float32 tensors; remembered by address and size, as training projects the same ones each step."""
+    """Divide contiguous float32 tensors into chunks.
+
+    The result is kept, by addresses and sizes, because training projects the same tensors at every step.
+    """
     key = tuple((weight.data_ptr(), weight.numel()) for weight in weights)
     if key not in _known:
         counts = [triton.cdiv(size, CHUNK) for _, size in key]
@@ -164,10 +176,11 @@ def _chunks(weights: Sequence[Tensor]) -> _Chunks:
 
 
 def keep_largest_(weights: Sequence[Tensor], keep: Sequence[int], reserved: Sequence[Tensor | None]) -> None:
-    """Zero, in place, all but the keep[i] largest magnitudes of each contiguous float32 tensor, ties by lowest index.
+    """Zero, in place, all but the keep[i] largest magnitudes of each contiguous float32 tensor weights[i].
 
-    reserved[i]: int8 mask, like weights[i], of entries that are kept first and count within keep[i]; or None.
-    Four launches, and a dozen small torch operations, for all tensors together; the host waits for nothing.
+    Of equal magnitudes the lowest index is kept. reserved[i]: int8 mask, of the shape of weights[i], of entries that
+    are kept first and count towards keep[i]; or None. All tensors together take four launches and a dozen small torch
+    operations, and the host does not wait for the GPU.
     """
     device, cut, count = weights[0].device, _chunks(weights), len(weights)
     addresses = torch.tensor([0 if mask is None else mask.data_ptr() for mask in reserved], dtype=torch.int64)
@@ -192,8 +205,11 @@ def keep_largest_(weights: Sequence[Tensor], keep: Sequence[int], reserved: Sequ
 
 
 def _bins(counts: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """For each tensor the bin that holds its k-th largest key, and how many are wanted from it. counts: [n, BINS]."""
-    at_least = counts.flip(1).cumsum(1, dtype=torch.int64).flip(1)  # how many lie in this bin or higher
+    """(bin with the k-th largest key, how many keys to keep from that bin) of each tensor, k its entry of `wanted`.
+
+    counts: [n, BINS].
+    """
+    at_least = counts.flip(1).cumsum(1, dtype=torch.int64).flip(1)  # how many are in this bin or higher
     chosen = (at_least >= wanted[:, None]).sum(1, keepdim=True) - 1
     above = at_least.gather(1, chosen) - counts.gather(1, chosen)
     return chosen.squeeze(1), wanted - above.squeeze(1)

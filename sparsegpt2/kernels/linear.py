@@ -1,4 +1,4 @@
-"""Linear maps with a sparse weight: compressed rows where that is faster than a dense product.
+"""Linear maps with a sparse weight, stored as compressed rows if that is faster than a dense product.
 
 Shapes: N tokens, K inputs, O outputs.
 """
@@ -17,28 +17,29 @@ from sparsegpt2.kernels.abs_topk import as_rows
 from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, trial
 
 FEWEST_TOKENS = 256
-"""Below so many tokens compressing the weight costs more than it saves."""
+"""With fewer tokens than this, compressing the weight costs more than it saves."""
 MULTIPLE = 16
-"""Inputs and outputs come in groups of so many."""
+"""The numbers of inputs and outputs must be multiples of this."""
 MOST_NONZERO = 0.3
-"""Share of a gradient's entries up to which skipping its zeros pays; AbsTopK at 1/4 leaves 0.25."""
+"""Largest share of nonzero entries in a gradient at which skipping its zeros is faster; AbsTopK at 1/4 leaves 0.25."""
 BLOCK = 256
-"""Rows whose bias gradients are added up together, so that the result depends on no number of threads."""
+"""Rows whose bias gradients are added up together, so that the number of threads changes nothing."""
 
 
 @functools.cache
 def highest_density() -> float:
-    """Density up to which the compressed product is the faster one in training on this CPU.
+    """Density up to which the compressed product is faster than the dense one in training on this CPU.
 
-    By kind of machine and not by the clock, so that a run repeats bit for bit. Measured without AMX: the same time at
-    about 0.17 (1024 inputs) to 0.4 (256 inputs). With AMX dense products are about seven times as fast.
+    It depends on the kind of CPU and is not measured, so that a run repeats bit for bit. Without AMX both take the same
+    time at a density of about 0.17 (1024 inputs) to 0.4 (256 inputs). With AMX dense products are about seven times as
+    fast.
     """
     return 0.02 if torch.cpu._is_amx_tile_supported() else 0.15
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """A matrix [O, K] by compressed rows, for activations on the CPU."""
+    """A matrix [O, K] as compressed rows, to multiply activations on the CPU."""
 
     begins: Any
     columns: Any
@@ -47,17 +48,17 @@ class Compressed:
 
     @classmethod
     def of(cls, weight: Tensor, count: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16) -> Compressed:
-        """weight [O, K] float32 with `count` nonzero entries, for activations of `dtype`, bfloat16 or float32."""
+        """Compress weight [O, K] float32 with `count` nonzeros. dtype: of the activations, bfloat16 or float32."""
         begins, columns, values = kernels.sparse.compress(weight.detach().numpy(), count, dtype == torch.bfloat16)
         return cls(begins, columns, values, (weight.shape[0], weight.shape[1]))
 
     def transposed(self, kernels: CpuKernels) -> Compressed:
-        """The matrix [K, O]."""
+        """The transposed matrix [K, O]."""
         begins, columns, values = kernels.sparse.transpose(self.begins, self.columns, self.values, self.shape[1])
         return Compressed(begins, columns, values, (self.shape[1], self.shape[0]))
 
     def times(self, x: Tensor, bias: Tensor | None, kernels: CpuKernels) -> Tensor:
-        """x [..., K] -> [..., O] of the same dtype, bfloat16 or float32, bias [O] added."""
+        """x [..., K] -> x times the transposed matrix, plus bias [O] if given: [..., O] of x's dtype."""
         x = x.detach().contiguous()
         out = x.new_empty(*x.shape[:-1], self.shape[0])
         extra = torch.empty(0) if bias is None else bias.detach().to(x.dtype).float()
@@ -70,14 +71,14 @@ class Compressed:
 
 
 def numbers(x: Tensor) -> Any:
-    """x [..., C] contiguous -> numpy [rows, C] on the same memory: float32, or bfloat16 seen as int16."""
+    """x [..., C], contiguous -> numpy [rows, C] in the same memory: float32, or the bits of bfloat16 as int16."""
     return x.detach().view(-1, x.shape[-1]).numpy() if x.dtype == torch.float32 else as_rows(x)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x [..., K], weight [O, K], bias [O] or None -> [..., O] in x's dtype, whatever the dtype of the weights.
+    """x [..., K], weight [O, K], bias [O] or None -> [..., O] in x's dtype, to which the weights are cast.
 
-    Compressed rows serve training in bfloat16, and weights that do not train (pruning) in float32 too.
+    Compressed rows are used for bfloat16, and for float32 if the weights are not trained, as in pruning.
     """
     kernels = cpu_kernels(x, "sparse")
     if kernels is not None and weight.dtype == torch.float32:
@@ -91,7 +92,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def compressed_if_faster(
     weight: Tensor, tokens: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16
 ) -> Compressed | None:
-    """`weight` [O, K] by compressed rows where that pays for a product with so many tokens of `dtype`."""
+    """`weight` [O, K] as compressed rows if that is faster for `tokens` tokens of `dtype`, else None."""
     if tokens < FEWEST_TOKENS or any(size % MULTIPLE or not size for size in weight.shape):
         return None
     weight = weight.contiguous()
@@ -101,12 +102,12 @@ def compressed_if_faster(
 
 @functools.cache
 def skips_zeros() -> bool:
-    """Whether `outer_sums` can run here and beats the dense product: bfloat16 dot products in vectors, no AMX."""
+    """Whether `outer_sums` runs on this CPU and beats the dense product: it needs avx512_bf16, and no AMX."""
     from llvmlite.binding import get_host_cpu_features
     from numba import config
 
     if getattr(config, "CPU_NAME", None) or getattr(config, "CPU_FEATURES", None) is not None:
-        return False  # compiled for another CPU than this one, and LLVM ends the process over what that one lacks
+        return False  # numba compiles for another CPU, and LLVM would end the process if that CPU lacks the instruction
     return bool(get_host_cpu_features().get("avx512bf16")) and not torch.cpu._is_amx_tile_supported()
 
 
@@ -128,12 +129,12 @@ def _try_loops() -> None:
     weight = torch.zeros(size, size, device="cpu", requires_grad=True)
     bias = torch.zeros(size, device="cpu", requires_grad=True)
     x = torch.zeros(size, size, dtype=torch.bfloat16, device="cpu", requires_grad=True)
-    (linear(x, weight, bias) * 0).sum().backward()  # a gradient of zeros, whose zeros are skipped where that pays
+    (linear(x, weight, bias) * 0).sum().backward()  # a gradient of zeros, so that the loop that skips zeros is tried
     linear(x.detach().float().requires_grad_(), weight.detach(), None).sum().backward()
 
 
 class _Linear(torch.autograd.Function):
-    """Weights become x's dtype, or compressed rows, once; the bias gradient is added up in float32."""
+    """The weight is cast to x's dtype, or compressed, once; the gradient of the bias is added up in float32."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, kernels: CpuKernels) -> Tensor:

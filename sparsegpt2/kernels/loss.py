@@ -1,4 +1,4 @@
-"""Next-token loss straight from the last hidden state, in row chunks, logits never stored whole.
+"""Next-token loss from the last hidden state, in chunks of rows, so that the logits are never stored whole.
 
 Shapes: N tokens, D channels, V vocabulary.
 """
@@ -16,17 +16,17 @@ from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, tria
 from sparsegpt2.kernels.linear import compressed_if_faster
 
 CHUNK_ENTRIES = 1 << 21
-"""Logits held at a time: 8 MB in float32, so that a chunk stays in a CPU's cache."""
+"""Logits in one chunk: 8 MB in float32, so that a chunk stays in the CPU's cache."""
 
 
 def next_token_loss(h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy in nats, a float32 scalar.
 
-    h: [N, D] in compute dtype. weight: [V, D] float32 unembedding. bigram: [V, V] float32 or None, its row for the
+    h: [N, D] in compute dtype. weight: [V, D] float32, the unembedding. bigram: [V, V] float32 or None; its row for the
     current token is added to the logits. tokens, targets: [N] int64.
 
-    Gradients are made in the forward pass, chunk by chunk, while the logits are at hand: they are needed exactly
-    once, and the float32 logits of a whole batch would be the largest tensor of the step.
+    The forward pass computes the gradients too, chunk by chunk, while it has the logits of the chunk. They would
+    otherwise be stored for the backward pass, and the float32 logits of a batch would be the largest tensor of a step.
     """
     if not torch.is_grad_enabled():
         return _chunked(h, weight, bigram, tokens, targets)
@@ -48,8 +48,8 @@ class _NextTokenLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
-        if outer[0].is_cuda or outer[0] != 1:  # comparing would wait for a GPU
-            # in place: nobody else holds them, and backward runs once
+        if outer[0].is_cuda or outer[0] != 1:  # on a GPU the comparison would make the host wait
+            # in place: nothing else refers to them, and backward runs only once
             gradients = [None if gradient is None else gradient.mul_(outer[0]) for gradient in gradients]
         return (*gradients, None, None)
 
@@ -62,7 +62,7 @@ def _chunked(
     targets: Tensor,
     gradients: list[Tensor | None] | None = None,
 ) -> Tensor:
-    """Loss, and the gradients of its mean written into `gradients` = [of h, of weight, of bigram] where not None."""
+    """The mean loss. Its gradients are written into `gradients` = [of h, of weight, of bigram], where not None."""
     kernels = cpu_kernels(h, "loss", "sparse")
     if kernels is not None and h.dtype == torch.bfloat16:
         return _chunked_cpu(kernels, h, weight, bigram, tokens, targets, gradients)
@@ -101,10 +101,10 @@ def _chunked_cpu(
     targets: Tensor,
     gradients: list[Tensor | None] | None,
 ) -> Tensor:
-    """`_chunked` in bfloat16 with one pass over each row of logits.
+    """`_chunked` in bfloat16 on the CPU, with one pass over each row of logits.
 
-    Rows are taken in the order of their tokens, so that a row of the bigram table and of its gradient is fetched once
-    for all the places where its token stands.
+    Rows are sorted by token, so that each row of the bigram table and of its gradient is fetched once for all positions
+    with that token.
     """
     order = tokens.argsort(stable=True)
     h, tokens, targets = h.detach()[order], tokens[order], targets[order]
@@ -144,7 +144,7 @@ def _try_loops() -> None:
 def next_token_loss_reference(
     h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor
 ) -> Tensor:
-    """The definition."""
+    """The definition of `next_token_loss`, which stores all logits."""
     logits = (h @ weight.to(h.dtype).T).float()
     if bigram is not None:
         logits = logits + bigram[tokens]

@@ -1,4 +1,4 @@
-"""Inference with a sparse weight: its product by compressed rows, where a measurement finds that faster.
+"""Inference with a sparse weight: a product with compressed rows, if a measurement shows that it is faster.
 
 Shapes: N tokens, K inputs, O outputs.
 """
@@ -17,9 +17,9 @@ from sparsegpt2.kernels.dispatch import cpu_kernels
 from sparsegpt2.kernels.linear import MULTIPLE, Compressed
 
 MOST_DENSITY = 0.5
-"""Above it nothing is measured."""
+"""Above this density the dense product is used without a measurement."""
 ROUNDS = 5
-"""Calls of each way; the fastest counts."""
+"""How many times each product is timed; the fastest time counts."""
 
 
 class Product:
@@ -40,14 +40,14 @@ class Product:
         return self._multiply(x, bias)
 
     def _by_torch(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Torch's own product: cuSPARSE on a GPU."""
+        """Torch's own sparse product; on a GPU it uses cuSPARSE."""
         out = (self._rows @ x.flatten(0, -2).T).T.unflatten(0, x.shape[:-1])
         return out if bias is None else out + bias.to(out.dtype)
 
 
 @torch.no_grad()
 def faster_product(weight: Tensor, dtype: torch.dtype, tokens: int) -> Product | None:
-    """The sparse product with weight [O, K], if it beats the dense one on `tokens` random tokens; else None."""
+    """The sparse product with weight [O, K] if it is faster than the dense one on `tokens` random tokens, else None."""
     if weight.count_nonzero() > MOST_DENSITY * weight.numel():
         return None
     low, x = weight.to(dtype), torch.randn(tokens, weight.shape[1], device=weight.device).to(dtype)
@@ -56,7 +56,7 @@ def faster_product(weight: Tensor, dtype: torch.dtype, tokens: int) -> Product |
 
 
 def _seconds(function: Callable[[], Any], x: Tensor) -> float:
-    """Seconds of the fastest of several calls, after one that is not counted."""
+    """Seconds of the fastest of `ROUNDS` calls, after one warm-up call."""
     fastest = float("inf")
     for call in range(ROUNDS + 1):
         if x.is_cuda:

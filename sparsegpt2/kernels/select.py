@@ -1,7 +1,7 @@
-"""Selecting the k largest weights of a tensor by finding a threshold instead of sorting.
+"""Select the k largest weights of a tensor by finding a threshold instead of sorting.
 
-The magnitude of a float32 orders like its bit pattern without the sign, so a histogram over the upper 16 bits of that
-integer and one over the lower 16 give the k-th largest exactly.
+The bit patterns of float32 numbers, without the sign, are integers with the same order as the magnitudes. So a
+histogram over the upper 16 bits of these integers, and one over the lower 16, give the k-th largest exactly.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ HIGHEST = 0x7FFFFFFF
 
 
 def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> None:
-    """Zero, in place, all but the k largest magnitudes of `weight` (float32), ties kept by lowest index.
+    """Zero, in place, all but the k largest magnitudes of `weight` (float32); of equal ones the lowest index is kept.
 
-    min_alive: so many largest entries of every slice along `neuron_dim` of a matrix are reserved first and count
-    within k (the caller has checked that they fit).
+    min_alive: how many of the largest entries of each slice of a matrix along `neuron_dim` are reserved first. They
+    count towards k, and the caller has checked that they fit.
     """
     kernels = cpu_kernels(weight, "select")
     if kernels is None or not weight.is_contiguous():
@@ -38,9 +38,9 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
 def keep_largest_all_(
     weights: Sequence[Tensor], keep: Sequence[int], reserve: Sequence[tuple[int, int] | None]
 ) -> None:
-    """`keep_largest_` of many tensors: in a few launches for all of them on a GPU, side by side on the CPU.
+    """`keep_largest_` for many tensors: on a GPU in a few launches for all of them, on the CPU in parallel.
 
-    keep[i]: entries left of weights[i]. reserve[i]: its (min_alive, neuron_dim), or None.
+    keep[i]: how many entries of weights[i] are kept. reserve[i]: its (min_alive, neuron_dim), or None.
     """
     gpu = gpu_kernels(weights[0]) if weights else None
     if gpu is None or not all(weight.is_contiguous() for weight in weights):
@@ -48,7 +48,7 @@ def keep_largest_all_(
         calls = [partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs]
         if weights and cpu_kernels(weights[0], "select") is not None:
             at_once(calls)
-        else:  # plain torch has threads of its own, and a stream that other threads would not see
+        else:  # plain torch uses threads itself, and other threads would not use the current CUDA stream
             for call in calls:
                 call()
         return
@@ -69,7 +69,7 @@ def _try_loops() -> None:
 
 
 def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> Tensor:
-    """Which entries `keep_largest_` keeps: bool, like `weight`. Plain torch, without host synchronisation on a GPU."""
+    """Which entries `keep_largest_` keeps: bool, of `weight`'s shape. Plain torch, without a host sync on a GPU."""
     keys = weight.detach().contiguous().view(torch.int32) & HIGHEST
     if min_alive:
         keys = _reserve(keys, min_alive, 1 - neuron_dim)
@@ -84,17 +84,17 @@ def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0
 
 
 def _bin_of(bins: Tensor, weights: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-    """The bin that holds the k-th largest of `bins`, and how many are still wanted from that bin."""
+    """(bin with the k-th largest of `bins`, how many entries to keep from it). weights: 1 for entries that count."""
     counts = torch.zeros(1 << 16, dtype=torch.int64, device=bins.device)
     counts.scatter_add_(0, bins.long(), weights.long())
-    at_least = counts.flip(0).cumsum(0).flip(0)  # how many lie in this bin or higher
+    at_least = counts.flip(0).cumsum(0).flip(0)  # how many are in this bin or higher
     chosen = (at_least >= k).sum() - 1
     above = at_least[chosen] - counts[chosen]
     return chosen.to(torch.int32), k - above
 
 
 def _reserve(keys: Tensor, min_alive: int, along: int) -> Tensor:
-    """Raise the `min_alive` largest keys of each slice to the highest key; argmax takes the first of equals."""
+    """Replace the `min_alive` largest keys of each slice by the highest key; of equal keys argmax takes the first."""
     keys = keys.clone()
     remaining = keys.clone()
     for _ in range(min_alive):

@@ -116,7 +116,7 @@ def _forms(metadata: Mapping[str, str], source: str) -> dict[str, tuple[str, lis
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{source} has no readable list of its tensors ({type(error).__name__}: {error})") from None
     for name, (form, shape) in forms.items():
-        require(form in PARTS, f"{source}: {name} has the unknown form {form!r}; known are {', '.join(PARTS)}")
+        require(form in PARTS, f"{source}: {name} has the unknown form {form!r}; the forms are {', '.join(PARTS)}")
         require(
             form == "dense" or (len(shape) in (1, 2) and min(shape) >= 0),
             f"{source}: {name} has the shape {shape}; only matrices and vectors are stored as {form}",

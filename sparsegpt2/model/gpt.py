@@ -187,7 +187,7 @@ class Attention(Sublayer):
 
 
 class MLP(Sublayer):
-    """Two linear maps with a nonlinearity between."""
+    """Two linear maps with a nonlinearity between them."""
 
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__(config, layer, "mlp")

@@ -1,4 +1,5 @@
-"""Reading a circuit: what its nodes do, and predictions made from it, measured on the whole model.
+"""Reading a circuit: what its nodes do, and predictions made from it, which are tested on the whole model.
 
-A task is one file of `tasks`, its experiments, and, once somebody has read a circuit, one of `words`: what it computes.
+Each task has a file in `tasks` with its experiments. Once somebody has read a circuit of the task, there is also a file
+in `words` that says in prose what the circuit computes.
 """

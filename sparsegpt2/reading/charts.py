@@ -1,4 +1,4 @@
-"""One chart an experiment: the margin on the left, accuracy or the share of answers turned on the right."""
+"""One chart per experiment: the margin on the left; accuracy, or the share of answers turned, on the right."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS = 140
-"""An inch: text is sharp where a figure of nine inches is shown 900 pixels wide."""
+"""Dots per inch: text is sharp when a figure nine inches wide is shown 900 pixels wide."""
 SHADES = 96
-"""Colours of a picture."""
+"""Number of colours in a PNG."""
 LABEL = 26
-"""Letters of a level on one line."""
+"""Largest number of characters in one line of a level's name."""
 MARGIN = "log p(right) − log p(wrong), nats"
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
-    """Write a PNG of a few colours, a third as large, in one step; the same figure gives the same bytes."""
+    """Write a PNG with `SHADES` colours, a third of the size of a full one; the same figure gives the same bytes."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -38,7 +38,7 @@ def save_png(figure: Figure, path: str | Path) -> None:
 
 
 def draw_outcome(outcome: Outcome, sides: tuple[str, str]) -> Figure:
-    """What was measured, over the levels. sides: what the left and the right prompts are."""
+    """A chart of an experiment's values by level. sides: names of the left and right prompts, for the legend."""
     from matplotlib.figure import Figure
 
     levels, quantity = list(outcome.levels), "flipped" if isinstance(outcome.experiment, Patch) else "accuracy"
@@ -92,7 +92,7 @@ def _draw_bars(axis: Axes, levels: list[str], values: list[float], spreads: list
 
 
 def _label(left: Axes, right: Axes, outcome: Outcome, quantity: str, numeric: bool) -> None:
-    """Names of the axes; levels that are words stand along y, first on top."""
+    """Label the axes. Numeric levels are on the x axis; levels that are words are on the y axis, the first on top."""
     experiment, words = outcome.experiment, {"accuracy": "accuracy", "flipped": "share of answers turned"}[quantity]
     if numeric:
         assert isinstance(experiment, Prompts)

@@ -1,6 +1,6 @@
-"""A circuit as a figure: nodes by layer and site, bottom to top, with signed edges.
+"""A circuit as a figure: nodes by layer and site, from bottom to top, with signed edges.
 
-One unit of the axes is an inch, so that whether texts overlap can be worked out before they are drawn.
+One unit of the axes is one inch, so that overlaps of texts can be computed before drawing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 40
-"""Nodes drawn, those of greatest effect and what joins them."""
+"""Largest number of nodes drawn: those with the largest effect, and nodes that connect them."""
 WIDTH, LEFT, RIGHT, ROW = 9.0, 1.35, 8.85, 0.95
-"""Inches: of the figure, where nodes begin and end, and from row to row."""
+"""In inches: the figure's width, the left and right limits of the nodes, and the distance between rows."""
 RADIUS = 0.17
+"""Radius of a node, in inches."""
 LETTER, LINE = 0.062, 0.11
-"""Inches of a letter and of a line of 6.5-point text, near enough."""
+"""Approximate width of a character and height of a line of 6.5-point text, in inches."""
 SWEEPS = 12
+"""Passes over the rows when nodes are moved closer to the nodes that they are joined to."""
 PLACES = ("attn.act_in", "attn.qkv", "attn.resid_delta", "mlp.act_in", "mlp.post_act", "mlp.resid_delta")
 POSITIVE, NEGATIVE = COLOURS[0], COLOURS[1]
 
@@ -34,20 +36,22 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Placed:
-    """The drawn nodes by their place in `CircuitData.nodes`."""
+    """Where the drawn nodes are, by their index in `CircuitData.nodes`; all lengths in inches."""
 
     position: dict[int, tuple[float, float]]
+    """(x, y) of each node's centre."""
     rows: list[tuple[str, float]]
-    """(site, or `0.attn q k v`, height)"""
+    """(name of the row, y): the name is a site or, for example, `0.attn q k v`."""
     spacing: dict[int, float]
-    """Inches to the next node of the row."""
+    """Width available for each node's label."""
     height: float
+    """Height of the figure."""
 
 
 def most_effective(data: CircuitData, most: int = MOST) -> list[int]:
-    """Places of the nodes whose ablation costs the circuit most, in forward order.
+    """Indices of at most `most` nodes whose ablation raises the circuit's loss most, in forward order.
 
-    One that is joined to none before it brings the most effective node that it is joined to.
+    If a node is not joined to any node chosen so far, its most effective neighbour is chosen too.
     """
 
     def effect(place: int) -> float:
@@ -64,7 +68,7 @@ def most_effective(data: CircuitData, most: int = MOST) -> list[int]:
 
 
 def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST) -> Figure:
-    """The figure of a circuit with at least one node. labels: place of a node -> what stands beside it."""
+    """The figure of a circuit with at least one node. labels: index of a node -> the text next to it."""
     from matplotlib.figure import Figure
 
     chosen = most_effective(data, most)
@@ -86,7 +90,7 @@ def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST)
 
 
 def place(data: CircuitData, chosen: Sequence[int]) -> Placed:
-    """Where each node stands: rows by site, within a row near what it is joined to, heads kept together."""
+    """Place the nodes: one row per site; within a row, near the nodes that they are joined to, and grouped by head."""
     nodes = data["nodes"]
     rows: dict[str, list[int]] = defaultdict(list)
     for node in chosen:
@@ -110,12 +114,12 @@ def place(data: CircuitData, chosen: Sequence[int]) -> Placed:
 
 
 def row_of(site: str) -> str:
-    """q, k and v of a layer share a row."""
+    """Name of a site's row; q, k and v of a layer share `LAYER.attn.qkv`."""
     return f"{site[:-1]}qkv" if site.endswith((".q", ".k", ".v")) else site
 
 
 def _joined(data: CircuitData, chosen: set[int]) -> dict[int, list[int]]:
-    """For each node those it has an edge or a residual channel in common with."""
+    """Each node -> the nodes that it shares an edge or a residual channel with."""
     joined: dict[int, list[int]] = {node: [] for node in chosen}
     pairs = list(zip(data["edges"]["source"], data["edges"]["target"], strict=True))
     for one, other in [*pairs, *residual_links(data)]:
@@ -126,7 +130,7 @@ def _joined(data: CircuitData, chosen: set[int]) -> dict[int, list[int]]:
 
 
 def residual_links(data: CircuitData) -> list[tuple[int, int]]:
-    """(writer, reader) of every residual channel, the reader in a later sublayer: nodes stand in forward order."""
+    """(writer, reader) pairs that share a residual channel, the reader in a later sublayer than the writer."""
     nodes = data["nodes"]
     return [
         (writer, reader)
@@ -134,12 +138,12 @@ def residual_links(data: CircuitData) -> list[tuple[int, int]]:
         for writer in lane["nodes"]
         for reader in lane["nodes"]
         if nodes[writer]["site"].endswith("resid_delta") and nodes[reader]["site"].endswith("act_in")
-        if writer < reader
+        if writer < reader  # nodes are in forward order
     ]
 
 
 def _arrange(row: list[int], nodes: Sequence[NodeData], x: dict[int, float], joined: dict[int, list[int]]) -> None:
-    """Order a row by the mean place of what its nodes are joined to, whole heads at a time; updates `x`."""
+    """Order a row by the mean x of the nodes that its nodes are joined to, keeping heads together; updates `x`."""
     aim = {
         node: sum(x[other] for other in joined[node]) / len(joined[node]) if joined[node] else x[node] for node in row
     }
@@ -159,7 +163,7 @@ def _arrange(row: list[int], nodes: Sequence[NodeData], x: dict[int, float], joi
 
 
 def _group(node: NodeData, place: int) -> int:
-    """The head of a q, k or v node; any other node is a group of its own (below zero)."""
+    """The head of a q, k or v node; any other node is its own group, numbered below 0."""
     return -1 - place if node["head"] is None else node["head"]
 
 
@@ -167,7 +171,7 @@ def _group(node: NodeData, place: int) -> int:
 
 
 def _draw_heads(axis: Axes, data: CircuitData, placed: Placed) -> None:
-    """A pale box around the q, k and v of each head, with its name over it."""
+    """A pale box around the q, k and v nodes of each head, with the head's name inside at the top."""
     from matplotlib.patches import FancyBboxPatch
 
     heads: dict[tuple[float, int], list[tuple[float, float]]] = defaultdict(list)
@@ -197,7 +201,7 @@ def _draw_residual(axis: Axes, data: CircuitData, placed: Placed) -> None:
 
 
 def _draw_nodes(axis: Axes, data: CircuitData, placed: Placed, labels: Mapping[int, str]) -> list[Box]:
-    """Circles, shaded by effect, with channel numbers inside and labels below or above; the boxes they take."""
+    """Draw circles shaded by effect, with channel numbers inside and labels below or above; returns occupied boxes."""
     from matplotlib.patches import Circle
 
     strongest = max((data["nodes"][node]["effect"] or 0.0 for node in placed.position), default=0.0)
@@ -221,12 +225,12 @@ def _draw_nodes(axis: Axes, data: CircuitData, placed: Placed, labels: Mapping[i
 
 
 def _shortened(text: str, letters: int) -> str:
-    """At most so many letters; a $ would begin mathematics."""
+    """The text cut to `letters` characters, with $ escaped because matplotlib would start a formula there."""
     return (text if len(text) <= letters else text[: max(1, letters - 1)] + "…").replace("$", r"\$")
 
 
 def _draw_edges(axis: Axes, data: CircuitData, placed: Placed, taken: list[Box]) -> None:
-    """Lines by sign and size, and the weight beside each where there is room, largest first."""
+    """Draw edges, styled by sign and magnitude, and their weights where there is room, largest magnitude first."""
     edges = data["edges"]
     drawn = [
         (source, target, weight)

@@ -1,6 +1,6 @@
 """An experiment as data: a prediction made from a circuit, what is measured, and when the prediction counts as held.
 
-The claims stand in the file with the prediction, so they are written before anything is measured.
+The claims are in the same file as the prediction, so they are written down before anything is measured.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ QUANTITIES = ("margin", "accuracy", "loss", "flipped")
 SIDES = ("both", "left", "right")
 
 UNTOUCHED, CHOSEN, RANDOM, OTHERS = "untouched", "circuit's nodes", "random nodes", "all others"
-"""Levels of a `Patch`: nothing patched; the chosen nodes; as many others at random; all the others of their sites."""
+"""Levels of a `Patch`: nothing patched; the chosen nodes; as many other nodes at random; all other nodes of the sites.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One inequality over what an experiment measures; its sentence is `text`."""
+    """One inequality about a measured value; `text` puts it in words."""
 
     quantity: str
-    """`margin`: log p(right choice) - log p(wrong choice), nats; `accuracy`: share of prompts whose right choice
-    outweighs the wrong one; `loss`: task loss, nats; `flipped`: share of prompts answered right that patching turns."""
+    """`margin`: log p(right choice) - log p(wrong choice), nats; `accuracy`: share of prompts on which the right choice
+    has a higher probability than the wrong one; `loss`: task loss, nats; `flipped`: of the prompts that the unpatched
+    model answers right, the share that it answers wrong when patched."""
     level: str
     at_least: float | None = None
     at_most: float | None = None
     minus: str = ""
     """A level whose value is subtracted first."""
     side: str = "both"
-    """Of the pairs: `left`, `right` or `both`."""
+    """Which prompts of the pairs count: `left`, `right` or `both`."""
 
     def __post_init__(self) -> None:
         if self.quantity not in QUANTITIES or self.side not in SIDES:
@@ -60,19 +62,19 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(ABC):
-    """What prompts and patches have in common."""
+    """What `Prompts` and `Patch` have in common."""
 
     name: str
-    """Lower-case words joined by `_`: names the figure's file."""
+    """Lower-case words joined by `_`; part of the figure's file name."""
     prediction: str
-    """One sentence, and what of the circuit it follows from."""
+    """One sentence, which also says what in the circuit it follows from."""
     claims: tuple[Claim, ...]
-    """Written before measuring; the prediction held when all hold."""
+    """Written before measuring; the prediction held if all of them hold."""
 
     @property
     @abstractmethod
     def levels_named(self) -> Sequence[str]:
-        """The levels there are, in the order they are drawn."""
+        """Names of the levels, in the order in which they are drawn."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]+", self.name):
@@ -89,14 +91,15 @@ class Experiment(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts(Experiment):
-    """A family of prompt pairs along one dimension, answered by the whole model."""
+    """A family of prompt pairs that vary along one dimension, answered by the whole model."""
 
     axis: str
-    """What the levels are."""
+    """What varies between the levels; the label of the axis."""
     levels: Mapping[str, str]
-    """Level -> templates in the language of eval_tasks/template.py, with the task's answers; numbers make a line."""
+    """Level -> templates in the language of eval_tasks/template.py, with the task's answers. Numeric levels are drawn
+    as a line."""
     words: str = ""
-    """Sections of words of the experiment's own, as in eval_tasks/words.txt."""
+    """Additional sections of words for these templates, in the format of eval_tasks/words.txt."""
 
     @property
     def levels_named(self) -> Sequence[str]:
@@ -105,14 +108,14 @@ class Prompts(Experiment):
 
 @dataclass(frozen=True, kw_only=True)
 class Patch(Experiment):
-    """Nodes set, at every position of the whole model, to the value they have in the other prompt of the pair."""
+    """Nodes of the whole model set, at every position, to the value that they have in the other prompt of the pair."""
 
     sites: tuple[str, ...] = ()
-    """Patterns of sites, such as `*.attn.v`: the circuit's nodes there are the chosen ones ..."""
+    """Patterns of sites, such as `*.attn.v`: the circuit's nodes at these sites are patched."""
     count: int = 0
-    """... or, if not 0, so many of them: those whose ablation costs the circuit most."""
+    """If not 0, only this many of them are: those whose ablation raises the circuit's loss most."""
     nodes: tuple[str, ...] = ()
-    """Named nodes such as `0.attn.v.13` instead; they belong to one model."""
+    """Alternatively to `sites`, named nodes such as `0.attn.v.13`; they exist only in one model's circuit."""
 
     @property
     def levels_named(self) -> Sequence[str]:
@@ -129,7 +132,7 @@ class Reading:
     """The experiments of one task."""
 
     sides: tuple[str, str]
-    """What the left and the right prompts are, for legends: `' opened`, `\" opened`."""
+    """Names of the left and the right prompts, for legends: `' opened`, `\" opened`."""
     experiments: tuple[Experiment, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -147,7 +150,7 @@ READINGS = Kind("reading", "sparsegpt2.readings", "READING", _flaw, ("sparsegpt2
 
 
 def reading_of(task: str) -> Reading:
-    """The experiments of a task, by its plain name; none for a task that no file of `tasks` is about."""
+    """The experiments of a task, by its plain name; none for a task without a file in `tasks`."""
     if task not in READINGS.known():
         return Reading(sides=("left", "right"))
     reading: Reading = READINGS.named(task).thing

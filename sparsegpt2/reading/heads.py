@@ -1,6 +1,6 @@
-"""Where the heads of a circuit look from the last token of the task's prompts, in the whole model.
+"""Where the heads of a circuit attend from the last token of the task's prompts, in the whole model.
 
-Shapes: B rows (two a pair), T positions, d_head channels of a head.
+Shapes: B rows (two per pair), T positions, d_head channels of a head.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from sparsegpt2.model.sites import Record
 from sparsegpt2.viewer.schema import NodeData
 
 TOKENS = 5
-"""Tokens named of a head."""
+"""Number of tokens listed for a head."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One head's attention from the last token, mean over prompts."""
+    """One head's attention from the last token, averaged over prompts."""
 
     layer: int
     head: int
     parting: float
-    """Share that goes to tokens at which the two prompts of the pair differ."""
+    """Share of attention to tokens at which the two prompts of the pair differ."""
     sink: float
-    """Share that goes to the sink, that is nowhere."""
+    """Share of attention to the sink, that is to no token."""
     tokens: list[tuple[int, float]]
-    """The tokens that get most, wherever they stand: (id, share)."""
+    """The tokens that get the most attention, summed over their positions: (id, share)."""
 
 
 def heads_of(nodes: Sequence[NodeData]) -> list[tuple[int, int]]:
@@ -44,7 +44,7 @@ def heads_of(nodes: Sequence[NodeData]) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def looks(model: GPT, batch: TaskBatch, heads: Sequence[tuple[int, int]]) -> list[Look]:
-    """What each head attends to."""
+    """What each (layer, head) attends to on the prompts of `batch`."""
     record = Record(f"{layer}.attn.{part}" for layer in {layer for layer, _ in heads} for part in "qk")
     with frozen(model, torch.float32):
         answer_logits(model, batch, record)

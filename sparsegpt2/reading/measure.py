@@ -1,4 +1,7 @@
-"""Experiments run on the whole model. Shapes: B rows (two a pair), T positions, C channels of a site, P patches."""
+"""Running experiments on the whole model.
+
+Shapes: B rows (two per pair), T positions, C channels of a site, P patches.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCH
 from sparsegpt2.viewer.schema import NodeData
 
 DRAWS = 5
-"""Random sets of nodes that stand beside the chosen ones."""
+"""Number of random sets of nodes that the chosen ones are compared with."""
 
 Nodes = dict[str, list[int]]
 """Site -> channels."""
@@ -29,7 +32,7 @@ Nodes = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class Values:
-    """Means over the prompts of one side of the pairs, or of both."""
+    """Means over the prompts of one side of the pairs, or of both sides."""
 
     margin: float
     """log p(right choice) - log p(wrong choice), nats."""
@@ -39,25 +42,25 @@ class Values:
     loss: float
     """Task loss, nats."""
     flipped: float
-    """Of the prompts that the untouched model answers right, the share that patching turns; else 0."""
+    """Of the prompts that the unpatched model answers right, the share that it answers wrong when patched."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment found."""
+    """The result of an experiment."""
 
     experiment: Experiment
     levels: dict[str, dict[str, Values]]
     """Level -> side (`both`, `left`, `right`) -> values."""
     pairs: int
-    """Of each level."""
+    """Number of pairs at each level."""
     example: str = ""
-    """A prompt of the last level, or what was patched."""
+    """A prompt of the last level, or a sentence that says what was patched."""
     unposed: str = ""
-    """Why nothing was measured; empty when it was."""
+    """Why nothing was measured; empty if the experiment was run."""
 
     def value(self, claim: Claim) -> float:
-        """What a claim is about."""
+        """The measured value of a claim's quantity, minus that at level `minus` if there is one."""
         of = self.levels[claim.level][claim.side]
         less = getattr(self.levels[claim.minus][claim.side], claim.quantity) if claim.minus else 0.0
         return float(getattr(of, claim.quantity)) - less
@@ -70,14 +73,14 @@ class Outcome:
 
 @torch.no_grad()
 def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> Tensor:
-    """log p(right choice) - log p(wrong choice) under each patch, [P, B] float32, by the whole model in float32.
+    """log p(right choice) - log p(wrong choice) in nats under each patch, [P, B], by the whole model, all in float32.
 
-    A patch names nodes that take, at every position, the value they have in the other prompt of the pair (row b ^ 1);
-    `{}` changes nothing.
+    A patch names nodes that take, at every position, the value that they have in the other prompt of the pair (row
+    b ^ 1); `{}` changes nothing.
     """
     sites = {site for patch in patches for site in patch}
     found = torch.empty(len(patches), len(batch), device=batch.tokens.device)
-    record = Record(sites)  # what the whole model does on a piece of the batch, before the patches run on it
+    record = Record(sites)  # values of the unpatched model on a piece of the batch, before the patches run on it
     clean = Ablated(model, through=record).each(batch)
     patched = [
         Ablated(model, through=_Exchange(record.values, patch)).each(batch) if patch else None for patch in patches
@@ -90,7 +93,7 @@ def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> T
 
 
 class _Exchange:
-    """A site object that gives some nodes the values of the other prompt of the pair."""
+    """A site object that gives some nodes the values that they have in the other prompt of the pair."""
 
     def __init__(self, clean: dict[str, Tensor], nodes: Nodes) -> None:
         self.clean, self.nodes = clean, nodes
@@ -113,7 +116,10 @@ def measure(
     pairs: int,
     seed: int,
 ) -> Outcome:
-    """Measure one experiment on `pairs` pairs of a split. nodes: the circuit's, with their effects."""
+    """Run one experiment on `pairs` pairs of a split. nodes: the circuit's nodes with their effects.
+
+    `UserError` if the experiment needs templates that the task lacks, or names a node that the model lacks.
+    """
     if isinstance(experiment, Prompts):
         return _prompts(experiment, model, task, split, pairs, seed)
     assert isinstance(experiment, Patch)
@@ -122,7 +128,7 @@ def measure(
 
 def _prompts(experiment: Prompts, model: GPT, task: Task, split: str, pairs: int, seed: int) -> Outcome:
     if not isinstance(task, RewordableTask):
-        raise UserError(f"experiment {experiment.name!r} needs a task with templates, which {task.name} is not")
+        raise UserError(f"experiment {experiment.name!r} needs a task with templates, but {task.name} has none")
     levels, example = {}, ""
     for level, templates in experiment.levels.items():
         try:
@@ -140,7 +146,7 @@ def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[Node
     pairs = len(batch) // 2
     kept = {f"{node['site']}.{node['channel']}" for node in nodes}
     if missing := [name for name in experiment.nodes if name not in kept]:
-        return Outcome(experiment, {}, pairs, unposed=f"{missing[0]} is no node of this circuit; it is of another one")
+        return Outcome(experiment, {}, pairs, unposed=f"{missing[0]} is not a node of this circuit but of another one")
     chosen = chosen_nodes(experiment, model, nodes)
     if not chosen:
         return Outcome(experiment, {}, pairs, unposed="the circuit has no nodes at these sites")
@@ -157,12 +163,12 @@ def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[Node
     }
     named = ", ".join(f"{site}.{channel}" for site, channel in flat[:12])
     more = f" and {len(flat) - 12} more" if len(flat) > 12 else ""
-    note = f"Patched: {named}{more}; beside them {len(others)} other nodes of these sites differ between the prompts."
+    note = f"Patched: {named}{more}. At these sites, {len(others)} other nodes differ between the prompts."
     return Outcome(experiment, levels, pairs, note)
 
 
 def chosen_nodes(experiment: Patch, model: GPT, nodes: Sequence[NodeData]) -> Nodes:
-    """What a patch acts on: named nodes, or the circuit's at its sites, those of largest effect first."""
+    """The nodes that are patched: named ones, or the circuit's nodes at the sites, largest effect first."""
     if experiment.nodes:
         named = [name.rsplit(".", 1) for name in experiment.nodes]
         sites = node_sites(model.config)
@@ -184,7 +190,7 @@ def _by_site(nodes: Sequence[tuple[str, int]]) -> Nodes:
 
 @torch.no_grad()
 def _differing(model: GPT, batch: TaskBatch, sites: Nodes) -> list[tuple[str, int]]:
-    """Nodes of the sites that have another value in the two prompts of any pair: only those can carry the answer."""
+    """Nodes of the sites whose values differ between the two prompts of any pair: only these can carry the answer."""
     record, found = Record(sites), []
     Ablated(model, through=record).logits(batch, rows=None)
     length = torch.arange(batch.longest, device=batch.device)
@@ -196,7 +202,7 @@ def _differing(model: GPT, batch: TaskBatch, sites: Nodes) -> list[tuple[str, in
 
 
 def _values(found: Tensor, clean: Tensor) -> dict[str, Values]:
-    """Side -> means over its rows, from margins [B]; left prompts are the even rows."""
+    """Side -> means over its rows, from patched margins `found` and unpatched `clean`, both [B]; left rows are even."""
     values = {}
     for side, rows in zip(SIDES, (slice(None), slice(0, None, 2), slice(1, None, 2)), strict=True):
         now, before = found[rows], clean[rows] > 0

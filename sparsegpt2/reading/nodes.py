@@ -1,6 +1,6 @@
-"""What each node touches: the tokens that tell the two prompts apart, the two answers, and text that drives it.
+"""What each node is related to: tokens that differ between the two prompts, the answers, and text that activates it.
 
-Shapes: B rows (two a pair), T positions, C channels of a site.
+Shapes: B rows (two per pair), T positions, C channels of a site.
 """
 
 from __future__ import annotations
@@ -22,33 +22,35 @@ from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Snippet, TokenWeights
 
 DECIDING = 12
-"""Tokens at which the prompts of a pair differ that are looked up in the embedding: the most frequent ones."""
+"""Number of deciding tokens (tokens at which the prompts of a pair differ) used: the most frequent ones."""
 NAMED = 4
-"""Tokens or edges named of a node."""
+"""Number of tokens or edges listed for a node."""
 LAST, PARTING = "last", "where they part"
 SNIPPETS = 3
+"""Number of snippets shown for a node's highest, and for its lowest, values."""
 BEFORE, AFTER = 9, 3
-"""Tokens of a snippet before its peak and after it."""
+"""Number of tokens of a snippet before and after its peak."""
 MARKUP = "\\`*_[]<>|~$&"
+"""Characters with a meaning in Markdown or HTML."""
 NOTABLE = 0.25
-"""A node goes negative when its lowest value is at least this share of its largest magnitude."""
+"""A node counts as negative at times if its lowest value is at least this share of its largest magnitude."""
 
 
 @dataclass(frozen=True)
 class Touched:
-    """What of the task's own tokens a node of the residual stream reads or writes."""
+    """How a node is related to the task's tokens and prompts."""
 
     deciding: TokenWeights
-    """act_in: embedding weights of tokens that tell the prompts of a pair apart, largest first."""
+    """For act_in: embedding weights of tokens that differ between the prompts of a pair, largest magnitude first."""
     left: float
-    """Mean activation on left prompts of the task ..."""
+    """Mean activation on the task's left prompts, at the token `where`."""
     right: float
-    """... and on right ones,"""
+    """Mean activation on the right prompts, at the same token."""
     where: str
-    """at this token: `LAST`, or the first at which the prompts part, whichever tells them further apart."""
+    """`LAST` token, or `PARTING`, the first at which the prompts differ: whichever separates the means further."""
     push: float | None
-    """resid_delta: what one unit adds to logit(left answer) - logit(right answer), the norm's gain taken in, its scale
-    not; None elsewhere, or where the answers vary."""
+    """For resid_delta: how much one unit adds to logit(left answer) - logit(right answer), including the final norm's
+    gain but not its scale; None at other sites, or if the answers vary between pairs."""
 
 
 def deciding_tokens(batch: TaskBatch) -> list[int]:
@@ -65,7 +67,7 @@ def deciding_tokens(batch: TaskBatch) -> list[int]:
 
 
 def touched(model: GPT, tokenizer: Tokenizer, data: CircuitData, batch: TaskBatch | None) -> list[Touched]:
-    """For each node of the page, in order; without a task nothing is touched."""
+    """One `Touched` per node of `data`, in order; all empty if batch is None."""
     deciding = [] if batch is None else deciding_tokens(batch)
     means = {} if batch is None else side_means(model, batch)
     answers = _answers(batch)
@@ -92,7 +94,7 @@ def touched(model: GPT, tokenizer: Tokenizer, data: CircuitData, batch: TaskBatc
 
 
 def _tokens_that_matter(site: str, layers: int) -> tuple[str, ...]:
-    """At which tokens what passes a site can reach the answer most directly: `Touched.where`."""
+    """The tokens at which a site's value can reach the answer most directly: candidates for `Touched.where`."""
     if site.endswith((".k", ".v")):
         return (PARTING,)
     last_layer = site.startswith(f"{layers - 1}.") and not site.endswith("attn.act_in")
@@ -101,7 +103,7 @@ def _tokens_that_matter(site: str, layers: int) -> tuple[str, ...]:
 
 @torch.no_grad()
 def side_means(model: GPT, batch: TaskBatch) -> dict[str, dict[str, Tensor]]:
-    """`Touched.where` -> site -> mean over left and over right prompts at that token, [2, C] float32."""
+    """`Touched.where` -> site -> mean over left and over right prompts at that token, [2, C] float32 on the CPU."""
     record = Record(node_sites(model.config))
     with frozen(model, torch.float32):
         answer_logits(model, batch, record)
@@ -116,14 +118,14 @@ def side_means(model: GPT, batch: TaskBatch) -> dict[str, dict[str, Tensor]]:
 
 
 def _answers(batch: TaskBatch | None) -> tuple[int, int] | None:
-    """Ids of the left and the right answer, where they are the same in every pair."""
+    """Ids of the left and the right answer if they are the same in every pair, else None."""
     if batch is None or len(batch.answer[::2].unique()) > 1 or len(batch.answer[1::2].unique()) > 1:
         return None
     return int(batch.answer[0]), int(batch.answer[1])
 
 
 def figure_labels(data: CircuitData, found: list[Touched], answers: tuple[str, str]) -> dict[int, str]:
-    """What stands beside nodes of the figure: the deciding token they read most, or the answer they push to."""
+    """Labels of nodes in the figure, by index: the deciding token with the largest weight, or the answer pushed to."""
     labels = {}
     for place, one in enumerate(found):
         if one.deciding and data["nodes"][place]["site"] == "0.attn.act_in":
@@ -135,7 +137,7 @@ def figure_labels(data: CircuitData, found: list[Touched], answers: tuple[str, s
 
 
 def visible(token: str) -> str:
-    """A token on one line, its spaces and line ends shown."""
+    """A token on one line, with visible spaces, tabs and line ends."""
     return token.replace("\n", "⏎").replace(" ", "␣").replace("\t", "⇥")
 
 
@@ -143,17 +145,17 @@ def visible(token: str) -> str:
 
 
 def code(text: str) -> str:
-    """Text as inline code inside a table of Markdown, whatever signs it holds."""
+    """Text as inline code in a Markdown table, whatever characters it contains."""
     return f"<code>{escaped(text)}</code>"
 
 
 def escaped(text: str) -> str:
-    """Signs that Markdown or HTML would read as their own become character references."""
+    """Text with the characters of `MARKUP` replaced by character references."""
     return "".join(f"&#{ord(sign)};" if sign in MARKUP else sign for sign in text)
 
 
 def weights_text(weights: TokenWeights) -> str:
-    """Tokens with their weights."""
+    """The first `NAMED` tokens with their weights."""
     return ", ".join(f"{code(visible(token))} {signed(weight)}" for token, weight in weights[:NAMED])
 
 
@@ -163,9 +165,9 @@ def signed(value: float) -> str:
 
 
 def edges_text(data: CircuitData, place: int, *, into: bool) -> str:
-    """The strongest edges that end at a node (`into`) or begin there, each with its other end.
+    """The strongest edges that end at a node (`into`) or start there, each with its other end.
 
-    What a residual channel joins a reader or writer to is no edge, and has no weight.
+    Nodes joined by a residual channel are listed after them, without a weight, because that is not an edge.
     """
     edges, here, there = data["edges"], "target" if into else "source", "source" if into else "target"
     columns: Mapping[str, list[int]] = {"source": edges["source"], "target": edges["target"]}
@@ -182,7 +184,7 @@ def edges_text(data: CircuitData, place: int, *, into: bool) -> str:
 
 
 def snippets_text(data: CircuitData, node: NodeData, source: str = "corpus") -> str:
-    """Where a node is strongest and, where it goes negative, lowest; the peak token in bold."""
+    """Text where a node is highest and, if it is negative at times, lowest; the peak token is in bold."""
     found = node["activations"].get(source)
     if found is None or not found["scale"]:
         return ""

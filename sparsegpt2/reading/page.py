@@ -1,4 +1,4 @@
-"""The page: each circuit's figure, words, nodes and experiments, as Markdown."""
+"""The page of read circuits, as Markdown: each circuit's figure, words, nodes and experiments."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ INTRODUCTION = """# Circuits read
 
 {about}
 
-Every prediction and its criteria stand in `sparsegpt2/reading/tasks`, and with them what was known when they were
-made; what is reported is measured on words of the test split. Experiments change prompts or activations of the whole,
-unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. In an experiment that patches,
-nodes take at every position the value they have in the other prompt of the pair, and the control patches as many other
-nodes of the same sites that differ between the two prompts ({draws} draws), or all of them.
+Every prediction and its criteria are in `sparsegpt2/reading/tasks`, together with what was known when they were made.
+The reported numbers are measured on words of the test split. Experiments change prompts or activations of the whole,
+unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. When nodes are patched, they take at
+every position the value that they have in the other prompt of the pair. The controls patch as many other nodes of the
+same sites that differ between the two prompts ({draws} draws), or all of those.
 """
 
 
 @dataclass(frozen=True)
 class Read:
-    """One circuit with all that was found of it."""
+    """One circuit with everything that was measured on it."""
 
     task: str
     description: str
@@ -37,13 +37,13 @@ class Read:
     touched: list[Touched]
     looks: list[Look]
     tokens: dict[int, str]
-    """Text of the tokens that heads look at."""
+    """Id -> text of the tokens that heads attend to."""
     answers: tuple[str, str]
-    """Of the left and the right prompts, for the table's heading; empty where they vary."""
+    """The answers of the left and the right prompts, for the table; empty if they vary between pairs."""
     fingerprint: str
-    """Of the circuit and its model: words are of one circuit."""
+    """Fingerprint of the circuit and its model; words belong to one circuit."""
     size: tuple[int, int]
-    """Nodes and edges."""
+    """Number of nodes and of edges."""
     reading: Reading
     outcomes: list[Outcome]
 
@@ -51,8 +51,8 @@ class Read:
 def words_for(task: str, fingerprint: str, folder: Path = WORDS) -> tuple[str, str]:
     """(the words of a circuit, why there are none); one of the two is empty.
 
-    A file of words begins with the line `circuit: FINGERPRINT`, and goes on in Markdown: words read off one circuit are
-    never shown beside another.
+    A file of words starts with the line `circuit: FINGERPRINT`; the rest is Markdown. So words about one circuit are
+    never shown for another.
     """
     path = folder / f"{task}.md"
     if not path.is_file():
@@ -62,13 +62,13 @@ def words_for(task: str, fingerprint: str, folder: Path = WORDS) -> tuple[str, s
     if named != fingerprint:
         return (
             "",
-            f"The words that there are describe another circuit ({named or 'unnamed'}); this one is {fingerprint}.",
+            f"The existing words describe another circuit ({named or 'unnamed'}); this one is {fingerprint}.",
         )
     return rest.strip(), ""
 
 
 def page(reads: Sequence[Read], about: str, folder: str, draws: int, words: Path = WORDS) -> str:
-    """The whole page. folder: of the figures, as the page sees it."""
+    """The whole page. folder: the path of the figures, relative to the page. draws: see `measure.DRAWS`."""
     parts = [INTRODUCTION.format(about=about, draws=draws), overview(reads)]
     for read in reads:
         parts += [_circuit(read, folder, words), *(_outcome(one, read, folder) for one in read.outcomes)]
@@ -100,12 +100,12 @@ def _circuit(read: Read, folder: str, words: Path) -> str:
     caption = (
         f"All {count} nodes"
         if count == read.size[0]
-        else f"The {count} nodes of {read.size[0]} with the largest effect and what joins them"
+        else f"The {count} nodes of {read.size[0]} with the largest effect, and nodes that connect them"
     )
     caption += (
-        "; effect: the task loss that the circuit gains when the node is ablated. Under the lowest row: the token, of "
-        "those that tell the prompts of a pair apart, that its embedding reads most. Over writers of the residual "
-        "stream: the answer that the unembedding makes of a positive value, and by how much a unit."
+        ". Effect: the rise of the circuit's task loss when the node is ablated. Below the lowest row: of the tokens "
+        "that differ between the prompts of a pair, the one with the largest embedding weight into the node. Above "
+        "writers of the residual stream: the answer whose logit a positive value raises, and by how much per unit."
     )
     lines += [f"![The circuit of {read.task}]({folder}/{read.task}.png)", "", f"*{caption}*", ""]
     lines += [text or f"*{missing}*", ""]
@@ -119,7 +119,7 @@ def _heads(read: Read) -> list[str]:
     lines = [
         "Attention from the last token of validation prompts, in the whole model:",
         "",
-        "| head | to where the prompts part | to the sink | tokens that get most |",
+        "| head | to tokens where the prompts differ | to the sink | tokens with the most attention |",
         "|---|---|---|---|",
     ]
     for look in read.looks:
@@ -131,17 +131,18 @@ def _heads(read: Read) -> list[str]:
 
 
 def _table(read: Read) -> list[str]:
-    """A row for each drawn node, folded away: it is long."""
+    """A table with a row for each drawn node, folded because it is long."""
     data, shown = read.data, most_effective(read.data)
     pushes = " or ".join(code(visible(answer)) for answer in read.answers) if any(read.answers) else "an answer"
     lines = [
         f"<details><summary>{len(shown)} nodes: effects, edges, tokens, strongest activations on corpus text</summary>",
         "",
         f"Effects are in nats of task loss, in the circuit and in the whole model. *Left, right prompts*: mean "
-        f"activation on validation prompts at their last token, or at the first where they part. *Tokens*: of readers, "
-        f"embedding weights of tokens that tell the prompts apart (else of those with the largest); of writers, what "
-        f"a unit adds towards {pushes}. *Strongest*: {data['sources'].get('corpus', 'no corpus')}; the peak in "
-        f"bold; then the lowest values of nodes that go negative.",
+        f"activation on validation prompts at their last token, or at the first token where they part (differ). "
+        f"*Tokens*: for readers, embedding weights of tokens that differ between the prompts (if there are none, the "
+        f"largest weights); for writers, how much one unit adds towards {pushes}. *Strongest*: "
+        f"{data['sources'].get('corpus', 'no corpus')}; the peak is in bold; for nodes that are negative at times, "
+        f"the lowest values follow.",
         "",
         "| node | effect: circuit, model | left, right prompts | reads | feeds | tokens | strongest |",
         "|---|---|---|---|---|---|---|",
@@ -183,11 +184,11 @@ def _outcome(outcome: Outcome, read: Read, folder: str) -> str:
             cells += [f"{of[side].margin:.2f} ± {of[side].spread:.2f}", f"{share:.2f}"]
         lines.append(f"| {escaped(level)} | {' | '.join(cells)} |")
     example = outcome.example if isinstance(experiment, Patch) else f"```\n{outcome.example}\n```"
-    return "\n".join([*lines, "", f"{outcome.pairs} pairs a level.", "", example, "", "</details>", ""])
+    return "\n".join([*lines, "", f"{outcome.pairs} pairs per level.", "", example, "", "</details>", ""])
 
 
 def figure_name(task: str, experiment: Experiment) -> str:
-    """File of an experiment's chart."""
+    """File name of an experiment's chart."""
     return f"{task}-{experiment.name}.png"
 
 

@@ -1,19 +1,24 @@
-"""Patches that every circuit is put to: does the whole model answer by what the circuit carries?"""
+"""Patches that are run on every circuit: does the whole model's answer depend on what the circuit carries?
+
+The predictions were written before anything was measured, so their texts must not change.
+"""
 
 from __future__ import annotations
 
 from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, Claim, Patch
 
 TURNED, LEFT, LEFT_BY_ALL = 0.8, 0.1, 0.2
-"""Share of answers that the circuit's nodes turn at least, and that others turn at most: as many of them, or all."""
+"""Predicted shares of answers turned: at least `TURNED` by the circuit's nodes, at most `LEFT` by as many other nodes,
+and at most `LEFT_BY_ALL` by all other nodes of the sites."""
 TURNED_BESIDE = 0.5
-"""Share that all other writes turn at least, where the model is expected to do it more than once."""
+"""Smallest share turned by all other writes, if the model is expected to hold the answer in several places."""
 
 
 def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
-    """The patches. what: the circuit tells from its prompt, for the prediction: `which quote it was`.
+    """The patches. what: what the circuit reads from its prompt, for the prediction, such as `which quote it was`.
 
-    beside: the circuit's writes cost the whole model little when ablated, so other writes are expected to carry it too.
+    beside: ablating the circuit's writes barely raises the whole model's loss, so other writes are expected to carry
+    the answer too.
     """
     claims = (
         Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
@@ -45,7 +50,7 @@ def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
 
 
 def alone(name: str, prediction: str, node: str) -> Patch:
-    """The patch of one named node, such as `0.attn.v.13`, which is expected to turn the answers by itself."""
+    """A patch of one named node, such as `0.attn.v.13`, which alone is expected to turn the answers."""
     claims = (
         Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
         Claim(quantity="flipped", level=RANDOM, at_most=LEFT),

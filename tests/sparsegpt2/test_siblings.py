@@ -89,5 +89,5 @@ except sparsegpt2.UserError as error:
     assert said.stdout.splitlines() == [
         f"3 {siblings.ROOT / 'eval_tasks' / '__init__.py'}",
         f"the module 'train' imported here is {folder / 'train.py'}, which hides the package 'train' that sparsegpt2 "
-        "needs; rename it and start again",
+        "needs; rename that file and start again",
     ], said.stderr

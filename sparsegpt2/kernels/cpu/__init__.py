@@ -1,1 +1,1 @@
-"""Compiled loops for the CPU, each a fast path beside its plain torch reference in `sparsegpt2.kernels`."""
+"""Compiled loops for the CPU. Each is a fast path; its plain torch reference is in `sparsegpt2.kernels`."""

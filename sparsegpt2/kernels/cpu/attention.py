@@ -1,11 +1,11 @@
 """Causal sink attention for heads of 16 channels, compiled by numba at first use.
 
-A head of 16 channels is one vector of float32, and 16 queries beside each other are another: with both at hand every
-product of attention is a loop of fused multiply-adds on registers, never a sum across lanes. Torch's fused CPU kernel
-calls a matrix product per block and head instead, which costs most of its time at this width.
+The 16 channels of a head fill one float32 vector, and so does one channel of 16 queries. With both layouts, every
+product in attention is a loop of fused multiply-adds on registers, and never a sum across lanes. Torch's fused CPU
+kernel calls a matrix product for each block and head instead, which takes most of its time at this width.
 
-Shapes: B rows, H heads, T positions, 16 head channels; head n of `start`..`stop` counts over B * H. Queries, keys,
-values and gradients are flat int16 arrays (bfloat16) in which position t of row b, head h begins at
+Shapes: B rows, H heads, T positions, 16 head channels. n from `start` to `stop` counts the B * H heads of all rows.
+Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16); position t of row b, head h begins at
 (b * T + t) * stride + h * 16. Sums are float32.
 """
 
@@ -34,12 +34,12 @@ from sparsegpt2.kernels.cpu.simd import (
 )
 
 D = 16  # channels of a head
-NEVER = np.float32(-1e30)  # a score that no query attends to
+NEVER = np.float32(-1e30)  # the score of a key that a query must not attend to
 
 
 @njit(nogil=True)
 def exponentials(x):  # type: ignore[no-untyped-def]
-    """exp, lane by lane, of at most 88; under -87 it stays at exp(-87)."""
+    """exp of each lane, which must be at most 88; below -87 the result is exp(-87)."""
     x = larger(x, broadcast(np.float32(-87.0)))
     n = round_(x * broadcast(np.float32(1.4426950408889634)))
     r = fma(n, broadcast(np.float32(-0.693359375)), x)
@@ -54,14 +54,14 @@ def exponentials(x):  # type: ignore[no-untyped-def]
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def read_head(source, first, stride, length, out):  # type: ignore[no-untyped-def]
-    """The 16 channels of a head at all positions, as float32 [T * 16]."""
+    """Copy the 16 channels of a head at all positions into `out`, float32 [T * 16]."""
     for t in range(length):
         store(out, t * D, load(source, first + t * stride))
 
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def read_queries(source, first, stride, count, factor, rows, columns):  # type: ignore[no-untyped-def]
-    """Up to 16 positions of a head times `factor`, as `rows` [16 positions, 16] and `columns` [16, 16 positions]."""
+    """Copy up to 16 positions of a head, times `factor`, to `rows` [16 positions, 16] and, transposed, to `columns`."""
     for lane in range(LANES):
         for i in range(D):
             value = np.float32(0)
@@ -73,7 +73,7 @@ def read_queries(source, first, stride, count, factor, rows, columns):  # type: 
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def write_queries(columns, count, out, first, stride):  # type: ignore[no-untyped-def]
-    """[16, 16 positions] float32 -> the channels of a head at up to 16 positions."""
+    """Write `columns` [16, 16 positions] float32 to the channels of a head at up to 16 positions of `out`."""
     for lane in range(count):
         for i in range(D):
             out[first + lane * stride + i] = to_bfloat16(columns[i * LANES + lane])
@@ -81,9 +81,9 @@ def write_queries(columns, count, out, first, stride):  # type: ignore[no-untype
 
 @njit(nogil=True, cache=True)
 def attend(start, stop, q, k, v, strides, sink, heads, length, causal, out, lse):  # type: ignore[no-untyped-def]
-    """Attention into `out`; lse [B * H, T] gets the log of each query's softmax denominator, sink included.
+    """Write attention into `out`, and the log of each query's softmax denominator, with the sink, into lse [B * H, T].
 
-    strides: of q, k, v and out. sink: [H] float32 logits, or empty for none.
+    strides: those of q, k, v and out. sink: [H] float32 logits, or empty for none.
     """
     stride_q, stride_k, stride_v, stride_out = strides
     keys, values = np.empty(length * D, np.float32), np.empty(length * D, np.float32)
@@ -125,9 +125,9 @@ def attend(start, stop, q, k, v, strides, sink, heads, length, causal, out, lse)
 
 @njit(nogil=True, cache=True)
 def attend_backward(start, stop, grad, out, q, k, v, strides, sink, heads, length, causal, lse, gradients, of_sink):  # type: ignore[no-untyped-def]
-    """Gradients of `attend`: of q, k, v into the three arrays `gradients`, of the sink into `of_sink` [B * H].
+    """Write the gradients of `attend`: of q, k and v into the three `gradients`, of the sink into `of_sink` [B * H].
 
-    strides: of q, k, v, out, grad, and of all three gradients.
+    strides: those of q, k, v, out and grad, and the one that the three gradients share.
     """
     stride_q, stride_k, stride_v, stride_out, stride_grad, stride_to = strides
     of_q, of_k, of_v = gradients

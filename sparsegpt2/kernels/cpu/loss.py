@@ -10,12 +10,12 @@ from sparsegpt2.kernels.cpu.math import FAST, exponential, from_bfloat16, to_bfl
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def loss_rows(start, stop, logits, bigram, tokens, targets, share, losses, of_bigram, backward):  # type: ignore[no-untyped-def]
-    """Loss of each row into `losses` [n] (nats), and, with `backward`, its gradients.
+    """Write the loss of each row (nats) into `losses` [n], and with `backward` compute gradients.
 
-    logits [n, V] bfloat16: with `backward` overwritten by their gradient, `share` * (softmax - one-hot of the target).
-    bigram [V, V] float32, or with no rows when there is none: row tokens[i] is added to the logits first. of_bigram,
-    like it, gets its gradient added. tokens [n] must be sorted: a range begins with the first row of a token and ends
-    with the last, so that no two threads add to one row of `of_bigram`.
+    logits: [n, V] bfloat16; with `backward` overwritten by their gradient, `share` * (softmax - one-hot of the target).
+    bigram: [V, V] float32, or no rows if there is none; row tokens[i] is added to the logits first. of_bigram: of the
+    same shape; the gradient of the table is added to it. tokens: [n], sorted. A range is moved to begin at the first
+    row of a token and to end at the last, so that no two threads add to the same row of `of_bigram`.
     """
     vocabulary = logits.shape[1]
     full = np.empty(vocabulary, np.float32)

@@ -1,4 +1,4 @@
-"""Scalar functions that LLVM turns into vectors inside the other loops: exp, bfloat16 from and to float32."""
+"""Scalar functions that LLVM vectorises inside the other loops: exp, and bfloat16 from and to float32."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numba import njit
 from sparsegpt2.kernels.cpu.simd import as_bits, as_float
 
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
-"""What LLVM may assume and reorder; not that numbers are finite: a loss that overflows must be seen to do so."""
+"""What LLVM may assume and reorder. It may not assume that numbers are finite: an overflow of the loss must show."""
 
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def exponential(x):  # type: ignore[no-untyped-def]
-    """exp of a float32 of at most 88, within 2 units in the last place; under -87 it stays at exp(-87)."""
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # not max(): what is not a number stays so
+    """exp of a float32 of at most 88, within 2 units in the last place; below -87 the result is exp(-87)."""
+    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # not max(), so that nan stays nan
     n = np.int32(x * np.float32(1.4426950408889634) + np.float32(127.5)) - np.int32(127)  # rounded: never negative
     whole = np.float32(np.int32(n))
     r = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)

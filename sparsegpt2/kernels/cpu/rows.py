@@ -1,7 +1,7 @@
-"""AbsTopK fused with what stands beside it: RMSNorm before, the nonlinearity before, the residual sum after.
+"""AbsTopK fused with its neighbour: RMSNorm or the nonlinearity before it, or the residual sum after it.
 
-Compiled by numba at first use (import through `cpu_kernels()`). Each row is read once and written once; the row
-between two operations stays in the first cache. bfloat16 is seen as int16.
+Compiled by numba at first use (import through `cpu_kernels()`). Each row is read once and written once; in between it
+stays in the first-level cache. bfloat16 is handled as int16 bits.
 
 Shapes: R rows, C channels, W = ceil(C / 32) words of kept bits.
 """
@@ -21,9 +21,9 @@ DENSITY_AT_ZERO = np.float32(0.3989422804014327)  # 1 / sqrt(2 pi)
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def norm_rows(start, stop, x, weight, eps, k, out, kept, scale):  # type: ignore[no-untyped-def]
-    """RMSNorm of `x` [R, C] float32, rounded to bfloat16, then AbsTopK: `out` [R, C], `kept` [R, W].
+    """RMSNorm of `x` [R, C] float32, rounded to bfloat16, then AbsTopK, into `out` [R, C] and `kept` [R, W].
 
-    `scale` [R] gets 1 / sqrt(mean square + eps).
+    1 / sqrt(mean square + eps) is written into `scale` [R].
     """
     width = x.shape[1]
     magnitude = np.full(kept.shape[1] * WORD, -1, np.int16)
@@ -43,7 +43,7 @@ def norm_rows(start, stop, x, weight, eps, k, out, kept, scale):  # type: ignore
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, of_weight):  # type: ignore[no-untyped-def]
-    """Gradients of `norm_rows`: `of_x` [R, C] float32, and `of_weight` [R / block, C] added up by blocks of rows."""
+    """Gradients of `norm_rows`: `of_x` [R, C] float32, and `of_weight` [R / block, C], a sum for each block of rows."""
     width = x.shape[1]
     masked = np.empty(width, np.int16)
     upstream = np.empty(width, np.float32)
@@ -79,7 +79,7 @@ def normal_parts(x):  # type: ignore[no-untyped-def]
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def sigmoid_parts(x):  # type: ignore[no-untyped-def]
-    """(c(x), x-derivative of c) where c is the curve that stands for Phi in the tanh form of GELU."""
+    """(c(x), c'(x)), where c is the curve that replaces Phi in the tanh form of GELU."""
     cubic = np.float32(0.044715) * x * x
     inner = np.float32(1.5957691216057308) * x * (np.float32(1) + cubic)
     share = np.float32(1) / (np.float32(1) + exponential(min(-inner, np.float32(80))))
@@ -149,7 +149,7 @@ def add_rows(start, stop, x, delta, k, out, kept):  # type: ignore[no-untyped-de
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def add_backward_rows(start, stop, grad, kept, out):  # type: ignore[no-untyped-def]
-    """Gradient of `add_rows` with respect to `delta`: `grad` [R, C] float32 rounded, where kept, [R, C] bfloat16."""
+    """Gradient of `add_rows` with respect to `delta`: `grad` [R, C] float32 where kept, else 0, as bfloat16."""
     width = grad.shape[1]
     rounded = np.empty(width, np.int16)
     for row in range(start, stop):

@@ -1,6 +1,6 @@
-"""Selecting the k largest weights, compiled by numba at first use (import through `cpu_kernels()`).
+"""Select the k largest weights; compiled by numba at first use (import through `cpu_kernels()`).
 
-A key is a float32's bits without the sign: it orders as the magnitude does.
+A key is the bits of a float32 without the sign. Keys have the same order as magnitudes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ HIGHEST = np.uint32(0x7FFFFFFF)  # above the key of every finite float32 and of 
 
 @njit(cache=True, nogil=True)
 def threshold_of(bits, k):  # type: ignore[no-untyped-def]
-    """(t, ties, least): the k-th largest key of `bits`, how many keys equal to t are among the k largest, and how many
-    keys are at least t.
+    """(t, ties, count): the k-th largest key t of `bits`, how many keys equal to t are among the k largest, and how
+    many keys are at least t.
 
-    A histogram of the upper 16 bits finds the bin, a second one of the lower 16 bits finds the key: two passes.
+    It takes two passes: a histogram of the upper 16 bits finds the bin, and one of the lower 16 bits the key.
     """
     counts = np.zeros(1 << 16, np.int64)
     for value in bits:
@@ -39,7 +39,7 @@ def threshold_of(bits, k):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def at_least(bits, threshold, count):  # type: ignore[no-untyped-def]
-    """Flat indices, rising, of the `count` entries whose key is `threshold` or more."""
+    """Flat indices, in ascending order, of the `count` entries whose key is at least `threshold`."""
     indices = np.empty(count, np.int64)
     place = 0
     for i in range(bits.size):
@@ -51,7 +51,7 @@ def at_least(bits, threshold, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def without_ties(indices, keys, threshold, ties):  # type: ignore[no-untyped-def]
-    """The indices whose key is over the threshold, and the first `ties` of those whose key equals it."""
+    """The indices whose key is above the threshold, and the first `ties` of those whose key equals it."""
     kept = np.empty_like(indices)
     place = 0
     for i in range(indices.size):
@@ -68,7 +68,10 @@ def without_ties(indices, keys, threshold, ties):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def insert(largest, keys, key, index):  # type: ignore[no-untyped-def]
-    """Put an entry among a neuron's largest (first of all the largest; -1 is an empty place), ties as they come."""
+    """Insert an entry into a neuron's list of largest entries, sorted by key; of equal keys the first one stays ahead.
+
+    An index of -1 is an empty place. An entry that is too small for the list is ignored.
+    """
     place = largest.size - 1
     if largest[place] >= 0 and key <= keys[place]:
         return
@@ -80,10 +83,11 @@ def insert(largest, keys, key, index):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def reserved(bits, rows, columns, indices, min_alive, by_column):  # type: ignore[no-untyped-def]
-    """Flat indices [neurons, min_alive] of every row's (or column's) largest entries, ties by lowest index.
+    """Flat indices [neurons, min_alive] of the largest entries of every row (or column).
 
-    `indices`: all entries from some key up, rising. A neuron with `min_alive` of them has its largest there, and only
-    the others are searched whole.
+    Of equal keys the lowest index is taken. indices: all entries whose key is at least some threshold, in ascending
+    order. If a neuron has `min_alive` of them, its largest entries are among them; only other neurons are searched
+    completely.
     """
     neurons, length = (columns, rows) if by_column else (rows, columns)
     largest = np.full((neurons, min_alive), -1, np.int64)
@@ -102,7 +106,7 @@ def reserved(bits, rows, columns, indices, min_alive, by_column):  # type: ignor
 
 @njit(cache=True, nogil=True)
 def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
-    """The smallest number of the flat indices `kept` that any row (or column) has."""
+    """The number of flat indices in `kept` that are in the row (or column) with the fewest."""
     counts = np.zeros(columns if by_column else rows, np.int64)
     for index in kept:
         counts[index % columns if by_column else index // columns] += 1
@@ -111,11 +115,11 @@ def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[no-untyped-def]
-    """Zero all but the k largest magnitudes of a float32 matrix seen as uint32 `bits` [rows * columns].
+    """Zero all but the k largest magnitudes of a float32 matrix, given as uint32 `bits` [rows * columns].
 
-    When the k largest already hold `min_alive` entries of every neuron, those are its largest and nothing needs to be
-    reserved. Otherwise the reserved entries rank above all others, and as that only raises the threshold, it is found
-    again among what was over the first one.
+    If the k largest already include `min_alive` entries of every neuron, nothing needs to be reserved. Otherwise the
+    reserved entries rank above all others. That can only raise the threshold, so the new one is found among the entries
+    that reach the first one, together with the reserved entries.
     """
     threshold, ties, count = threshold_of(bits, k)
     indices = at_least(bits, threshold, count)

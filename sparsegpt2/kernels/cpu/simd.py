@@ -1,11 +1,11 @@
-"""Vectors of floats and integers for numba: enough to keep sums in registers and to count without branches.
+"""Vectors of floats and integers for numba, to keep sums in registers and to count without branches.
 
-Numba vectorises simple loops by itself. What it cannot do is hold a tile of sums in registers over a loop of varying
-length, or count 16-bit comparisons; the kernels that need it write their inner loops with these. LLVM splits a
-vector that is wider than the machine's registers, so nothing here asks for a particular instruction set.
+Numba vectorises simple loops without help. But it cannot keep a tile of sums in registers over a loop of varying
+length, or count 16-bit comparisons; kernels that need this write their inner loops with these functions. LLVM splits a
+vector that is wider than the machine's registers, so no particular instruction set is needed.
 
-A `float32` vector has 16 lanes (`load`, `store`, `fma`, ...); the comparisons work on 32 integers at a time and
-return one bit a lane. bfloat16 is read and written as int16.
+A `float32` vector has 16 lanes (`load`, `store`, `fma`, ...). The comparisons work on 32 integers at a time and return
+one bit for each. bfloat16 is read and written as int16.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import lower_builtin, models, register_model, type_callable
 
-intrinsic: Any = _intrinsic  # what it makes is called with the arguments of the compiled code
+intrinsic: Any = _intrinsic  # untyped: what it returns is called with other arguments than the decorated function
 
 LANES = 16
 WORD = 32
-"""Integers compared at a time: the bits of one uint32."""
+"""Integers that are compared at a time: one for each bit of a uint32."""
 
 FLOAT, INT16, INT32 = ir.FloatType(), ir.IntType(16), ir.IntType(32)
 
 
 class _Vector(types.Type):
-    """16 float32 in a register."""
+    """The numba type of 16 float32 in a register."""
 
     def __init__(self) -> None:
         super().__init__(name="float32x16")
@@ -66,7 +66,7 @@ def _call(builder: Any, name: str, arguments: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, kind: Any, vector: Any, array: Any, index: Any) -> Any:
-    """Pointer to `vector` at element `index` of the flat, contiguous numba array."""
+    """Pointer of the type `vector` to element `index` of a flat, contiguous numba array."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
@@ -96,7 +96,7 @@ def _store(context: Any, builder: Any, kind: Any, array: Any, index: Any, value:
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """16 entries of a flat float32 array, or of an int16 array that holds bfloat16, from `index` on."""
+    """16 entries from `index` on, of a flat float32 array or of an int16 array with the bits of bfloat16."""
     if not _flat(array):
         return None
 
@@ -108,7 +108,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write 16 entries into a flat float32 array, or into an int16 one as bfloat16, rounded to nearest even."""
+    """Write 16 entries into a flat float32 array, or as bfloat16, rounded to nearest even, into an int16 array."""
     if not _flat(array):
         return None
 
@@ -120,7 +120,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 
 def _rounded(builder: Any, bits: Any) -> Any:
-    """Bits of float32, moved so that their upper halves are the nearest bfloat16 (ties to even)."""
+    """Bits of float32, changed so that their upper halves are the nearest bfloat16 (ties to even)."""
     odd = builder.and_(builder.lshr(bits, _constant(_IR_INT, 16)), _constant(_IR_INT, 1))
     return builder.add(bits, builder.add(odd, _constant(_IR_INT, 0x7FFF)))
 
@@ -147,7 +147,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def larger(typing: Any, a: Any, b: Any) -> Any:
-    """The larger of each pair of lanes; `a` where it is not a number."""
+    """The larger of each pair of lanes; `a` if one of them is nan."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b = arguments
@@ -191,7 +191,7 @@ def from_lane(typing: Any, vector: Any, first: Any, other: Any) -> Any:
 
 
 class _Tile(types.Type):
-    """16 vectors: sums, or operands, that stay in registers over a loop."""
+    """The numba type of 16 vectors: sums or operands that stay in registers over a loop."""
 
     def __init__(self) -> None:
         super().__init__(name="float32x16x16")
@@ -208,7 +208,7 @@ class _TileModel(models.PrimitiveModel):
 
 
 def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any, offset: int) -> Any:
-    """array[index + offset] of a flat float32 array, in all lanes."""
+    """A vector with array[index + offset] of a flat float32 array in all lanes."""
     data = context.make_array(kind)(context, builder, array).data
     place = builder.add(index, ir.Constant(index.type, offset))
     return _splat(builder, builder.load(builder.gep(data, [place])), _IR)
@@ -257,7 +257,7 @@ def dot_tile(typing: Any, tile: Any, array: Any, index: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile, array, index = arguments
-        sums = [_constant(_IR, 0.0)] * 2  # two chains of additions, so that they overlap
+        sums = [_constant(_IR, 0.0)] * 2  # two chains of additions, which the CPU can overlap
         for i in range(LANES):
             factor = _element(context, builder, signature.args[1], array, index, i)
             sums[i % 2] = _call(builder, "llvm.fma.v16f32", [builder.extract_value(tile, i), factor, sums[i % 2]])
@@ -282,7 +282,7 @@ def add_outer(typing: Any, tile: Any, vector: Any, array: Any, index: Any) -> An
 
 
 class _BFloat(ir.Type):
-    """LLVM's bfloat, which llvmlite does not name."""
+    """LLVM's type bfloat, which llvmlite lacks."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -293,9 +293,9 @@ _IR_PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
 
 @intrinsic
 def add_pairs(typing: Any, tile: Any, factors: Any, array: Any, index: Any) -> Any:
-    """tile[i] + the dot products of a pair of bfloat16 with 16 pairs from index + 16 i on, for each i: a tile.
+    """For each i, tile[i] + the dot products of one pair of bfloat16 with the 16 pairs from index + 16 i on: a tile.
 
-    factors: int32, two bfloat16. array: flat int32, pairs of them. Needs a CPU with avx512_bf16.
+    factors: an int32 that holds the pair. array: flat int32, each entry a pair. Needs a CPU with avx512_bf16.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -315,7 +315,7 @@ def add_pairs(typing: Any, tile: Any, factors: Any, array: Any, index: Any) -> A
 
 @intrinsic
 def lowest_bit(typing: Any, word: Any) -> Any:
-    """Place of the lowest bit set in a uint32 other than 0."""
+    """Position of the lowest set bit in a uint32, which must not be 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.zext(builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1)), ir.IntType(64))
@@ -359,7 +359,7 @@ def transposed(typing: Any, tile: Any) -> Any:
 
 @intrinsic
 def gather_tile(typing: Any, array: Any, index: Any, stride: Any) -> Any:
-    """16 vectors of a flat array (bfloat16 as int16, or float32), `stride` entries from one to the next."""
+    """Load 16 vectors from a flat array (float32, or bfloat16 as int16), each `stride` entries after the last."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, stride = arguments
@@ -374,7 +374,7 @@ def gather_tile(typing: Any, array: Any, index: Any, stride: Any) -> Any:
 
 @intrinsic
 def scatter_tile(typing: Any, array: Any, index: Any, stride: Any, tile: Any) -> Any:
-    """Write 16 vectors into a flat array, `stride` entries from one to the next, rounded as `store` does."""
+    """Write 16 vectors into a flat array, each `stride` entries after the last, rounded as in `store`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, stride, tile = arguments
@@ -387,7 +387,7 @@ def scatter_tile(typing: Any, array: Any, index: Any, stride: Any, tile: Any) ->
 
 
 def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:
-    """Let `symbol` (operator.add, ...) act on two vectors."""
+    """Make `symbol` (operator.add, ...) work on two vectors."""
 
     @type_callable(symbol)
     def typed(context: Any) -> Callable[..., Any]:
@@ -435,7 +435,7 @@ bits_equal = _comparison("bits_equal", "==")
 
 @intrinsic
 def magnitudes(typing: Any, array: Any, index: Any, out: Any, place: Any) -> Any:
-    """Copy 32 integers without their sign bits: floats seen as integers become their magnitudes."""
+    """Copy 32 integers without their sign bits. If they are the bits of floats, this gives the magnitudes."""
     if not (_flat(array) and _flat(out)):
         return None
 
@@ -452,7 +452,7 @@ def magnitudes(typing: Any, array: Any, index: Any, out: Any, place: Any) -> Any
 
 @intrinsic
 def copy_kept(typing: Any, array: Any, index: Any, word: Any, out: Any, place: Any) -> Any:
-    """Copy those of 32 integers whose bit in `word` is set, zeros for the others."""
+    """Copy 32 integers, with zeros for those whose bit in `word` is not set."""
     if not (_flat(array) and _flat(out)):
         return None
 

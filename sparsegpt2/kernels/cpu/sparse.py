@@ -1,10 +1,11 @@
 """Products of dense activations with a sparse matrix, compiled by numba at first use.
 
-A row of the sparse matrix acts on 32 tokens at a time: their activations are turned so that tokens lie side by side,
-each nonzero is then one multiply-add of two vectors, and the sums of 16 outputs are turned back when they are done.
+A row of the sparse matrix is applied to 32 tokens at a time. Their activations are transposed, so that the tokens are
+next to each other in memory. Each nonzero weight is then a multiply-add of two vectors. The sums of 16 outputs are
+transposed back when they are complete.
 
-Shapes: N tokens, K inputs, O outputs, E nonzeros. Matrices are in compressed rows: `begins` [O + 1], `columns` [E]
-int32, `values` [E] float32.
+Shapes: N tokens, K inputs, O outputs, E nonzeros. Matrices are stored as compressed rows: `begins` [O + 1], `columns`
+[E] int32, `values` [E] float32.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ TOKENS = 2 * LANES
 
 @njit(nogil=True, cache=True)
 def count_nonzero(matrix):  # type: ignore[no-untyped-def]
-    """Nonzero entries of a float32 matrix."""
+    """Number of nonzero entries of a float32 matrix."""
     count = 0
     for value in matrix.flat:
         count += value != 0
@@ -42,7 +43,7 @@ def count_nonzero(matrix):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def compress(matrix, count, rounded):  # type: ignore[no-untyped-def]
-    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros, values rounded to bfloat16 or not."""
+    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros. rounded: round values to bfloat16."""
     begins = np.zeros(matrix.shape[0] + 1, np.int64)
     columns, values = np.empty(count, np.int32), np.empty(count, np.float32)
     place = 0
@@ -75,9 +76,9 @@ def transpose(begins, columns, values, width):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignore[no-untyped-def]
-    """out [N, O] = x [N, K] times the transposed matrix, plus bias [O] float32 (or empty); rows `start` to `stop`.
+    """out [N, O] = x [N, K] times the transposed matrix, plus bias [O] float32 (or empty), for rows `start` to `stop`.
 
-    x and out are float32, or bfloat16 seen as int16; K and O are multiples of 16; sums are float32.
+    x and out are float32, or bfloat16 as int16. K and O must be multiples of 16. Sums are float32.
     """
     inputs, outputs = x.shape[1], out.shape[1]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
@@ -86,7 +87,7 @@ def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignor
     last = np.empty(LANES * LANES, x.dtype)
     for first in range(start, stop, TOKENS):
         for half in range(2):
-            # beyond the end the last 16 tokens come again and are not written
+            # past the end the last 16 tokens are computed again
             token = min(first + half * LANES, max(start, stop - LANES))
             read_turned(flat_x, token, stop, inputs, half, turned, last)
         for output in range(0, outputs, LANES):
@@ -120,7 +121,10 @@ def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignor
 
 @njit(nogil=True)
 def read_turned(flat_x, token, stop, inputs, half, turned, room):  # type: ignore[no-untyped-def]
-    """Activations of 16 tokens from `token` on into lanes 16 * half on of `turned` [K, 32]; fewer when they end."""
+    """Copy the activations of 16 tokens from `token` on into lanes 16 * half to 16 * half + 15 of `turned` [K, 32].
+
+    If fewer than 16 tokens are left before `stop`, the last one is repeated.
+    """
     for channel in range(0, inputs, LANES):
         if token + LANES <= stop:
             tile = gather_tile(flat_x, token * inputs + channel, inputs)
@@ -135,23 +139,23 @@ def read_turned(flat_x, token, stop, inputs, half, turned, room):  # type: ignor
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def column_sums(start, stop, x, block, sums):  # type: ignore[no-untyped-def]
-    """Sums over rows of x [N, C] bfloat16, added up by blocks of rows into `sums` [N / block, C] float32."""
+    """Sums over the rows of x [N, C] bfloat16, one for each block of rows, added to `sums` [N / block, C] float32."""
     for row in range(start, stop):
         values, target = x[row], sums[row // block]
         for i in range(x.shape[1]):
             target[i] += from_bfloat16(values[i])
 
 
-PAIRS = 28  # pairs of tokens whose gradients make one word of bits
-WIDE = LANES * LANES  # inputs whose sums fill the registers
+PAIRS = 28  # pairs of tokens that are handled together, each with a bit in one word
+WIDE = LANES * LANES  # number of inputs whose sums fill the registers
 
 
 @njit(nogil=True, cache=True)
 def outer_sums(start, stop, gradient, x, out):  # type: ignore[no-untyped-def]
-    """out [O, K] float32 = sum over tokens of gradient [N, O] times x [N, K], both bfloat16; outputs `start`..`stop`.
+    """out [O, K] float32 = gradient [N, O] transposed times x [N, K], both bfloat16, for outputs `start` to `stop`.
 
-    Skips pairs of tokens whose gradients are both zero: AbsTopK leaves a quarter of them, so a pair has one in 44%.
-    K is a multiple of 256. Needs a CPU with avx512_bf16.
+    Pairs of tokens whose gradients are both zero are skipped: if AbsTopK leaves a quarter of the gradients nonzero, 44%
+    of the pairs have a nonzero one. K must be a multiple of 256. Needs a CPU with avx512_bf16.
     """
     tokens, inputs = gradient.shape[0], x.shape[1]
     flat_out = out.reshape(-1)
@@ -165,7 +169,7 @@ def outer_sums(start, stop, gradient, x, out):  # type: ignore[no-untyped-def]
         for pair in range(min(PAIRS, (tokens - first + 1) // 2)):
             even = first + 2 * pair
             odd = min(even + 1, tokens - 1)
-            present = np.int32(even + 1 < tokens)  # the last pair may be half a pair
+            present = np.int32(even + 1 < tokens)  # 0 if the last token has no partner
             values, others, row = gradient[even], gradient[odd], factors[pair]
             for j in range(stop - start):
                 both = np.int32(values[start + j]) & np.int32(0xFFFF)
@@ -186,7 +190,7 @@ def outer_sums(start, stop, gradient, x, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def pair_rows(x, first, channel, paired):  # type: ignore[no-untyped-def]
-    """256 channels of tokens from `first` on, the two of a pair side by side, into `paired` [pairs, 256]."""
+    """Copy 256 channels of the tokens from `first` on into `paired` [pairs, 256], both tokens of a pair in an int32."""
     for pair in range(min(PAIRS, (x.shape[0] - first + 1) // 2)):
         even = first + 2 * pair
         values, others = x[even], x[min(even + 1, x.shape[0] - 1)]

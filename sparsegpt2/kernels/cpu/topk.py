@@ -1,8 +1,8 @@
 """AbsTopK row by row, compiled by numba at first use (import through `cpu_kernels()`).
 
-Every function works on rows `start` to `stop` and releases Python's lock, so that `over_rows` can give each thread a
-range. Floats are seen as integers (int16 for bfloat16, int32 for float32): without the sign bit they order like
-magnitudes. Which entries a row keeps is one bit each, in uint32 words, 32 entries a word.
+`select_rows` and `mask_rows` work on rows `start` to `stop` and release Python's lock, so that `over_rows` can give
+each thread a range. Floats are handled as integers (int16 for bfloat16, int32 for float32), which have the same order
+as magnitudes once the sign bit is removed. The kept entries of a row are bits in uint32 words, 32 entries in each word.
 
 Shapes: R rows, C channels, W = ceil(C / 32) words.
 """
@@ -17,10 +17,10 @@ from sparsegpt2.kernels.cpu.simd import WORD, bits_above, bits_at_least, bits_eq
 
 @njit(nogil=True)
 def find_kept(magnitude, k, words):  # type: ignore[no-untyped-def]
-    """Write into `words` [W] which k of the integers `magnitude` [32 W] are largest, ties kept by lowest index.
+    """Write into `words` [W] which k of the integers `magnitude` [32 W] are largest; of equal ones the lowest index.
 
-    Bisection on the value: a count is a few vector comparisons of a row that stays in registers or the first cache.
-    Entries beyond the row's width must be -1.
+    The k-th largest value is found by bisection. To count the entries above a value takes a few vector comparisons of a
+    row that stays in registers or the first-level cache. Entries past the row's width must be -1.
     """
     low, high = np.int64(0), np.int64(0)
     for i in range(magnitude.size):
@@ -57,7 +57,7 @@ def find_kept(magnitude, k, words):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def read_magnitudes(bits, width, magnitude):  # type: ignore[no-untyped-def]
-    """Magnitudes of one row `bits` [C] into `magnitude` [32 W], whose end holds -1."""
+    """Write the magnitudes of one row `bits` [C] into `magnitude` [32 W]; entries past C keep their -1."""
     whole = width // WORD * WORD
     for i in range(0, whole, WORD):
         magnitudes(bits, i, magnitude, i)
@@ -68,7 +68,7 @@ def read_magnitudes(bits, width, magnitude):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def copy_row(bits, width, words, out):  # type: ignore[no-untyped-def]
-    """The kept entries of one row `bits` [C] into `out` [C], zeros elsewhere."""
+    """Write the kept entries of one row `bits` [C], and zeros elsewhere, into `out` [C]."""
     whole = width // WORD * WORD
     for i in range(0, whole, WORD):
         copy_kept(bits, i, words[i // WORD], out, i)
@@ -78,7 +78,7 @@ def copy_row(bits, width, words, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def keep_row(values, width, k, magnitude, words):  # type: ignore[no-untyped-def]
-    """Which k of the row `values` are kept, into `words`; all when k is its width."""
+    """Write into `words` which k entries of the row `values` are kept: all of them if k is at least the width."""
     if k >= width:
         words[:] = np.uint32(0xFFFFFFFF)
         return
@@ -88,7 +88,7 @@ def keep_row(values, width, k, magnitude, words):  # type: ignore[no-untyped-def
 
 @njit(nogil=True, cache=True)
 def select_rows(start, stop, bits, k, out, kept):  # type: ignore[no-untyped-def]
-    """AbsTopK of `bits` [R, C] into `out` [R, C]; `kept` [R, W] gets the words."""
+    """Write AbsTopK of `bits` [R, C] into `out` [R, C], and the words of kept entries into `kept` [R, W]."""
     width = bits.shape[1]
     magnitude = np.full(kept.shape[1] * WORD, -1, bits.dtype)
     for row in range(start, stop):
@@ -99,6 +99,6 @@ def select_rows(start, stop, bits, k, out, kept):  # type: ignore[no-untyped-def
 
 @njit(nogil=True, cache=True)
 def mask_rows(start, stop, bits, kept, out):  # type: ignore[no-untyped-def]
-    """`bits` [R, C] where kept, zeros elsewhere, into `out` [R, C]: the backward of AbsTopK."""
+    """Write `bits` [R, C] where kept, and zeros elsewhere, into `out` [R, C]: the backward of AbsTopK."""
     for row in range(start, stop):
         copy_row(bits[row], bits.shape[1], kept[row], out[row])

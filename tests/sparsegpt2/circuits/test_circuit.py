@@ -56,7 +56,7 @@ def test_missing_truncated_damaged_and_foreign_files_are_said(circuit: Circuit, 
         Circuit.load(path)
     values["nodes"]["0.attn.q"]["kept"] = [0, 8]
     path.write_text(json.dumps(values))
-    with pytest.raises(UserError, match="outside 0 to 7"):
+    with pytest.raises(UserError, match="from 0 to 7"):
         Circuit.load(path)
 
 

@@ -38,7 +38,7 @@ def test_a_name_is_taken_apart_and_put_together(text: str, base: str, options: t
 
 @pytest.mark.parametrize("text", ["node+magic", "node+magic+trim", "node++trim", "node+trim+"])
 def test_an_unknown_option_is_said(text: str) -> None:
-    with pytest.raises(UserError, match=r"has no option '(magic)?'; there are tied, trim, trim_nodes"):
+    with pytest.raises(UserError, match=r"has no option '(magic)?'; the options are tied, trim, trim_nodes"):
         PrunerName.parse(text)
 
 

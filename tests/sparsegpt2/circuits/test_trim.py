@@ -105,7 +105,7 @@ def test_what_is_trimmed_is_told(decoys: Any) -> None:
 
 @pytest.mark.parametrize("name", ["node+magic", "node+trim+"])
 def test_an_unknown_option_of_a_pruner_is_told_what_there_is(name: str) -> None:
-    with pytest.raises(UserError, match="there are tied, trim, trim_nodes"):
+    with pytest.raises(UserError, match="the options are tied, trim, trim_nodes"):
         PruneConfig(pruner=name)
 
 

@@ -85,7 +85,7 @@ def test_files_that_are_no_reports_are_named(tmp_path: Path, text: str) -> None:
 def test_checks_are_found_by_name() -> None:
     assert check_names() == [*CHEAP, "sufficiency", "adversarial", "binarisation", "controls", "seeds"]
     assert all(get_check(name).asks.endswith("?") for name in check_names())
-    with pytest.raises(UserError, match="there is no check 'guess'; there are agreement"):
+    with pytest.raises(UserError, match="there is no check 'guess'; there are adversarial, agreement"):
         get_check("guess")
 
 

@@ -127,7 +127,7 @@ def test_a_circuit_of_earlier_versions_is_found_where_its_run_is_now(run, plante
     if named.endswith("best"):
         assert circuit_model(circuit, tmp_path / "renamed/circuits/c.json") == tmp_path / "renamed/best"
     else:
-        with pytest.raises(UserError, match=r"the model runs/mine that .* names is not there; give it with --model"):
+        with pytest.raises(UserError, match=r"the model runs/mine that .* names does not exist; give it with --model"):
             circuit_model(circuit, tmp_path / "renamed/circuits/c.json")
     assert circuit_model(circuit, file, given=str(tmp_path / "renamed")) == tmp_path / "renamed/best"
 

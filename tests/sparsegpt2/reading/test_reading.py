@@ -113,7 +113,7 @@ def test_a_patch_turns_the_answer_where_the_circuit_is_and_nowhere_else(model, t
     claims = (Claim(quantity="flipped", level=CHOSEN, at_least=0.9), Claim(quantity="flipped", level=OTHERS, at_most=0))
     patch = Patch(name="swap", prediction="", sites=("*.attn.v",), claims=claims)
     outcome = measure(patch, model, task, data["nodes"], **settings())
-    assert "0.attn.v.0; beside them 1 other" in outcome.example  # the idle channel
+    assert "0.attn.v.0. At these sites, 1 other" in outcome.example  # the idle channel
     assert outcome.held and outcome.levels[CHOSEN]["left"].flipped == 1.0
     assert (
         outcome.levels[UNTOUCHED]["both"].accuracy > 0.9
@@ -125,7 +125,7 @@ def test_a_patch_turns_the_answer_where_the_circuit_is_and_nowhere_else(model, t
     untouched, random = (outcome.levels[level]["both"] for level in (UNTOUCHED, RANDOM))
     assert outcome.held and random.margin == pytest.approx(untouched.margin) and random.flipped == 0.0
     elsewhere = measure(replace(alone, nodes=("0.attn.act_in.1",)), model, task, data["nodes"], **settings())
-    assert elsewhere.unposed.startswith("0.attn.act_in.1 is no node of this circuit")
+    assert elsewhere.unposed.startswith("0.attn.act_in.1 is not a node of this circuit")
     other_way = replace(patch, claims=(Claim(quantity="flipped", level=CHOSEN, at_most=0.5),))
     assert not measure(other_way, model, task, data["nodes"], **settings()).held
 
