@@ -15,7 +15,7 @@ def family_parser() -> Parser:
         "Print what a family of models will cost, then train the models side by side and benchmark them. "
         "Run the same command again to continue where it stopped.",
     )
-    says = "Folder with base.yaml, a NAME.yaml per model that overrides it, and bench.yaml; or `family` or `main`."
+    says = "Folder with base.yaml, a NAME.yaml per model that overrides it, and bench.yaml; or ours: family, main."
     parser.positional("folder", says)
     parser.add("out", str, "runs/family", help="Folder for the runs of all models and the results.", metavar="DIR")
     parser.add("only", tuple[str, ...], (), help="Names of the models to train; by default all.", metavar="NAME,NAME")

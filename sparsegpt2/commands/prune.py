@@ -27,7 +27,7 @@ def prune_parser() -> Parser:
         "What to find",
         task="Name of a task (`sparsegpt2 tasks MODEL` lists them), or your own file.",
         target_loss="Largest task loss that the circuit may have, in nats; chance is 0.693.",
-        pruner="node, edge, attribution, stochastic or random; node+trim also removes nodes and edges it can spare.",
+        pruner="node, edge, attribution, stochastic or random; node+trim also removes what is not needed.",
         out="Circuit file; by default circuits/TASK.json in the run.",
     )
     parser.front(

@@ -20,13 +20,13 @@ from sparsegpt2.settings import Parser
 def read_parser() -> Parser:
     """The settings of `read`."""
     parser = Parser(
-        "read MODEL CIRCUIT... --out DIR",
+        "read MODEL CIRCUIT... --out OUT",
         "Write a page that explains circuits: the graph and nodes of each, an explanation in words, and experiments on "
         "the whole model that test the explanation.",
     )
     parser.positional("model", "A model or a run.")
     parser.positional("circuits", "Circuit files of that model, one per task.", metavar="CIRCUIT", many=True)
-    parser.add("out", str, help="Folder for figures; the page is OUT.md next to it.", metavar="DIR", required=True)
+    parser.add("out", str, help="Folder for figures; the page is OUT.md next to it.", metavar="OUT", required=True)
     parser.add("pairs", int, 128, help="Prompt pairs for each level of an experiment.")
     parser.add("windows", int, 256, help="Windows of corpus text for the nodes' activations; 0: none.")
     parser.add("seed", int, 0, help="Seed for the prompts and for the random nodes of the control.")
