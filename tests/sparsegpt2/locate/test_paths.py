@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sparsegpt2 import load_model, save_model
-from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits import Circuit, CircuitInfo
 from sparsegpt2.circuits.locate import circuit_model, name_model
 from sparsegpt2.errors import UserError
 from sparsegpt2.locate import candidates, hub, model_directory, reference, run_folder, tokenizer_file, zoo
@@ -95,8 +95,7 @@ def test_candidates_begin_at_the_file_and_end_at_the_working_folder(run, tmp_pat
 
 
 def circuit_of(planted, model, file, fingerprint="") -> Circuit:
-    circuit = Circuit(planted.nodes, info={})
-    name_model(circuit, model, file, fingerprint)
+    circuit = name_model(Circuit(planted.nodes), model, file, fingerprint)
     file.parent.mkdir(parents=True, exist_ok=True)
     circuit.save(file)
     return circuit
@@ -121,7 +120,7 @@ def test_a_circuit_finds_its_model_from_any_folder_and_after_a_move(run, planted
 @pytest.mark.parametrize("named", ["runs/mine", "runs/mine/best", "/gone/runs/mine/best"])
 def test_a_circuit_of_earlier_versions_is_found_where_its_run_is_now(run, planted, tmp_path, monkeypatch, named):
     file = run / "circuits" / "c.json"
-    circuit = replace(circuit_of(planted, run / "best", file), info={"model": named})
+    circuit = replace(circuit_of(planted, run / "best", file), info=CircuitInfo(model=named))
     shutil.move(tmp_path / "runs/mine", tmp_path / "renamed")
     monkeypatch.chdir("/")
     if named.endswith("best"):
@@ -140,11 +139,11 @@ def test_a_model_of_another_shape_or_other_weights_is_not_taken_in_silence(
     circuit = circuit_of(planted, run / "best", file, fingerprint)
     assert circuit_model(circuit, file) == run / "best"
     save_model(random_model, run / "best", tokenizer=bytes_only)
-    with pytest.raises(UserError, match=r"has another shape than the circuit where it was found \(.*best\); give it"):
+    with pytest.raises(UserError, match=r"has another shape than the circuit's \(.*best\); give it"):
         circuit_model(circuit, file)
     planted.model.blocks[0].mlp.c_fc.weight[0, 0] += 1
     save_model(planted.model, run / "best", tokenizer=bytes_only)
-    with pytest.raises(UserError, match="has other weights now than when the circuit was found"):
+    with pytest.raises(UserError, match="has other weights than when the circuit was found"):
         circuit_model(circuit, file)
     planted.model.blocks[0].mlp.c_fc.weight[0, 0] -= 1
     # one that fits, further off, is taken before none
@@ -155,10 +154,9 @@ def test_a_model_of_another_shape_or_other_weights_is_not_taken_in_silence(
 def test_a_file_has_nothing_fetched(run, planted, monkeypatch):
     fetched = []
     monkeypatch.setattr(hub, "download", lambda *asked: fetched.append(asked))
-    circuit = Circuit(planted.nodes, info={"model": "hf:mallory/model"})
-    with pytest.raises(UserError, match=r"only you can have it fetched: give --model hf:mallory/model"):
+    circuit = Circuit(planted.nodes, info=CircuitInfo(model="hf:mallory/model"))
+    with pytest.raises(UserError, match="a file may not start a download, so give it yourself: --model hf:"):
         circuit_model(circuit, run / "c.json")
-    for info in ({}, {"model": None}, {"model": ["runs/mine"]}):
-        with pytest.raises(UserError, match="does not name its model; give it with --model"):
-            circuit_model(Circuit(planted.nodes, info=info), run / "c.json")
+    with pytest.raises(UserError, match="does not name its model; give it with --model"):
+        circuit_model(Circuit(planted.nodes), run / "c.json")
     assert not fetched
