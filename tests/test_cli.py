@@ -104,13 +104,9 @@ def truncated(model: Path, tmp_path: Path) -> Path:
 
 
 def unposable(model: Path, tmp_path: Path) -> Path:
-    copy = tmp_path / "unposable"
-    copy.mkdir()
-    for file in model.iterdir():
-        if file.is_file():
-            (copy / file.name).write_bytes(file.read_bytes())
-    train_tokenizer(["def total(a):\n    return a\n" * 50], vocab_size=270).save(copy)
-    return copy
+    other = train_tokenizer(["def total(a):\n    return a\n" * 50], vocab_size=270)
+    save_model(load_model(model), tmp_path / "unposable", tokenizer=other)
+    return tmp_path / "unposable"
 
 
 def with_nan(model: Path, tmp_path: Path) -> Path:
