@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits import LossCurve, PruneConfig, Ranking, Task, TaskBatch
+from sparsegpt2.circuits.gate_training import STEP_SEEDS, Penalty, highest_tau, initial_tau, schedule
 from sparsegpt2.circuits.gates import MeanAblation, frozen, gate, split_nodes
+from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.pruners.node import STEP_SEEDS, Penalty, highest_tau, initial_tau, record, schedule
-from sparsegpt2.circuits.score import task_batch, task_loss
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 
@@ -30,22 +30,23 @@ def plain_rank(model: GPT, task: Task, config: PruneConfig) -> Ranking:
     sites = node_sites(model.config)
     tau = initial_tau(sum(sites.values()), config).requires_grad_(True)
     optimizer = torch.optim.AdamW([tau], lr=config.lr, betas=config.betas, weight_decay=config.weight_decay)
-    penalty, history = Penalty(config), []
+    penalty, history = Penalty(config), list[dict[str, float]]()
     with frozen(model, torch.float32), torch.enable_grad():
         for step in range(config.steps):
             batch = task_batch(model, task, "train", config.pairs, config.seed * STEP_SEEDS + step)
             gates = gate(tau, config.temperature)
             loss = task_loss(plain_logits(model, batch, split_nodes(gates, sites)), batch).mean()
             optimizer.zero_grad()
-            (loss + penalty.k_coef * gates.sum()).backward()
+            (loss + penalty.cost(gates.sum())).backward()
             torch.nn.utils.clip_grad_norm_([tau], config.clip)
             for group in optimizer.param_groups:
                 group["lr"] = config.lr * schedule((step + 1) / config.steps, config.warmup)
             optimizer.step()
             with torch.no_grad():
                 tau.clamp_(-1, highest_tau(config))
-            history.append(record(task, loss.detach(), gates.detach().sum(), penalty))
-            penalty.update(history[-1]["task_loss"])
+            k_coef = float(penalty.k_coef)
+            history.append({"task_loss": float(loss.detach()), "kept": int(gates.detach().sum()), "k_coef": k_coef})
+            penalty.update(loss.detach())
     return Ranking(split_nodes(tau.detach(), sites), trained_size=int((tau >= 0).sum()), history=history)
 
 

@@ -1,4 +1,4 @@
-"""Tasks that ask a language model for one of two next tokens, and the benchmark over them."""
+"""Tasks, each a binary choice of the next token, and the benchmark over them."""
 
 from __future__ import annotations
 

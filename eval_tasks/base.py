@@ -1,4 +1,4 @@
-"""What a task is: a definition of a few lines (`PairTask`), posed in a tokenizer's tokens (`PosedTask`)."""
+"""Tasks: a definition of a few lines (`PairTask`), and the same task posed with a tokenizer (`PosedTask`)."""
 
 from __future__ import annotations
 
@@ -18,47 +18,49 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.text.tokenizer import Tokenizer
 
 LONGEST = 256
-"""Tokens a prompt may have, end of text included (the paper's limit, appendix A.5)."""
+"""Largest length of a prompt in tokens, end of text included (paper, appendix A.5)."""
 
 TRIALS = 8
-"""Renderings of a template that are tried in each split before it counts as posable ..."""
+"""Number of renderings of a template that are tried in each split, to decide whether the tokenizer can pose it."""
 
 WORKING = 2
-"""... and how many of them must obey the rules: below that, a few lucky words would be all there is."""
+"""How many of those renderings must obey the rules. With fewer, only a few words would ever fit the template."""
 
 ATTEMPTS = 1000
-"""Renderings tried for one pair, far above what `WORKING` of `TRIALS` leaves likely."""
+"""Largest number of renderings tried for one pair. A template with `WORKING` of `TRIALS` needs far fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairTask:
-    """A task as its file defines it, free of any tokenizer."""
+    """A task as its file defines it, independent of any tokenizer."""
 
     description: str
-    """One line: what the model must choose, and what decides."""
+    """One line: what the model must choose, and what decides the choice."""
     answers: tuple[str | None, str | None]
-    """The tokens wanted after the left and the right prompt; may hold slots. None: anything but the other's answer."""
+    """The right tokens after the left and the right prompt; may contain slots. None: any token except the answer of the
+    other side."""
     templates: str
-    """Templates in the language of template.py, parted by lines of `---`."""
+    """Templates in the language of template.py, separated by lines of `---`."""
     single: tuple[str, ...] = ()
-    """Texts with one slot, such as ` $name1`: only words that make each of them one token are used for the slot."""
+    """Texts with one slot, such as ` $name1`. The slot only gets words that make the text a single token."""
     alternatives: tuple[str | None, str | None] = (None, None)
-    """The tokens that are wrong after the left and the right prompt, written as `answers`; None: the other's answer."""
+    """The wrong tokens after the left and the right prompt, written like `answers`. None: the answer of the other
+    side."""
     max_differing: int = 1
-    """Positions (tokens) at which the two prompts may differ."""
+    """Largest number of token positions at which the two prompts may differ."""
     same_tail: int = 1
-    """Tokens at the end that both prompts share; 0 when the last token itself decides."""
+    """Least number of tokens at the end that both prompts share; 0 if the last token itself decides."""
     words: str = ""
-    """Sections of this task's own, written as in words.txt."""
+    """Additional sections of words for this task, written as in words.txt."""
     everywhere: tuple[str, ...] = ()
-    """Slots whose words are not divided among the splits: names that a task copies, as a circuit that was chosen for
-    some names need not have the way of others. Every template needs a slot besides whose words are a split's own."""
+    """Slots whose words are not divided among the splits. Tasks that copy a name need this, because a circuit chosen
+    with some names need not contain the path for others. Every template also needs a slot whose words are divided."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.answers, tuple) and len(self.answers) == 2 and self.answers != (None, None)):
             raise UserError("answers must be two texts, or one text and None")
         if self.answers[0] == self.answers[1]:
-            raise UserError(f"both sides want the answer {self.answers[0]!r}; a task's two prompts want different ones")
+            raise UserError(f"both sides have the answer {self.answers[0]!r}; the two prompts need different answers")
 
 
 @dataclass(frozen=True)
@@ -66,30 +68,30 @@ class Side:
     """One prompt of a pair."""
 
     prompt: str
-    """Text, without the end of text that stands before it."""
+    """Text, without the end-of-text token that precedes it."""
     tokens: tuple[int, ...]
-    """Ids, end of text first."""
+    """Token ids, starting with end of text."""
     answer: str | None
-    """Text of the wanted token; None: anything but the other side's answer."""
+    """Text of the right token; None: any token except the answer of the other side."""
     answer_id: int
-    """Id of the wanted token, or -1."""
+    """Id of the right token, or -1 if `answer` is None."""
     alternative_id: int | None = None
-    """Id of the wrong token, where it is not the other side's answer."""
+    """Id of the wrong token; None: the answer of the other side."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two prompts that differ in as little as possible and want opposite answers."""
+    """Two prompts that differ in as little as possible and need opposite answers."""
 
     left: Side
     right: Side
 
 
 class PosedTask:
-    """A `PairTask` in the tokens of one tokenizer; a `sparsegpt2.circuits.task.Task`.
+    """A `PairTask` posed with a tokenizer; it implements `sparsegpt2.circuits.task.Task`.
 
-    Making one tries every template in every split and keeps those the tokenizer can pose; `Unposable` (a `UserError`)
-    says why when they are less than half.
+    The constructor tries every template in every split and keeps those that the tokenizer can pose. If these are less
+    than half, it raises `Unposable` (a `UserError`) with the reason.
     """
 
     def __init__(self, name: str, definition: PairTask, tokenizer: Tokenizer) -> None:
@@ -102,18 +104,18 @@ class PosedTask:
         templates = self._read_templates(pools)
         self._words = {split: self._usable_words(pools, split) for split in SPLITS}
         self.templates = self._posable(templates)
-        """Those of the definition's templates that this tokenizer can pose, used in turn."""
+        """The templates that this tokenizer can pose; pairs use them in turn."""
         self._pair = lru_cache(maxsize=1 << 14)(self._make_pair)
 
     def __repr__(self) -> str:
         return f"PosedTask({self.name}: {self.definition.description}; {len(self.templates)} templates)"
 
     def variant(self, kind: str, length: int) -> PosedTask:
-        """The same questions in other surroundings: a `sparsegpt2.circuits.task.VariedTask`.
+        """The same questions with other text before the prompts (`sparsegpt2.circuits.task.VariedTask`).
 
-        `longer` puts blocks of code that ask nothing before each prompt, as many as fit; `distractors` a finished
-        program of this very task, with either answer. Both sides of a pair get the same; words are of the pair's split.
-        length: most tokens of a prompt. `UserError` for another kind.
+        kind: `longer` puts as many blocks of unrelated code before each prompt as fit; `distractors` puts a complete
+        program of this task before it, with either answer. Both sides of a pair get the same text, with words of the
+        pair's split. length: largest number of tokens in a prompt. `UserError` for another kind.
         """
         varied = copy.copy(self)
         varied.name = f"{self.name}, {kind}"
@@ -122,10 +124,10 @@ class PosedTask:
         return varied
 
     def reworded(self, name: str, templates: str, words: str = "") -> PosedTask:
-        """The same question in other templates: a `sparsegpt2.circuits.task.RewordableTask`.
+        """The same question in other templates (`sparsegpt2.circuits.task.RewordableTask`).
 
-        templates: as `PairTask.templates`. words: sections of words besides the task's own. The two prompts of a pair
-        may differ anywhere. `Unposable` where the tokenizer can't pose them.
+        templates: as `PairTask.templates`. words: sections of words in addition to those of the task. The two prompts
+        of a pair may differ anywhere. `Unposable` if the tokenizer can't pose the templates.
         """
         definition = self.definition
         words = definition.words + words
@@ -134,7 +136,7 @@ class PosedTask:
         )
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """`n` pairs of `split` as rows: the left prompt of pair i is row 2i, the right one row 2i+1."""
+        """`n` pairs of `split` as a batch of 2n rows: row 2i is the left prompt of pair i, row 2i + 1 the right one."""
         pairs = self.pairs(split, n, seed)
         sides = [side for pair in pairs for side in (pair.left, pair.right)]
         others = [side for pair in pairs for side in (pair.right, pair.left)]
@@ -153,7 +155,7 @@ class PosedTask:
         )
 
     def pairs(self, split: str, n: int, seed: int) -> list[Pair]:
-        """Pairs 0 to n - 1 of (split, seed); pair i is the same for every n."""
+        """Pairs 0 to n - 1 of (split, seed). Pair i does not depend on n."""
         if split not in SPLITS:
             raise UserError(f"there is no split {split!r}; the splits are {', '.join(SPLITS)}")
         if n < 1:
@@ -161,9 +163,9 @@ class PosedTask:
         return [self._pair(split, seed, index) for index in range(n)]
 
     def forget_pairs(self) -> None:
-        """Let go of the pairs made so far: they are kept for others who ask for the same, and come back the same.
+        """Empty the cache of pairs. Pairs are deterministic, so later calls recompute the same ones.
 
-        Without it a benchmark would hold those of all its tasks, some 6 MB for each pruning seed.
+        Without this, a benchmark would keep the pairs of all its tasks, about 6 MB of RAM for each pruning seed.
         """
         self._pair.cache_clear()
 
@@ -176,22 +178,22 @@ class PosedTask:
                 if self._preface is not None:
                     sides = self._preface(self, sides, split, source)
                 return self._posed(*sides)
-            except Flaw:  # other words may do
+            except Flaw:  # other words may fit
                 continue
         raise UserError(f"task {self.name!r}: no words of split {split} fit its template {index % len(self.templates)}")
 
     def words(self, split: str) -> dict[str, tuple[str, ...]]:
-        """Words of a split by section, and by slot where the task needs them to be single tokens."""
+        """Words of a split by section, and by slot for slots whose words must be single tokens."""
         return self._words[split]
 
     def room(self, prompt: str) -> int:
-        """Tokens that may still stand before a prompt."""
+        """Number of tokens that fit before a prompt."""
         return self._longest - 1 - len(self.tokenizer.encode(prompt))
 
-    # --- Before any pair is made --------------------------------------------------------------------------------
+    # --- Checks before any pair is made -------------------------------------------------------------------------
 
     def _read_templates(self, pools: Pools) -> list[Template]:
-        """The templates; a mistake in the definition is a `UserError` that names the template."""
+        """The templates of the definition. A mistake in one is a `UserError` with its number."""
         templates = []
         for number, text in enumerate(split_templates(self.definition.templates), 1):
             try:
@@ -202,24 +204,24 @@ class PosedTask:
                 if section(slot) not in pools:
                     raise UserError(
                         f"task {self.name!r}, template {number}: there is no section [{section(slot)}] of words "
-                        f"for ${slot}; there are {', '.join(pools)}"
+                        f"for ${slot}; the sections are {', '.join(pools)}"
                     )
             own = [slot for slot in template.slots if slot not in self.definition.everywhere]
             if not any(is_divided(pools[section(slot)]) for slot in own):
                 raise UserError(
-                    f"task {self.name!r}, template {number}: no slot has words of a split's own, "
-                    f"so the splits would share prompts; use a slot such as $name that is not everywhere"
+                    f"task {self.name!r}, template {number}: no slot has words that are divided among the splits, "
+                    f"so the splits would share prompts; use a slot such as $name that is not in `everywhere`"
                 )
             templates.append(template)
         for slot in self.definition.everywhere:
             if not any(slot in template.slots for template in templates):
                 raise UserError(
-                    f"task {self.name!r}: everywhere names the slot ${slot}, which is in none of its templates"
+                    f"task {self.name!r}: `everywhere` lists the slot ${slot}, which is in none of its templates"
                 )
         return templates
 
     def _usable_words(self, pools: Pools, split: str) -> dict[str, tuple[str, ...]]:
-        """Words of `split` by section, and by slot where the task needs them to be single tokens."""
+        """Words of `split` by section, and by slot for slots whose words must be single tokens."""
         usable = {name: splits[split] for name, splits in pools.items()}
         for slot in self.definition.everywhere:
             usable[slot] = tuple(dict.fromkeys(word for words in pools[section(slot)].values() for word in words))
@@ -239,18 +241,18 @@ class PosedTask:
         return usable
 
     def _posable(self, templates: list[Template]) -> list[Template]:
-        """The templates whose rules mostly hold in every split; `Unposable` when that is less than half of them."""
+        """The templates without a `_flaw`; `Unposable` if they are less than half."""
         flaws = {template: self._flaw(template) for template in templates}
         posable = [template for template, flaw in flaws.items() if flaw is None]
         if 2 * len(posable) < len(templates):
             found = next(f"in template {i}, {flaw}" for i, flaw in enumerate(flaws.values(), 1) if flaw is not None)
             raise Unposable(
-                self.name, f"it can use {len(posable)} of {len(templates)} templates, and needs half of them; {found}"
+                self.name, f"it can use {len(posable)} of {len(templates)} templates, but needs half of them; {found}"
             )
         return posable
 
     def _flaw(self, template: Template) -> str | None:
-        """The rule that renderings of `template` mostly break, in the first split where they do."""
+        """The rule that renderings of `template` break most often, in the first split where too few obey; else None."""
         for split in SPLITS:
             flaws: Counter[str] = Counter()
             for trial in range(TRIALS):
@@ -265,7 +267,7 @@ class PosedTask:
     # --- The rules, checked on every pair -----------------------------------------------------------------------
 
     def _posed(self, left: Rendered, right: Rendered) -> Pair:
-        """The pair, if it obeys the rules; `Flaw` names the rule it breaks."""
+        """The pair of two rendered sides; `Flaw` with the broken rule if it breaks one."""
         pair = Pair(self._side(left, right.answer), self._side(right, left.answer))
         one, other = pair.left, pair.right
         if len(one.tokens) != len(other.tokens):
@@ -282,27 +284,31 @@ class PosedTask:
                 f"{_end(one.prompt)} and {_end(other.prompt)}"
             )
         if len(one.tokens) - 1 - differing[-1] < self.definition.same_tail:
-            raise Flaw(f"the two prompts don't end alike: {_end(one.prompt)} and {_end(other.prompt)}")
+            raise Flaw(f"the two prompts don't end with the same tokens: {_end(one.prompt)} and {_end(other.prompt)}")
         if one.answer_id == other.answer_id:
-            raise Flaw(f"both sides want {one.answer!r}")
+            raise Flaw(f"both sides have the answer {one.answer!r}")
         return pair
 
     def _side(self, side: Rendered, other_answer: str | None) -> Side:
-        """One prompt in tokens, if the answer is the token that training text has there."""
+        """One prompt in tokens. `Flaw` unless the answer is the token that follows the prompt in ordinary text.
+
+        Ordinary text is the prompt, the answer and the rest of the template, encoded together: a tokenizer might merge
+        the end of the prompt with what follows it.
+        """
         prompt = self.tokenizer.encode(side.prompt)
         onward = self.tokenizer.encode(side.prompt + (side.answer or "") + side.rest)
         if onward[: len(prompt)] != prompt or len(onward) == len(prompt):
-            raise Flaw(f"code going on after {_end(side.prompt)} has other tokens there than the prompt")
+            raise Flaw(f"the text that continues {_end(side.prompt)} changes the tokens of the prompt")
         met = onward[len(prompt)]
         if side.answer is None:
             answer_id = ANYTHING_ELSE
             if other_answer is not None and met == self._token(other_answer):
-                raise Flaw(f"after {_end(side.prompt)} comes {other_answer!r}, the answer of the other side")
+                raise Flaw(f"{_end(side.prompt)} is followed by {other_answer!r}, the answer of the other side")
         else:
             answer_id = self._token(side.answer)
             if met != answer_id or self.tokenizer.encode(side.prompt + side.answer) != [*prompt, answer_id]:
                 raise Flaw(
-                    f"after {_end(side.prompt)} comes the token {self.tokenizer.token(met)!r}, not {side.answer!r}"
+                    f"{_end(side.prompt)} is followed by the token {self.tokenizer.token(met)!r}, not {side.answer!r}"
                 )
         wrong = None if side.wrong is None else self._token(side.wrong)
         return Side(side.prompt, (self.tokenizer.end_of_text, *prompt), side.answer, answer_id, wrong)
@@ -310,7 +316,7 @@ class PosedTask:
     def _token(self, answer: str) -> int:
         token = self.tokenizer.single(answer)
         if token is None:
-            raise Flaw(f"the answer {answer!r} is {len(self.tokenizer.encode(answer))} tokens, not one")
+            raise Flaw(f"the answer {answer!r} is {len(self.tokenizer.encode(answer))} tokens, not a single token")
         return token
 
 

@@ -1,10 +1,10 @@
-"""Tasks by name: every file in eval_tasks/tasks is one, and sets `TASK`.
+"""Tasks by name. Every file in eval_tasks/tasks defines one as `TASK`.
 
-So does a file of your own, named by its path, by `module:attribute` or through an entry point of the group
-`sparsegpt2.tasks` (sparsegpt2/registry.py).
+Your own task is a file that does the same. It is named by its path, by `module:attribute` or by an entry point of the
+group `sparsegpt2.tasks` (sparsegpt2/registry.py).
 
-Beside these 20, which ask about Python, eval_tasks/english holds tasks of the literature on component circuits. They
-need a tokenizer with English words, such as GPT-2's, and are run when they are named.
+These 20 tasks ask about Python. Tasks from the literature on component circuits are in eval_tasks/english. They need a
+tokenizer with English words, such as GPT-2's, and run only if they are named.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ TASKS = Kind("task", "sparsegpt2.tasks", "TASK", _flaw, ("eval_tasks.tasks", "ev
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """What a listing says of one task."""
+    """One task in a listing."""
 
     name: str
     description: str
     pairs: tuple[Pair, ...]
-    """Examples; empty when the task can't be posed."""
+    """Example pairs; empty if the task is unavailable."""
     reason: str | None
-    """Why the task can't be posed with the tokenizer; None when it can."""
+    """Why the task is unavailable in the tokenizer; None if it is available."""
 
 
 def task_names(folder: Path = FOLDER) -> list[str]:
-    """The names of the tasks in eval_tasks/tasks, or in another folder (`ENGLISH`), sorted."""
+    """Sorted names of the tasks in eval_tasks/tasks, or in another folder (`ENGLISH`)."""
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
 def get_task(name: str, tokenizer: Tokenizer, *, trusted: bool = True) -> PosedTask:
     """The task `name`, posed with `tokenizer`: a name, a path ending in .py, or `module:attribute`.
 
-    trusted: whether a user typed the name. Of a name that a file holds (a circuit's, a row's) False, so that no code is
-    run but that of built-in and installed tasks. `UserError` when there is no such task, the file is no task, or the
-    tokenizer can't pose it (then `Unposable`, with the reason).
+    trusted: whether a user typed the name. It is False for a name read from a file (a circuit or a row), so that only
+    code of built-in and installed tasks runs. `UserError` if there is no such task or the file does not define one;
+    `Unposable`, with the reason, if the tokenizer can't pose the task.
     """
     return _posed(TASKS.resolve(name) if trusted else TASKS.named(name), tokenizer)
 
 
 def available(tokenizer: Tokenizer) -> dict[str, str | None]:
-    """Every task's name, with None where `tokenizer` can pose it and the reason where it can't."""
+    """Task name -> None if the task is available in `tokenizer`, else the reason why it is not."""
     return {entry.name: entry.reason for entry in describe(tokenizer, examples=0)}
 
 
 def describe(tokenizer: Tokenizer, examples: int = 2, names: list[str] | None = None) -> list[TaskEntry]:
-    """Each task (all, or those in `names`) with its first pairs, or with the reason why it can't be posed."""
+    """Each task (all, or those in `names`) with its first pairs, or with the reason why it is unavailable."""
     entries = []
     for found in map(TASKS.resolve, task_names() if names is None else names):
         about = found.thing.description
@@ -80,5 +80,5 @@ def _posed(found: Found, tokenizer: Tokenizer) -> PosedTask:
         return PosedTask(found.name, found.thing, tokenizer)
     except Unposable:
         raise
-    except UserError as error:  # a mistake in the templates, say
+    except UserError as error:  # such as a mistake in the templates
         raise found.mistake(str(error)) if found.file else error from None

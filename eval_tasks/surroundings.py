@@ -1,4 +1,4 @@
-"""What can stand before a task's prompts, to see whether a circuit still answers there."""
+"""Text to put before the prompts of a task, to check whether a circuit still gives the right answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sparsegpt2.text.tokenizer import Tokenizer
 
 
 class Asker(Protocol):
-    """What surroundings need of the task they are put around (`eval_tasks.base.PosedTask`)."""
+    """The part of a task (`eval_tasks.base.PosedTask`) that this module uses."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...
@@ -26,27 +26,27 @@ class Asker(Protocol):
         ...
 
     def room(self, prompt: str) -> int:
-        """Tokens that may still stand before a prompt."""
+        """Number of tokens that fit before a prompt."""
         ...
 
 
 Sides = tuple[Rendered, Rendered]
 Preface = Callable[[Asker, Sides, str, random.Random], Sides]
-"""(task, both sides, split, source of randomness) -> both sides with the same code before them; may raise `Flaw`."""
+"""(task, both sides, split, source of randomness) -> both sides with the same text before them; may raise `Flaw`."""
 
 BETWEEN = "\n\n\n"
-"""Between two programs in one document."""
+"""Separator between two programs in one document."""
 
 
 def preface_of(kind: str) -> Preface:
-    """What makes the surroundings of `kind`; an unknown kind is a `UserError` that lists what there is."""
+    """The function for surroundings of `kind`; `UserError` with the known kinds if it is unknown."""
     if kind not in PREFACES:
-        raise UserError(f"there are no surroundings {kind!r}; there are {', '.join(PREFACES)}")
+        raise UserError(f"there are no surroundings {kind!r}; choose from {', '.join(PREFACES)}")
     return PREFACES[kind]
 
 
 def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
-    """Blocks of other code, one more until the next would not fit; a prompt that has no room for one is a `Flaw`."""
+    """As many blocks of unrelated code as fit before both prompts; `Flaw` if not even one fits."""
     before, room = "", min(task.room(side.prompt) for side in sides)
     while True:
         block = filler(task.words(split), source)
@@ -59,7 +59,7 @@ def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Side
 
 
 def distractors(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
-    """A program of the same task, finished with the answer of one of its sides, picked at random."""
+    """A complete program of the same task, with the answer of a randomly chosen side."""
     template = task.templates[int(source.random() * len(task.templates))]
     program = template.render(task.words(split), source)[int(source.random() * 2)]
     text = program.prompt + (program.answer or "") + program.rest

@@ -1,19 +1,19 @@
-"""The language of task templates: Python code with slots, rendered as the two prompts of a pair.
+"""The template language of tasks: Python code with slots, rendered as the two prompts of a pair.
 
     def $verb_${thing}s(${thing}s):
         ...
         {{for|while}} $thing{{answer}}{{ in ${thing}s|}}
             print($thing)
 
-In a template stand
+A template contains
 
-- for a word of section [name] or [thing] of words.txt: `$name`, `$name2`, `${thing}s`. The same slot is the same word,
-  other slots are other words;
-- for `left` in the first prompt and `right` in the second, which is all they may differ in: `{{left|right}}`;
-- for nothing or a snippet of snippets.txt: `...` alone on a line (at the start a block, anywhere else a line);
-- for the end of the prompts: `{{answer}}`. What follows is how the code goes on after the answer.
+- slots, such as `$name`, `$name2` and `${thing}s`: a word of section [name] or [thing] of words.txt. The same slot is
+  always the same word, and different slots are different words;
+- choices, `{{left|right}}`: `left` in the first prompt and `right` in the second, which differ in nothing else;
+- gaps, `...` alone on a line: nothing, or a snippet of snippets.txt (a block at the start, elsewhere a line);
+- `{{answer}}`, once, where the prompts end. The text after it is the continuation after the answer.
 
-An answer that ends its line takes the end of the template's line with it.
+If an answer includes the end of its line, the line end that follows `{{answer}}` in the template is dropped.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _GAP = re.compile(r"^( *)\.\.\.\n", re.MULTILINE)
 _RULE = re.compile(r"^---\n", re.MULTILINE)
 
 Words = Mapping[str, Sequence[str]]
-"""What to draw from: slot (`name2`) or section (`name`) -> its words; a slot's own entry goes before its section's."""
+"""Slot (`name2`) or section (`name`) -> words to draw from. An entry for a slot takes precedence over its section."""
 
 
 @dataclass(frozen=True)
@@ -44,40 +44,40 @@ class Rendered:
 
     prompt: str
     answer: str | None
-    """None: anything but the other side's answer."""
+    """None: any token except the answer of the other side."""
     rest: str
-    """How the code goes on after the answer (if None: after the prompt)."""
+    """Continuation of the code after the answer, or after the prompt if the answer is None."""
     wrong: str | None = None
-    """The wrong choice, where it is not the other side's answer."""
+    """The wrong answer; None: the answer of the other side."""
 
 
 class Flaw(Exception):
-    """One rendering breaks a rule, for which other words may do."""
+    """A rendering breaks a rule; one with other words may obey it."""
 
 
 class Template:
-    """One template with its two answers, ready to be filled with words."""
+    """One template with its answers, ready to be filled with words."""
 
     def __init__(
         self, text: str, answers: tuple[str | None, str | None], wrong: tuple[str | None, str | None] = (None, None)
     ) -> None:
         if text.count(ANSWER) != 1:
             raise UserError(
-                f"a template must have {ANSWER} once, where its prompts end, not {text.count(ANSWER)} times"
+                f"a template must contain {ANSWER} once, where its prompts end, not {text.count(ANSWER)} times"
             )
         self._sides = tuple(_CHOICE.sub(rf"\g<{side}>", text) for side in (1, 2))
         if any(len(_GAP.findall(side)) != len(_GAP.findall(text)) for side in self._sides):
-            raise UserError("a template has a line `...` inside a choice; both sides must have the same ones")
+            raise UserError("a template has a line `...` inside a choice; put it outside, where both sides have it")
         if leftover := _LEFTOVER.search("".join(self._sides)):
             raise UserError(
-                f"a template has {leftover[0]!r} that opens no slot `$name` and no choice `{{{{left|right}}}}`"
+                f"a template has a {leftover[0]!r} that starts neither a slot `$name` nor a choice `{{{{left|right}}}}`"
             )
         self._answers, self._wrong = answers, wrong
         self.slots = slots_of("\n".join((*self._sides, *filter(None, (*answers, *wrong)))))
-        """Slots in the order they appear; words are drawn in this order."""
+        """Slots in order of appearance, which is the order in which words are drawn."""
 
     def render(self, words: Words, source: random.Random) -> tuple[Rendered, Rendered]:
-        """Both sides with the same words and snippets. `Flaw` when there are too few words for a slot."""
+        """Both sides, with the same words and snippets. `Flaw` if there are too few words for a slot."""
         chosen: dict[str, str] = {}
         taken: set[str] = set()
         for slot in self.slots:
@@ -103,34 +103,34 @@ class Template:
 
 
 def filler(words: Words, source: random.Random) -> str:
-    """A block of code that asks nothing, with empty lines behind it; empty when there are too few words for it."""
+    """A block of unrelated code, followed by empty lines; empty if there are too few words for it."""
     options = _snippets()["blocks"]
     text, slots = options[int(source.random() * len(options))]
     return _filled(text, slots, words, set(), source, indent="", end="\n\n")
 
 
 def split_templates(text: str) -> list[str]:
-    """Templates (or snippets) parted by lines of `---`, without the line ends around them."""
+    """Templates (or snippets) that are separated by lines of `---`, without line ends at start and end."""
     return [part.strip("\n") for part in _RULE.split(text.strip("\n") + "\n")]
 
 
 def section(slot: str) -> str:
-    """The section a slot's words come from: `name2` -> `name`."""
+    """The section that a slot's words come from: `name2` -> `name`."""
     return slot.rstrip("0123456789")
 
 
 def fill(text: str, chosen: Mapping[str, str]) -> str:
-    """`text` with its slots replaced."""
+    """`text` with its slots replaced by the chosen words."""
     return _SLOT.sub(lambda slot: chosen[slot[1] or slot[2]], text)
 
 
 def slots_of(text: str) -> tuple[str, ...]:
-    """The slots in `text`, each once, in order."""
+    """The distinct slots in `text`, in order of appearance."""
     return tuple(dict.fromkeys(bare or braced for braced, bare in _SLOT.findall(text)))
 
 
 def _draw(slot: str, words: Words, taken: set[str], source: random.Random) -> str | None:
-    """A word for `slot` that is not in `taken`, and from then on is; None when there is none."""
+    """A word for `slot` that is not in `taken`, to which it is added; None if no word is left."""
     pool = words.get(slot) or words[section(slot)]
     free = [word for word in pool if word not in taken]
     if not free:
@@ -142,7 +142,7 @@ def _draw(slot: str, words: Words, taken: set[str], source: random.Random) -> st
 
 @cache
 def _snippets() -> Mapping[str, list[tuple[str, tuple[str, ...]]]]:
-    """`blocks` and `lines` of snippets.txt, each snippet with its slots."""
+    """The sections `blocks` and `lines` of snippets.txt: each snippet with its slots."""
     text = files(__package__).joinpath("snippets.txt").read_text(encoding="utf-8")
     parts = re.split(r"^\[(\w+)\]\n", text, flags=re.MULTILINE)[1:]
     return {
@@ -152,7 +152,7 @@ def _snippets() -> Mapping[str, list[tuple[str, tuple[str, ...]]]]:
 
 
 def _snippet(gap: re.Match[str], words: Words, taken: set[str], source: random.Random) -> str:
-    """What stands in a gap: every other time nothing. Its words are not used elsewhere in the pair."""
+    """The text for a gap: nothing with probability 1/2, else a snippet with words not used elsewhere in the pair."""
     is_start = gap.start() == 0
     options = _snippets()["blocks" if is_start else "lines"]
     wanted, choice = source.random(), source.random()
@@ -165,7 +165,7 @@ def _snippet(gap: re.Match[str], words: Words, taken: set[str], source: random.R
 def _filled(
     text: str, slots: Sequence[str], words: Words, taken: set[str], source: random.Random, *, indent: str, end: str
 ) -> str:
-    """A snippet with words of its own, its lines indented, and `end` behind it; empty when there are too few words."""
+    """A snippet filled with unused words, its lines indented, followed by `end`; empty if there are too few words."""
     chosen = {slot: _draw(slot, words, taken, source) for slot in slots}
     if None in chosen.values():
         return ""

@@ -1,4 +1,4 @@
-"""The words that fill the slots of task templates, and which split each belongs to."""
+"""The words for slots of task templates, and the split that each word belongs to."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sparsegpt2.circuits.task import SPLITS
 from sparsegpt2.errors import UserError
 
 DEAL = ("train", "validation", "test", "train")
-"""The splits that the words of a section are dealt to in turn: half of them train."""
+"""The words of a section are assigned to these splits in turn, so half of them go to `train`."""
 
 Pools = Mapping[str, Mapping[str, tuple[str, ...]]]
 """section -> split -> its words"""
 
 
 def _sections(text: str) -> Iterator[tuple[str, bool, list[str]]]:
-    """(section, whether its words go to every split, its words) from text as in words.txt."""
+    """(section, whether every split gets all its words, words) for each section of a text like words.txt."""
     heading, words = "", list[str]()
     for line in [*text.splitlines(), "[]"]:
         if line.startswith("["):
@@ -36,9 +36,9 @@ def common_pools() -> Pools:
 
 
 def deal(text: str, known: Pools | None = None) -> Pools:
-    """Divide the words of each section of `text` among the splits, in their order, so that no seed changes it.
+    """Divide the words of each section of `text` among the splits. The order in the text decides, not a seed.
 
-    `UserError` when a word would stand in two sections (of `known` too): it might belong to two splits.
+    `UserError` if a word is in two sections, including those of `known`, because it could then be in two splits.
     """
     pools: dict[str, Mapping[str, tuple[str, ...]]] = {}
     home = {word: name for name, splits in (known or {}).items() for words in splits.values() for word in words}
@@ -46,7 +46,7 @@ def deal(text: str, known: Pools | None = None) -> Pools:
         for word in words:
             if word in home:
                 raise UserError(
-                    f"the word {word!r} is in section [{name}] and in [{home[word]}]; it may be in one only"
+                    f"the word {word!r} is in section [{name}] and in [{home[word]}]; it may be in only one"
                 )
             home[word] = name
         if everywhere:
@@ -59,5 +59,5 @@ def deal(text: str, known: Pools | None = None) -> Pools:
 
 
 def is_divided(splits: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether the section's words belong to one split each."""
+    """Whether each word of the section belongs to one split."""
     return not set(splits["train"]) & set(splits["test"])

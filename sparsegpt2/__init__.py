@@ -1,7 +1,8 @@
 """Weight-sparse GPT-2-style language models, understandable by construction (Gao et al. 2025).
 
-What people need is here by name, and docs/python.md shows it at work. A name is imported when it is first used, so that
-`import sparsegpt2` costs nothing; the parts (`sparsegpt2.circuits`, `sparsegpt2.model`, ...) are attributes too.
+The names in `__all__` are the public API; docs/python.md shows how to use it. Each name is imported when it is first
+used, so that `import sparsegpt2` is fast. The subpackages (`sparsegpt2.circuits`, `sparsegpt2.model`, ...) are
+attributes too.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ _HOMES = {
     "sparsegpt2.viewer": ("ViewConfig",),
     "train.config": ("TrainConfig",),
 }
-"""Where each public name is defined: what the imports above tell to type checkers, said to Python."""
+"""Module -> the public names that it defines. For Python the same as the imports above are for type checkers."""
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -112,13 +113,13 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # or type checkers would take every name for one that there is
+if not TYPE_CHECKING:  # else type checkers would accept any name
 
     def __getattr__(name: str) -> Any:
         if name in _HOME_OF:
             home = _HOME_OF[name]
             first = "eval_tasks" if home == "sparsegpt2.api" else home.split(".")[0]
-            if first != "sparsegpt2":  # a train.py of the user's must not be taken for ours
+            if first != "sparsegpt2":  # so that a user's train.py is not imported in place of our package
                 from sparsegpt2.siblings import claim
 
                 claim(first)
@@ -138,7 +139,7 @@ def __dir__() -> list[str]:
 
 
 def _parts() -> set[str]:
-    """The modules and packages inside this one, as their folder has them."""
+    """Names of the modules and packages in this package."""
     from pkgutil import iter_modules
 
     return {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
@@ -149,5 +150,5 @@ def _version() -> str:
 
     try:
         return version("sparsegpt2")
-    except PackageNotFoundError:  # its folder lies on the path, but nothing was installed
+    except PackageNotFoundError:  # the folder is on the path, but the package is not installed
         return "0+unknown"

@@ -1,7 +1,7 @@
-"""The C library's allocator, told to keep what one step frees for the next step, which wants as much again.
+"""Tell the C library's allocator to keep freed memory, because the next training step needs as much again.
 
-By itself glibc gives large freed blocks back to the system, which hands out fresh pages, zeroed one fault at a time,
-at every step: at width 768 a tenth of a step's processor time.
+By default glibc returns large freed blocks to the system. The next step then gets fresh pages, which the system zeroes
+one page fault at a time. At width 768 this takes a tenth of a step's CPU time.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import ctypes
 import sys
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENAS = -1, -3, -8  # names of settings in malloc.h
-MOST = 32 << 20  # glibc takes no larger threshold; larger blocks go back to the system as before
+MOST = 32 << 20  # the largest threshold that glibc accepts; larger blocks still go back to the system
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory in this process from now on; False where the C library is another, and nothing is done."""
+    """Make this process keep freed memory from now on. Returns False, and does nothing, without glibc."""
     if not sys.platform.startswith("linux"):
         return False
     try:

@@ -1,6 +1,7 @@
-"""What the package's face adds to its parts: tasks by name, and results and pages that show themselves in a notebook.
+"""The functions of the public API: tasks by name, and results and pages that a notebook can display.
 
-The functions of the parts need a task object; these also take a task's name, and pose it with `model.tokenizer`.
+The functions in the subpackages need a task object. These also take a task's name, and pose the task with
+`model.tokenizer`.
 """
 
 from __future__ import annotations
@@ -33,20 +34,20 @@ if TYPE_CHECKING:
 
     _Path = Path
 else:
-    _Path = type(Path())  # what may be subclassed in Python 3.11
+    _Path = type(Path())  # in Python 3.11 only the concrete class of the platform can be subclassed
 
 
 def get_task(name: str, tokenizer: Tokenizer | GPT) -> PosedTask:
-    """The task called `name`, or of the task file `name` (ending in .py), in the tokens of a tokenizer or of a model.
+    """The task called `name`, posed with a tokenizer, or with a model's. A task file (ending in .py) works too.
 
-    `UserError` when there is no such task, the model has no tokenizer, or the tokenizer can't pose the task.
+    `UserError` if there is no such task, the model has no tokenizer, or the task cannot be posed with it.
     """
     claim("eval_tasks")
     from eval_tasks import registry
 
     if isinstance(tokenizer, GPT):
         if tokenizer.tokenizer is None:
-            raise UserError(f"the model has no tokenizer to pose the task {name!r} with; set model.tokenizer")
+            raise UserError(f"the model has no tokenizer to pose the task {name!r} with; set model.tokenizer first")
         tokenizer = tokenizer.tokenizer
     return registry.get_task(name, tokenizer)
 
@@ -54,27 +55,27 @@ def get_task(name: str, tokenizer: Tokenizer | GPT) -> PosedTask:
 def find_circuit(
     model: GPT, task: Task | str, config: PruneConfig | None = None, progress: Progress | None = None
 ) -> Circuit:
-    """The smallest circuit found of `model` on `task` whose task loss is at most `config.target_loss` (0.15 nats).
+    """Find the smallest circuit of `model` whose loss on `task` is at most `config.target_loss` (default 0.15 nats).
 
-    If no size meets the target the circuit is the whole model and `info["reached"]` is False. progress: called as
+    If no size meets the target, the circuit is the whole model and `info.reached` is False. progress: called as
     progress(done, total, what). `UserError` for an unknown task or pruner, a model without node means, or a task that
-    the model cannot read.
+    does not fit the model.
     """
     circuit = circuits.find_circuit(model, _posed(model, task), config, progress)
-    if model.folder is not None:  # so that the circuit's file can be looked at without saying what it is of
-        circuit.info["model"] = model.source if is_published(model.source) else str(model.folder.resolve())
-        if model.tokenizer is not None:
-            circuit.info["model_fingerprint"] = model_fingerprint(model, model.tokenizer)
+    if model.folder is not None:  # the circuit's file then names its model, so `view` and others need no --model
+        named = model.source if is_published(model.source) else str(model.folder.resolve())
+        known = None if model.tokenizer is None else model_fingerprint(model, model.tokenizer)
+        circuit = circuit.noting(model=named, model_fingerprint=known)
     return circuit
 
 
 def score(
     model: GPT, task: Task | str, circuit: Circuit, *, split: str = "test", pairs: int = 256, seed: int = 0
 ) -> Score:
-    """Loss (nats) and accuracy of `circuit` and of the whole model, on the same `pairs` prompt pairs of a split.
+    """Task loss (nats) and accuracy of `circuit` and of the whole model, on the same `pairs` prompt pairs of a split.
 
-    All that is not in the circuit is mean-ablated. `UserError` for a circuit of another model, a model without node
-    means, or a task that the model cannot read.
+    Everything outside the circuit is mean-ablated. `UserError` for a circuit of another model, a model without node
+    means, or a task that does not fit the model.
     """
     return circuits.evaluate(model, _posed(model, task), _a_circuit(circuit), split=split, pairs=pairs, seed=seed)
 
@@ -89,10 +90,10 @@ def collect_evidence(
     path: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Whether to believe `circuit`: the checks of `config`, all by default (docs/faithfulness.md defines each).
+    """Run the faithfulness checks of `config` on `circuit`, all of them by default (docs/faithfulness.md).
 
-    text: pretraining text [N, T] int64; without it the task's prompts stand in, and the report says so. path: a file
-    that grows as checks finish, from which interrupted work goes on. Errors as of `score`.
+    text: pretraining text [N, T] int64; if None, the task's prompts are used instead, and the report says so. path: a
+    file to which finished checks are saved, so that an interrupted call can resume. Errors as in `score`.
     """
     task = _posed(model, task)
     return evidence.collect_evidence(model, task, _a_circuit(circuit), config, text=text, path=path, progress=progress)
@@ -107,11 +108,11 @@ def bench(
     *,
     progress: bool = True,
 ) -> Results:
-    """Benchmark models (directories, runs or `zoo:NAME`; one or several) on tasks into the results folder `out`.
+    """Benchmark one or several models (directories, runs or `zoo:NAME`) on tasks, and write rows into the folder `out`.
 
-    Rows that are there already are not made again. config: tasks, pruners, seeds and target losses; prune: how a
-    circuit is found; check: how circuits are judged, with `config.evidence`. Returns all rows asked for. `UserError`
-    for a model, task, pruner or earlier results that cannot be used, before anything is pruned.
+    Rows that `out` already holds are not computed again. config: tasks, pruners, seeds and target losses. prune: how
+    circuits are found. check: how they are checked, if `config.evidence` is set. Returns all the rows asked for, old
+    and new. `UserError`, before anything is pruned, for a model, task, pruner or earlier results that cannot be used.
     """
     claim("eval_tasks")
     from eval_tasks.bench.benchmark import bench as run_bench
@@ -121,14 +122,14 @@ def bench(
 
 
 def read_results(*folders: str | Path) -> Results:
-    """The rows of one or more results folders written by `bench`, in order; `UserError` for what is no such folder."""
+    """The rows of one or more results folders that `bench` wrote, in order; `UserError` for any other folder."""
     return listing.read_results(folders)
 
 
 def train(config: TrainConfig, out: str | Path) -> Path:
-    """Train a model into the run folder `out`, going on from where an earlier call stopped; the best model's folder.
+    """Train a model into the run folder `out`, resuming where an earlier call stopped. Returns the best model's folder.
 
-    `load_model` takes the folder that is returned, or `out` itself. `UserError` where `out` holds another run.
+    `load_model` accepts that folder, and `out` too. `UserError` if `out` holds a run with other settings.
     """
     claim("train")
     from train.config import TrainConfig
@@ -140,7 +141,7 @@ def train(config: TrainConfig, out: str | Path) -> Path:
 
 
 class Page(_Path):
-    """The path of a page that was written; a notebook shows a link and the page itself."""
+    """The path of a page that was written. A notebook displays it as a link and the page."""
 
     def _repr_html_(self) -> str:
         address = escape(os.path.relpath(self), quote=True)
@@ -159,9 +160,10 @@ def view(
 ) -> Page:
     """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser. Returns its path.
 
-    what: a circuit, a circuit's file, or the folder of a run or of results. out: the page; by default beside the file
-    or in the folder, and TASK.html here for a circuit that was found in Python. model, task: by default those that the
-    circuit names. corpus: text for activations, a corpus's name or files; by default what the model was trained on.
+    what: a circuit, a circuit's file, or a folder (a run, or results). out: the page. By default it is written next to
+    the file or into the folder; for a circuit found in Python it is TASK.html in the working folder. model, task: by
+    default those that the circuit names. corpus: the text for activations, a corpus's name or files; by default the
+    text that the model was trained on.
     """
     claim("eval_tasks")
     from sparsegpt2.commands.view import gather_circuit, gather_run
@@ -177,26 +179,26 @@ def view(
         file = None if isinstance(what, Circuit) else Path(what)
         circuit = what if isinstance(what, Circuit) else Circuit.load(what)
         page = page_data([gather_circuit(circuit, file, config, model=model, task=task, corpus=corpus)])
-        usual = Path(f"{circuit.info.get('task', 'circuit')}.html") if file is None else file.with_suffix(".html")
+        usual = Path(f"{circuit.info.task or 'circuit'}.html") if file is None else file.with_suffix(".html")
     path = Path(out) if out is not None else usual
     write_page(path, page)
     return Page(path)
 
 
 def _posed(model: GPT, task: Task | str) -> Task:
-    """A task, or the one of that name in the model's tokens."""
+    """`task` itself, or the task of that name, posed with the model's tokenizer."""
     if not isinstance(model, GPT):
         raise UserTypeError(f"the model must be a GPT, as load_model returns it, not {_said(model)}")
     if isinstance(task, str):
         return get_task(task, model)
     if not hasattr(task, "batch"):
-        raise UserTypeError(f"the task must be a name such as 'else_elif' or a task of get_task, not {_said(task)}")
+        raise UserTypeError(f"the task must be a name such as 'else_elif' or a task from get_task, not {_said(task)}")
     return task
 
 
 def _a_circuit(circuit: Any) -> Circuit:
     if not isinstance(circuit, Circuit):
-        raise UserTypeError(f"the circuit must be a Circuit of find_circuit or Circuit.load, not {_said(circuit)}")
+        raise UserTypeError(f"the circuit must be a Circuit from find_circuit or Circuit.load, not {_said(circuit)}")
     return circuit
 
 

@@ -1,7 +1,7 @@
-"""Checksums of files, kept in a JSON file beside them, and of that JSON file itself: a flipped bit is told by name.
+"""Checksums of files, kept in a JSON file in the same folder that has a checksum of its own, to find damaged files.
 
-Hashing takes about as long as reading from memory, and a file is hashed once a process. `skip` (the flag `--no_verify`)
-leaves the checks out, for models so large that it matters.
+Hashing is about as fast as reading from RAM, and each process hashes a file once. `skip` (the flag `--no_verify`) turns
+the checks off, for models so large that the time matters.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from sparsegpt2.errors import UserError
 SEAL = "sha256"
 """Key of a JSON object's own checksum."""
 FILES = "files"
-"""Key of the checksums of the files beside it."""
+"""Key of the checksums of the other files in the folder."""
 SETTLED = 2.0
-"""Seconds since a file was written after which another write of it is sure to have another time."""
+"""Seconds after the last write of a file. A later write is then sure to change the file's modification time."""
 
 _known: dict[tuple[int, ...], str] = {}
 _skipped = False
 
 
 def skip() -> None:
-    """Check nothing any more in this process."""
+    """Turn all checks off for the rest of this process."""
     global _skipped
     _skipped = True
 
 
 def checksums(directory: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """name -> {"bytes", "sha256"} of files in `directory`, to be kept beside them."""
+    """name -> {"bytes", "sha256"} of files in `directory`, to be saved with them."""
     return {name: {"bytes": (directory / name).stat().st_size, "sha256": digest(directory / name)} for name in names}
 
 
 def digest(path: Path) -> str:
-    """sha256 (hex) of a file, computed once a process for a file that does not change."""
+    """sha256 (hex) of a file; for a file that does not change, each process computes it once."""
     with path.open("rb") as file:
         found = os.fstat(file.fileno())
         key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
@@ -53,9 +53,9 @@ def digest(path: Path) -> str:
 
 
 def check_files(directory: Path, listed: Any, source: Path) -> None:
-    """`UserError` naming the first file of `directory` that is not as `listed` (see `checksums`) in `source` says.
+    """`UserError` naming the first file of `directory` that differs from its checksum in `listed` (see `checksums`).
 
-    listed: None for a folder of an earlier version, which has no checksums.
+    listed: read from the file `source`; None for a folder of an earlier version, which has no checksums.
     """
     if listed is None or _skipped:
         return
@@ -66,12 +66,12 @@ def check_files(directory: Path, listed: Any, source: Path) -> None:
     for name, (size, _) in expected.items():
         path = directory / name
         if Path(name).name != name or not path.is_file():
-            raise UserError(f"{path} is missing, which {source} lists; bring it back, or write the folder again")
+            raise UserError(f"{path} is missing, but {source} lists it; restore it, or write the folder again")
         if path.stat().st_size != size:
             raise UserError(
-                f"{path} has {path.stat().st_size} bytes where {source} says {size}: it is damaged; write it again"
+                f"{path} has {path.stat().st_size} bytes, but {source} says {size}: it is damaged; write it again"
             )
-    with ThreadPoolExecutor() as pool:  # hashing needs no interpreter lock
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock, so threads do run in parallel
         found = dict(zip(expected, pool.map(lambda name: digest(directory / name), expected), strict=True))
     for name, (_, sha) in expected.items():
         if found[name] != sha:
@@ -82,12 +82,12 @@ def check_files(directory: Path, listed: Any, source: Path) -> None:
 
 
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object with its own checksum."""
+    """A copy of the JSON object with its own checksum added."""
     return {**values, SEAL: _seal(values)}
 
 
 def check_seal(values: Mapping[str, Any], source: Path) -> None:
-    """`UserError` if a JSON object is not what `sealed` gave; one without any checksums is of an earlier version."""
+    """`UserError` if a JSON object has changed since `sealed`. Those of earlier versions have no checksum, and pass."""
     if (SEAL in values or FILES in values) and not _skipped and values.get(SEAL) != _seal(values):
         raise UserError(
             f"{source} was changed or damaged after it was written: its checksum differs; write it again "

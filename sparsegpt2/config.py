@@ -1,4 +1,4 @@
-"""Settings of models and of sparse optimisation: frozen, keyword-only dataclasses, checked when made.
+"""Settings of models and of sparse optimisation: frozen, keyword-only dataclasses that check their values.
 
 Sources: Gao et al. 2025, "Weight-sparse transformers have interpretable circuits" (arXiv 2511.13653), called "the
 paper" below, and the training script its authors published later, called "the script".
@@ -33,10 +33,10 @@ def require(condition: bool, sentence: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
-    """The shape of a model. Everything a checkpoint needs to be rebuilt, and nothing else."""
+    """The shape of a model: exactly what is needed to build it again from a checkpoint."""
 
     vocab_size: int = 2048
-    """Number of token ids, end of text included (paper: 2048)."""
+    """Number of token ids, including end of text (paper: 2048)."""
     context: int = 256
     """Longest sequence in tokens (paper: 256)."""
     n_layer: int = 2
@@ -46,45 +46,45 @@ class GPTConfig:
     d_head: int = 16
     """Channels of one head (paper: 16; small heads are more monosemantic)."""
     n_head: int = 0
-    """Heads a layer; 0 fills the width: d_model // d_head."""
+    """Heads in each layer; 0 means d_model // d_head, which fills the width."""
     d_mlp: int = 0
-    """MLP neurons a layer; 0 means 4 * d_model."""
+    """MLP neurons in each layer; 0 means 4 * d_model."""
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
     """MLP nonlinearity; `gelu` is the exact one."""
     norm: Literal["rms", "layer", "none"] = "rms"
-    """Norm before each sublayer and before the unembedding (paper: RMSNorm, so that zero stays special)."""
+    """Norm before each sublayer and before the unembedding (paper: RMSNorm, because it maps zero to zero)."""
     norm_eps: float = 1.1920929e-07
-    """Added to the mean square inside the norm; the default is float32's epsilon, as in the script."""
+    """Added to the mean square (LayerNorm: variance) in the norm; default: float32's epsilon, as in the script."""
     norm_bias: bool = True
-    """Whether LayerNorm adds a bias; other norms never do."""
+    """Whether LayerNorm adds a bias. The other norms never do."""
     positions: Literal["none", "learned", "concat_learned", "concat_sinusoidal"] = "none"
     """Positional embedding: none (paper), learned and added to the residual stream, or `d_pos` read-only channels
     concatenated after the input channels of c_attn and c_fc."""
     d_pos: int = 0
-    """Width of concatenated positions in channels; 0 unless `positions` is one of the concatenated kinds."""
+    """Number of concatenated position channels; 0 unless `positions` is one of the concatenated kinds."""
     positions_compete: bool = False
-    """AbsTopK at act_in chooses among residual and concatenated position channels together (the published code),
-    instead of among the residual channels alone."""
+    """AbsTopK at act_in chooses among residual and concatenated position channels together, as in the published code,
+    instead of among residual channels only."""
     sink: bool = True
-    """One learnable logit per head in the softmax denominator (initially 0), so that a head may attend to nothing."""
+    """One learnable logit per head in the softmax denominator (initially 0), so that a head can attend to nothing."""
     bigram_table: bool = True
     """A dense [vocab, vocab] table whose row for the current token is added to the logits; never sparsified."""
     activation_density: float = 0.25
-    """AbsTopK keeps floor(density * width) entries by magnitude along the channel axis; 1 turns it off (paper: 1/4)."""
+    """AbsTopK keeps the floor(density * width) channels of largest magnitude; 1 turns it off (paper: 1/4)."""
     activation_places: tuple[str, ...] = NODE_PLACES
-    """Where AbsTopK acts, in every layer: any of the eight node places and attn.resid_post, mlp.resid_post."""
+    """Where AbsTopK acts in every layer: any of the eight node places, attn.resid_post and mlp.resid_post."""
     bias: bool = True
     """Bias vectors in the four linear maps of a layer (the unembedding never has one)."""
     tied_unembedding: bool = False
-    """Share the embedding matrix with the unembedding (paper: untied)."""
+    """Use one matrix for embedding and unembedding (paper: untied)."""
     logits_bias: bool = False
-    """A constant [vocab] added to the logits, zero unless imported (`final_logits_bias` of published models)."""
+    """A constant [vocab] added to the logits: `final_logits_bias` of published models, zero in our own."""
     residual_activation: Literal["identity", "relu"] = "identity"
     """Applied to the residual stream after each sublayer."""
     causal: bool = True
-    """Whether a position sees only itself and earlier ones."""
+    """Whether a position attends only to itself and to earlier positions."""
     init_std: float = 0.02
-    """Standard deviation of initial weights; the two projections into the residual stream get it / sqrt(2 n_layer)."""
+    """Standard deviation of the initial weights; for both c_proj of a layer it is divided by sqrt(2 n_layer)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "activation_places", tuple(self.activation_places))
@@ -98,7 +98,7 @@ class GPTConfig:
         require(self.d_mlp >= 1, f"d_mlp must be at least 1, or 0 for 4 * d_model, got {self.d_mlp}")
         require(
             0 < self.activation_density <= 1,
-            f"activation_density must be over 0 and at most 1 (1 turns AbsTopK off), got {self.activation_density}",
+            f"activation_density must be above 0 and at most 1 (1 turns AbsTopK off), got {self.activation_density}",
         )
         known = NODE_PLACES + RESIDUAL_PLACES
         for place in self.activation_places:
@@ -117,30 +117,30 @@ class GPTConfig:
 
     @property
     def d_attn(self) -> int:
-        """Channels of q, of k and of v: heads times head width."""
+        """Channels of each of q, k and v: number of heads times channels of a head."""
         return self.n_head * self.d_head
 
     def width_of(self, place: str) -> int:
-        """Channels at a place, such as `mlp.post_act`."""
+        """Number of channels at a place such as `mlp.post_act`."""
         if place in ("attn.q", "attn.k", "attn.v"):
             return self.d_attn
         return self.d_mlp if place == "mlp.post_act" else self.d_model
 
     def keep_at(self, place: str) -> int | None:
-        """How many channels AbsTopK keeps at a place, or None where it does not act."""
+        """How many channels AbsTopK keeps at a place; None if it does not act there."""
         if self.activation_density == 1 or place not in self.activation_places:
             return None
         return int(self.activation_density * self._competitors(place))
 
     def _competitors(self, place: str) -> int:
-        """Channels among which AbsTopK chooses at a place."""
+        """Number of channels among which AbsTopK chooses at a place."""
         competing = self.d_pos if self.positions_compete and place.endswith("act_in") else 0
         return self.width_of(place) + competing
 
 
 @dataclass(frozen=True, kw_only=True)
 class SparsityConfig:
-    """Which weights survive each step: projection and its schedule (paper, sections 2.2 and A.3)."""
+    """Which weights are kept after each step: the projection and its schedule (paper, sections 2.2 and A.3)."""
 
     density: float = 1.0
     """Share of nonzero entries at the end, in every weight matrix and bias vector; 1 trains a dense model."""
@@ -149,31 +149,32 @@ class SparsityConfig:
     bias_density: float | None = None
     """Overrides `density` for bias vectors."""
     min_alive: int = 4
-    """Weights reserved in each neuron and attention channel (rows of c_attn, c_fc; columns of c_proj); paper: 4."""
+    """Weights reserved for each neuron and attention channel (rows of c_attn, c_fc; columns of c_proj); paper: 4."""
     anneal: Literal["linear", "power", "exponential"] = "linear"
-    """How density falls: linearly, as a power of training done (straight on a log-log plot), or exponentially."""
+    """How density falls: linearly, as a power of the share of training done (straight on a log-log plot), or
+    exponentially."""
     anneal_start: float = 0.01
     """Share of training after which density begins to fall from 1."""
     anneal_end: float = 0.5
     """Share of training at which density reaches its target (paper: 0.5; 0.8 for its largest, sparsest models)."""
     memory: float = 0.0
-    """Share of its value that a dropped weight keeps outside the model, to step on from (0, the paper's way: none)."""
+    """Share of its value that a dropped weight starts its next step from, outside the model (paper: 0)."""
 
     def __post_init__(self) -> None:
         for name in ("density", "embedding_density", "bias_density"):
             value = getattr(self, name)
-            require(value is None or 0 < value <= 1, f"{name} must be over 0 and at most 1, got {value}")
+            require(value is None or 0 < value <= 1, f"{name} must be above 0 and at most 1, got {value}")
         require(self.min_alive >= 0, f"min_alive must be 0 or more, got {self.min_alive}")
         require(
             0 <= self.anneal_start < self.anneal_end <= 1,
             f"annealing needs 0 <= anneal_start < anneal_end <= 1, got {self.anneal_start} and {self.anneal_end}",
         )
-        require(0 <= self.memory <= 1, f"memory is a share, 0 to 1, got {self.memory}")
-        require(self.anneal != "power" or self.anneal_start > 0, "anneal=power needs anneal_start over 0")
+        require(0 <= self.memory <= 1, f"memory must be a share from 0 to 1, got {self.memory}")
+        require(self.anneal != "power" or self.anneal_start > 0, "anneal=power needs anneal_start above 0")
 
     @property
     def is_sparse(self) -> bool:
-        """Whether any tensor loses entries."""
+        """Whether the target density of any kind of tensor is below 1."""
         return min(self.density, self.density_of("embedding"), self.density_of("bias")) < 1
 
     def density_of(self, kind: str) -> float:
@@ -184,30 +185,31 @@ class SparsityConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """AdamW on gradients of root mean square 1 (paper, section A.3)."""
+    """AdamW on gradients scaled to a root mean square (RMS) of 1 (paper, section A.3)."""
 
     lr: float = 1e-2
-    """Learning rate at the final L0 (the schedule multiplies it by sqrt(target density / current density))."""
+    """Learning rate at the final L0; the schedule multiplies it by sqrt(target density / current density)."""
     warmup: float = 0.01
     """Share of training over which the learning rate rises linearly from 0."""
     betas: tuple[float, float] = (0.9, 0.95)
-    """AdamW's decay rates of the first and second moment."""
+    """AdamW's decay rates of the first and second moments."""
     eps: float = 0.1
-    """AdamW's epsilon; unusual, and it matters: it presupposes gradients of RMS 1 (dense baselines: 1e-8)."""
+    """AdamW's epsilon. Unusually large, which matters: it assumes gradients of RMS 1 (dense baselines: 1e-8)."""
     bigram_eps: float = 1e-8
-    """AdamW's epsilon of the bigram table, whatever `eps` is. A pair of tokens is rare in a batch, so its gradient is
-    far under an epsilon that other weights want: with 0.1 the table hardly learns, and circuits hold what it would."""
+    """AdamW's epsilon for the bigram table, whatever `eps` is. A given pair of tokens is rare in a batch, so its
+    gradient is far below an epsilon that suits the other weights. With 0.1 the table hardly learns, and circuits have
+    to hold what it would know."""
     weight_decay: float = 0.1
-    """Decoupled decay of weight matrices; not of biases, norms, sink logits or the bigram table."""
+    """Decoupled decay of weight matrices, but not of biases, norms, sink logits or the bigram table."""
     gradient_rms: Literal["normalize", "clip", "off"] = "normalize"
-    """Divide all gradients by their joint root mean square (script), or only when it exceeds 1 (paper), or never."""
+    """Divide all gradients by their joint root mean square (script), or only if it exceeds 1 (paper), or never."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
-        require(self.lr > 0, f"lr must be over 0, got {self.lr}")
-        require(0 <= self.warmup < 1, f"warmup is a share of training, 0 to 1, got {self.warmup}")
+        require(self.lr > 0, f"lr must be above 0, got {self.lr}")
+        require(0 <= self.warmup < 1, f"warmup must be a share of training from 0 to below 1, got {self.warmup}")
         for name in ("eps", "bigram_eps"):
-            require(getattr(self, name) > 0, f"{name} must be over 0, got {getattr(self, name)}")
+            require(getattr(self, name) > 0, f"{name} must be above 0, got {getattr(self, name)}")
         require(self.weight_decay >= 0, f"weight_decay must be 0 or more, got {self.weight_decay}")
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
@@ -219,12 +221,13 @@ Config = TypeVar("Config")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A settings object as plain values, for JSON or YAML."""
-    return asdict(config)
+    """A settings object as plain values, for JSON or YAML. An object's own method `to_dict` takes precedence."""
+    own = getattr(config, "to_dict", None)
+    return asdict(config) if own is None else dict(own())
 
 
 def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:
-    """Rebuild a settings object strictly: an unknown key is an error that names it and `source`."""
+    """A settings object from `values`; `UserError`, naming `source`, for an unknown key or a wrong value."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - known)
     require(not unknown, f"{source} has the unknown key {unknown[0] if unknown else ''!r}; known are {sorted(known)}")

@@ -1,13 +1,12 @@
-"""The exceptions for mistakes a user can mend."""
+"""The exceptions for mistakes that a user can correct."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A user's mistake, told in one sentence: what was wrong and what would be right.
+    """A user's mistake, in one sentence: what was wrong and what would be right.
 
-    The command line prints the sentence and exits with status 2. In Python it is a `ValueError`, as for any function
-    that is given what it cannot use.
+    The command line prints the sentence and exits with status 2. In Python it is a `ValueError`.
     """
 
 

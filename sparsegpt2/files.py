@@ -1,7 +1,7 @@
-"""Writing files and folders: a reader never sees half of one, a power loss loses none, and nothing foreign is deleted.
+"""Write files and folders safely: readers never see half of one, a power loss destroys none, no others are deleted.
 
-Everything is written under a temporary name, flushed to the disk, and renamed. A temporary carries a lock of the kernel
-(flock) while its writer lives; so the next writer of the same name knows what a killed one has left, and removes it.
+Everything is written under a temporary name, flushed to the disk, and renamed. The writer of a temporary file holds a
+kernel lock (flock) on it. A temporary without a lock was left by a killed writer, and the next writer removes it.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from typing import Any, TypeVar
 from sparsegpt2.errors import UserError
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Names under which files and folders are written."""
+"""Temporary names under which files and folders are written."""
 READS = 50
-"""How often a folder is read again when a writer replaced it meanwhile."""
+"""How many times a folder is read if writers keep replacing it in the meantime."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of folder that this program writes, and how it tells one from a folder of somebody else."""
+    """A kind of folder that this program writes, and how to recognise one."""
 
     what: str
-    """As a sentence names it: `a model`."""
+    """Its name in messages, with an article: `a model`."""
     files: tuple[str, ...]
-    """Every file that it may hold; `*` stands for any letters."""
+    """Names of all the files that it may hold; `*` matches any characters."""
     mark: str
-    """The one of them that is always there."""
+    """The one file that it always holds."""
     signs: tuple[str, ...]
-    """Texts that the mark always contains, and no file of the same name of another format does."""
+    """Texts that occur in every `mark`, but in no file of that name in another format."""
 
     def check(self, path: Path) -> None:
-        """`UserError` unless `path` may be replaced: it is not there, an empty folder, or wholly of this kind."""
+        """`UserError` unless `path` may be replaced: it does not exist, is an empty folder, or holds only this kind."""
         if path.is_symlink():
             raise UserError(f"{path} is a symbolic link; name the folder itself, {path.resolve()}")
         if not path.exists():
@@ -75,7 +75,7 @@ class Kind:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path`; when the block ends well, it takes the name `path` in one rename."""
+    """Yield a temporary path to write to. If the block ends without an exception, it is renamed to `path`."""
     path = Path(path)
     make_folder(path.parent)
     clear_leftovers(path)
@@ -92,11 +92,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
-    """Like `replacing`, for a whole folder of `kind`: readers see the old one or the new one, complete.
+    """Like `replacing`, for a whole folder of `kind`: readers see the complete old folder or the complete new one.
 
-    A folder that is not wholly of that kind is left alone (`UserError`), before and after the block. A folder cannot be
-    renamed over one that is not empty, so the old one steps aside first; the next writer puts it back if this one dies
-    between the two renames, and readers look there (`settled`).
+    `UserError`, before or after the block, if the folder at `path` is not of that kind; it is not changed then. A
+    folder cannot be renamed over one that is not empty, so the old one is renamed first. If this process dies between
+    the two renames, readers find the old folder under its other name (`settled`), and the next writer restores it.
     """
     path = Path(path)
     kind.check(path)
@@ -106,7 +106,7 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
     temporary, lock = _temporary(path, folder=True)
     try:
         yield temporary
-        mode = temporary.stat().st_mode & 0o666  # by the umask, which some writers of tensors do not heed
+        mode = temporary.stat().st_mode & 0o666  # follows the umask, which some writers of tensors ignore
         for file in temporary.iterdir():
             file.chmod(mode)
             sync(file)
@@ -126,7 +126,7 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
 
 
 def recover_directory(path: str | Path) -> None:
-    """If a process died while `replacing_directory` swapped `path`, put the complete old folder back: writers only."""
+    """Restore the old folder if a process died while `replacing_directory` swapped `path`. For writers only."""
     path = Path(path)
     previous = _previous(path)
     if not previous.exists():
@@ -138,13 +138,13 @@ def recover_directory(path: str | Path) -> None:
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what killed writers of `path` have left beside it; what a living one writes is locked, and stays."""
+    """Remove what killed writers of `path` have left; the files of running writers are locked, and stay."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         _clear(leftover)
 
 
 def clear_all_leftovers(folder: Path) -> None:
-    """Remove what killed writers have left anywhere in `folder`, and end the swaps that they had begun."""
+    """Remove the temporary files that killed writers have left anywhere in `folder`, and end the swaps they had begun."""
     for leftover in list(folder.rglob(".*.tmp")):
         _clear(leftover)
     for previous in list(folder.rglob(".*.previous")):
@@ -158,7 +158,7 @@ def end_swap(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, so that they outlast a power loss; `UserError` where a file is in the way."""
+    """Make a folder and its parents, and flush them to the disk; `UserError` if a file is in the way."""
     missing = []
     while not path.exists():
         missing.append(path)
@@ -171,19 +171,19 @@ def make_folder(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    """Wait until the content of a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError:
-        if not path.is_dir():  # some file systems cannot do this for folders
+        if not path.is_dir():  # some file systems cannot flush folders
             raise
     finally:
         os.close(descriptor)
 
 
 def _temporary(path: Path, *, folder: bool) -> tuple[Path, int]:
-    """A new temporary of `path` and the descriptor that holds its lock."""
+    """A new temporary file or folder for `path`, and the descriptor that holds its lock."""
     while True:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         if folder:
@@ -191,7 +191,7 @@ def _temporary(path: Path, *, folder: bool) -> tuple[Path, int]:
             lock = os.open(temporary, os.O_RDONLY)
         else:
             lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if _lock(lock) and os.fstat(lock).st_nlink:  # else another writer took it for a leftover
+        if _lock(lock) and os.fstat(lock).st_nlink:  # else another writer has just removed it as a leftover
             return temporary, lock
         os.close(lock)
 
@@ -209,21 +209,24 @@ def _clear(leftover: Path) -> None:
 
 
 def _lock(descriptor: int, *, without: bool = True) -> bool:
-    """Take the lock of an open file unless another holds it; `without`: the answer where there are no locks."""
+    """Take the lock of an open file; False if another process holds it.
+
+    without: the result on a file system that has no locks.
+    """
     import fcntl
 
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
+    except OSError:  # the file system has no locks
         return without
     return True
 
 
 @contextmanager
 def _swapping(path: Path) -> Iterator[None]:
-    """One swap at a time in a folder: for the moment of the renames its own lock is held."""
+    """Hold the lock of the parent folder during the renames, so that only one process swaps there at a time."""
     import fcntl
 
     descriptor = os.open(path.parent, os.O_RDONLY)
@@ -243,9 +246,9 @@ def _previous(path: Path) -> Path:
 
 
 def settled(path: str | Path, seconds: float = 0.5) -> Path:
-    """Where the content of the folder `path` is: there, or set aside by a writer that died while it swapped it.
+    """Where the content of the folder `path` is: at `path`, or where a writer that died during the swap has put it.
 
-    Nothing is moved: only writers do that. Between a living writer's two renames this waits, for `seconds` at most.
+    Nothing is moved, which only writers may do. If a writer is between its two renames, this waits up to `seconds`.
     """
     path = Path(path)
     until = time.monotonic() + seconds
@@ -257,7 +260,7 @@ def settled(path: str | Path, seconds: float = 0.5) -> Path:
 
 
 def read_settled(path: str | Path, read: Callable[[Path], Result]) -> Result:
-    """`read(folder)` of one state of the folder `path`: read again where a writer replaced it meanwhile."""
+    """`read(folder)` of the folder `path`; it is read again if a writer replaced the folder in the meantime."""
     for _ in range(READS):
         folder = settled(path)
         before = _state(folder)
@@ -269,11 +272,11 @@ def read_settled(path: str | Path, read: Callable[[Path], Result]) -> Result:
         else:
             if _state(folder) == before:
                 return result
-    raise UserError(f"{path} is replaced faster than it can be read; try again when its writer rests")
+    raise UserError(f"{path} is replaced faster than it can be read; try again when its writer has finished")
 
 
 def _state(folder: Path) -> tuple[int, ...] | None:
-    """What changes when another folder takes this one's name."""
+    """Numbers that change when another folder gets this name; None if there is no folder."""
     try:
         found = folder.stat()
     except OSError:
@@ -293,7 +296,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path, what: str = "file") -> Any:
-    """Read JSON; a missing or malformed file is a `UserError` that names it and says what it should be."""
+    """The value in a JSON file; `UserError` if the file is missing or malformed. what: what it should be."""
     path = Path(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Packages that import what they name only when it is asked for, so that `--help` need not wait for torch."""
+"""Packages that import their names only when they are used, so that `--help` does not wait for torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 def lazily(package: str) -> Callable[[str], Any]:
-    """The `__getattr__` of a package whose `if TYPE_CHECKING:` block says where its names come from.
+    """A `__getattr__` for a package, which imports names from the modules in its `if TYPE_CHECKING:` block.
 
         if TYPE_CHECKING:
             from package.module import Name
         __all__ = ["Name"]
         __getattr__ = lazily(__name__)
 
-    One block serves the type checker and the running program.
+    So the type checker and the running program use the same block.
     """
     places: dict[str, str] = {}
 
@@ -28,14 +28,14 @@ def lazily(package: str) -> Callable[[str], Any]:
         if name not in places:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(places[name]), name)
-        setattr(sys.modules[package], name, value)  # the next look finds it without this function
+        setattr(sys.modules[package], name, value)  # the next access finds it without calling this function
         return value
 
     return get
 
 
 def _places(package: str) -> dict[str, str]:
-    """Name -> the module that it is imported from, under TYPE_CHECKING."""
+    """Name -> the module that the TYPE_CHECKING block imports it from."""
     spec = find_spec(package)
     assert spec is not None and spec.origin is not None
     with open(spec.origin, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""One writer a folder: a lock of the kernel (flock), which ends with the process that holds it, however it ends."""
+"""One writer for each folder, by a kernel lock (flock). The lock ends when its process ends, for whatever reason."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from sparsegpt2.files import clear_all_leftovers, make_folder, sync
 
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""What file systems say that have no locks; there the user must see to it that one process writes."""
+"""Errors of file systems without locks. There the user must make sure that only one process writes."""
 
 
 @contextmanager
 def locked(folder: str | Path, what: str) -> Iterator[None]:
-    """Hold `folder` as its only writer, making it where it is not there; `UserError` when another process holds it.
+    """Hold `folder`, which is made if needed, as its only writer; `UserError` if another process holds it.
 
-    what: as a sentence names the folder, such as `run folder`. What killed writers left inside is removed; a folder
-    that was made here and stayed empty is removed in the end.
+    Temporary files of killed writers in it are removed. A folder that was made here and stayed empty is removed at the
+    end. what: the folder's name in messages, such as `run folder`.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -35,16 +35,17 @@ def locked(folder: str | Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`, which is there as long as somebody does; `UserError` when another process holds it.
+    """Hold the lock file `path`, which exists while a process holds it; `UserError` if another process holds it.
 
-    wait: wait for it instead, after a line that says so. Folders made for it are removed if they stayed empty.
+    wait: print a line and wait for the other process instead. Folders made for the lock file are removed if they stay
+    empty.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     descriptor = _take(path, what, wait)
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is held: whoever opened it before looks again
+        path.unlink(missing_ok=True)  # before the lock is released: a process that waits for it opens the path again
         os.close(descriptor)
         with suppress(OSError):
             for folder in made:
@@ -53,9 +54,10 @@ def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def appending(path: Path) -> Iterator[int]:
-    """The descriptor of a file of lines, made if it is not there, to which nobody else appends meanwhile.
+    """Yield the descriptor of a file of lines, made if needed; no other process appends to it in the meantime.
 
-    A last line without its end was torn by a writer that died, since living ones hold this lock; it is cut off first.
+    A last line without a line end was left by a writer that died, because running writers hold this lock. It is cut
+    off first.
     """
     import fcntl
 
@@ -74,7 +76,7 @@ def appending(path: Path) -> Iterator[int]:
 
 
 def cut_torn_line(descriptor: int) -> bool:
-    """Cut off what stands behind the last end of line of an open file; whether there was anything."""
+    """Cut off everything after the last line end of an open file. Returns whether there was anything."""
     size = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, size - 1) == b"\n":
         return False
@@ -100,7 +102,7 @@ def _take(path: Path, what: str, wait: bool) -> int:
         try:
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:  # who held it removed the folder
+        except FileNotFoundError:  # the process that held the lock has just removed the folder
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,7 +111,7 @@ def _take(path: Path, what: str, wait: bool) -> int:
             os.close(descriptor)
             if not wait:
                 raise UserError(
-                    f"{what} is in use by {holder or 'another process'}; wait until that ends, or name another folder"
+                    f"{what} is in use by {holder or 'another process'}; wait until it ends, or name another folder"
                 ) from None
             if not told:
                 print(f"waiting for {holder or 'another process'}, which writes {what}", file=sys.stderr, flush=True)
@@ -124,11 +126,11 @@ def _take(path: Path, what: str, wait: bool) -> int:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
             return descriptor
-        os.close(descriptor)  # removed by its holder between our opening and our locking it
+        os.close(descriptor)  # its holder removed the file after we opened it and before we locked it
 
 
 def _is(path: Path, descriptor: int) -> bool:
-    """Whether the open file is the one of that name."""
+    """Whether `path` still names the open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What surrounds a command: signals, the process that started it, and what its machine refuses."""
+"""The environment of a command: signals, the process that started it, and errors of the machine."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sparsegpt2 import checksum
 from sparsegpt2.errors import UserError
 
 PARENT = "SPARSEGPT2_PARENT"
-"""Environment variable: the process whose end is this one's, too."""
+"""Environment variable with the id of the parent process; this process ends when the parent does."""
 NO_VERIFY = "--no_verify"
 LOOK_EVERY = 0.1
-"""Seconds between looks whether the parent lives."""
+"""Seconds between checks that the parent is still running."""
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -32,17 +32,17 @@ REMEDIES = {
     errno.ENOTDIR: "name another place",
     errno.EISDIR: "name a file",
     errno.ENAMETOOLONG: "use a shorter name",
-    errno.EIO: "look after that disk",
+    errno.EIO: "check the disk",
 }
-"""What to do about an error of the system."""
+"""Error of the system -> what to do about it."""
 
 
 @contextmanager
 def of_a_command(arguments: list[str]) -> Iterator[list[str]]:
-    """Run a command inside: SIGTERM raises KeyboardInterrupt, so that whatever it holds is put down in order.
+    """Run a command inside the block. SIGTERM raises KeyboardInterrupt, so that the command can save and clean up.
 
-    Yields the arguments without the flag `--no_verify`, which every command takes. A command that another one started
-    ends when that one does.
+    Yields the arguments without the flag `--no_verify`, which every command accepts. A command that was started by
+    another command ends when that one ends.
     """
     if NO_VERIFY in arguments:
         checksum.skip()
@@ -62,17 +62,17 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def with_parent(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child that is to end with this process, however this one ends."""
+    """The environment for a child process that must end when this process ends, for whatever reason."""
     return {**environment, PARENT: str(os.getpid())}
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process (SIGTERM, so that it saves) once its parent is gone: `parent`, or the one the environment says.
+    """End this process (by SIGTERM, so that it saves) when its parent ends: `parent`, or the one in the environment.
 
-    A thread looks every tenth of a second: the kernel's own signal (PR_SET_PDEATHSIG) is bound to the thread that
-    started the child, and lanes start children from threads.
+    A thread checks every tenth of a second. The kernel's signal for this (PR_SET_PDEATHSIG) is sent when the *thread*
+    that started the child ends, and lanes start their commands from threads.
     """
-    named = os.environ.pop(PARENT, "")  # not for this process's own children
+    named = os.environ.pop(PARENT, "")  # removed, so that this process's own children do not inherit it
     parent = parent or (int(named) if named.isdigit() else 0)
     if not parent:
         return
@@ -87,7 +87,7 @@ def end_with_parent(parent: int | None = None) -> None:
 
 @contextmanager
 def in_one_sentence() -> Iterator[None]:
-    """Turn what the machine refuses inside (disk, permission, memory, device) into a `UserError` of one sentence."""
+    """Turn errors of the machine inside the block (disk, permissions, RAM, device) into a `UserError`."""
     try:
         yield
     except Exception as error:
@@ -98,14 +98,14 @@ def in_one_sentence() -> Iterator[None]:
 
 
 def told(error: Exception) -> str | None:
-    """An error of the environment in one sentence; None for any other error, which is this program's fault."""
+    """One sentence about an error of the machine; None for any other error, which is a bug of this program."""
     if isinstance(error, (BrokenPipeError, UserError)):
         return None
     if isinstance(error, OSError):
         return _system(error)
     text = " ".join(str(error).split())
     name = type(error).__name__
-    if name == "SafetensorError":  # a Rust library's own words for an OSError
+    if name == "SafetensorError":  # the Rust library has only a text for an OSError, with its number at the end
         number = int(code) if (code := text.rpartition("(os error ")[2].rstrip(")")).isdigit() else 0
         return _system(OSError(number, os.strerror(number))) if number else None
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text:

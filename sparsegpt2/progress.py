@@ -1,4 +1,4 @@
-"""How far something is, shown in one way: a bar in a terminal, a line now and then in a pipe, one line in a notebook.
+"""One way to show progress: a bar in a terminal, a line from time to time in a pipe, one line in a notebook.
 
 with ProgressDisplay("pruning for_while") as progress:
     find_circuit(model, task, config, progress)
@@ -13,22 +13,22 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what) while something long runs."""
+"""Called as progress(done, total, what) during long work."""
 
 BAR = 20
-"""Columns of the bar."""
+"""Width of the bar in columns."""
 EVERY = 10.0
-"""Seconds between lines where each of them stays."""
+"""Seconds between lines in a pipe or a file."""
 
 
 class ProgressDisplay:
-    """A `Progress` that a person sees; as a context manager it owns the place where it is shown.
+    """A `Progress` that displays what it is given, for the duration of a `with` block.
 
-    Work may go through several parts, each counting anew: the time left is always that of the part.
+    Work may have several parts, each of which counts from 0. The time left is always that of the current part.
     """
 
     def __init__(self, title: str, *, enabled: bool = True, every: float = EVERY) -> None:
-        """title: what goes on, such as `pruning for_while`. every: seconds between lines in a pipe or a file."""
+        """title: what is being done, such as `pruning for_while`. every: seconds between lines in a pipe or a file."""
         self.title, self.place = title, _place(every) if enabled else _Nowhere()
         self.done, self.total, self.left = 0, 0, ""
         self.began = time.monotonic()
@@ -52,15 +52,15 @@ class ProgressDisplay:
         self.place.show(text, share, self.left)
 
     def start(self) -> None:
-        """Take the place where it is shown; `close` gives it back."""
+        """Start the display; `close` ends it. A `with` block calls both."""
         self.place.open()
 
     def line(self, text: str) -> None:
-        """Print a line on stdout that stays, above the bar where there is one."""
+        """Print a line that stays on stdout; if there is a bar, above it."""
         self.place.line(text)
 
     def close(self, *, finished: bool) -> None:
-        """Take the bar away. Where lines stay, say how long it took, unless an error says what happened."""
+        """Remove the bar. In a pipe or a notebook, report how long it took if the work has finished."""
         seconds = time.monotonic() - self.began
         self.place.close(f"{self.title}: finished in {duration(seconds)}" if finished and self.total else "")
 
@@ -74,12 +74,12 @@ def duration(seconds: float) -> str:
 
 
 def _left(seconds: float, done: int, rest: int) -> str:
-    """The time left, if the rest goes as fast as what is done; empty while nothing can be said."""
+    """The time left, if the rest is as fast as the work done so far; empty while it cannot be estimated."""
     return f"{duration(seconds / done * rest)} left" if done > 0 and rest > 0 and seconds > 0.5 else ""
 
 
 class _Place(Protocol):
-    """Where progress is shown."""
+    """A place where progress is shown."""
 
     def open(self) -> None: ...
 
@@ -102,7 +102,7 @@ def _in_notebook() -> bool:
 
 
 class _Nowhere:
-    """Shows nothing but the lines."""
+    """Shows nothing."""
 
     def open(self) -> None:
         pass
@@ -118,7 +118,7 @@ class _Nowhere:
 
 
 class _Lines:
-    """A pipe or a file: whole lines on stderr, at most one every so many seconds, and one at the end."""
+    """A pipe or a file: whole lines on stderr, at most one every `every` seconds, and one at the end."""
 
     def __init__(self, every: float) -> None:
         self.every, self.last = every, time.monotonic()
@@ -133,7 +133,7 @@ class _Lines:
             print(f"{text}  {share:.0%}{f', {left}' if left else ''}", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
-        self.last = time.monotonic()  # a line about the same work: the next may wait
+        self.last = time.monotonic()  # this line tells the progress too, so the next one can wait
         print(text, flush=True)
 
     def close(self, ending: str) -> None:
@@ -142,7 +142,7 @@ class _Lines:
 
 
 class _Terminal:
-    """A live bar on stderr, which leaves nothing behind."""
+    """A live bar on stderr, which disappears at the end."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -156,7 +156,7 @@ class _Terminal:
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # else what is printed would leave the pipe for the terminal
+            redirect_stdout=sys.stdout.isatty(),  # else what is printed to a pipe would appear in the terminal
         )
         self.task = self.bar.add_task("", total=1.0, left="")
 
@@ -164,12 +164,12 @@ class _Terminal:
         self.bar.start()
 
     def show(self, text: str, share: float, left: str) -> None:
-        room = self.bar.console.width - BAR - len("100%") - len(left) - 4  # else rich shortens every column alike
+        room = self.bar.console.width - BAR - len("100%") - len(left) - 4  # else rich would shorten every column
         short = text if len(text) <= room else f"{text[: max(0, room - 1)]}…"
         self.bar.update(self.task, completed=share, description=short, left=left)
 
     def line(self, text: str) -> None:
-        if sys.stdout.isatty():  # rich stands in for a terminal's stdout while the bar is there
+        if sys.stdout.isatty():  # rich redirects a terminal's stdout while the bar is shown
             self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, flush=True)
@@ -179,7 +179,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """One line below the cell that is written over."""
+    """One line below the notebook cell, overwritten at each update."""
 
     def __init__(self) -> None:
         self.handle: Any = None

@@ -1,14 +1,14 @@
-"""One way to find what can be added from outside: tasks, pruners, corpora, component methods, checks, readings.
+"""One way to find everything that users can add: tasks, pruners, corpora, component methods, checks, readings.
 
-Each of them is one file, and is found
+Each of these things is defined in one file, and is found
 
-- by name, where it is built in, or an installed package offers it (an entry point of the group `sparsegpt2.pruners`
-  and so on), or this process has already loaded it from a file;
-- by the path of a file, `my_pruner.py`, or of one thing in it, `my_pruner.py:second`;
+- by name, if it is built in, if an installed package offers it (an entry point of the group `sparsegpt2.pruners` and
+  so on), or if this process has already loaded it from a file;
+- by the path of its file, `my_pruner.py`, or `my_pruner.py:second` if the file defines several things;
 - by `module:attribute`, for a module that Python can import.
 
-Paths and modules are code that will run, so only what a user typed goes to `Kind.resolve`. A name that was read from a
-file (a circuit, a row) goes to `Kind.named`, which knows plain names and nothing else.
+Paths and modules are code that will run, so `Kind.resolve` is only for what a user typed. A name that was read from a
+file (a circuit, a row) goes to `Kind.named`, which accepts only plain names.
 """
 
 from __future__ import annotations
@@ -36,43 +36,43 @@ class Found:
     """A thing that was looked up, and where it came from."""
 
     name: str
-    """Plain: for rows, file names and later look-ups."""
+    """Its plain name, for rows, file names and later look-ups."""
     thing: Any
     """What the file defines: a pruner's `rank`, a task's `TASK`."""
     holder: Any
-    """The module (or object) that `thing` lies in, for what else may stand there; None where only a thing was named."""
+    """The module or object that defines `thing`, which may define more for it; None if only the thing is known."""
     file: str = ""
-    """The source file as the user named it; empty for built-in things and for those made in a notebook."""
+    """The source file as the user named it; empty for built-in things and those defined in a notebook."""
     line: int = 1
-    """Where that file defines the thing."""
+    """The line of that file that defines the thing."""
     fingerprint: str = ""
-    """16 hex digits of the source file's content, so that an edited file is another thing; empty when built in."""
+    """16 hex digits of the source file's content, so that an edited file counts as another thing; empty if built in."""
 
     def mistake(self, what: str) -> UserError:
-        """The sentence about a mistake that only using the thing showed: file, line of its definition, `what`."""
+        """An error about the thing that appeared only when it was used: file, line of its definition, `what`."""
         return UserError(f"{self.file}, line {self.line}: {what}" if self.file else f"{self.name}: {what}")
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """One sort of thing that can be added."""
+    """One kind of thing that users can add."""
 
     what: str
-    """Singular, for sentences: `pruner`."""
+    """Its name in messages, singular: `pruner`."""
     group: str
-    """Entry point group: `sparsegpt2.pruners`."""
+    """Its group of entry points: `sparsegpt2.pruners`."""
     attribute: str
-    """What a file must define; `corpora` mark theirs instead (`held`)."""
+    """The name that a file must define; or the decorator that marks things in a file, if there is `held`."""
     flaw: Callable[[Any, Any], str]
-    """(thing, holder) -> what is wrong with it, as the end of a sentence about it; empty when it will do."""
+    """(thing, holder) -> what is wrong with it, as the end of a sentence about it; empty if nothing is."""
     packages: tuple[str, ...]
-    """Packages whose modules are the built-in ones."""
+    """Packages whose modules define the built-in things."""
     held: Callable[[ModuleType], dict[str, Any]] | None = None
-    """The things in a module by name, where one file may hold several; else a file holds `attribute` alone."""
+    """Module -> its things by name, if a file may define several; None if a file defines only `attribute`."""
     may_shadow: bool = False
-    """Whether a file of one's own may have the name of a built-in thing (tasks: their rows tell them apart)."""
+    """Whether a user's file may have the name of a built-in thing (tasks may: their rows tell the two apart)."""
     introduced: dict[str, Found] = field(default_factory=dict)
-    """Own things that this process has loaded, by name."""
+    """The users' things that this process has loaded, by name."""
 
     # --- What there is ----------------------------------------------------------------------------------------------
 
@@ -97,8 +97,8 @@ class Kind:
     def resolve(self, typed: str) -> Found:
         """The thing that a user named: by name, path, `path:attribute` or `module:attribute`. Runs the file's code.
 
-        A thing of one's own is then known by its plain name too, in this process. `UserError` for an unknown name, and
-        for a mistake in the file, with its line.
+        A user's own thing can then be found by its plain name too, in this process. `UserError` for an unknown name,
+        and for a mistake in the file, with its line.
         """
         path, attribute = split_path(typed)
         if path is not None:
@@ -118,9 +118,12 @@ class Kind:
         return found
 
     def named(self, name: str) -> Found:
-        """The thing of that plain name: built in, installed, or loaded earlier. Paths and modules are refused."""
+        """The thing of that plain name: built in, installed, or loaded earlier; `UserError` for paths and modules."""
         if not is_plain(name):
-            raise UserError(f"{name!r} is no name of a {self.what}, and code is run only from where you say yourself")
+            raise UserError(
+                f"{name!r} is not the plain name of a {self.what} but a path or module, and "
+                "code is run only if you name it yourself"
+            )
         found = self._built_in(name) or self.introduced.get(name)
         if found is not None:
             return found
@@ -130,24 +133,22 @@ class Kind:
                 attribute = attribute.split("[")[0].strip()
                 self.introduced[name] = self._from_module(point.value, module.strip(), attribute, name)
                 return self.introduced[name]
-        raise UserError(
-            unknown(self.what, name, self.known(), "or give one of your own as FILE.py or MODULE:ATTRIBUTE")
-        )
+        raise UserError(unknown(self.what, name, self.known(), "or give your own as FILE.py or MODULE:ATTRIBUTE"))
 
     def introduce(self, name: str, thing: Any) -> None:
-        """Make a thing of this process, such as one written in a notebook, known by `name`."""
+        """Register a thing that was defined in this process, for example in a notebook, as `name`."""
         module = sys.modules.get(getattr(thing, "__module__", None) or "")
         file = getattr(module, "__file__", None) or ""
         self.introduced[name] = Found(name, thing, None, file, 1, _fingerprint(module) if module and file else "")
 
     def fingerprint(self, name: str) -> str:
-        """Of what `name` stands for in this process; empty for built-in things."""
+        """The fingerprint of the thing called `name` in this process; empty for built-in things."""
         return "" if name in self.names() or name not in self.introduced else self.introduced[name].fingerprint
 
     # --- Where things come from -------------------------------------------------------------------------------------
 
     def _modules(self) -> dict[str, str]:
-        """Last part of the name -> full name of the built-in modules."""
+        """Short name -> full name, of the modules that define built-in things."""
         return {
             module.name: f"{package}.{module.name}"
             for package in self.packages
@@ -167,7 +168,7 @@ class Kind:
     def _from_file(self, typed: str, path: Path, attribute: str) -> Found:
         if not path.is_file():
             raise UserError(f"the {self.what} file {path} does not exist")
-        for name, module in self._modules().items():  # a built-in one by its path is the built-in one
+        for name, module in self._modules().items():  # the path of a built-in file means the built-in thing
             spec = importlib.util.find_spec(module) if name == path.stem and not attribute else None
             if spec is not None and spec.origin and Path(spec.origin).resolve() == path.resolve():
                 return self.named(name)
@@ -178,7 +179,7 @@ class Kind:
             found = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if error.name and (module == error.name or module.startswith(f"{error.name}.")):
-                raise UserError(f"{typed!r} names no {self.what}: there is no module {error.name!r}") from None
+                raise UserError(f"{typed!r} is not a {self.what}: there is no module {error.name!r}") from None
             raise _in_module(module, error) from error
         except Exception as error:
             raise _in_module(module, error) from error
@@ -187,7 +188,7 @@ class Kind:
         return self._take(found, attribute, name, file)
 
     def _take(self, module: ModuleType, attribute: str, name: str, file: str = "") -> Found:
-        """The thing in a module, checked. file: as sentences name it; empty for what is built in."""
+        """The thing in a module, after a check. file: the file's name in messages; empty for built-in things."""
         holder, thing, label = self._pick(module, attribute, file)
         if wrong := self.flaw(thing, holder):
             raise UserError(f"{_place(module, label, file)}: {label} {wrong}")
@@ -196,13 +197,14 @@ class Kind:
         return Found(name, thing, holder, file, line_of(module.__file__ or "", label), _fingerprint(module))
 
     def _pick(self, module: ModuleType, attribute: str, file: str) -> tuple[Any, Any, str]:
-        """(holder, thing, the definition's name)."""
+        """(holder, thing, name under which the module defines it)."""
         if not attribute and self.held is not None:
             things = self.held(module)
             if len(things) != 1:
-                have = f"marks {', '.join(sorted(things))}; say which, as FILE.py:NAME" if things else "marks none"
+                have = f"marks {', '.join(sorted(things))}; choose one, as FILE.py:NAME" if things else "marks none"
                 raise UserError(
-                    f"{_place(module, '', file)}: a {self.what} file marks one with @{self.attribute}, and this {have}"
+                    f"{_place(module, '', file)}: a {self.what} file marks one thing with @{self.attribute}, but this "
+                    f"file {have}"
                 )
             thing = next(iter(things.values()))
             return module, thing, getattr(thing, "__name__", "")
@@ -220,7 +222,7 @@ class Kind:
         if attribute not in ("", self.attribute) and hasattr(thing, self.attribute):  # a class that holds the thing
             holder, thing = thing, getattr(thing, self.attribute)
         elif attribute not in ("", self.attribute):
-            holder = None  # what stands beside it belongs to another
+            holder = None  # what else the module defines belongs to another thing
         return holder, thing, attribute or self.attribute
 
 
@@ -228,12 +230,12 @@ class Kind:
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` is a name and no address: no path, no `.py`, no `:`."""
+    """Whether `name` is a plain name: no path, no `.py`, no `:`."""
     return not name.endswith(".py") and not any(sign in name for sign in ":/\\")
 
 
 def split_path(typed: str) -> tuple[Path | None, str]:
-    """(path, attribute) of `my.py` or `my.py:attribute`; the path is None when `typed` names no .py file."""
+    """(path, attribute) of `my.py` or `my.py:attribute`; the path is None if `typed` does not name a .py file."""
     path, colon, attribute = typed.rpartition(":")
     if colon and path.endswith(".py") and attribute.replace(".", "").isidentifier():
         return Path(path).expanduser(), attribute
@@ -241,9 +243,9 @@ def split_path(typed: str) -> tuple[Path | None, str]:
 
 
 def name_of(typed: str, usual: str = "") -> str:
-    """The plain name of what was typed: `a/my.py` is `my`, `a/my.py:two` is `my.two`, `package.my:two` is `my.two`.
+    """The plain name of what was typed: `a/my.py` -> `my`, `a/my.py:two` -> `my.two`, `package.my:two` -> `my.two`.
 
-    usual: the attribute that such a file defines, which adds nothing to the name.
+    usual: the attribute that every file of this kind defines, which is left out of the name.
     """
     if is_plain(typed):
         return typed
@@ -257,7 +259,7 @@ def name_of(typed: str, usual: str = "") -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str], more: str = "", where: str = "") -> str:
-    """The sentence about a name that is not there: what there is, and which of it is nearly the same."""
+    """The sentence about an unknown name: which names there are, and a similar one if there is any."""
     known = list(known)
     near = difflib.get_close_matches(name, known, 1, cutoff=0.7)
     listed = f"there are {', '.join(known)}" if known else "there is none"
@@ -275,14 +277,14 @@ def takes(function: Any, count: int) -> bool:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
-    except ValueError:  # built-in functions without a signature: only a call can tell
+    except ValueError:  # a built-in function without a signature: only a call would show it
         return True
     return True
 
 
 @contextmanager
 def _working_folder_last() -> Iterator[None]:
-    """Let `module:attribute` see the working folder, after everything else: a `train.py` there must shadow nothing."""
+    """Let imports find modules in the working folder, but last, so that a `train.py` there shadows nothing."""
     folder = str(Path.cwd())
     sys.path.append(folder)
     importlib.invalidate_caches()
@@ -293,10 +295,10 @@ def _working_folder_last() -> Iterator[None]:
 
 
 def _in_module(module: str, error: BaseException) -> UserError:
-    """The sentence about a module that cannot be imported."""
+    """The error for a module that cannot be imported."""
     try:
         spec = importlib.util.find_spec(module)
-    except Exception:  # a parent that cannot be imported either
+    except Exception:  # its parent package cannot be imported either
         spec = None
     file = (spec and spec.origin) or module
     return UserError(told(error, file, file))
@@ -306,7 +308,7 @@ _FINGERPRINTS: dict[str, str] = {}
 
 
 def _fingerprint(module: ModuleType) -> str:
-    """16 hex digits of a module's source as it was when first asked for: an edit later changes no loaded code."""
+    """16 hex digits of a module's source at the first call: later edits of the file do not change the loaded code."""
     if module.__name__ not in _FINGERPRINTS:
         file = Path(getattr(module, "__file__", None) or "")
         content = file.read_bytes() if file.is_file() else module.__name__.encode()
@@ -315,6 +317,6 @@ def _fingerprint(module: ModuleType) -> str:
 
 
 def _place(module: ModuleType, name: str, shown: str = "") -> str:
-    """`file, line 3`: where a module defines `name`, or line 1."""
+    """`file, line 3`: where a module defines `name`; line 1 if it does not. shown: the file's name in messages."""
     source = getattr(module, "__file__", None) or ""
     return f"{shown or source}, line {line_of(source, name)}"

@@ -1,8 +1,8 @@
-"""The packages `train` and `eval_tasks` lie next to `sparsegpt2` under plain names, and a user's train.py must not hide
-them, nor they the user's.
+"""Import the packages `train` and `eval_tasks` even if the user has a train.py or an eval_tasks.py.
 
-Python looks for a module in the working folder first when it runs `python -m`, a notebook or a script there. So whoever
-is about to import one of the two calls `claim`; a command, whose process is ours alone, calls `claim_process`.
+The two packages are next to `sparsegpt2` and have common names. With `python -m`, a notebook or a script, Python looks
+for a module in the user's folder first. So code that is about to import one of the two calls `claim`. A command, which
+has a process to itself, calls `claim_process`. A name that was not claimed still means the user's module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class SiblingFinder:
-    """Finds the claimed packages in `ROOT`, whatever else `sys.path` holds under their names."""
+    """Finds the claimed packages in `ROOT`, even if `sys.path` has other modules with their names."""
 
     def __init__(self) -> None:
         self.claimed: set[str] = set()
@@ -31,7 +31,7 @@ class SiblingFinder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What Python asks every finder of `sys.meta_path`; None leaves the name to the others."""
+        """Called by Python for every finder in `sys.meta_path`; None leaves the name to the other finders."""
         return PathFinder.find_spec(name, [str(ROOT)]) if name in self.claimed else None
 
 
@@ -39,10 +39,9 @@ _FINDER = SiblingFinder()
 
 
 def claim(*names: str) -> None:
-    """From now on `import name` is the package next to this one; by default for both.
+    """Make `import name` mean the package next to this one from now on; by default for both packages.
 
-    `UserError` if this process has already imported something else under that name. Modules that the user imported
-    before stay as they are, and a name that was not claimed is still the user's.
+    `UserError` if this process has already imported another module with that name.
     """
     for name in names or SIBLINGS:
         there = sys.modules.get(name)
@@ -50,7 +49,7 @@ def claim(*names: str) -> None:
             file = getattr(there, "__file__", None) or "one without a file"
             raise UserError(
                 f"the module {name!r} imported here is {file}, which hides the package {name!r} that sparsegpt2 needs; "
-                f"rename it and start again"
+                f"rename that file and start again"
             )
         _FINDER.claimed.add(name)
     if _FINDER not in sys.meta_path:
@@ -58,10 +57,11 @@ def claim(*names: str) -> None:
 
 
 def claim_process() -> None:
-    """For a process that runs nothing but one of our commands: imports no longer look in the working folder first.
+    """Claim both packages in a process that runs only one of our commands, and stop imports from the working folder.
 
-    `python -m` puts it first, where a random.py or torch.py of the user would be imported by everything; that entry
-    goes. A working folder that PYTHONPATH names comes last instead. In a clone it holds these packages, and stays.
+    `python -m` puts the working folder first on the path, where every package would import a user's random.py or
+    torch.py; that entry is removed. If PYTHONPATH names the working folder, it moves to the end. In a clone the working
+    folder holds these packages, and nothing is changed.
     """
     here = Path(os.curdir).resolve()
     if here != ROOT:
@@ -72,17 +72,19 @@ def claim_process() -> None:
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
-    """How a process of its own runs `sparsegpt2 ARGUMENTS`, the working folder not on its path of imports."""
+    """The command line of a new process for `sparsegpt2 ARGUMENTS`, which imports nothing from the working folder."""
     return [sys.executable, "-P", "-u", "-m", "sparsegpt2", *arguments]
 
 
 def environment() -> dict[str, str]:
-    """Environment for `command_line`: this one, with a PYTHONPATH that leads to these packages and not to the working
-    folder, which an empty entry means."""
+    """The environment for `command_line`: PYTHONPATH leads to these packages, but not to the working folder.
+
+    An empty entry of PYTHONPATH means the working folder too.
+    """
     entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", ".")]
     installed = [*site.getsitepackages(), site.getusersitepackages()]
     if not any(_is_folder(entry, ROOT) for entry in [*entries, *installed]):
-        entries.append(str(ROOT))  # a clone, or a folder that someone put on sys.path
+        entries.append(str(ROOT))  # a clone, or a folder that somebody put on sys.path
     return {**os.environ, "PYTHONPATH": os.pathsep.join(entries)}
 
 
@@ -92,7 +94,7 @@ def _folder(module: ModuleType) -> Path | None:
 
 
 def _is_folder(entry: str, folder: Path) -> bool:
-    """Whether an entry of a search path is `folder`; an empty one is the working folder."""
+    """Whether an entry of a search path is `folder`; an empty entry means the working folder."""
     try:
         return Path(entry or ".").resolve() == folder
     except OSError:

@@ -1,4 +1,4 @@
-"""Files of users: loaded to add a task, a pruner and so on, and blamed by line for the mistakes in them."""
+"""Load users' files that add a task, a pruner and so on, and report mistakes in them with file and line."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from types import ModuleType, TracebackType
 from sparsegpt2.errors import UserError
 
 PRIVATE = "_sparsegpt2_file"
-"""Beginning of the names under which modules from files stand in `sys.modules`."""
+"""Prefix of the names in `sys.modules` of modules that were loaded from users' files."""
 
 
 OWN: dict[str, str] = {}
-"""Source files of users that were loaded in this process -> how they were named, for sentences."""
+"""Users' source files that this process has loaded -> how the user named them, for messages."""
 
 
 def load_file(path: str | Path) -> ModuleType:
-    """The module in a .py file, run once for each content it has; it may hold dataclasses and be pickled from.
+    """The module in a .py file. It is run again only if its content has changed.
 
-    `UserError` naming file and line for whatever goes wrong while it runs.
+    It is entered in `sys.modules`, as dataclasses and pickle need. `UserError`, with file and line, for any exception
+    while it runs.
     """
     path = Path(path).expanduser()
     place = path.resolve()
@@ -40,7 +41,7 @@ def load_file(path: str | Path) -> ModuleType:
     sys.modules[name] = module
     OWN[str(place)] = str(path)
     try:
-        # compiled here and not by the loader, whose cache takes an edit within the same second for the old file
+        # compiled here, because the loader's cache does not notice an edit within the same second
         exec(compile(source, str(place), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[name]
@@ -51,7 +52,10 @@ def load_file(path: str | Path) -> ModuleType:
 
 
 def sentence(error: BaseException) -> str | None:
-    """What `told` says, where `error` went through one of a user's own files; the innermost of several."""
+    """The sentence for an exception that passed through a user's file (`told`); None if it passed through none.
+
+    With several such files it names the innermost.
+    """
     trace, shown = error.__traceback__, None
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
@@ -62,7 +66,7 @@ def sentence(error: BaseException) -> str | None:
 
 
 def told(error: BaseException, file: str, shown: str) -> str:
-    """`shown, line 7: ValueError: boom`: the innermost line of `file` that `error` went through, and what it says."""
+    """`shown, line 7: ValueError: boom`: the innermost line of `file` in the traceback of `error`, and its message."""
     what = " ".join(str(error).split())
     kind = type(error).__name__
     if isinstance(error, SyntaxError) and error.filename == file:
@@ -72,7 +76,7 @@ def told(error: BaseException, file: str, shown: str) -> str:
 
 
 def innermost(trace: TracebackType | None, file: str) -> int | None:
-    """The last line of `file` that a traceback goes through; None when it goes through none."""
+    """The last line of `file` in a traceback; None if the file is not in it."""
     line = None
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == file:
@@ -82,7 +86,7 @@ def innermost(trace: TracebackType | None, file: str) -> int | None:
 
 
 def line_of(file: str, name: str) -> int:
-    """The line on which a source file defines `name` (`Class.method` too), or 1."""
+    """The line on which a source file defines `name`, which may be `Class.method`; 1 if it does not."""
     try:
         body = ast.parse(Path(file).read_bytes()).body
     except (OSError, SyntaxError, ValueError):
@@ -97,7 +101,7 @@ def line_of(file: str, name: str) -> int:
 
 
 def _defines(node: ast.stmt) -> set[str]:
-    """The names that a statement gives a meaning to."""
+    """The names that a statement defines."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):

@@ -14,8 +14,9 @@ import torch
 
 import sparsegpt2
 from sparsegpt2 import GPT, Circuit, GPTConfig, Results, UserError
-from sparsegpt2.circuits import LossCurve, PruneConfig, rank_nodes
+from sparsegpt2.circuits import CircuitInfo, LossCurve, PruneConfig, rank_nodes
 from sparsegpt2.components import ComponentCircuit, ComponentGraph
+from sparsegpt2.components.circuit import ComponentInfo
 from sparsegpt2.evidence import Estimate, Finding, Report
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -65,7 +66,7 @@ def test_every_public_name_is_there_and_told_to_type_checkers():
     for name in [*sparsegpt2.__all__, *parts]:
         assert getattr(sparsegpt2, name) is not None and name in dir(sparsegpt2)
     folders = {path.parent.name for path in (ROOT / "sparsegpt2").glob("*/__init__.py")}
-    assert folders - {"commands", "configs"} <= parts
+    assert folders - {"commands", "configs", "settings"} <= parts
     with pytest.raises(AttributeError, match="no attribute 'circuit'"):
         _ = sparsegpt2.circuit
     for package in ("sparsegpt2", "train", "eval_tasks"):
@@ -125,7 +126,7 @@ def test_what_a_model_cannot_read_is_one_sentence(small, prompt, kind, sentence)
 
 
 def test_a_text_needs_a_tokenizer_and_a_folder_brings_one(small, tmp_path):
-    with pytest.raises(UserError, match="no tokenizer to read a text"):
+    with pytest.raises(UserError, match="no tokenizer, so it cannot read a text"):
         GPT(small.config)("def")
     sparsegpt2.save_model(small, tmp_path / "a")
     sparsegpt2.save_model(sparsegpt2.load_model(tmp_path / "a"), tmp_path / "b")  # a model keeps its tokenizer
@@ -255,7 +256,7 @@ def test_a_model_tells_its_l0_and_where_it_is_from(small):
 
 def test_a_circuit_s_table_has_its_facts_and_sites(planted):
     nodes = planted.nodes
-    page = Parsed(Circuit(nodes, info={"task": EVIL, "target_loss": 0.15, "reached": False})._repr_html_())
+    page = Parsed(Circuit(nodes, info=CircuitInfo(task=EVIL, target_loss=0.15, reached=False))._repr_html_())
     assert EVIL in page.text and "script" not in page.tags  # as text, not as markup
     assert "0.15 not met" in page.text
     for site, channels in planted.circuit.items():
@@ -266,7 +267,7 @@ def test_reports_rows_and_component_circuits_are_tables(row, fakes):
     page = Parsed(report_of(EVIL)._repr_html_())
     assert EVIL in page.text and "script" not in page.tags and "controls\nfails\n" in page.text
     graph = ComponentGraph(2, 4)
-    page = Parsed(ComponentCircuit(graph, graph.present, {"task": EVIL})._repr_html_())
+    page = Parsed(ComponentCircuit(graph, graph.present, ComponentInfo(task=EVIL))._repr_html_())
     assert EVIL in page.text and f"and {graph.n_edges - 40} more" in page.text
     assert EVIL in Parsed(row(model=EVIL)._repr_html_()).text
     page = Parsed(Results([row(model=EVIL, edges=1234)] * 61)._repr_html_())
@@ -311,7 +312,7 @@ def test_the_page_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
     circuit, model, report = known["circuit"], known["model"], known["report"]
     edges = int(re.search(r"find about (\d+) edges", page).group(1))
     assert edges / 1.5 < circuit.edges(model) < 1.5 * edges
-    assert circuit.info["model"] == "zoo:sparse-256" and known["logits"].shape[2] == 2048
+    assert circuit.info.model == "zoo:sparse-256" and known["logits"].shape[2] == 2048
     assert set(report.findings) == {"sufficiency", "necessity"}
     said = capsys.readouterr().out
     assert said.startswith("def add(") and "\nCircuit(single_double_quote: nodes" in said

@@ -17,17 +17,19 @@ from eval_tasks import get_task
 from eval_tasks.bench import component_cells, pruner_cells
 from eval_tasks.bench.pruner_cells import PrunerCell
 from eval_tasks.bench.subjects import Posed, Subject
-from sparsegpt2 import GPT, load_model
+from sparsegpt2 import GPT, UserError, load_model
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate
+from sparsegpt2.commands.bench import bench_parser
+from sparsegpt2.commands.train import train_parser
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, score_circuits
 from sparsegpt2.evidence import load_report
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.results import read_rows
-from sparsegpt2.settings import add_settings, make_parser, parse, settings_from
+from sparsegpt2.settings import settings_from
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from sparsegpt2.text.tokenizer import Tokenizer
 from train.config import TrainConfig
-from train.loop import claim_folder
+from train.folder import check_folder
 from train.state import load_state
 
 ROOT = Path(__file__).parent.parent
@@ -46,9 +48,7 @@ def old(tmp_path, monkeypatch) -> Path:
 
 def train_config(*arguments):
     """What `sparsegpt2 train` makes of these arguments."""
-    parser = make_parser("test", "")
-    add_settings(parser, TrainConfig)
-    return settings_from(parse(parser, list(arguments)), TrainConfig)
+    return settings_from(train_parser().parse(list(arguments)), TrainConfig)
 
 
 def task_of(name):
@@ -85,7 +85,7 @@ def test_the_model_gives_the_numbers_it_gave_then(old):
 def test_a_run_can_go_on_from_its_last_state(old):
     """Its data is not kept here, so this ends where the data would be read."""
     config = train_config("run/config.yaml")
-    claim_folder(Path("run"), config)  # the same settings, so no complaint
+    check_folder(Path("run"), config)  # the same settings, so no complaint
     model = GPT(config.model)
     optimizer = make_optimizer(model, config.optimizer)
     progress = load_state(Path("run/last"), model, optimizer)
@@ -100,7 +100,10 @@ def test_a_run_can_go_on_from_its_last_state(old):
 
 def test_a_run_of_then_is_not_held_for_one_with_other_settings(old):
     """tiny.yaml, from which the run was started, still gives what run/config.yaml says, so the run can be resumed."""
-    claim_folder(Path("run"), train_config("tiny.yaml", "--threads", "1", "--data_folder", "data"))
+    started = ("tiny.yaml", "--threads", "1", "--data_folder", "data")
+    check_folder(Path("run"), train_config(*started))
+    with pytest.raises(UserError, match="other settings: seed is 0, now 1"):
+        check_folder(Path("run"), train_config(*started, "--seed", "1"))
 
 
 # --- Circuits and reports ---------------------------------------------------------------------------------------------
@@ -113,7 +116,7 @@ def test_circuits_load(old):
     for path in [Path("circuit.json"), *files]:
         circuit = Circuit.load(path)
         circuit.check(model)
-        assert circuit.scores is not None and circuit.info["reached"] and circuit.info["curve"]
+        assert circuit.scores is not None and circuit.info.reached and circuit.info.curve
         assert (circuit.weights is None) == ("+trim" not in path.name)
         circuit.save("again.json")
         again = Circuit.load("again.json")
@@ -202,7 +205,7 @@ def test_todays_settings_give_the_identities_of_earlier_rows(file):
     """Read back into today's settings and planned again, each kind of row is the very same cell."""
     kinds = {}
     for row in read_rows(file):
-        if not row.of_components and "evidence" not in row.settings:
+        if not row.of_components:
             kinds.setdefault((row.pruner, row.seed, row.target_loss, json.dumps(row.settings)), row)
     assert kinds
     for row in kinds.values():
@@ -215,11 +218,13 @@ def planned(row):
     """The cell that asks for this row today."""
     settings = dict(row.settings)
     target, test_pairs, trials = settings.pop("ranking_target"), settings.pop("test_pairs"), settings.pop("tune", 0)
+    evidence, check = settings.pop("evidence", None), None
+    if evidence is not None:  # under the names that its settings had then, such as `dear`
+        check = bench_parser().parse(["model", "--out", "results", "--check", json.dumps(evidence)]).check
     prune = PruneConfig(pruner=row.pruner, seed=row.seed, target_loss=target, **settings)
     subject = Subject(row.model, row.model_path, row.fingerprint, None, {})
-    return PrunerCell(
-        subject, Posed(row.task, None, "", row.task_fingerprint), prune, (row.target_loss,), test_pairs, trials
-    )
+    posed = Posed(row.task, None, "", row.task_fingerprint)
+    return PrunerCell(subject, posed, prune, (row.target_loss,), test_pairs, trials, check=check)
 
 
 def test_published_rows_all_parse_and_use_todays_words():

@@ -139,7 +139,7 @@ def forms(name: str, kind: str, attribute: str) -> list:
 def test_a_task(command, place, installed, typed, name):
     status, out, err = command("prune", "run", "--task", typed, "--pruner", "random", *FAST)
     assert status == 0, err
-    assert Circuit.load(place / f"run/circuits/{name}.json").info["task"] == name
+    assert Circuit.load(place / f"run/circuits/{name}.json").info.task == name
     status, out, err = command("tasks", "--tokenizer", "run", typed)
     assert status == 0 and f"{name}: close" in out and "1 of 1 tasks can be posed" in out, err
 
@@ -245,7 +245,7 @@ def test_a_pruner_of_ones_own_works_from_python_too(place):
 
     model, task = load_model("run"), get_task("closing.py", Tokenizer.load("run"))
     config = PruneConfig(pruner="magnitude.py", pairs=2, validation_pairs=4, target_loss=50.0)
-    assert find_circuit(model, task, config).info["pruner"] == "magnitude"
+    assert find_circuit(model, task, config).info.pruner == "magnitude"
     assert get_joint_pruner("magnitude.py") is None and get_joint_pruner("node") is not None
     assert PRUNERS.named("magnitude").name == "magnitude"
 
@@ -257,7 +257,7 @@ def test_a_pruner_of_ones_own_works_from_python_too(place):
     ("file", "text", "said"),
     [
         ("magnitude.py", "def rank(model): pass\n", "magnitude.py, line 1: rank must be a function that takes (model,"),
-        ("magnitude.py", "def rank(*all):\n    return {}\n", "line 1: the pruner must give a Ranking, not dict"),
+        ("magnitude.py", "def rank(*all):\n    return {}\n", "line 1: the pruner must return a Ranking, not dict"),
         ("magnitude.py", "def rank(*all):\n    return 1 / 0\n", "magnitude.py, line 2: ZeroDivisionError: division"),
         ("closing.py", TASK.replace("$name2", "$nmae"), "closing.py, line 3: task 'closing', template 1: there is no"),
         ("closing.py", TASK.replace("''')", "''', colour='red')"), "closing.py, line 3: TypeError: "),
@@ -273,7 +273,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("x = 1\n", "counting.py, line 1: a corpus file marks one with @corpus, and this marks none"),
+        ("x = 1\n", "counting.py, line 1: a corpus file marks one thing with @corpus, but this file marks none"),
         (CORPUS.replace("identity", "name"), "counting.py, line 4: Counting needs a method identity()"),
         (
             CORPUS.replace("self, config", "self"),
@@ -281,7 +281,7 @@ def test_a_mistake_is_one_sentence_with_file_and_line(command, place, file, text
         ),
         (
             CORPUS + "@corpus('two')\ndef two(config): return 3\n",
-            "this marks counting, two; say which, as FILE.py:NAME",
+            "this file marks counting, two; choose one, as FILE.py:NAME",
         ),
     ],
 )
@@ -297,11 +297,11 @@ def test_a_mistake_in_a_corpus(place, text, said):
     [
         (
             METHOD.replace("OBJECTIVE", "OBJECTIF"),
-            "in_turn.py, line 13: discover needs OBJECTIVE beside it, one of kl,",
+            "in_turn.py, line 13: discover needs OBJECTIVE next to it, one of kl,",
         ),
-        (METHOD.replace("class Settings", "class Set"), "discover needs Settings beside it, a dataclass"),
+        (METHOD.replace("class Settings", "class Set"), "discover needs Settings next to it, a dataclass"),
         (METHOD.replace("return by_rank(", "return list("), "in_turn.py, line 15: TypeError: "),
-        (METHOD.replace("return by_rank", "by_rank"), "line 13: the method must give a Discovery, not NoneType"),
+        (METHOD.replace("return by_rank", "by_rank"), "line 13: the method must return a Discovery, not NoneType"),
     ],
 )
 def test_a_mistake_in_a_method(command, place, text, said):
@@ -352,7 +352,7 @@ def test_the_task_that_a_circuit_names_runs_no_code(command, evil, task):
     status, _, err = command("evaluate", circuit, *FLAGS)
     assert (status, err.count("\n")) == (2, 1) and "give it with --task FILE.py" in err
     status, _, err = command("view", circuit, "--windows", 0)
-    assert status == 0 and "without its task" in err and "give it with --task FILE.py" in err
+    assert status == 0 and "made without the task" in err and "give it with --task FILE.py" in err
     status, _, err = command("read", "run", circuit, "--out", "page", "--windows", 0)
     assert status == 2 and err.count("\n") == 1
     assert not Path("PWNED").exists()
@@ -376,7 +376,7 @@ def test_a_circuit_of_an_own_pruner_is_judged_with_it(command, place):
     status, _, err = command(*asked)
     assert status == 2 and "there is no pruner 'magnitude'" in err and "--pruner FILE.py" in err
     status, out, err = command(*asked, "--pruner", "magnitude.py")
-    assert status == 0 and "circuits share" in out, err
+    assert status == 0 and "pruning seeds share" in out, err
 
 
 # --- A run and its circuits, moved ----------------------------------------------------------------------------------

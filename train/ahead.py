@@ -1,4 +1,4 @@
-"""The next batch is made while the device works on this one."""
+"""Make the next batch while the device works on the current one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Ahead:
-    """Batches of consecutive steps, one made ahead by a thread of its own.
+    """Batches of consecutive steps. A thread makes each of them one step ahead.
 
-    `make(step)` must depend on nothing but the step, so that a run gone on with sees the same batches.
+    `make(step)` must depend only on the step, so that a resumed run sees the same batches.
     """
 
     def __init__(self, make: Callable[[int], Batch], step: int) -> None:
@@ -22,7 +22,7 @@ class Ahead:
         self.waiting: Future[Batch] | None = None
 
     def next(self) -> Batch:
-        """The batch of the next step; an error in making it is raised here."""
+        """The batch of the next step. An exception in `make` is raised here."""
         current = self.waiting or self.thread.submit(self.make, self.step)
         self.step += 1
         batch = current.result()

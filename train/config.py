@@ -14,45 +14,45 @@ from sparsegpt2.text.config import DataConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One training run, complete: with the code's version it determines every weight."""
+    """Everything about one training run. Together with the version of the code it determines every weight."""
 
     model: GPTConfig
     """The shape of the model."""
     sparsity: SparsityConfig = field(default_factory=SparsityConfig)
-    """Which weights survive."""
+    """Which weights are kept."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW and the learning rate."""
     data: DataConfig = field(default_factory=DataConfig)
-    """What is read."""
+    """The text to train on."""
     data_folder: str = "runs/data"
-    """Where prepared tokens lie, a folder for each set of data settings; runs with equal ones share it."""
+    """Folder for prepared tokens. It has one folder for each set of data settings, which runs with equal ones share."""
     tokens: int = 10_000_000
     """Tokens to train on, rounded up to whole steps."""
     batch_size: int = 64
-    """Sequences a step."""
+    """Sequences in each step."""
     sequence: int = 0
-    """Tokens a sequence; 0: the model's context."""
+    """Tokens in each sequence; 0: the model's context."""
     init: str = ""
-    """A model or run whose weights the run begins with, instead of random ones; it must have this run's shape and the
-    data its tokenizer (`data.tokenizer`)."""
+    """A model or run whose weights replace the random initial ones. It must have this run's shape, and the data must
+    use its tokenizer (`data.tokenizer`)."""
     seed: int = 0
-    """Seed of initial weights and of the order of the data."""
+    """Seed of the initial weights and of the order of the data."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Arithmetic inside sublayers; weights, residual stream and loss are float32 in either case."""
+    """Arithmetic inside sublayers. Weights, residual stream and loss are float32 in either case."""
     device: str = "auto"
-    """`auto`: CUDA where there is one, else the CPU; or a torch device such as `cuda:1`."""
+    """`auto` (CUDA if there is a GPU, else the CPU), or a torch device such as `cuda:1`."""
     threads: int = 0
-    """CPU threads; 0: torch's choice. Results repeat bit for bit only with the same number."""
+    """CPU threads; 0: torch's choice. Results repeat bit for bit only with the same number of threads."""
     log_every: int = 10
-    """Steps between lines in metrics.jsonl and TensorBoard."""
+    """Steps between entries in metrics.jsonl and TensorBoard."""
     evaluations: int = 10
-    """How often held-out loss is taken (the last time at the end); `last` and `best` are saved then."""
+    """How many times held-out loss is measured, the last time at the end. `last` and `best` are saved then."""
     checkpoint_every: int = 0
-    """Steps between further saves of `last`; 0: only at evaluations."""
+    """Steps between additional saves of `last`; 0: only when held-out loss is measured."""
     validation_tokens: int = 16384
-    """Held-out tokens in each evaluation during the run, always the same ones, spread over the held-out split."""
+    """Held-out tokens for the loss during the run: always the same ones, spread over the held-out split."""
     held_out_tokens: int = 65536
-    """Held-out tokens behind the loss that a finished model reports."""
+    """Held-out tokens for the loss that a finished model reports."""
     means_tokens: int = 131072
     """Training tokens over which the mean of each node is taken at the end, for mean ablation."""
 
@@ -75,15 +75,15 @@ class TrainConfig:
 
     @property
     def length(self) -> int:
-        """Tokens a sequence."""
+        """Tokens in each sequence."""
         return self.sequence or self.model.context
 
     @property
     def steps(self) -> int:
-        """Steps of the run."""
+        """Number of steps of the run."""
         return -(-self.tokens // (self.batch_size * self.length))
 
     def evaluation_steps(self) -> set[int]:
-        """Steps (counted from 1) after which held-out loss is taken, evenly spaced, the last one included."""
+        """Steps (counted from 1) after which held-out loss is measured: evenly spaced, the last step among them."""
         count = min(self.evaluations, self.steps)
         return {round(self.steps * (i + 1) / count) for i in range(count)}

@@ -1,4 +1,4 @@
-"""What runs will cost before they begin: a few timed steps of each on random tokens, and then the time for all."""
+"""What runs will cost, estimated before they begin from a few timed steps of each run on random tokens."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from train.loop import device_of, take_step
 from train.state import PROGRESS
 
 FORWARD_SHARE = 1 / 3
-"""Time of a token that is only read, as a share of one that is trained on: the backward pass costs two forwards."""
+"""Time of a forward pass as a share of a training step: the backward pass costs about two forwards."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run: what it will see and how long that takes, less what is done already."""
+    """What one run still has to do, without the steps that are done."""
 
     tokens: int
     """Tokens still to train on."""
     seconds: float
-    """Wall-clock time for them and for the run's evaluations and means; preparing data and pruning are not in it."""
+    """Wall-clock time for these tokens, the held-out losses and the node means, without preparing data and pruning."""
 
 
 def seconds_per_step(config: TrainConfig, steps: int = 5) -> float:
-    """Median wall-clock time of a training step of `config` after two to warm up, on random tokens; nothing is kept."""
+    """Median wall-clock time of a training step of `config`, on random tokens, after two warm-up steps."""
     if config.threads:
         torch.set_num_threads(config.threads)
     device = device_of(config)
@@ -54,7 +54,7 @@ def seconds_per_step(config: TrainConfig, steps: int = 5) -> float:
 
 
 def cost(config: TrainConfig, per_step: float, out: Path) -> Cost:
-    """What the run `config` in the folder `out` still costs at `per_step` seconds a step."""
+    """What the run `config` in the folder `out` still costs, at `per_step` seconds for each step."""
     done, finished = progress_of(out)
     if finished and done >= config.steps:
         return Cost(0, 0.0)
@@ -66,7 +66,7 @@ def cost(config: TrainConfig, per_step: float, out: Path) -> Cost:
 
 
 def progress_of(out: Path) -> tuple[int, bool]:
-    """Steps that the run folder `out` has done, and whether it is finished; (0, False) where there is none yet."""
+    """(steps done, whether the run is finished) of the run folder `out`; (0, False) if it has no checkpoint yet."""
 
     def read(last: Path) -> tuple[int, bool]:
         if not (last / PROGRESS).exists():
@@ -78,7 +78,7 @@ def progress_of(out: Path) -> tuple[int, bool]:
 
 
 def together(seconds: Iterable[float], lanes: int) -> float:
-    """Time for runs that wait in one queue for `lanes` lanes, in their order."""
+    """Time for runs of these `seconds` when `lanes` lanes take them from one queue, in order."""
     busy_until = [0.0] * lanes
     for duration in seconds:
         heapq.heapreplace(busy_until, busy_until[0] + duration)

@@ -1,4 +1,4 @@
-"""A family of models: YAML files that share one base, what training them will cost, and training them all."""
+"""A family of models: YAML files that share one base. Estimate what training them costs, and train them all."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from train.log import duration
 from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
 
 BASE, BENCH = "base.yaml", "bench.yaml"
-"""Files of a family's folder that are no model: what all share, and how they are benchmarked."""
+"""The files of a family's folder that are not models: the shared settings, and the benchmark."""
 
 
 def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = ()) -> dict[str, TrainConfig]:
-    """Name -> settings of each model: `NAME.yaml` over `base.yaml`, and `flags` of `sparsegpt2 train` over both.
+    """Name -> settings of each model. `NAME.yaml` overrides `base.yaml`, and `flags` of `sparsegpt2 train` both.
 
-    only: names; all by default. `UserError` for a folder without models, an unknown name and wrong settings.
+    only: the names to read; all by default. `UserError` for a folder without models, an unknown name and wrong
+    settings.
     """
     require((folder / BASE).is_file(), f"{folder} holds no family: there is no {BASE} in it")
     names = sorted(path.stem for path in folder.glob("*.yaml") if path.name not in (BASE, BENCH))
-    require(bool(names), f"{folder} holds no models beside {BASE}; add NAME.yaml for each")
+    require(bool(names), f"{folder} holds no models, only {BASE}; add NAME.yaml for each model")
     for name in only:
         require(name in names, f"there is no {name!r} in {folder}; there are {', '.join(names)}")
     return {
@@ -47,28 +48,28 @@ def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = (
 
 
 def read_run(arguments: Sequence[str]) -> TrainConfig:
-    """The settings of one model, from YAML files and flags as `sparsegpt2 train` takes them, but for --out."""
+    """The settings of one model, from the YAML files and flags of `sparsegpt2 train`, except --out."""
     parser = Parser("train SETTINGS.yaml...", "")
     parser.add_settings(TrainConfig)
     return settings_from(parser.parse(list(arguments)), TrainConfig)
 
 
 def begin_child(parent: int) -> None:
-    """What a process of the pool does first: find our `train` before anything asks for it, and end with its parent."""
+    """Set up a process of the pool: `import train` finds our package, and the process ends when `parent` does."""
     claim()
     end_with_parent(parent)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A family about to be trained, the dearest run first, so that none is left over at the end."""
+    """A family about to be trained. The longest run comes first, so that it is not left alone at the end."""
 
     runs: dict[Path, TrainConfig]
     """Run folder -> settings."""
     costs: list[Cost]
-    """Of each run."""
+    """The cost of each run, in the order of `runs`."""
     lanes: int
-    """Runs side by side."""
+    """How many runs train at the same time."""
 
     def lines(self) -> list[str]:
         """The plan as a table with its totals."""
@@ -81,13 +82,13 @@ class Plan:
             *aligned(table),
             f"{plain_number(tokens)} tokens in {duration(sum(seconds))} of training, "
             f"{duration(together(seconds, self.lanes))} with {self.lanes} side by side; "
-            "preparing the text comes before it, pruning after it",
+            "preparing the text before it and pruning after it are not included",
         ]
 
 
 def sizes(config: TrainConfig) -> tuple[int, int]:
-    """(L0 at the end, weights and biases in all) of the sparsified tensors; `UserError` if they cannot be met."""
-    with torch.device("meta"):  # shapes alone
+    """(L0 at the end, entries in total) of the sparsified tensors; `UserError` if the density cannot be met."""
+    with torch.device("meta"):  # shapes only: no values are allocated
         model = GPT(config.model)
     check_feasible(model, config.sparsity)
     tensors = list(projected_parameters(model))
@@ -96,16 +97,16 @@ def sizes(config: TrainConfig) -> tuple[int, int]:
 
 
 def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
-    """Time a few steps of every unfinished model, as many at once as will train at once, and order the runs."""
+    """Time a few steps of every unfinished model, with as many at the same time as in training, and order the runs."""
     for config in family.values():
-        sizes(config)  # a density that can't be met is said before anything begins
+        sizes(config)  # report a density that cannot be met before anything begins
     lanes = lanes_for(next(iter(family.values())))
     runs = {out / name: in_a_lane(config) for name, config in family.items()}
     left = [config for run, config in runs.items() if results_of(run, config) is None]
     if lanes > 1 and len(left) > 1:
         spawn = get_context("spawn")
         with ProcessPoolExecutor(lanes, spawn, initializer=begin_child, initargs=(os.getpid(),)) as pool:
-            try:  # side by side, as they will train
+            try:  # at the same time, because they will train like that and slow each other down
                 timed = list(pool.map(seconds_per_step, left))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -119,6 +120,6 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
 
 
 def train_family(plan: Plan) -> list[Path]:
-    """Train what is not finished; the runs that are finished then, in the order of their names."""
+    """Train what is not finished. Returns the folders of all runs that are finished afterwards, sorted by name."""
     train_all(plan.runs, plan.lanes)
     return sorted(run for run, config in plan.runs.items() if results_of(run, config) is not None)

@@ -1,4 +1,4 @@
-"""The folder of a run: whether a command may write into it, and the settings that are recorded there."""
+"""The folder of a run: whether a command may write into it, and the settings recorded there."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from train.state import LAST, saved_at
 
 CONFIG = "config.yaml"
 MAY_CHANGE = ("device",)
-"""Settings that a resumed run may have otherwise; `tokens` may also grow."""
+"""Settings that may differ when a run is resumed; `tokens` may also grow."""
 
 
 def check_folder(out: Path, config: TrainConfig) -> None:
-    """`UserError` unless a run with these settings may begin or go on in `out`; nothing is written.
+    """`UserError` unless a run with these settings may begin or resume in `out`; nothing is written.
 
-    It must be a run of the same settings, but for those that may change; or hold no checkpoint, and nothing that a run
-    writes but what a run wrote that did not get far.
+    If `out` holds a checkpoint, its settings must be the same, except for those that may change. Without one, `out`
+    must not hold any output of training, unless it also holds the recorded settings of a run.
     """
     MODEL.check(out / "best")
     LAST.check(out / "last")
@@ -36,7 +36,7 @@ def check_folder(out: Path, config: TrainConfig) -> None:
     if last is None:
         for name in ("best", METRICS, "tensorboard"):
             if recorded is None and (out / name).exists():
-                raise UserError(f"{out / name} is in the way, and of no run: there is no {CONFIG}; name another --out")
+                raise UserError(f"{out / name} exists but belongs to no run: there is no {CONFIG}; name another --out")
         return
     for source, then in ((CONFIG, recorded), (f"last/{MODEL_CONFIG}", trained_with(last))):
         if then is not None:
@@ -44,8 +44,11 @@ def check_folder(out: Path, config: TrainConfig) -> None:
 
 
 def check_same(out: Path, source: str, then: dict[str, Any], config: TrainConfig) -> None:
-    """`UserError` that names the first setting which is another than `source` in `out` says, old value and new."""
-    usual = plain(to_dict(TrainConfig(model=config.model)))  # of settings that a run of an earlier version had not yet
+    """`UserError` that names the first setting that differs from `then`, with its old and new value.
+
+    then: the settings recorded in the file `source` of `out`.
+    """
+    usual = plain(to_dict(TrainConfig(model=config.model)))  # for settings newer than the run
     changes = list(differences({**usual, **then}, plain(to_dict(config))))
     refused = [
         (key, old, new)
@@ -74,7 +77,7 @@ def differences(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, 
 
 
 def read_settings(out: Path) -> dict[str, Any] | None:
-    """The settings that a run folder records; None where there are none, `UserError` where they are of no run."""
+    """The settings recorded in a run folder; None if there are none, `UserError` if the file is not a run's."""
     path = out / CONFIG
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -83,17 +86,17 @@ def read_settings(out: Path) -> dict[str, Any] | None:
     except (yaml.YAMLError, UnicodeDecodeError, OSError):
         values = None
     if not isinstance(values, dict) or not {"model", "sparsity", "data"} <= set(values) <= known():
-        raise UserError(f"{path} is damaged, or not the settings of a run; bring it back, or name another --out")
+        raise UserError(f"{path} is damaged, or not the settings of a run; restore it, or name another --out")
     return values
 
 
 def known() -> set[str]:
-    """Names of all settings."""
+    """Names of all top-level settings of a run."""
     return {field.name for field in fields(TrainConfig)}
 
 
 def trained_with(last: Path) -> dict[str, Any] | None:
-    """The settings of the run that saved `last`, as it says itself; None in a checkpoint that does not."""
+    """The settings of the run that saved `last`, as recorded in the checkpoint; None if it has no record."""
     header = read_json(last / MODEL_CONFIG, "model config")
     info = header.get("info") if isinstance(header, dict) else None
     found = info.get("train") if isinstance(info, dict) else None
@@ -101,7 +104,7 @@ def trained_with(last: Path) -> dict[str, Any] | None:
 
 
 def record_settings(out: Path, config: TrainConfig, step: int) -> None:
-    """Write config.yaml; a run that became longer keeps, as comments, how long it was and when that changed."""
+    """Write config.yaml. If the run became longer, a comment records the old length and the step of the change."""
     path, text = out / CONFIG, yaml.safe_dump(plain(to_dict(config)), sort_keys=False)
     recorded = read_settings(out)
     if recorded is not None:
@@ -115,20 +118,20 @@ def record_settings(out: Path, config: TrainConfig, step: int) -> None:
 
 
 def leave_folder(out: Path) -> None:
-    """Remove the folder of a run that wrote nothing but its settings."""
+    """Remove a run's folder if it holds only the recorded settings."""
     if out.is_dir() and [path.name for path in out.iterdir()] == [CONFIG]:
         (out / CONFIG).unlink()
         out.rmdir()
 
 
 def plain(value: Any) -> Any:
-    """Tuples as lists, so that YAML stays plain."""
+    """The value with lists in place of tuples, for which YAML has no plain notation."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def short(value: Any) -> str:
-    """A value as a sentence can hold it."""
+    """A value as text, cut to 60 characters."""
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""Commands side by side: small models use a core each better than all cores together."""
+"""Commands that run at the same time: with small models, one core for each run is faster than all cores for one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparsegpt2.settings import USER_MISTAKE
 from sparsegpt2.siblings import command_line, environment
 
 Lane = Iterable[Sequence[str]]
-"""Commands, each as arguments of `sparsegpt2`, that run one after the other."""
+"""Commands that run one after the other, each as arguments of `sparsegpt2`."""
 
 
 def usable_cores() -> int:
@@ -23,19 +23,19 @@ def usable_cores() -> int:
 
 
 def run_queue(commands: Iterable[Sequence[str]], lanes: int, *, forgiving: bool = False) -> None:
-    """Run commands that wait in one queue for `lanes` lanes, which share the cores; see `run_lanes`."""
-    queue = iter(list(commands))  # a list's iterator may be asked by several threads
+    """Run commands from one queue in `lanes` lanes, which share the cores; see `run_lanes`."""
+    queue = iter(list(commands))  # several threads may share a list's iterator, but not a generator
     run_lanes([queue] * lanes, max(1, usable_cores() // lanes), forgiving=forgiving)
 
 
 def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -> None:
-    """Run the lanes at the same time, each command as a process of `threads` threads.
+    """Run the lanes at the same time, each command as a process with `threads` threads.
 
-    What a command prints is passed on in whole lines that begin with its name, such as `train dense | `.
+    The output of a command is printed in whole lines that begin with its name, such as `train dense | `.
 
-    No command outlives this process: an interruption or SIGTERM here asks each to save and waits for it, and one whose
-    parent was killed does so by itself. The first command that fails ends all; its status is raised as SystemExit,
-    after its own message. forgiving: one that ends because of a user's mistake only ends itself.
+    No command outlives this process. An interruption or SIGTERM here asks each command to save, and waits for it; a
+    command whose parent was killed saves and ends too. The first command that fails ends all others, and its status is
+    raised as SystemExit after its own message. forgiving: a command that ends with a user's mistake ends no other.
     """
     running = Running(threads, forgiving)
     followers = [Thread(target=running.follow, args=(lane,), daemon=True) for lane in lanes]
@@ -66,11 +66,11 @@ class Running:
         self.over = False
         self.status = 0
         self.names: set[str] = set()
-        """Of the commands that run."""
+        """Names of the commands that are running."""
         self.lock = Lock()
 
     def name(self, arguments: Sequence[str]) -> str:
-        """What a command's lines begin with: told apart by a number where another of that name runs."""
+        """The name at the start of a command's lines; it gets a number if another command with that name is running."""
         places = [arguments[at + 1] for at, flag in enumerate(arguments[:-1]) if flag == "--out"]
         of = places if arguments[0] == "train" else arguments[1:2]
         plain = " ".join([arguments[0].split()[0], *(os.path.basename(path) for path in of)])
@@ -81,7 +81,7 @@ class Running:
         return name
 
     def follow(self, lane: Lane) -> None:
-        """Run one lane."""
+        """Run the commands of one lane and print their output."""
         for arguments in lane:
             started = self.start(arguments)
             if started is None:
@@ -89,7 +89,7 @@ class Running:
             name, process = started
             assert process.stdout is not None
             for line in process.stdout:
-                sys.stdout.write(f"{name} | {line.rstrip()}\n")  # one write: lines of two lanes must not mix
+                sys.stdout.write(f"{name} | {line.rstrip()}\n")  # in one write, so that lines of two lanes do not mix
                 sys.stdout.flush()
             self.names.discard(name)
             if process.wait() not in (0, self.forgiven):
@@ -97,8 +97,8 @@ class Running:
                 self.end()
 
     def start(self, arguments: Sequence[str]) -> tuple[str, subprocess.Popen[str]] | None:
-        """Start one command, unless all are to end: its name and its process."""
-        with self.starting:  # so that `end` misses none that is just being started
+        """Start one command; its name and its process, or None if `end` was called."""
+        with self.starting:  # so that `end` does not miss a command that is just being started
             if self.over:
                 return None
             name = self.name(arguments)
@@ -114,7 +114,7 @@ class Running:
             return name, process
 
     def end(self) -> None:
-        """Start nothing more, and ask what still runs to save and leave."""
+        """Start no more commands, and ask those that are running to save and end."""
         with self.starting:
             self.over = True
         for process in self.processes:

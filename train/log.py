@@ -1,4 +1,4 @@
-"""What a run tells while it trains: metrics.jsonl, TensorBoard, and a console line with the time left."""
+"""What a run reports while it trains: metrics.jsonl, TensorBoard, and a console line with the time left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Writes the metrics of one run; made anew on resume, when lines after `step` are dropped."""
+    """Writes the metrics of one run. A resumed run drops the lines after `step`, the step that it resumes from."""
 
     def __init__(self, directory: Path, step: int, steps: int, title: str) -> None:
         self.steps, self.title = steps, title
@@ -33,9 +33,9 @@ class RunLog:
         self.progress.start()
 
     def _lines(self) -> list[dict[str, Any]]:
-        """The lines there are; a last one torn by an interruption is dropped.
+        """The complete lines of the file; a last line without an end was cut off by an interruption, and is dropped.
 
-        A file with other lines that are none is damaged: it is set aside, and the good lines are kept.
+        If another line cannot be read, the file is damaged: it is copied to NAME.damaged, and the good lines are kept.
         """
         if not self.path.exists():
             return []
@@ -47,11 +47,11 @@ class RunLog:
         if damaged:
             aside = self.path.with_name(f"{METRICS}.damaged")
             write_text(aside, self.path.read_text(encoding="utf-8", errors="replace"))
-            print(f"{self.path} had {damaged} damaged lines, which are dropped; the file as it was is {aside}")
+            print(f"{self.path} had {damaged} damaged lines, which were dropped; the damaged file is kept as {aside}")
         return lines
 
     def metrics(self, values: dict[str, Any]) -> None:
-        """One line of metrics, with its `step`; numbers also go to TensorBoard."""
+        """Append one line of metrics, which must have a `step`; numbers also go to TensorBoard."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
         if self.board is not None:
@@ -60,7 +60,7 @@ class RunLog:
                     self.board.add_scalar(name, value, values["step"])
 
     def histograms(self, model: GPT, step: int) -> None:
-        """Density by tensor, and histograms of the nonzero weights; after the last step figures of both by layer."""
+        """Write each tensor's density and a histogram of its nonzero weights; after the last step, figures by layer."""
         if self.board is None:
             return
         for tensor in projected_parameters(model):
@@ -69,12 +69,12 @@ class RunLog:
             self.board.add_scalar(f"density/{tensor.name}", len(nonzero) / weight.numel(), step)
             if len(nonzero):
                 self.board.add_histogram(f"weights/{tensor.name}", nonzero, step)
-        if step == self.steps:  # drawn once, at the end: figures are dear, numbers are not
+        if step == self.steps:  # figures are slow to draw, so only once
             self.board.add_figure("density by layer", density_figure(model), step)
             self.board.add_figure("weights by layer", weights_figure(model), step)
 
     def console(self, step: int, values: dict[str, Any], held_out_tokens: int) -> None:
-        """How far, how good, how sparse, how fast; where held-out loss was measured, a line that stays."""
+        """Show step, loss, density and speed; if held-out loss was measured, print a line that stays on the screen."""
         state = (
             f"step {step}/{self.steps}  loss {values['loss']:.3f}  density {values['density']:.4f}  "
             f"{values['tokens_per_second']:,.0f} tokens/s"
@@ -92,16 +92,16 @@ class RunLog:
 
 
 class Clock:
-    """Seconds of a run by what they went into, since this process began it."""
+    """How many seconds this process has spent on each part of a run."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {"training": 0.0}
         self.last = 0.0
-        """Seconds of what was measured last."""
+        """Seconds of the last measurement."""
 
     @contextmanager
     def measure(self, part: str) -> Iterator[None]:
-        """Add the time inside to `part`."""
+        """Add the time spent inside the `with` block to `part`."""
         started = time.perf_counter()
         try:
             yield
@@ -110,11 +110,11 @@ class Clock:
             self.seconds[part] = self.seconds.get(part, 0.0) + self.last
 
     def summary(self) -> str:
-        """One line: how long it took, and what share went into anything but training."""
+        """One line: the total time, and the share of everything except training."""
         total = max(sum(self.seconds.values()), 1e-9)
         others = {part: seconds for part, seconds in self.seconds.items() if part != "training"}
         shares = ", ".join(f"{part} {seconds / total:.1%}" for part, seconds in others.items())
-        return f"{duration(total)} in all, {sum(others.values()) / total:.1%} of it beside training: {shares}"
+        return f"{duration(total)} in total, {sum(others.values()) / total:.1%} of it not training: {shares}"
 
 
 def duration(seconds: float) -> str:
@@ -125,7 +125,7 @@ def duration(seconds: float) -> str:
 
 
 def _line(text: str) -> dict[str, Any] | None:
-    """A line of metrics; None if it is none."""
+    """The metrics in one line of the file; None if it cannot be read."""
     try:
         line = json.loads(text)
     except ValueError:
@@ -134,14 +134,14 @@ def _line(text: str) -> dict[str, Any] | None:
 
 
 def _tensorboard(directory: Path, step: int) -> Any:
-    """A SummaryWriter that hides what was written after `step`, or None where TensorBoard is not installed."""
-    if not step:  # of a run that was killed before it saved anything
+    """A SummaryWriter that hides what was written after `step`; None if TensorBoard is not installed."""
+    if not step:  # what a run left that was killed before it saved anything
         for file in directory.glob("events.out.tfevents.*"):
             file.unlink()
     return open_board(directory, purge_step=step + 1 if step else None)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for the device, so that a clock means something."""
+    """Wait for the device: a GPU works asynchronously, and a clock read before would measure nothing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

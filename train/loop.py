@@ -35,12 +35,12 @@ from train.state import Progress, load_state, save_state, saved_at
 
 
 def train(config: TrainConfig, out: str | Path) -> Path:
-    """Train into the run folder `out`, going on from where an earlier call stopped; return the best model's folder.
+    """Train into the run folder `out`, resuming where an earlier call stopped. Returns the folder of the best model.
 
     `out` gets config.yaml, metrics.jsonl, tensorboard/, last/ (resumable) and best/ (lowest held-out loss at the
-    target density). A run killed at any step and started again ends with bit-identical weights. Nothing is written
-    before device, sizes, corpora and what `out` holds are checked; a folder that another process trains into, and one
-    that holds anything else, are `UserError`s.
+    target density). A run that was killed at any step and started again ends with bit-identical weights. Device,
+    sizes, corpora and the content of `out` are checked before anything is written. `UserError` if one of them is
+    wrong, if another process is training into `out`, or if `out` holds anything but a run with these settings.
     """
     out = Path(out)
     with locked(out, "run folder"):
@@ -55,7 +55,7 @@ def train(config: TrainConfig, out: str | Path) -> Path:
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect interrupt and termination signals instead of dying of them; a second one acts at once."""
+    """Collect SIGINT and SIGTERM in a list instead of ending the process; a second signal acts at once."""
     caught: list[int] = []
     earlier: dict[int, Any] = {}
 
@@ -66,7 +66,7 @@ def interruptible() -> Iterator[list[int]]:
     try:
         for wanted in (signal.SIGINT, signal.SIGTERM):
             earlier[wanted] = signal.signal(wanted, catch)
-    except ValueError:  # not in the main thread: signals are somebody else's affair
+    except ValueError:  # not in the main thread, where Python allows no signal handlers
         pass
     try:
         yield caught
@@ -83,8 +83,11 @@ def take_step(
     tokens: torch.Tensor,
     targets: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The step after `step` earlier ones, on tokens and targets [B, T]; its loss and the RMS of its raw gradients."""
-    share = (step + 0.5) / config.steps  # the middle of the step: neither end has a rate of 0
+    """Training step number `step` (from 0) on tokens and targets [B, T]. Returns its loss and the RMS of its gradients.
+
+    The loss is in nats per token, and the RMS is taken before the gradients are scaled; both are scalars on the device.
+    """
+    share = (step + 0.5) / config.steps  # at the middle of the step the rate is above 0, in the first and last step too
     for group in optimizer.param_groups:
         group["lr"] = learning_rate_at(share, config.optimizer, config.sparsity)
     loss = model.loss(tokens, targets)
@@ -96,37 +99,37 @@ def take_step(
 
 
 def device_of(config: TrainConfig) -> torch.device:
-    """Where a run computes; a device that torch cannot use is a `UserError`."""
+    """The torch device of a run; `UserError` if it cannot be used."""
     return torch_device(config.device)
 
 
 def check_vocabulary(tokens: int, vocab_size: int) -> None:
-    """`UserError` unless the tokenizer and the model have the same size."""
+    """`UserError` unless the tokenizer and the model have a vocabulary of the same size."""
     require(
         tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal"
     )
 
 
 def begin_with(model: GPT, path: str, tokenizer: Tokenizer) -> None:
-    """Give `model` the weights of the model or run `path`; `UserError` for one of another shape or tokenizer."""
+    """Copy the weights of the model or run `path` into `model`; `UserError` if its shape or tokenizer differs."""
     source = load_model(path)
     for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(model.config))):
-        raise UserError(f"init: {path} has model.{key} {theirs}, this run {ours}; give it the shape of that model")
+        raise UserError(f"init: {path} has model.{key} {theirs}, this run {ours}; use the shape of that model")
     theirs = model_info(path).get("tokenizer")
     if theirs not in (None, tokenizer.fingerprint):
-        raise UserError(f"init: {path} has another tokenizer than the data; prepare them with --data.tokenizer {path}")
+        raise UserError(f"init: {path} has another tokenizer than the data; prepare it with --data.tokenizer {path}")
     model.load_state_dict(source.state_dict())
 
 
 class Trainer:
-    """One run: model, data, optimiser, and the step that ties them."""
+    """One run: its model, data, optimiser and progress, and the training loop."""
 
     def __init__(self, config: TrainConfig, out: Path) -> None:
         self.config, self.out = config, out
         self.device = device_of(config)
         if self.device.type == "cpu":
             keep_freed_memory()
-        with torch.device("meta"):  # shapes alone: what cannot be is said before the text is read
+        with torch.device("meta"):  # shapes only: report impossible settings before the text is read
             check_feasible(GPT(config.model), config.sparsity)
         if config.data.tokenizer is None and config.data.vocab_size < config.model.vocab_size:
             check_vocabulary(config.data.vocab_size, config.model.vocab_size)
@@ -142,14 +145,14 @@ class Trainer:
         last = saved_at(out / "last")
         self.progress = load_state(last, self.model, self.optimizer, self.belongs_to) if last else Progress()
         if self.progress.step < config.steps:
-            self.progress.finished = False  # it may have become longer
+            self.progress.finished = False  # `tokens` has grown since the run finished
         self.batches = Ahead(self.batch, self.progress.step)
         self.unread: list[tuple[torch.Tensor, torch.Tensor]] = []
-        """Loss and gradient RMS of steps whose values the host has not waited for yet."""
+        """Loss and gradient RMS of the last steps, still on the device: reading them makes the host wait for a GPU."""
         self.clock = Clock()
 
     def run(self, stop: list[int]) -> None:
-        """Train to the end, or until `stop` holds a signal; then save and leave through KeyboardInterrupt."""
+        """Train to the end. If `stop` holds a signal, save after the current step and raise KeyboardInterrupt."""
         if self.progress.finished:
             print(f"{self.out} is finished: {self.config.steps} steps")
             return
@@ -179,23 +182,23 @@ class Trainer:
             log.close()
 
     def checkpoint_due(self, step: int) -> bool:
-        """Whether `last` is saved after this step besides at evaluations."""
+        """Whether `checkpoint_every` asks to save `last` after this step."""
         return bool(self.config.checkpoint_every) and step % self.config.checkpoint_every == 0
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens and targets of a step, a function of (seed, step); in pinned memory where a GPU will fetch them."""
+        """Tokens and targets [B, T] of a step, which depend only on (seed, step); in pinned memory if a GPU is used."""
         config = self.config
         tokens, targets = self.data.batch("train", step, config.batch_size, config.length, config.seed)
         return (tokens.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (tokens, targets)
 
     def step(self) -> None:
-        """One step; its loss and the RMS of its unscaled gradients go to `unread`: no GPU is waited for."""
+        """Do one training step. Its loss and gradient RMS go to `unread`, so that the host does not wait for a GPU."""
         tokens, targets = (part.to(self.device, non_blocking=True) for part in self.batches.next())
         self.unread.append(take_step(self.model, self.optimizer, self.config, self.progress.step, tokens, targets))
         self.progress.step += 1
 
     def read_losses(self) -> None:
-        """Add up what `unread` holds; a loss that is not finite ends the run before anything is saved."""
+        """Add the values in `unread` to the running sums; a loss that is not finite ends the run."""
         for before, (loss, rms) in zip(reversed(range(len(self.unread))), self.unread, strict=True):
             value = loss.item()
             self.progress.running_loss += value
@@ -205,25 +208,25 @@ class Trainer:
         self.unread.clear()
 
     def require_finite(self, what: str, value: float, step: int) -> None:
-        """End the run, before anything is saved, when a loss is not finite."""
+        """End the run with a `UserError`, before anything is saved, if a loss is not finite."""
         if not math.isfinite(value):
             self.fail(f"the {what} became {value}", step)
 
     def require_finite_weights(self) -> None:
-        """The same for weights, which the last update may have spoilt before any loss tells."""
+        """The same for the weights: the last update can break them, and no loss has been computed since."""
         wrong = sum(int((~weight.isfinite()).sum()) for weight in self.model.parameters())
         if wrong:
             self.fail(f"{wrong} weights became nan or infinite", self.progress.step)
 
     def fail(self, what: str, step: int) -> None:
-        """End the run with a sentence that says where the last good state is."""
+        """Raise a `UserError` that names the step, the last good checkpoint and a remedy."""
         last = self.out / "last"
         kept = f"the last good checkpoint is in {last}" if last.exists() else "no checkpoint was saved yet"
         rate = f"a lower optimizer.lr (now {self.config.optimizer.lr:g}) usually helps"
         raise UserError(f"{what} at step {step}; {kept}; {rate}")
 
     def report(self, log: RunLog, *, evaluate: bool) -> None:
-        """Log the steps since the last report; with `evaluate` also held-out loss, dead neurons, histograms."""
+        """Log the steps since the last report. `evaluate`: also held-out loss, dead neurons and histograms."""
         progress, config = self.progress, self.config
         share = progress.step / config.steps
         values: dict[str, Any] = {
@@ -257,7 +260,10 @@ class Trainer:
             log.console(progress.step, values, self.held_out_tokens(config.validation_tokens) if evaluate else 0)
 
     def keep_best(self, loss: float, share: float) -> None:
-        """Save `best` when held-out loss is the lowest yet at the target density (earlier models are denser)."""
+        """Save `best` if held-out loss is the lowest so far at the target density.
+
+        Models from before the end of annealing are denser, so they do not count.
+        """
         if self.config.sparsity.is_sparse and share < self.config.sparsity.anneal_end:
             return
         if self.progress.best_loss is None or loss < self.progress.best_loss:
@@ -274,24 +280,24 @@ class Trainer:
         return sum(losses) / len(losses)
 
     def held_out_tokens(self, tokens: int) -> int:
-        """How many tokens a held-out loss over about `tokens` is really taken over."""
+        """The exact number of tokens in a held-out loss over about `tokens`."""
         return sum(inputs.numel() for inputs, _ in self.held_out_batches(tokens))
 
     def held_out_batches(self, tokens: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The same held-out batches every time, about `tokens` in all."""
+        """Held-out batches with about `tokens` tokens in total, the same ones at every call."""
         rows = min(self.config.batch_size, 32)
         count = max(1, tokens // (rows * self.config.length))
         return self.data.held_out(rows, self.config.length, count)
 
     def save(self) -> None:
-        """Save `last`, from which the run goes on exactly."""
+        """Save `last`, from which the run can resume exactly."""
         with self.clock.measure("checkpoints"):
             self.require_finite_weights()
             last, told = self.out / "last", (self.data.tokenizer, self.info(), self.belongs_to)
             save_state(last, self.model, self.optimizer, self.progress, *told)
 
     def info(self) -> dict[str, Any]:
-        """What is known of the model without looking at data; kept in its config.json."""
+        """What the model's config.json records about the run, except what is measured on data."""
         config, progress = self.config, self.progress
         return {
             "step": progress.step,
@@ -312,14 +318,14 @@ class Trainer:
         }
 
     def finish(self) -> None:
-        """Complete `best`: node means, float32 held-out loss and kurtosis; then mark the run finished."""
+        """Complete `best` with node means, float32 held-out loss and kurtosis, and mark the run as finished."""
         with self.clock.measure("means and final loss"):
             self.complete_best()
         self.progress.finished = True
         self.save()
 
     def complete_best(self) -> None:
-        """Give `best` its node means and what is known of it in float32."""
+        """Add node means, held-out loss and kurtosis to `best`, all computed in float32."""
         synchronise(self.device)
         model = load_model(self.out / "best", self.device)
         batches = self.held_out_batches(self.config.held_out_tokens)

@@ -1,4 +1,4 @@
-"""Several runs at once: each a process of its own that goes on where it stopped."""
+"""Several runs at the same time, each in its own process. A run that was stopped is resumed."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from train.state import saved_at
 
 
 def lanes_for(config: TrainConfig) -> int:
-    """How many runs like `config` go side by side: one on a GPU, one a core on a CPU."""
+    """How many runs like `config` train at the same time: one on a GPU, one for each core on a CPU."""
     return usable_cores() if device_of(config).type == "cpu" else 1
 
 
 def in_a_lane(config: TrainConfig) -> TrainConfig:
-    """The run as it goes in a lane: with one thread on a CPU, unless it says how many."""
+    """The run's settings for training in a lane: one thread on a CPU, unless `threads` is set."""
     return replace(config, threads=1) if device_of(config).type == "cpu" and not config.threads else config
 
 
 def train_all(runs: Mapping[Path, TrainConfig], lanes: int) -> None:
-    """Train every run into its folder, in order, `lanes` at a time; those that are finished cost nothing.
+    """Train every run into its folder, in order, `lanes` at a time; runs that are finished are skipped.
 
-    A run that a mistake of the user ends (a loss that is not finite, above all) says so, and the others go on;
-    anything else that ends one ends all, and the same call goes on from there.
+    If a run ends with a user's mistake, most often a loss that is not finite, it prints the reason and the others
+    continue. If a run ends for any other reason, all end, and the same call resumes them.
     """
     left = {out: config for out, config in runs.items() if results_of(out, config) is None}
     for out, config in left.items():
@@ -47,11 +47,11 @@ def train_all(runs: Mapping[Path, TrainConfig], lanes: int) -> None:
 
 
 def command(out: Path, config: TrainConfig) -> list[str]:
-    """What trains one run, with flags for what may be otherwise than the settings recorded in its folder."""
+    """The arguments of `sparsegpt2` that train one run. Flags give the settings that may differ from the folder's."""
     return ["train", str(out / CONFIG), "--tokens", str(config.tokens), "--device", config.device, "--out", str(out)]
 
 
 def results_of(out: Path, config: TrainConfig) -> dict[str, Any] | None:
-    """What is known of the best model of a finished run; None where it did not finish all the steps of `config`."""
+    """The `info` of a run's best model; None if the run has not finished all the steps of `config`."""
     done, finished = progress_of(out)
     return model_info(out) if finished and done >= config.steps else None

@@ -1,4 +1,4 @@
-"""A run's `last` folder: a model like any other, beside it what is needed to go on exactly."""
+"""A run's `last` folder: a model like any other, and the optimiser state and progress to resume from exactly."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ from sparsegpt2.sparsity.memory import REMEMBERED
 
 PROGRESS, STATES = "progress.json", "optimizer.safetensors"
 KEPT = ("exp_avg", "exp_avg_sq", REMEMBERED)
-"""What the optimiser knows of a parameter: Adam's moments, and dropped weights where they are remembered."""
+"""What is saved of the optimiser for each parameter: Adam's moments and, with a memory, remembered weights."""
 LAST = Kind("a run's checkpoint", (*FILES, PROGRESS, STATES), MODEL.mark, MODEL.signs)
 """Folders that `save_state` may replace."""
 BELONGS, LISTED = "belongs_to", "files"
-"""Keys of progress.json: fingerprints of what the run was trained on, and checksums."""
+"""Keys of progress.json: fingerprints of the run's data and tokenizer, and checksums of its files."""
 
 
 @dataclass
 class Progress:
-    """Where a run stands. Everything else follows from the config: data order is a function of seed and step."""
+    """How far a run is. Everything else follows from its settings: the order of the data depends on seed and step."""
 
     step: int = 0
     best_loss: float | None = None
-    """Lowest held-out loss (nats per token) at the target density so far."""
+    """Lowest held-out loss so far (nats per token), among models at the target density."""
     running_loss: float = 0.0
     """Sum of the losses since the last line of metrics."""
     running_rms: float = 0.0
-    """Sum of the gradient RMS since then."""
+    """Sum of the gradient RMS since the last line of metrics."""
     running_steps: int = 0
+    """Steps since the last line of metrics."""
     seconds: float = 0.0
-    """Wall-clock seconds of training so far, interruptions not counted."""
+    """Wall-clock seconds of training so far, without interruptions."""
     finished: bool = False
 
 
@@ -63,7 +64,7 @@ def save_state(
 ) -> None:
     """Write model, optimiser state and progress as one directory, in one step.
 
-    belongs_to: fingerprints of what the run is trained on, by name (`data`, `tokenizer`).
+    belongs_to: fingerprints of the run's `data` and `tokenizer`, by these names.
     """
     with replacing_directory(directory, LAST) as temporary:
         write_model(model, temporary, tokenizer=tokenizer, info=info)
@@ -73,17 +74,17 @@ def save_state(
 
 
 def saved_at(directory: Path) -> Path | None:
-    """Where the checkpoint of a run's `last` folder is; None where there is none yet.
+    """The folder that holds the checkpoint of a run's `last`; None if there is no checkpoint yet.
 
-    `UserError` for a folder that has lost its progress: going on without it would train over what is there.
+    `UserError` for a folder without its progress.json: training from the start would overwrite what is there.
     """
     directory = settled(directory)
     if (directory / PROGRESS).exists():
         return directory
     if directory.exists() and any(directory.iterdir()):
         raise UserError(
-            f"{directory} has lost its {PROGRESS}, so the run cannot go on from it; bring the file back, "
-            f"or delete {directory} to train anew"
+            f"{directory} has lost its {PROGRESS}, so the run cannot resume from it; restore the file, "
+            f"or delete {directory} to train from the start"
         )
     return None
 
@@ -91,10 +92,10 @@ def saved_at(directory: Path) -> Path | None:
 def load_state(
     directory: Path, model: GPT, optimizer: torch.optim.AdamW, belongs_to: Mapping[str, str] | None = None
 ) -> Progress:
-    """Put the saved weights and optimiser state into `model` and `optimizer`; return where the run stands.
+    """Load the saved weights and optimiser state into `model` and `optimizer`; return the run's progress.
 
-    belongs_to: as given to `save_state`; a run that was trained on something else is a `UserError` that names it.
-    Checkpoints of earlier versions do not know their data.
+    belongs_to: as given to `save_state`. `UserError` if the run was trained on other data or with another tokenizer;
+    checkpoints of earlier versions do not record them.
     """
     return read_settled(directory, lambda found: _load_state(found, model, optimizer, belongs_to or {}))
 
@@ -103,7 +104,7 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
     values = read_json(directory / PROGRESS, "training progress")
     names = {field.name for field in fields(Progress)}
     if not isinstance(values, dict) or not names <= set(values) <= names | {BELONGS, LISTED, SEAL}:
-        raise UserError(f"{directory / PROGRESS} does not hold the progress of a run; delete the run to start it anew")
+        raise UserError(f"{directory / PROGRESS} does not hold the progress of a run; delete the run to start again")
     check_seal(values, directory / PROGRESS)
     _check_belongs(directory, values.pop(BELONGS, None), belongs_to)
     listed, _ = values.pop(LISTED, None), values.pop(SEAL, None)
@@ -125,18 +126,18 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
 
 
 def _check_belongs(directory: Path, saved: Any, now: Mapping[str, str]) -> None:
-    """`UserError` that names the first thing the run was trained on and which is another now."""
+    """`UserError` that names what has changed since the checkpoint was saved: `data` or `tokenizer`."""
     for name, fingerprint in now.items():
         then = saved.get(name) if isinstance(saved, dict) else None
         if then is not None and then != fingerprint:
             raise UserError(
                 f"{directory} was trained with other {name} (fingerprint {str(then)[:12]}, now {fingerprint[:12]}): "
-                f"its corpora have changed since; bring them back, or begin a new run with another --out"
+                f"its corpora have changed since then; restore them, or begin a new run with another --out"
             )
 
 
 def _states(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    """What `KEPT` names of every parameter, as `NAME.KEY`; empty before the first step."""
+    """The optimiser's tensors that `KEPT` names, as `PARAMETER.KEY`; empty before the first step."""
     return {
         f"{name}.{key}": state[key]
         for name, parameter in model.named_parameters()

@@ -1,4 +1,4 @@
-"""`sparsegpt2 train CONFIG --sweep '{optimizer.lr: [5e-3, 1e-2]}'`: a run for every combination, and which is best."""
+"""`sparsegpt2 train CONFIG --sweep '{optimizer.lr: [5e-3, 1e-2]}'`: train every combination, and name the best one."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
 
 TABLE = "sweep.csv"
 LINKED = ("best", "config.yaml", "metrics.jsonl")
-"""What the folder of a sweep shows of its best run, as links: so it is a run folder like any other."""
+"""Links to the best run in the folder of a sweep, which make it a run folder like any other."""
 
 Choice = tuple[tuple[str, Any], ...]
-"""(setting, value) of one run, for every setting that is swept."""
+"""(setting, value) pairs of one run, one for every setting that is swept."""
 
 
 def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[list[str]], TrainConfig]) -> Path:
-    """Train every combination of the values in `grid` (dotted setting -> values) into a folder of its own in `out`.
+    """Train every combination of the values in `grid` (dotted setting -> values), each in its own folder in `out`.
 
-    configure: flags -> the run's settings with those flags over everything else. Runs go side by side, a core each,
-    and go on where they stopped when the same sweep is started again. Writes out/sweep.csv, prints it, and makes
-    out/best the best model by held-out loss, whose folder is returned. `UserError` for a grid that is none, for a
-    setting that does not exist, before anything is trained; and when no run finishes.
+    configure: flags -> the run's settings, in which these flags override everything else. Runs train at the same time,
+    one on each core, and resume when the same sweep is started again. Writes out/sweep.csv, prints it, and makes
+    out/best a link to the best model by held-out loss; returns out/best. `UserError`, before anything is trained, for
+    a grid without values and an unknown setting; and `UserError` if no run finishes.
     """
     choices = combinations(grid)
     runs = {out / name(choice): in_a_lane(configure(flags(choice))) for choice in choices}
@@ -47,7 +47,7 @@ def _sweep(choices: Sequence[Choice], runs: Mapping[Path, TrainConfig], out: Pat
     print("\n".join(["", *ranked(lines)]))
     losses = {run: info["held_out_loss"] for run, info in zip(runs, found, strict=True) if info is not None}
     if not losses:
-        raise UserError(f"no run of the sweep in {out} finished; what each said stands above")
+        raise UserError(f"no run of the sweep in {out} finished; the message of each run is above")
     best = min(losses, key=lambda run: losses[run])
     for part in LINKED:
         link(out / part, best / part)
@@ -56,7 +56,7 @@ def _sweep(choices: Sequence[Choice], runs: Mapping[Path, TrainConfig], out: Pat
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Choice]:
-    """Every choice of one value for each setting, the last setting fastest."""
+    """Every choice of one value for each setting; the last setting varies fastest."""
     for setting, values in grid.items():
         require(bool(values), f"the sweep has no value for {setting}; write {setting}: [a, b]")
         for value in values:
@@ -67,7 +67,7 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[Choice]:
 
 
 def name(choice: Choice) -> str:
-    """The folder of a run: `optimizer.lr=0.01,seed=1`."""
+    """The name of a run's folder: `optimizer.lr=0.01,seed=1`."""
     return ",".join(f"{setting}={value}" for setting, value in choice).replace(os.sep, "_")
 
 
@@ -77,31 +77,31 @@ def flags(choice: Choice) -> list[str]:
 
 
 def line(choice: Choice, info: dict[str, Any] | None) -> dict[str, Any]:
-    """A line of the table; its results stay empty where the run did not finish."""
+    """A row of the table. Its results are empty if the run did not finish."""
     measured = ("held_out_loss", "l0", "tokens", "seconds")
     return {**dict(choice), **{key: "" if info is None else info[key] for key in measured}}
 
 
 def ranked(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The table for a terminal, best first and unfinished runs last."""
+    """The table for the terminal: best run first, unfinished runs last."""
     best_first = sorted(lines, key=lambda entry: (entry["held_out_loss"] == "", entry["held_out_loss"] or 0.0))
     return aligned([list(lines[0]), *([shown(value) for value in entry.values()] for entry in best_first)])
 
 
 def shown(value: Any) -> str:
-    """A value in the table of the terminal."""
+    """A value as the table on the terminal shows it."""
     return "-" if value == "" else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def require_free(path: Path) -> None:
-    """Refuse to put a link where something else lies."""
-    require(path.is_symlink() or not path.exists(), f"{path} is in the way: a sweep needs a folder of its own")
+    """`UserError` if there is something other than a link at `path`."""
+    require(path.is_symlink() or not path.exists(), f"{path} is in the way: a sweep needs its own folder")
 
 
 def link(path: Path, to: Path) -> None:
-    """Make `path` a link to `to`, in one step, in place of an older link."""
+    """Make `path` a link to `to` in one step, replacing an older link."""
     require_free(path)
     temporary = path.with_name(f".{path.name}.link")
-    temporary.unlink(missing_ok=True)  # of a sweep that was killed here
+    temporary.unlink(missing_ok=True)  # left by a sweep that was killed at this point
     temporary.symlink_to(os.path.relpath(to, path.parent))
     os.replace(temporary, path)

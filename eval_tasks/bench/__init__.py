@@ -1,1 +1,1 @@
-"""The benchmark: models x tasks x pruners x seeds x target losses, and circuits of components."""
+"""The benchmark: models x tasks x pruners x seeds x target losses, and component circuits."""

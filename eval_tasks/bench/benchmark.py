@@ -1,4 +1,4 @@
-"""The benchmark: models x tasks x pruners x seeds x target losses, a row of results and a circuit file each."""
+"""The benchmark: a row of results and a circuit file for each model, task, pruner, seed and target loss."""
 
 from __future__ import annotations
 
@@ -38,15 +38,17 @@ def bench(
     progress: bool = True,
     table: bool = True,
 ) -> list[Row]:
-    """Benchmark `models` (directories of models or training runs) into the results folder `out`.
+    """Benchmark `models` (models or runs) into the results folder `out`; returns all requested rows, old and new.
 
-    Appends a row to out/results.jsonl, and writes a circuit under out/circuits, for whatever is not there yet. Tasks a
-    model lacks, or its tokenizer cannot pose, get rows that say so. Returns all rows asked for, earlier ones too.
-    check: how circuits are judged, with `config.evidence`.
-    components: methods of `discover` that look for circuits of components of the same models and tasks too.
-    progress: print a line a cell with the time left, and at the end, with `table`, the tables. `UserError` for a model,
-    task, pruner, method or earlier results that cannot be used, and for a results folder that another process writes
-    to, before anything is pruned.
+    For each row that does not exist yet, appends it to out/results.jsonl and writes its circuit to out/circuits. Tasks
+    that a model lacks or that are unavailable get rows that say so.
+
+    check: settings of the faithfulness checks, used if `config.evidence`. components: methods of `discover` to run on
+    the same models and tasks as well. progress: print a line for each cell with the time left. table: with progress,
+    print the tables at the end.
+
+    Before anything is pruned, `UserError` for a model, task, pruner, method or earlier results that cannot be used, and
+    for a results folder that another process is writing to.
     """
     config, prune = config or BenchConfig(), prune or PruneConfig()
     config = replace(config, pruners=tuple(named_plainly(PruneConfig(pruner=name)).pruner for name in config.pruners))
@@ -77,7 +79,7 @@ def plan(
     check: EvidenceConfig | None = None,
     components: Sequence[DiscoverConfig] = (),
 ) -> list[Cell]:
-    """Every cell, models outermost. A ranking is aimed at the target nearest to `prune.target_loss`."""
+    """Every cell, grouped by model. Rankings are made for the target loss nearest to `prune.target_loss`."""
     targets = tuple(sorted(config.target_losses or (prune.target_loss,), reverse=True))
     aim = nearest(targets, prune.target_loss)
     groups = [((target,), target) for target in targets] if config.rank_each_target else [(targets, aim)]

@@ -1,7 +1,8 @@
-"""A cell: one model asked one thing about one task. Its rows depend on nothing but what they name.
+"""A cell is the unit of work of a benchmark: one model, one task and one way to find circuits, which give some rows.
 
-There are two kinds: circuits of nodes and edges by a pruner (pruner_cells.py), and circuits of components by a method
-of `discover` (component_cells.py). runner.py runs both.
+Its rows depend only on what it names. There are two kinds of cells: for circuits of nodes or edges, found by a pruner
+(pruner_cells.py), and for circuits of components, found by a method of `discover` (component_cells.py). runner.py runs
+both.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from sparsegpt2.progress import Progress
 from sparsegpt2.results import Row, row_identity
 
 TEST_SEED = 0
-"""Seed of the test pairs: the same for every model, pruner, method and size."""
+"""Seed of the test pairs, the same for every model, pruner, method and size."""
 
 Made = tuple[Row, Circuit | ComponentCircuit | None]
-"""A row, and its circuit where it has one."""
+"""A row, and its circuit if it has one."""
 
 
 @dataclass(frozen=True)
 class Cell(ABC):
-    """What is asked: a model, a task, and by its kind how circuits are found and how large they may be."""
+    """A model and a task. The subclass adds how circuits are found and how large they may be."""
 
     subject: Subject
     posed: Posed
@@ -44,26 +45,27 @@ class Cell(ABC):
     @property
     @abstractmethod
     def seed(self) -> int:
-        """The finder's seed."""
+        """Seed of the pruner or method."""
 
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What else decides the rows' numbers, as JSON gives it back; part of every row's identity."""
+        """Everything else that decides the rows' numbers, as it is after a round trip through JSON. It is part of the
+        identity of every row."""
 
     @abstractmethod
     def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
-        """The cell's rows among those of earlier runs (by identity); None unless all of them are there."""
+        """The cell's rows among those of earlier runs (identity -> row); None unless all of them are there."""
 
     @abstractmethod
     def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
-        """Every row of the cell, each with its circuit, which is yet to be saved at `out`/`row.circuit`.
+        """Compute every row of the cell with its circuit. The caller saves the circuit as `out`/`row.circuit`.
 
-        out: the results folder, for what grows while the cell runs; None keeps nothing.
+        out: the results folder, for files written while the cell runs, such as reports; None: write nothing.
         """
 
     def identity(self, target: float, settings: dict[str, Any]) -> str:
-        """The identity of this cell's row of a target loss and settings, known before the row is made."""
+        """The identity of this cell's row for a target loss and settings, without making the row."""
         return row_identity(
             self.subject.fingerprint,
             self.posed.name,
@@ -75,7 +77,7 @@ class Cell(ABC):
         )
 
     def row(self, target: float, settings: dict[str, Any], **measured: Any) -> Row:
-        """A row of this cell."""
+        """A row of this cell, with the measured fields."""
         return Row(
             model=self.subject.name,
             model_path=self.subject.path,
@@ -91,14 +93,14 @@ class Cell(ABC):
         )
 
     def circuit_path(self, size: str, identity: str) -> str:
-        """Where a row's circuit is kept, relative to the results folder; other settings, another file.
+        """File for a row's circuit, relative to the results folder. Rows with other settings have other files.
 
-        size: what the circuit was asked to be, such as `-loss0.15`; may be empty.
+        size: the requested size as part of the name, such as `-loss0.15`; may be empty.
         """
         name = f"{self.finder}-seed{self.seed}{size}-{identity[:8]}.json"
         return str(PurePosixPath("circuits", self.subject.name, self.posed.name, name))
 
 
 def without_tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as JSON gives them back."""
+    """Settings with lists in place of tuples, as they are after a round trip through JSON."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

@@ -1,4 +1,4 @@
-"""Cells of circuits of components (heads, MLPs), found by a method of `discover`."""
+"""Cells whose circuits are made of components (heads, MLPs), found by a method of `discover`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from eval_tasks.bench.cells import TEST_SEED, Cell, Made, without_tuples
 from sparsegpt2.circuits import unpruned_loss
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.components import ComponentCircuit, DiscoverConfig, discover, get_method, score_circuits
 from sparsegpt2.components.convert import circuit_weights
 from sparsegpt2.components.counterfactual import FROM_PROMPTS
@@ -23,12 +23,12 @@ from sparsegpt2.progress import Progress
 from sparsegpt2.results import USUAL_TARGET, Row
 
 HAS_TASK = USUAL_TARGET
-"""A model has a task whose loss is below this (nats)."""
+"""A model has a task if its loss is below this (nats)."""
 
 
 @dataclass(frozen=True)
 class ComponentCell(Cell):
-    """One model, task and method, which finds several circuits."""
+    """One model, task and method. A method finds several circuits."""
 
     config: DiscoverConfig
     own: Any
@@ -48,23 +48,23 @@ class ComponentCell(Cell):
         shared = {name: value for name, value in to_dict(self.config).items() if name not in ("method", "seed")}
         own = {f"set.{name}": value for name, value in to_dict(self.own).items()}
         settings = without_tuples({**shared, **own, "test_pairs": self.test_pairs})
-        if source := get_method(self.config.method).fingerprint:  # an edited file of one's own makes other rows
+        if source := get_method(self.config.method).fingerprint:  # the user's own file: if it is edited, rows are new
             settings["method_source"] = source
         return settings
 
     @cached_property
     def run(self) -> str:
-        """Hash of everything that decides the rows of this cell: each of them names it in its settings."""
+        """Hash of everything that decides the rows of this cell; each row has it in its settings."""
         return self.identity(HAS_TASK, self.settings)
 
     def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
-        """What a method will find is not known beforehand, so each row says how many there are of its run."""
+        """As in `Cell`. How many circuits a method finds is not known in advance, so each row records their number."""
         found = [row for row in rows.values() if row.settings.get("run") == self.run]
         said = [(row.components or {}).get("circuits_of_run", 1) for row in found]
         return found if found and len(found) >= max(said) else None
 
     def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
-        """A row for each circuit; a task that cannot be posed, or read by the model, is one row without."""
+        """A row for each circuit, or one row without a circuit if the task is unavailable or too long for the model."""
         task = self.posed.task
         try:
             if task is None:
@@ -73,12 +73,12 @@ class ComponentCell(Cell):
         except UserError as error:
             yield self._row({}, status="unavailable", reason=str(error)), None
             return
-        found = discover(model, task, self.config, self.own, progress)  # first, so that it shows all the memory
+        found = discover(model, task, self.config, self.own, progress)  # first, so that its peak of RAM is its own
         loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
         for circuit, score in zip(found.circuits, scores, strict=True):
             row = self._row(
-                circuit.info["asked"],
+                circuit.info.asked or {},
                 status="discovered",
                 has_task=loss_full < HAS_TASK,
                 loss=score.loss,
@@ -94,12 +94,12 @@ class ComponentCell(Cell):
     def _measures(
         self, model: GPT, found: Discovered, circuit: ComponentCircuit, score: ComponentScore
     ) -> dict[str, Any]:
-        """The column set of component circuits; sizes are of the circuit without edges that do nothing."""
+        """The value of `Row.components`. Sizes are those of the circuit without edges that have no effect."""
         acting = circuit.trimmed(from_inputs=self.config.intervention in FROM_PROMPTS)
         return {
-            **circuit.info["asked"],
+            **(circuit.info.asked or {}),
             "intervention": self.config.intervention,
-            "objective": circuit.info["objective"],
+            "objective": circuit.info.objective,
             "edges_kept": circuit.n_edges,
             "edges": acting.n_edges,
             "edges_of_model": circuit.graph.n_edges,

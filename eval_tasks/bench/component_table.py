@@ -1,4 +1,4 @@
-"""The table of component circuits that a benchmark with `--components` prints."""
+"""The tables of component circuits that a benchmark with `--components` prints."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparsegpt2.results import Row
 
 
 def print_component_tables(rows: Sequence[Row]) -> None:
-    """A table for each model and method among the rows of component circuits: tasks down, circuits across."""
+    """Print a table for each model and method among the rows of component circuits: tasks down, circuits across."""
     from rich.console import Console
 
     console = Console()
@@ -21,7 +21,7 @@ def print_component_tables(rows: Sequence[Row]) -> None:
 
 
 def component_table(rows: Sequence[Row], title: str) -> Any:
-    """A rich table of one model's and one method's circuits: edges that act and KL(model || circuit) of each."""
+    """A rich table of the circuits of one model and method: effective edges and KL(model || circuit) of each."""
     from rich.table import Table
 
     asked = list(dict.fromkeys(asked_in(row) for row in rows if row.components is not None))
@@ -33,10 +33,10 @@ def component_table(rows: Sequence[Row], title: str) -> Any:
     for task in dict.fromkeys(row.task for row in rows):
         found = {asked_in(row): row.components for row in rows if row.task == task and row.components is not None}
         cells = [f"{found[one]['edges']:,}  {found[one]['kl']:.4f}" if one in found else "" for one in asked]
-        grid.add_row(task if found else f"[dim]{task}: not posed[/dim]", *cells)
+        grid.add_row(task if found else f"[dim]{task}: unavailable[/dim]", *cells)
     return grid
 
 
 def asked_in(row: Row) -> str:
-    """What a component circuit was asked to be, such as `sparsity 0.9`."""
+    """The requested size of a component circuit, such as `sparsity 0.9`."""
     return ", ".join(f"{name} {value:g}" for name, value in row.settings["asked"].items())

@@ -1,4 +1,4 @@
-"""Circuits of components, by any method, scored and put into results.jsonl."""
+"""Finding circuits of components by any method, scoring them and writing them to results.jsonl."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def discover_rows(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Iterator[Row]:
-    """A row for each circuit of each model and task, as soon as its run is done; with `out` also files.
+    """A row for each circuit of each model and task, as soon as its run is done.
 
-    out/results.jsonl gets the rows, out/circuits the circuits. What is there already is not made again. `UserError` for
-    a model, task or setting that cannot be used; a task that the tokenizer cannot pose or the prompts of which the
-    model cannot read is a row that says so. settings: the method's own; its defaults without.
+    settings: an object of the method's settings; by default its defaults. out: results folder; rows are written to
+    out/results.jsonl and circuits to out/circuits, and rows that are already there are not computed again. A task that
+    is unavailable, or whose prompts are too long for the model, gets a row that says so. `UserError` for a model, task
+    or setting that cannot be used.
     """
     method = get_method(config.method)
     config = replace(config, method=method.name)

@@ -1,4 +1,4 @@
-"""What a benchmark prints: a line a cell with the time left, and at the end a table for each pruner and target."""
+"""What a benchmark prints: a line for each cell with the time left, and at the end a table per pruner and target."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.results import ModelResult, Row, TaskResult, model_results, shared_tasks
 
 ABREAST = 5
-"""Models in one table."""
+"""Largest number of models in one table."""
 PARTS = 1000
-"""Steps that the progress of a cell is counted in."""
+"""Number of steps in the progress of one cell."""
 LOG_WIDTH = 160
-"""Columns of a table that does not go to a terminal."""
+"""Width in characters of a table that is not printed to a terminal."""
 MISSED = "†"
-"""Marks the loss of a circuit that met its target on validation pairs, and so counts, but misses it on test pairs."""
+"""Mark for the loss of a circuit that counts, as it meets the target on validation pairs, but misses it on test
+pairs."""
 
 
 class Display:
-    """How far a benchmark is: a line for each finished cell, and the share of all cells with the time left."""
+    """Progress of a benchmark: a line for each finished cell, and the share of finished cells with the time left."""
 
     def __init__(self, cells: int, *, enabled: bool) -> None:
         self.cells, self.done, self.cell = cells, 0, ""
@@ -35,17 +36,17 @@ class Display:
         self.progress.close(finished=kind is None)
 
     def begin(self, cell: str) -> None:
-        """The next cell begins."""
+        """Start the cell that is described by `cell`."""
         self.cell = cell
         self.inside(0, 1, "")
 
     def inside(self, done: int, total: int, what: str) -> None:
-        """How far the cell is: a `Progress`. Its last tenth is for scoring, which tells nothing."""
+        """Report progress within the cell (a `Progress`). The last tenth is left for scoring, which reports none."""
         part = int(PARTS * 0.9 * min(1.0, done / max(1, total)))
         self.progress(max(self.progress.done, self.done * PARTS + part), self.cells * PARTS, f"{self.cell}  {what}")
 
     def end(self, rows: Sequence[Row]) -> None:
-        """A cell is finished, with these rows."""
+        """Finish the cell, and print a line about its rows."""
         self.done += 1
         results = "; ".join(dict.fromkeys(_outcome(row) for row in rows))
         self.progress(self.done * PARTS, self.cells * PARTS, self.cell)
@@ -54,7 +55,7 @@ class Display:
 
 
 def print_tables(rows: Sequence[Row]) -> None:
-    """A table for each pruner and target loss: tasks down, models across, geometric means at the foot."""
+    """Print a table for each pruner and target loss: tasks down, models across, geometric means in the last line."""
     from rich.console import Console
 
     console = Console()
@@ -70,9 +71,9 @@ def print_tables(rows: Sequence[Row]) -> None:
 
 
 def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> Any:
-    """A rich table: edges of each circuit, its test loss, and the unpruned model's in parentheses.
+    """A rich table: edges of each circuit, its test loss, and in parentheses the loss of the unpruned model.
 
-    shared: tasks that count for every model benchmarked, also those in other tables.
+    shared: tasks that count for every model benchmarked, including models in other tables.
     """
     from rich.table import Table
 
@@ -81,8 +82,8 @@ def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> A
     grid.add_column("task", footer="geometric mean\nover shared tasks", no_wrap=True)
     for model in models:
         own, common = model.size(), model.size(shared)
-        had = f"{len(model.had)} of {len(model.tasks)} had"
-        foot = f"{_edges(own.value)} over {own.tasks} ({had})\n{_edges(common.value)} over {common.tasks}"
+        has = f"has {len(model.had)} of {len(model.tasks)}"
+        foot = f"{_edges(own.value)} over {own.tasks} ({has})\n{_edges(common.value)} over {common.tasks}"
         grid.add_column(model.name, justify="right", footer=foot)
     for task in tasks:
         grid.add_row(task, *(_cell(model.tasks.get(task)) for model in models))
@@ -90,7 +91,7 @@ def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> A
 
 
 def _caption(models: Sequence[ModelResult]) -> str:
-    """What the entries are, and how many circuits enter the means though they miss the target on test pairs."""
+    """Explains the entries, and says how many circuits in the means miss the target on test pairs."""
     missed = sum(row.misses_on_test for model in models for result in model.tasks.values() for row in result.rows)
     counted = sum(row.counts for model in models for result in model.tasks.values() for row in result.rows)
     note = f"\n{MISSED} misses its target on test pairs: {missed} of {counted} counted circuits" if missed else ""
@@ -99,12 +100,12 @@ def _caption(models: Sequence[ModelResult]) -> str:
 
 def _outcome(row: Row) -> str:
     if row.status == "unavailable":
-        return f"not posed: {row.reason}"
+        return f"unavailable: {row.reason}"
     if row.status == "lacks the task":
         return f"lacks the task ({row.loss_full:.3f}, not below {row.target_loss:g})"
     if row.components is not None:
         return f"{row.components['edges']:,} edges, KL {row.components['kl']:.4f} at {asked_in(row)}"
-    missed = ", above it on test pairs" if row.misses_on_test else "" if row.reached else ", target missed"
+    missed = ", missed on test pairs" if row.misses_on_test else "" if row.reached else ", target missed"
     return f"{row.edges:,} edges, loss {row.loss:.3f} ({row.loss_full:.3f}) at {row.target_loss:g}{missed}"
 
 
@@ -112,7 +113,7 @@ def _cell(result: TaskResult | None) -> str:
     if result is None:
         return ""
     if result.status == "unavailable":
-        return "[dim]not posed[/dim]"
+        return "[dim]unavailable[/dim]"
     if result.status == "lacks the task":
         return f"[dim]lacks the task ({result.loss_full:.3f})[/dim]"
     mark = MISSED if result.misses_on_test else ""

@@ -1,4 +1,4 @@
-"""The table of verdicts that a benchmark with evidence prints."""
+"""The tables of verdicts that a benchmark with `--evidence` prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ MARKS = {"holds": "yes", "fails": "NO", "unclear": "?", "not run": "-"}
 
 
 def print_verdicts(rows: Sequence[Row]) -> None:
-    """A table of verdicts for each model and pruner among the rows that have evidence: tasks down, checks across."""
+    """Print a table of verdicts for each model, pruner and target among the rows with evidence: tasks down, checks
+    across."""
     from rich.console import Console
 
     judged = [row for row in rows if row.evidence is not None]
@@ -27,7 +28,7 @@ def print_verdicts(rows: Sequence[Row]) -> None:
 
 
 def verdict_table(rows: Sequence[Row], title: str) -> Any:
-    """A rich table of rows with evidence: each check's verdict, the overall one, and at the foot how many hold."""
+    """A rich table of rows with evidence: the verdict of each check, and the overall verdict."""
     from rich.table import Table
 
     found = [(row, (row.evidence or {})["findings"]) for row in rows]

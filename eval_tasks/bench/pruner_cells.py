@@ -1,7 +1,7 @@
-"""Cells of circuits of nodes or edges, found by a pruner.
+"""Cells whose circuits are made of nodes or edges, found by a pruner.
 
-A cell is one model, task, pruner and seed: its nodes are ranked once and circuits for every target cut from the
-ranking. Pruning sees a task's train and validation splits; scores come from its test split.
+A cell is one model, task, pruner and seed. Its nodes are ranked once, and the circuit for each target loss is taken
+from that ranking. Pruning uses the train and validation pairs of a task; scores are from test pairs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from sparsegpt2.circuits import (
     rank_nodes,
     unpruned_loss,
 )
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.pruners import pruner_fingerprint
-from sparsegpt2.circuits.score import task_batch
 from sparsegpt2.circuits.tune import tune
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
@@ -40,27 +40,27 @@ from sparsegpt2.results import Row
 from sparsegpt2.text.training_text import training_text
 
 TUNING = "tuning.journal"
-"""Optuna's journal of all searches of a results folder."""
+"""File in a results folder: Optuna's journal of all its searches."""
 
 Ranker = Callable[[GPT, Task, PruneConfig, Progress | None], Ranking]
-"""Ranks the nodes of a model for a task: `rank_nodes`, or a `SharedRanking`."""
+"""A function that ranks the nodes of a model for a task: `rank_nodes`, or a `SharedRanking`."""
 
 
 @dataclass(frozen=True)
 class PrunerCell(Cell):
-    """One model, task, pruner and seed, with what its circuits must meet."""
+    """One model, task, pruner and seed, and the target losses of its circuits."""
 
     prune: PruneConfig
-    """Pruner, seed and all other settings; `target_loss` is what the ranking is aimed at."""
+    """Pruner, seed and all other settings; `target_loss` is the target that the ranking is made for."""
     targets: tuple[float, ...]
-    """Target losses, falling; a row each."""
+    """Target losses in decreasing order; each gives a row."""
     test_pairs: int
     trials: int = 0
-    """Trials of a search for the best settings; 0: `prune` as it is."""
+    """Trials of a search for the best settings; 0: use `prune` unchanged."""
     check: EvidenceConfig | None = None
-    """How circuits are judged; None: not at all."""
+    """Settings of the faithfulness checks; None: no checks."""
     rank: Ranker | None = None
-    """What ranks its nodes; None: `rank_nodes`."""
+    """The function that ranks the nodes; None: `rank_nodes`."""
 
     @property
     def finder(self) -> str:
@@ -76,7 +76,7 @@ class PrunerCell(Cell):
         settings = {"ranking_target": own.pop("target_loss"), "test_pairs": self.test_pairs, **own}
         del settings["pruner"], settings["seed"]  # fields of the row
         settings |= {"tune": self.trials} if self.trials else {}
-        if source := pruner_fingerprint(self.prune.pruner):  # an edited file of one's own makes other rows
+        if source := pruner_fingerprint(self.prune.pruner):  # the user's own file: if it is edited, rows are new
             settings["pruner_source"] = source
         if self.check is not None:
             settings["evidence"] = without_tuples(to_dict(self.check))
@@ -91,7 +91,7 @@ class PrunerCell(Cell):
         return there if len(there) == len(found) else None
 
     def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
-        """A row for each target, falling: pruned, or lacking the task, or one and all unavailable."""
+        """A row for each target: `pruned` or `lacks the task`, or all of them `unavailable`."""
         settings, task = self.settings, self.posed.task
         try:
             loss_full, had = self.standing(model)
@@ -116,7 +116,10 @@ class PrunerCell(Cell):
             yield replace(row, evidence=self._evidence(model, task, circuit, out and out / path, progress)), circuit
 
     def standing(self, model: GPT) -> tuple[float, list[float]]:
-        """The unpruned loss on test pairs, and the targets above it; `UserError` if the task cannot be posed."""
+        """(unpruned loss on test pairs, targets at which the model has the task).
+
+        `UserError` if the task is unavailable or its prompts are too long for the model.
+        """
         task = self.posed.task
         if task is None:
             raise UserError(self.posed.reason)
@@ -126,7 +129,7 @@ class PrunerCell(Cell):
         return loss_full, [target for target in self.targets if loss_full < target]
 
     def asked(self, model: GPT) -> tuple[Task, PruneConfig] | None:
-        """The task to be pruned and the settings, aimed at a target that the model has; None where it has none."""
+        """The task and the pruning settings, with a target at which the model has the task; None if there is none."""
         try:
             had = self.standing(model)[1]
         except UserError:
@@ -140,14 +143,14 @@ class PrunerCell(Cell):
         if not self.trials:
             return prune
         if out is None:
-            raise UserError("tuning keeps a journal of its trials: give a results folder")
+            raise UserError("tuning writes a journal of its trials; give a results folder")
         study = f"{self.identity(prune.target_loss, self.settings)} {prune.target_loss:g}"
         return tune(model, task, prune, self.trials, out / TUNING, name=study, progress=progress).config
 
     def _evidence(
         self, model: GPT, task: PosedTask, circuit: Circuit, path: Path | None, progress: Progress | None
     ) -> dict[str, Any] | None:
-        """The circuit's report as plain values, kept next to its file too; None when it is not asked for."""
+        """The circuit's report as values that JSON can hold, also saved next to the circuit; None without checks."""
         if self.check is None:
             return None
         text = training_text(model_directory(self.subject.path), self.check.text_rows, model.config.context)
@@ -156,21 +159,21 @@ class PrunerCell(Cell):
 
 
 def aim_at(had: Sequence[float], prune: PruneConfig) -> PruneConfig:
-    """The settings, aimed at the nearest of the targets that the model has."""
+    """The settings with the target in `had` that is nearest to theirs."""
     return replace(prune, target_loss=nearest(had, prune.target_loss))
 
 
 def nearest(targets: Sequence[float], wanted: float) -> float:
-    """The target loss with the smallest ratio to `wanted`."""
+    """The target loss nearest to `wanted` by ratio."""
     return min(targets, key=lambda target: max(target / wanted, wanted / target))
 
 
 def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
-    """The fields of a pruned row that say what the circuit is and does."""
+    """The fields of a pruned row that describe and score the circuit."""
     return {
         "status": "pruned",
         "has_task": True,
-        "reached": circuit.info["reached"],
+        "reached": circuit.info.reached,
         "loss": score.loss,
         "loss_full": score.loss_full,
         "nodes": circuit.n_nodes,
@@ -178,6 +181,6 @@ def _measures(circuit: Circuit, model: GPT, score: Score) -> dict[str, Any]:
         "edges": circuit.edges(model),
         "edges_trimmed": circuit.trimmed(model).edges(model),
         "side_edges": circuit.side_edges(model),
-        "calibrated": circuit.info["calibrated"],
-        "curve": circuit.info["curve"],
+        "calibrated": circuit.info.calibrated,
+        "curve": circuit.info.curve,
     }

@@ -1,4 +1,4 @@
-"""Cells whose nodes are ranked together: the gates of several tasks and seeds train in one batch."""
+"""Ranking the nodes of several cells together: the gates of several tasks and seeds train in one batch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sparsegpt2.progress import Progress
 
 
 def share_rankings(cells: Sequence[PrunerCell], together: int) -> list[PrunerCell]:
-    """The same cells, groups of `together` of them with one `SharedRanking`; tuned cells share none.
+    """The same cells, where each group of `together` cells has one `SharedRanking`. Tuned cells are not grouped.
 
-    Groups are made of all cells, finished or not, so that an interrupted benchmark goes on with the same ones.
+    Finished cells are grouped too, so that an interrupted benchmark continues with the same groups.
     """
     ranking: dict[int, SharedRanking] = {}
     alike: dict[Any, list[PrunerCell]] = {}
@@ -31,10 +31,11 @@ def share_rankings(cells: Sequence[PrunerCell], together: int) -> list[PrunerCel
 
 
 class SharedRanking:
-    """Called like `rank_nodes`: the rankings of all runs of a group, made together when the first is asked for."""
+    """Called like `rank_nodes`. The first call computes the rankings of all cells in the group together."""
 
     def __init__(self, runs: Sequence[Callable[[GPT], tuple[Task, PruneConfig] | None]]) -> None:
-        """runs: what each cell of the group asks of a model, or None where there is nothing to prune."""
+        """runs: for each cell of the group, a function from the model to its task and settings, or to None if there is
+        nothing to prune."""
         self.runs = runs
         self.rankings: dict[tuple[str, PruneConfig], Ranking] = {}
 

@@ -1,4 +1,4 @@
-"""What is benchmarked: models read from disk, and tasks posed in each one's tokenizer."""
+"""What a benchmark works on: models read from disk, and tasks posed with the tokenizer of each."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
 
 FINGERPRINT_PAIRS = 32
-"""Pairs of each split that stand for a task's instances in its fingerprint."""
+"""Number of pairs of each split that a task's fingerprint is computed from."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to be benchmarked, without its weights."""
+    """A model to benchmark, without its weights."""
 
     name: str
-    """Shortest end of its path that tells it from the others."""
+    """The shortest end of its path that is unique among the models (`short_names`)."""
     path: str
-    """As given."""
+    """Path or address of the model, as given."""
     fingerprint: str
     """Hash of config, weights, node means and tokenizer."""
     tokenizer: Tokenizer
     about: dict[str, Any]
-    """Fields that all its rows share: held_out_loss, l0, density, d_model, n_layer, parameters, tokens and kurtosis of
-    the model, version and commit of this program, torch, device and machine."""
+    """Fields of `Row` that are the same in all its rows: held_out_loss, l0, density, d_model, n_layer, parameters,
+    tokens and kurtosis of the model; version, commit, torch, device and machine."""
 
     @property
     def place(self) -> str:
-        """The path for files to name: a published model by its name, another by its directory."""
+        """How files refer to the model: a published model by its name, another by its folder."""
         return self.path if is_published(self.path) else str(model_directory(self.path))
 
 
 @dataclass(frozen=True)
 class Posed:
-    """A task in one tokenizer, or the reason why there is none."""
+    """A task posed with a tokenizer, or the reason why it is unavailable."""
 
     name: str
     task: PosedTask | None
     reason: str
-    """Why it cannot be posed; empty when it can."""
+    """Why the task is unavailable; empty if it is available."""
     fingerprint: str
-    """Hash of its first instances; empty when it cannot be posed."""
+    """Hash of its first pairs; empty if it is unavailable."""
 
 
 def read_subjects(models: Sequence[str | Path], device: str) -> list[Subject]:
-    """Look at every model before anything long begins; `UserError` names the first that cannot be benchmarked."""
-    require(bool(models), "give at least one model: a directory written by `sparsegpt2 train`")
+    """Check every model before the slow part begins; `UserError` for the first that cannot be benchmarked."""
+    require(bool(models), "give at least one model, such as a run written by `sparsegpt2 train`")
     return [_subject(name, path, device) for name, path in zip(short_names(models), models, strict=True)]
 
 
 def short_names(paths: Sequence[str | Path]) -> list[str]:
-    """A name for each path: its last part (before best or last), and as many parts more as tell them all apart."""
+    """A name for each path: its last part (without `best` or `last`), or as many last parts as make names unique."""
     parts = []
     for path in paths:
         place = Path(str(path).split(":", 1)[1]) if is_published(path) else Path(path)
@@ -82,19 +82,19 @@ def short_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def pose_tasks(tokenizer: Tokenizer, tasks: Sequence[str]) -> list[Posed]:
-    """Each of `tasks` (names or files; none: all there are) in one tokenizer, or why the tokenizer cannot pose it.
+    """Each of `tasks` (names or files; by default all) posed with a tokenizer, or the reason why it is unavailable.
 
-    A task that does not exist, or whose file is wrong, is a `UserError`.
+    `UserError` for a task that does not exist, whose file has a mistake, or whose name another task has.
     """
     posed = [_pose(task, tokenizer) for task in tasks or task_names()]
     names = [one.name for one in posed]
     for name in names:
-        require(names.count(name) == 1, f"two of the tasks are called {name!r}: rename the file of one")
+        require(names.count(name) == 1, f"two of the tasks are called {name!r}; rename the file of one")
     return posed
 
 
 def pose_for_each(subjects: Sequence[Subject], tasks: Sequence[str]) -> Iterator[tuple[Subject, list[Posed]]]:
-    """Each subject with `tasks` posed for it; subjects with the same tokenizer share what was posed."""
+    """Each subject with its posed `tasks`. Subjects with the same tokenizer share them."""
     posed: dict[str, list[Posed]] = {}
     for subject in subjects:
         key = subject.tokenizer.fingerprint

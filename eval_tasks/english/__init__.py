@@ -1,1 +1,1 @@
-"""Tasks in English, one a file, for tokenizers with its words."""
+"""Tasks in English, one per file, for tokenizers with English words."""

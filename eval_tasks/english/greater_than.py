@@ -1,8 +1,9 @@
-"""Greater-than: a span of years ends after it began (Hanna et al. 2023).
+"""Greater-than: a period ends in a later year than it began (Hanna et al. 2023).
 
-Of a prompt that begins in year 17YY, a year over YY is right and one under it wrong. The other prompt begins later than
-the first one's right year, which is its wrong one: so before < start < between < late < after. The paper sums the
-probabilities of all years on either side; here a pair asks for one of each, and many pairs for them all.
+If a prompt begins in year 17YY, an end above YY is right and one below YY is wrong. The left prompt begins in `start`:
+`between` is right and `before` is wrong. The right prompt begins in `late`: `after` is right and `between` is wrong. So
+before < start < between < late < after. The paper sums the probabilities of all years on each side; here a pair
+compares one year of each side, and many pairs cover them all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Indirect object identification: of two people, the one who does not act receives (Wang et al. 2022).
+"""Indirect object identification: of two people, the receiver is the one who does not act (Wang et al. 2022).
 
-The two prompts of a pair differ in who acts. Both orders of the names are there, as in the paper's ABBA and BABA.
+The two prompts of a pair differ in who acts. Templates have both orders of the names, ABBA and BABA in the paper.
 """
 
 from __future__ import annotations

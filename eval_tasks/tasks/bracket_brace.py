@@ -1,4 +1,4 @@
-"""Go on after a number inside a dict or a list of several lines."""
+"""Continue after a number inside a dict or a list over several lines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Close a list on one line with as many brackets as are open.
 
-Lists of lists are held by variables that are not called by what they hold: `books` are books in ordinary code.
+The variables for lists of lists have neutral names, because in ordinary code `books` would be a list of books.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Give an attribute the argument of its own name."""
+"""Assign to an attribute the argument of the same name."""
 
 from __future__ import annotations
 

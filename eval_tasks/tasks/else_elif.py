@@ -1,4 +1,4 @@
-"""End the line after `else`, not after `elif`."""
+"""End the line after `else`, but not after `elif`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Loop over `enumerate` with two variables, over `range` with one.
+"""Loop over `enumerate` with two variables, or over `range` with one.
 
-The second variable is two tokens (`, x`), which the other prompt has in the line before.
+The second variable takes two tokens (`, x`); the other prompt has two more tokens in an earlier line instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Go on after the name that follows `for` or `while`: a name of things, which stands behind both in ordinary code."""
+"""Continue after the name that follows `for` or `while`. Nouns are used, which follow both in ordinary code."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Open a brace after a label in an f-string, not in a plain string.
+"""Open a brace after a label in an f-string, but not in a plain string.
 
-Where the tokenizer joins the quote and the label (`"Total`), the two starts `(f` `"Total` and `("` `Total` are of the
-same length. Where it doesn't, the f-string is one token longer, and templates in which the plain string stands one
-block deeper make up for it. A tokenizer takes the half that suits it.
+If the tokenizer joins the quote and the label (`"Total`), the two beginnings `(f` `"Total` and `("` `Total` have the
+same length. If it doesn't, the f-string is one token longer; some templates compensate by putting the plain string one
+block deeper. A tokenizer can use one half of the templates or the other.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare a name in an `if`, assign to it in a statement."""
+"""Compare with a name in an `if`, or assign to it in a statement."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Indent the next line, one level deeper when this line opened a `for` block.
+"""Indent the next line, one level deeper if this line opened a `for` block.
 
-Of the spaces before a word the last belongs to the word's token: 7 and 3 spaces are 8 and 4 on the line.
+The last space before a word belongs to the token of the word, so 7 and 3 spaces are an indentation of 8 and 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Go on after the name that follows `lambda` or `def`.
+"""Continue after the name that follows `lambda` or `def`.
 
-The token of the bracket after `def name` holds what follows it too, the first parameter or the line's end; here the
-functions have no parameters. What stands before `lambda` and `def` is as long as needed for them to align.
+The token of the bracket after `def name` includes what follows it, the first parameter or the end of the line; here the
+functions have no parameters. The text before `lambda` and `def` is chosen so that both prompts have the same length.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Grow a variable the way it began: as a set or a string.
+"""Extend a variable according to its first value, a set or a string.
 
-The empty string is one token shorter than `set()`; a word more in the line before or after makes up for it, in ways
-that vary (`not`, `=None`, `.size`).
+The empty string is one token shorter than `set()`. One more token in a line before or after compensates for that, in
+varying ways (`not`, `=None`, `.size`).
 """
 
 from __future__ import annotations

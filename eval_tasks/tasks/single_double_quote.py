@@ -1,4 +1,7 @@
-"""Close a string with the quote that opened it, where the line goes on (at its end the token would be `')` with it)."""
+"""Close a string with the quote that opened it.
+
+The line continues after the answer, because at its end the line break would be part of the token.
+"""
 
 from __future__ import annotations
 

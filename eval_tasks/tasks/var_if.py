@@ -1,4 +1,4 @@
-"""End the line after `x == True` with a colon in an `if`, without in an assignment."""
+"""End the line after `x == True` with a colon in an `if`, or without one in an assignment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""End the line after ` True` with a colon in `while True`, without in `return True`."""
+"""End the line after ` True` with a colon in `while True`, or without one in `return True`."""
 
 from __future__ import annotations
 

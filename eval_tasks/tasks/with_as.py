@@ -1,7 +1,7 @@
-"""Go on with `as` after `with open(...)`, or end the line after `f = open(...)`.
+"""Continue with `as` after `with open(...)`, or end the line after `f = open(...)`.
 
-The line's end belongs to the closing sign's token, so the choice falls there: `)` (then ` as`) or `)` with newline.
-The `with` goes on in the block above it and the assignment ends the block, which makes both the same number of tokens.
+The end of the line is part of the token of the bracket, so that token decides: `)` (then ` as`) or `)` with newline.
+`with` continues the block above and the assignment ends it, which gives both prompts the same number of tokens.
 """
 
 from __future__ import annotations

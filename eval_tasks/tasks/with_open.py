@@ -1,7 +1,7 @@
-"""Open a file to read or to write, as its name tells.
+"""Open a file for reading or writing, depending on its name.
 
-Which names are read and which written is learned word by word, so every split asks for all of them: with two names of
-a split's own, whether a circuit serves them is chance.
+A model learns for each word whether such a file is read or written, so every split uses all words. If each split had
+two words of its own, it would be chance whether a circuit worked for them.
 """
 
 from __future__ import annotations

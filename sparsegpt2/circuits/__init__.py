@@ -1,4 +1,4 @@
-"""Circuits: which nodes of a model do a task, how many edges join them, and how well they do it alone."""
+"""Circuits: which nodes of a model do a task, how many edges join them, and how well they do the task alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from sparsegpt2.lazy import lazily
 
 if TYPE_CHECKING:
+    from sparsegpt2.circuits.ablated import Ablated
     from sparsegpt2.circuits.circuit import Circuit
     from sparsegpt2.circuits.config import PruneConfig
     from sparsegpt2.circuits.discretize import LossCurve
+    from sparsegpt2.circuits.info import CircuitInfo
     from sparsegpt2.circuits.means import node_means
     from sparsegpt2.circuits.pruners import pruner_names
     from sparsegpt2.circuits.ranking import Ranking
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from sparsegpt2.circuits.task import Task, TaskBatch
 
 __all__ = [
+    "Ablated",
     "Circuit",
+    "CircuitInfo",
     "LossCurve",
     "PruneConfig",
     "Ranking",

@@ -1,7 +1,7 @@
 """Calibration of a circuit's logits: one scale, and a shift for each answer token (paper, appendix A.5).
 
-A shift common to all logits does nothing under softmax, so the shift is per token. The paper's authors doubt that the
-step is principled: it is an option, and results say whether it was on. Shapes: B rows, V vocabulary.
+A shift common to all logits has no effect in a softmax, so the shift is per token. The paper's authors doubt that the
+step is principled, so it is off by default, and results say whether it was on. Shapes: B rows, V vocabulary.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """logits -> scale * logits + shift, where only answer tokens have a shift."""
+    """logits -> scale * logits + shift; only answer tokens have a shift."""
 
     scale: float
     shifts: dict[int, float]
-    """Token id -> what is added to its scaled logit."""
+    """Token id -> number added to its scaled logit."""
 
     def apply(self, logits: Tensor) -> Tensor:
         """logits [B, V] -> calibrated logits [B, V]."""
@@ -45,10 +45,10 @@ class Calibration:
 def fit_calibration(
     logits: Tensor, tokens: Tensor, loss_of: Callable[[Tensor], Tensor], *, steps: int = 16
 ) -> Calibration:
-    """The calibration that lowers `loss_of(calibrated logits [B, V])`, a scalar, after `steps` L-BFGS steps.
+    """The calibration that `steps` L-BFGS steps find to minimise `loss_of(calibrated logits [B, V])`, a scalar.
 
-    logits: [B, V], constants. tokens: ids of the answer tokens, in any shape and repeated at will. It starts from
-    scale 1 and no shift, and is float64 throughout.
+    logits: [B, V], constants. tokens: ids of the answer tokens, of any shape; repeated and negative ids are ignored.
+    The fit starts from scale 1 and no shifts, in float64.
     """
     logits = logits.detach().double()
     answer_tokens = tokens.unique()

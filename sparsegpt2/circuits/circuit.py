@@ -1,4 +1,4 @@
-"""A circuit: the kept nodes of a model, what can be counted of them, and its file."""
+"""A circuit: the kept nodes of a model, its size in nodes and edges, and its file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.edges import count_edges, count_side_edges
+from sparsegpt2.circuits.info import CircuitInfo
 from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
@@ -23,18 +24,19 @@ FORMAT, KIND = 1, "sparsegpt2 circuit"
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Kept nodes by site, optionally kept weights, the ranking they came from, and what is known of them."""
+    """Kept nodes by site; optionally kept weights, the ranking they came from, and a record of how they were found."""
 
     nodes: dict[str, Tensor]
     """Site -> bool [C]: the kept channels, for every node site of the model (model.sites.node_sites)."""
     weights: dict[str, Tensor] | None = None
-    """Parameter name -> bool of the parameter's shape: the kept ones of its nonzero weights; a matrix that is not named
-    keeps them all, as all do with None. Weights that join no two kept nodes are best kept: an ablated v channel brings
-    its mean times the share of attention that does not go to the sink, a removed weight brings the mean itself."""
+    """Parameter name -> bool of the parameter's shape: which of its nonzero weights are kept. A matrix that is not
+    named keeps all of them; with None every matrix does. It is best to keep weights from or to an ablated node. The
+    reason is the sink: an ablated v channel contributes its mean times the share of attention that does not go to the
+    sink, but a removed weight contributes the whole mean."""
     scores: dict[str, Tensor] | None = None
-    """Site -> float32 [C]: the ranking, higher is kept first."""
-    info: dict[str, Any] = field(default_factory=dict)
-    """Plain values: pruner, seed, target_loss, validation loss, whether it was reached, the curve and so on."""
+    """Site -> float32 [C]: the ranking; nodes with higher scores are kept first."""
+    info: CircuitInfo = field(default_factory=CircuitInfo)
+    """How the circuit was found."""
 
     def __repr__(self) -> str:
         facts = self._facts()
@@ -49,27 +51,32 @@ class Circuit:
         return facts + table(("site", "kept", "of", ""), sites, "kept nodes by site; circuit.edges(model) counts edges")
 
     def _facts(self) -> dict[str, str]:
-        """What the circuit says of itself at a glance; to count its edges takes the model."""
+        """What `repr` shows: name -> text. Edges are not shown, since counting them needs the model."""
         info = self.info
-        facts = {"task": info["task"]} if info.get("task") else {}
+        facts = {"task": info.task} if info.task else {}
         facts["nodes"] = f"{self.n_nodes:,} of {sum(map(len, self.nodes.values())):,}"
         if self.weights is not None:
             facts["weights"] = f"masked in {len(self.weights)} matrices"
-        facts |= {name: str(info[name]) for name in ("pruner", "seed") if info.get(name) is not None}
-        losses = {"target": info.get("target_loss"), "loss": info.get("validation_loss")}
-        facts |= {name: f"{loss:.3g}" for name, loss in losses.items() if isinstance(loss, int | float)}
-        if info.get("reached") is False:
+        names = {"pruner": info.pruner, "seed": info.seed}
+        facts |= {name: str(value) for name, value in names.items() if value is not None}
+        losses = {"target": info.target_loss, "loss": info.validation_loss}
+        facts |= {name: f"{loss:.3g}" for name, loss in losses.items() if loss is not None}
+        if not info.met:
             facts["target"] = f"{facts.get('target', '')} not met"
-        return facts | ({"model": str(info["model"])} if info.get("model") else {})
+        return facts | ({"model": info.model} if info.model else {})
 
     @property
     def n_nodes(self) -> int:
-        """Kept nodes."""
+        """Number of kept nodes."""
         return sum(self.nodes_per_site().values())
 
     def nodes_per_site(self) -> dict[str, int]:
-        """Kept nodes of each site."""
+        """Number of kept nodes at each site."""
         return {site: int(kept.count_nonzero()) for site, kept in self.nodes.items()}
+
+    def noting(self, **known: Any) -> Circuit:
+        """The circuit with those fields of `info` set."""
+        return replace(self, info=replace(self.info, **known))
 
     def edges(self, model: GPT) -> int:
         """Circuit size: nonzero weights between two kept nodes."""
@@ -81,12 +88,12 @@ class Circuit:
         return count_edges(model, self.nodes, self.weights)
 
     def side_edges(self, model: GPT) -> dict[str, int]:
-        """Weights used beside the edges: embedding, unembedding, positions, biases; see `edges.count_side_edges`."""
+        """Weights used in addition to the edges, by kind; see `edges.count_side_edges`."""
         self.check(model)
         return count_side_edges(model, self.nodes)
 
     def trimmed(self, model: GPT) -> Circuit:
-        """The circuit without nodes that no kept path joins to both an input and the logits; see `paths`."""
+        """The circuit without its dangling nodes, those on no kept path from an input to the logits; see `paths`."""
         self.check(model)
         return replace(self, nodes=nodes_on_paths(model, self.nodes, self.weights))
 
@@ -106,8 +113,8 @@ class Circuit:
                 raise UserError(f"the circuit was found in another model: its weights {name} do not fit this one")
 
     def save(self, path: str | Path) -> None:
-        """Write the circuit as JSON in one step."""
-        values: dict[str, Any] = {"format": FORMAT, "kind": KIND, "info": self.info}
+        """Write the circuit as JSON; the file appears whole or not at all."""
+        values: dict[str, Any] = {"format": FORMAT, "kind": KIND, "info": self.info.to_dict()}
         values["nodes"] = {
             site: {"width": len(kept), "kept": kept.nonzero().flatten().tolist()} for site, kept in self.nodes.items()
         }
@@ -129,14 +136,14 @@ class Circuit:
                 nodes={site: _mask([entry["width"]], entry["kept"]) for site, entry in values["nodes"].items()},
                 weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},
                 scores=scores and {site: torch.tensor(score) for site, score in scores.items()},
-                info=dict(values["info"]),
+                info=CircuitInfo.from_dict(values["info"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
             raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None
 
 
 def is_circuit(path: str | Path) -> bool:
-    """Whether a JSON file says that it is a circuit, as reports beside circuits do not."""
+    """Whether a JSON file is a circuit file; reports, which are in the same folders, are not."""
     try:
         values = read_json(path)
     except UserError:
@@ -153,13 +160,13 @@ def _mask(shape: list[int], kept: list[int]) -> Tensor:
     mask = torch.zeros(shape, dtype=torch.bool)
     indices = torch.tensor(kept, dtype=torch.int64)
     if len(kept) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():
-        raise ValueError(f"kept entries lie outside 0 to {mask.numel() - 1}")
+        raise ValueError(f"kept entries must be from 0 to {mask.numel() - 1}")
     mask.view(-1)[indices] = True
     return mask
 
 
 def _entries(kept: Tensor) -> dict[str, Any]:
-    """A mask over weights as plain values: the entries it keeps or, where they are fewer, those it removes."""
+    """A mask over weights as plain values: the kept entries or, if they are fewer, the removed ones."""
     which = "kept" if 2 * int(kept.count_nonzero()) <= kept.numel() else "removed"
     entries = kept if which == "kept" else ~kept
     return {"shape": list(kept.shape), which: entries.flatten().nonzero().flatten().tolist()}
@@ -171,5 +178,5 @@ def _weight_mask(values: dict[str, Any]) -> Tensor:
 
 
 def _short(scores: Tensor) -> list[float]:
-    """float32 values with the nine digits that tell any two of them apart."""
+    """float32 values with nine digits, enough to restore each exactly."""
     return [float(f"{value:.9g}") for value in scores.tolist()]

@@ -1,7 +1,7 @@
 """Edges of a circuit: nonzero weights between two kept nodes (docs/definitions.md, Edge).
 
-A map is the block of a weight matrix that joins two node sites. Shapes: O channels of the site it writes, I channels of
-the site it reads, D d_model, A heads * head width, M d_mlp, P concatenated position channels.
+A map is the block of a weight matrix that joins two node sites. Shapes: O channels of the site that the map writes, I
+channels of the site that it reads, D d_model, N nodes of the model, E edges, C channels of a site.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class EdgeMap:
     target: str
     """Site that is written."""
     parameter: str
-    """Name of the weight parameter they stand in, such as `blocks.0.attn.c_attn.weight`."""
+    """Name of the weight parameter that holds them, such as `blocks.0.attn.c_attn.weight`."""
     rows: slice
     """Rows of the parameter: all of them, or those of q, of k or of v in c_attn."""
     columns: slice
-    """Columns of the parameter: all but those that read concatenated positions, which are no nodes."""
+    """Columns of the parameter: all except those that read concatenated positions, which are not nodes."""
 
     @property
     def bias(self) -> str:
-        """Name of the bias vector beside the weight; the model may have none."""
+        """Name of the bias vector that goes with the weight; the model may have none."""
         return self.parameter.removesuffix("weight") + "bias"
 
     @property
@@ -44,7 +44,7 @@ class EdgeMap:
 
 
 def edge_maps(model: GPT) -> list[EdgeMap]:
-    """Every map of the model, in forward order: six a layer."""
+    """Every map of the model, in forward order: six per layer."""
     config, maps = model.config, []
     width, everything = config.d_attn, slice(None)
     for layer in range(config.n_layer):
@@ -61,7 +61,7 @@ def edge_maps(model: GPT) -> list[EdgeMap]:
 
 
 def edges_present(model: GPT, edge_map: EdgeMap, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Which entries of a map are edges of the whole model: nonzero, and kept by the mask in `weights`; bool [O, I]."""
+    """Which entries of a map are nonzero and kept by the mask in `weights`, whatever nodes are kept; bool [O, I]."""
     block = (edge_map.rows, edge_map.columns)
     present = model.get_parameter(edge_map.parameter).detach()[block] != 0
     if weights is not None and edge_map.parameter in weights:
@@ -70,7 +70,10 @@ def edges_present(model: GPT, edge_map: EdgeMap, weights: Mapping[str, Tensor] |
 
 
 def count_edges(model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None) -> dict[str, int]:
-    """Edges between kept nodes, by map name. nodes: site -> bool [C]; weights: parameter name -> bool, of its shape."""
+    """Map name -> number of edges between kept nodes.
+
+    nodes: site -> bool [C]. weights: parameter name -> bool of its shape.
+    """
     counts = {}
     for edge_map in edge_maps(model):
         present = edges_present(model, edge_map, weights)
@@ -80,10 +83,9 @@ def count_edges(model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, T
 
 
 def edges_by_size(model: GPT, ranks: Mapping[str, Tensor]) -> Tensor:
-    """Edges of the circuit of the k first nodes, for every k at once: int64 [N + 1], entry k.
+    """Number of edges between the first k nodes of a ranking, for every k at once: int64 [N + 1], entry k.
 
-    ranks: site -> [C] int64, the place of each node in the ranking, from 0. An edge is there as soon as the later of
-    its two ends is.
+    ranks: site -> [C] int64, the rank of each node, from 0. An edge is there once the later of its two ends is.
     """
     total = sum(len(rank) for rank in ranks.values())
     appear = torch.zeros(total + 1, dtype=torch.int64)
@@ -97,7 +99,7 @@ def edges_by_size(model: GPT, ranks: Mapping[str, Tensor]) -> Tensor:
 def count_side_edges(
     model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
 ) -> dict[str, int]:
-    """What a circuit uses beside its edges, by kind; never part of its size.
+    """Weights that a circuit uses in addition to its edges, by kind; never part of its size.
 
     `embedding`: nonzero embedding weights (token and learned positions) into channels that a kept act_in reads.
     `unembedding`: nonzero weights out of channels that a kept resid_delta writes. `positions`: nonzero weights from
@@ -124,7 +126,7 @@ def count_side_edges(
 
 
 def parameter_and_bias(model: GPT, edge_map: EdgeMap) -> tuple[Tensor, Tensor | None]:
-    """The whole weight matrix that a map stands in and the bias vector beside it, detached."""
+    """The whole weight matrix that holds a map and its bias vector (None if there is none), detached."""
     bias = dict(model.named_parameters()).get(edge_map.bias)
     return model.get_parameter(edge_map.parameter).detach(), None if bias is None else bias.detach()
 
@@ -132,9 +134,10 @@ def parameter_and_bias(model: GPT, edge_map: EdgeMap) -> tuple[Tensor, Tensor | 
 def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
 
-    A removed edge from node i carries w * mean_i instead of w * x_i, so the mask Z over a matrix is the matrix W * Z
-    with the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). Z: parameter name -> bool, or float
-    gates through which gradients pass, of the parameter's shape. Columns that read concatenated positions stay.
+    A removed edge from node i carries w * mean_i instead of w * x_i. So applying a mask Z to a matrix W means using the
+    matrix W * Z and the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). weights: parameter name
+    -> Z of the parameter's shape, bool or float gates; gradients reach gates. means: site -> [C]. Columns that read
+    concatenated positions are never masked. `UserError` for a model without biases.
     """
     changed: dict[str, Tensor] = {}
     for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():
@@ -153,7 +156,7 @@ def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, 
 def circuit_edges(
     model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """The edges of a circuit one by one: name of each weight parameter that holds any map -> bool of its shape."""
+    """The edges of a circuit as masks: name of each weight parameter that holds a map -> bool of its shape."""
     edges: dict[str, Tensor] = {}
     for edge_map in edge_maps(model):
         present = edges_present(model, edge_map, weights)
@@ -166,10 +169,10 @@ def circuit_edges(
 
 @dataclass(frozen=True, eq=False)
 class EdgeList:
-    """The E edges of a circuit in a row: parameter after parameter, each by flat index. Everything is on the CPU."""
+    """The E edges of a circuit as one list: parameter after parameter, each by flat index. `of` makes it on the CPU."""
 
     nodes: dict[str, Tensor]
-    """Site -> bool [C]: the nodes that they join."""
+    """Site -> bool [C]: the kept nodes that the edges join."""
     places: dict[str, Tensor]
     """Weight parameter -> int64, ascending: flat indices of its edges."""
     shapes: dict[str, torch.Size]
@@ -184,6 +187,13 @@ class EdgeList:
             {site: mask.cpu() for site, mask in nodes.items()}, places, {name: m.shape for name, m in masks.items()}
         )
 
+    def to(self, device: torch.device | str) -> EdgeList:
+        """The same list on `device`, which saves copies if `spread` is called often."""
+        nodes, places = (
+            {name: tensor.to(device) for name, tensor in some.items()} for some in (self.nodes, self.places)
+        )
+        return EdgeList(nodes, places, self.shapes)
+
     def __repr__(self) -> str:
         return f"EdgeList({len(self):,} edges in {len(self.places)} parameters)"
 
@@ -192,9 +202,10 @@ class EdgeList:
         return sum(map(len, self.places.values()))
 
     def spread(self, values: Tensor) -> dict[str, Tensor]:
-        """One value an edge, [E], as masks or gates over weights: parameter name -> its shape, 1 where no edge is.
+        """Turn one value per edge, [E], into masks over weights: parameter name -> its shape, 1 where there is no edge.
 
-        Gradients pass. The weights that are no edges here join nodes that are ablated; they stay as they are.
+        Gradients pass through. Weights that are not in the list have an ablated node at one end; 1 leaves them as they
+        are.
         """
         masks = {}
         parts = values.split([len(places) for places in self.places.values()])

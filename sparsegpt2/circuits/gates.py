@@ -5,7 +5,6 @@ Shapes: R runs, B rows a run, T positions, C channels of a site, N nodes of a mo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
@@ -22,18 +21,18 @@ class MeanAblation:
     """A site object: every channel x of a node site becomes m * x + (1 - m) * mean, at every position.
 
     kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, the mask of
-    each row of the batch [B, T, C]; without it R masks take R groups of rows, one after the other. Sites without a mask
-    pass unchanged.
+    each row of the batch [B, T, C]; without it, the rows are R groups, one after the other, one for each mask. Sites
+    without a mask pass unchanged.
 
-    It acts after AbsTopK, where the forward calls its sites. With m = 1 x comes out bit for bit as it went in.
+    It acts after AbsTopK, where the forward calls its sites. With m = 1, x is unchanged bit for bit.
     """
 
     def __init__(self, kept: Mapping[str, Tensor], means: Mapping[str, Tensor], rows: Tensor | None = None) -> None:
         self.kept, self.means, self.rows = kept, means, rows
-        self._terms: dict[str, tuple[Tensor, Tensor]] = {}  # (m, (1 - m) * mean) by site, as x wants them
+        self._terms: dict[str, tuple[Tensor, Tensor]] = {}  # (m, (1 - m) * mean) by site, in the dtype of x
 
     def on_rows(self, rows: Tensor) -> MeanAblation:
-        """The same masks for another batch, whose row i takes mask rows[i]; what was computed of them is shared."""
+        """The same masks for another batch, whose row i uses mask rows[i]; terms already computed are shared."""
         other = copy(self)
         other.rows = rows
         return other
@@ -49,7 +48,7 @@ class MeanAblation:
             return torch.addcmul(rest[:, None, None], runs, mask[:, None, None]).flatten(0, 1)
         if len(mask) == 1:
             return torch.addcmul(rest, x, mask)
-        # embedding, not indexing: its gradient adds up in the same order every time, on a GPU too
+        # embedding, not indexing: its gradient is summed in the same order every time, even on a GPU
         rest, mask = (F.embedding(self.rows, values)[:, None] for values in (rest, mask))  # [B, 1, C]
         return torch.addcmul(rest, x, mask)
 
@@ -76,29 +75,12 @@ class _Gate(torch.autograd.Function):
 
 
 def gate(tau: Tensor, temperature: float) -> Tensor:
-    """Heaviside step of tau (1 from 0 upwards) whose gradient is the derivative of sigmoid(tau / temperature)."""
+    """Heaviside step of tau (1 where tau >= 0) whose gradient is the derivative of sigmoid(tau / temperature)."""
     return _Gate.apply(tau, temperature)  # type: ignore[no-any-return]
 
 
-LOW, HIGH, SPREAD = -0.1, 1.1, 2 / 3
-"""Hard concrete: what its sigmoid is stretched to, and its temperature (Louizos et al. 2018; Bhaskar et al. 2024)."""
-LOG_ALPHA = 5.0
-"""log alpha of a hard-concrete gate with tau = 1; at tau = 0 it is as likely as not to be over a half."""
-
-
-def hard_concrete(tau: Tensor, uniform: Tensor) -> Tensor:
-    """Gates in [0, 1], often exactly 0 or 1, from tau and uniform noise in (0, 1), all of one shape."""
-    noise = uniform.log() - (1 - uniform).log()
-    return (torch.sigmoid((noise + LOG_ALPHA * tau) / SPREAD) * (HIGH - LOW) + LOW).clamp(0, 1)
-
-
-def hard_concrete_open(tau: Tensor) -> Tensor:
-    """Probability that a hard-concrete gate is not exactly 0: what stands for their number in the penalty."""
-    return torch.sigmoid(LOG_ALPHA * tau - SPREAD * math.log(-LOW / HIGH))
-
-
 def split_nodes(flat: Tensor, sites: Mapping[str, int]) -> dict[str, Tensor]:
-    """[..., N] in site order -> site -> [..., C]; `sites` as from `model.sites.node_sites`."""
+    """Split [..., N] in site order into site -> [..., C]; `sites` as returned by `model.sites.node_sites`."""
     return dict(zip(sites, flat.split(list(sites.values()), dim=-1), strict=True))
 
 
@@ -109,7 +91,10 @@ def join_nodes(by_site: Mapping[str, Tensor], sites: Mapping[str, int]) -> Tenso
 
 @contextmanager
 def frozen(model: GPT, dtype: torch.dtype) -> Iterator[None]:
-    """Run `model` in `dtype` and without gradients for its weights; afterwards it is as it was."""
+    """Run `model` in `dtype` and without gradients for its weights; both are restored afterwards."""
+    if model.compute_dtype == dtype and not any(parameter.requires_grad for parameter in model.parameters()):
+        yield  # nothing to change, as is usual inside a loop of steps
+        return
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
     compute_dtype = model.compute_dtype
     try:

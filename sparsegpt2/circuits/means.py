@@ -31,15 +31,15 @@ def node_means(
 ) -> dict[str, Tensor]:
     """Mean of each node over all positions of `tokens` [N, T] int64: site -> [C] float32.
 
-    Taken at the sites of the one forward, so exactly as the model sees the nodes: after AbsTopK and in the model's
-    `compute_dtype`; summed in float64. Raises `UserError` for no tokens, or activations that are not finite.
+    The values are those at the sites of the forward: after AbsTopK and in the model's `compute_dtype`. They are summed
+    in float64. Raises `UserError` if there are no tokens, or if activations are not finite.
     """
     require(tokens.ndim == 2 and tokens.numel() > 0, f"node means need tokens [N, T], got shape {list(tokens.shape)}")
     device = model.wte.weight.device
     collect = _Sums(node_sites(model.config), device)
     for start in range(0, len(tokens), batch_size):
         batch = tokens[start : start + batch_size].to(device)
-        # Only the nodes matter here: logits at one position spare the unembedding.
+        # Only the nodes matter here: logits at a single position skip most of the unembedding.
         model(batch, site=collect, position=torch.zeros(len(batch), dtype=torch.int64, device=device))
         if progress is not None:
             progress(min(start + batch_size, len(tokens)), len(tokens), "node means")
@@ -49,7 +49,7 @@ def node_means(
 
 
 def means_of(model: GPT) -> dict[str, Tensor]:
-    """`model.means`, complete and finite, or a `UserError` that says how to get them."""
+    """`model.means` if complete and finite, else a `UserError` that says how to compute them."""
     if model.means is None:
         raise UserError(
             "the model has no node means, which circuits need: "
@@ -58,12 +58,14 @@ def means_of(model: GPT) -> dict[str, Tensor]:
     for site, width in node_sites(model.config).items():
         mean = model.means.get(site)
         if mean is None or mean.shape != (width,):
-            raise UserError(f"the model's node means lack site {site} with {width} channels: take them anew")
+            raise UserError(f"the model's node means lack site {site} with {width} channels: recompute them")
     _require_finite(model.means, "node means of the model")
     return model.means
 
 
 def _require_finite(means: dict[str, Tensor], what: str) -> None:
+    if not means or bool(torch.isfinite(torch.cat([mean.flatten() for mean in means.values()])).all()):
+        return  # one check for all sites, since on a GPU each check waits for the device
     for site, mean in means.items():
         if not bool(torch.isfinite(mean).all()):
             raise UserError(f"the {what} at {site} are not finite (NaN or infinity): the model cannot be pruned")

@@ -1,21 +1,22 @@
-"""Which nodes of a circuit lie on a path from an input to the logits: what trimming keeps.
+"""Which nodes of a circuit are on a path from an input to the logits; the others are dangling.
 
-A path runs along kept nodes. The embedding writes residual channel c if its column c has a nonzero entry (an all-zero
-column never brings anything in), and learned positions likewise. An act_in node reads the residual channel of its own
-index, if the embedding or an earlier kept resid_delta on a path writes it. Edges join act_in to q, k, v and post_act,
-v and post_act to resid_delta. Concatenated position channels are an input to every q, k, v and post_act that has a
-nonzero weight from them. A resid_delta node reaches the logits through a later kept act_in of its channel, or straight
-through a nonzero column of the unembedding.
+A path runs along kept nodes. The embedding writes residual channel c if its column c has a nonzero entry, and so do
+learned positions. An act_in node reads the residual channel of the same index, if the embedding or an earlier kept
+resid_delta on a path writes it. Edges join act_in to q, k, v and post_act, and v and post_act to resid_delta.
+Concatenated position channels are an input to every q, k, v and post_act that has a nonzero weight from them. A
+resid_delta node reaches the logits through a later kept act_in of its channel, or directly through a nonzero column of
+the unembedding.
 
 q and k act through attention: channel j of a head adds q_j * k_j to its scores, and the scores decide how its v
-channels are mixed. So q and k matter only in a head with a kept v that reaches the logits, and further:
-- an ablated partner is a constant, not a zero. k_j acts if q_j is kept or has a nonzero mean (a constant query);
-- q_j without an input-dependent k_j adds the same to the scores of all positions. Softmax cancels that, except against
-  a sink: so q_j acts if k_j is kept with an input, or if the head has a sink and k_j is kept or has a nonzero mean;
-- with a sink, attention sums to less than 1 and modulates even a v channel that is itself constant: such a v is on a
+channels are mixed. So q and k matter only in a head with a kept v that reaches the logits. Three more rules apply:
+- An ablated partner is a constant, not zero. So k_j acts if q_j is kept or has a nonzero mean (a constant query).
+- If k_j does not depend on an input, q_j adds the same number to the scores of all positions. Softmax cancels that,
+  except against a sink. So q_j acts if k_j is kept and depends on an input, or if the head has a sink and k_j is kept
+  or has a nonzero mean.
+- With a sink, attention sums to less than 1 and so scales even a v channel that is itself constant. Such a v is on a
   path if the head's scores depend on an input.
 
-AbsTopK's competition between channels and the norms' shared scale are no paths, and norm gains count as nonzero.
+AbsTopK's competition between channels and the norms' shared scale do not count as paths; norm gains count as nonzero.
 Shapes: D d_model, A heads * head width (head-major), O and I channels written and read by a map.
 """
 
@@ -26,6 +27,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits import host
 from sparsegpt2.circuits.edges import EdgeMap, edge_maps, edges_present, parameter_and_bias
 from sparsegpt2.model.gpt import GPT
 
@@ -35,15 +37,27 @@ Nodes = dict[str, Tensor]
 def nodes_on_paths(
     model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """The nodes (site -> bool [C]) with a kept path both from an input and to the logits, by the rules above."""
+    """The nodes (site -> bool [C]) that have a path both from an input and to the logits, by the rules above."""
     paths = _Paths(model, weights)
     device = model.wte.weight.device
     kept = {site: mask.to(device) for site, mask in nodes.items()}
-    while True:  # a node that falls can take a q/k partner with it
+    for _ in range(most_sweeps(model)):
         smaller = paths.towards_logits(kept, paths.from_inputs(kept))
-        if all(torch.equal(smaller[site], kept[site]) for site in kept):
-            return {site: mask.to(nodes[site].device) for site, mask in smaller.items()}
+        if host.looks_are_free(device) and all(torch.equal(smaller[site], kept[site]) for site in kept):
+            break  # more sweeps would change nothing; on a GPU this test would make the host wait
         kept = smaller
+    return {site: mask.to(nodes[site].device) for site, mask in kept.items()}
+
+
+def most_sweeps(model: GPT) -> int:
+    """Number of sweeps after which no more nodes are dropped.
+
+    A sweep drops every node without a path, given which q and k channels act. Dropping one can make its q/k partner
+    dangle in the next sweep, and without any acting pair in a head, v channels that were live only through the head's
+    scores dangle too. That affects nodes of later layers. So the first node that a sweep drops is in a later layer than
+    the first of the sweep before.
+    """
+    return model.config.n_layer + 1
 
 
 class _Paths:
@@ -60,7 +74,7 @@ class _Paths:
         self.means = model.means
 
     def from_inputs(self, kept: Nodes) -> Nodes:
-        """Kept nodes whose value (for v: whose mixture) depends on an input."""
+        """Kept nodes whose value depends on an input; for v: whose value mixed by attention does."""
         live, stream = {}, self.embedded
         for layer in range(self.config.n_layer):
             for kind in ("attn", "mlp"):
@@ -77,7 +91,7 @@ class _Paths:
         return live
 
     def towards_logits(self, kept: Nodes, live: Nodes) -> Nodes:
-        """Those of the `live` nodes from which a path of live nodes leads to the logits."""
+        """The `live` nodes from which a path of live nodes leads to the logits."""
         on_path, stream = {}, self.unembedded
         for layer in reversed(range(self.config.n_layer)):
             for kind in ("mlp", "attn"):
@@ -105,12 +119,12 @@ class _Paths:
         return (self.edges[source, target] & nodes[target][:, None]).any(dim=0)
 
     def _acting(self, attention: str, kept: Nodes, live: Nodes) -> tuple[Tensor, Tensor]:
-        """Which q and which k channels their partner lets act on the scores, each bool [A]."""
+        """Which q channels, and which k channels, act on the scores given their partners: each bool [A]."""
         nonzero_q, nonzero_k = (self._nonzero(f"{attention}.{part}", kept) for part in "qk")
         return live[f"{attention}.k"] | (nonzero_k & self.config.sink), nonzero_q
 
     def _nonzero(self, site: str, kept: Nodes) -> Tensor:
-        """Channels that are kept or whose mean, which stands for an ablated one, is not zero (unknown: not zero)."""
+        """Channels that are kept or have a nonzero mean, the value of an ablated one; all, if means are unknown."""
         return torch.ones_like(kept[site]) if self.means is None else kept[site] | (self.means[site] != 0)
 
     def _live_scores(self, attention: str, kept: Nodes, live: Nodes) -> Tensor:

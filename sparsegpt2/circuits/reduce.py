@@ -1,11 +1,12 @@
-"""A model without what mean ablation makes constant: the same numbers from smaller matrices.
+"""A model without the nodes that an ablation makes constant: the same results from smaller matrices.
 
-A node that stays at its mean adds the same to everything that reads it, so its column of a weight matrix can move into
-the bias, and its own row need not be computed. The forward stays the model's own: it is given smaller parameters, and a
-site object that picks the live channels where a sublayer reads and puts them back where it writes. The channels of
-q, k and v stay, as attention works on whole heads; and where AbsTopK acts, all channels compete, so all are computed.
+A node that stays at its mean adds the same number to everything that reads it. So its column of a weight matrix can be
+folded into the bias, and its own row need not be computed. The forward is the model's own, but gets smaller parameters
+and a site object, which selects the live channels where a sublayer reads and puts them back where it writes. All
+channels of q, k and v stay, because attention works on whole heads. Where AbsTopK acts, all channels are computed,
+because all of them compete.
 
-Shapes: B rows, T positions, C channels of a site, L live ones, R masks at once.
+Shapes: C channels of a site, L live ones, R masks at once.
 """
 
 from __future__ import annotations
@@ -15,28 +16,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.ablations import Masks, Sites
 from sparsegpt2.circuits.edges import edge_maps
 from sparsegpt2.circuits.gates import MeanAblation
-from sparsegpt2.circuits.means import means_of
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import place_of
 
 
 class Reduction:
-    """What the forward of a model needs so that it computes the live nodes and leaves the others at their means."""
+    """Parameters and site objects with which the forward computes only the live nodes; the others are constants."""
 
     def __init__(
         self,
         model: GPT,
         live: Mapping[str, Tensor],
         dtype: torch.dtype,
+        means: Mapping[str, Tensor],
         parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """live: site -> bool [C]. dtype: of the model's linear maps. parameters: replace the model's own, by name.
+        """live: site -> bool [C]. dtype: of the model's linear maps. means: site -> [C], the values of the other nodes.
 
-        A model whose maps have no biases has nowhere to put the constants, and is not made smaller.
+        parameters: name -> value that replaces the model's own.
+
+        A model without biases has no place for the constants, so its matrices stay whole.
         """
-        self.model, self.means, device = model, means_of(model), model.wte.weight.device
+        self.model, self.means, device = model, means, model.wte.weight.device
         self.live = {site: mask.to(device) for site, mask in live.items()}
         gathered = [site for site in self.live if place_of(site) not in ("attn.q", "attn.k", "attn.v")]
         self.channels = {
@@ -44,18 +48,17 @@ class Reduction:
             for site in gathered
             if model.config.bias and not bool(self.live[site].all())
         }
-        """Site -> the live channels [L], where some are not."""
+        """Site -> indices of the live channels [L], for sites with channels that are not live."""
         self.parameters = self._parameters(dict(parameters or {}), dtype)
-        """By name, for `torch.func.functional_call`."""
+        """Parameters by name, for `torch.func.functional_call`."""
 
-    @property
-    def size(self) -> int:
-        """Live nodes."""
-        return sum(int(mask.count_nonzero()) for mask in self.live.values())
+        self.size = int(torch.cat(list(self.live.values())).count_nonzero())
+        """Number of live nodes."""
 
-    def ablation(self, kept: Mapping[str, Tensor]) -> ReducedAblation:
-        """The site object that mean-ablates what `kept` (site -> [C] or [R, C]) closes among the live nodes."""
-        return ReducedAblation(self, kept)
+    def over(self, kept: Masks) -> Sites:
+        """As `Ablation.over`: ablates the live nodes that `kept` (site -> [C] or [R, C]) closes."""
+        ablation = ReducedAblation(self, kept)
+        return lambda piece: ablation if piece.owner is None else ablation.on_rows(piece.owner)
 
     def _parameters(self, given: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
         own = {name: parameter.detach() for name, parameter in self.model.named_parameters()} | given

@@ -1,6 +1,6 @@
-"""Finding circuits: rank the nodes, choose how many to keep, and say how it went.
+"""Finding circuits: rank nodes or edges, choose how many to keep, and record how the circuit was found.
 
-A pruner trains on the task's `train` split, sizes are chosen on `validation`, and `test` is left to `score.evaluate`.
+A pruner trains on the task's `train` split, and sizes are chosen on `validation`. `score.evaluate` uses `test`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -16,13 +15,14 @@ from sparsegpt2.circuits.calibrate import fit_calibration
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
 from sparsegpt2.circuits.discretize import VALIDATION_SEED, LossCurve, smallest_size
+from sparsegpt2.circuits.info import CircuitInfo
+from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.pruners import get_joint_pruner, get_pruner, named_plainly
+from sparsegpt2.circuits.pruners import get_joint_pruner, get_pruner, named_plainly, settings_of_pruner
 from sparsegpt2.circuits.ranking import Ranking
-from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
+from sparsegpt2.circuits.score import circuit_logits
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.circuits.trim import trim
-from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
@@ -31,11 +31,11 @@ from sparsegpt2.progress import Progress
 def find_circuit(
     model: GPT, task: Task, config: PruneConfig | None = None, progress: Progress | None = None
 ) -> Circuit:
-    """The smallest circuit found of `model` on `task` at `config.target_loss`.
+    """The smallest circuit found in `model` for `task` that meets `config.target_loss`.
 
     Needs `model.means` (see `means.node_means`). Raises `UserError` for an unknown pruner, missing or NaN means or
-    weights, or a task that the model cannot read. If no size meets the target the circuit is the whole model and
-    `info["reached"]` is False. The model is left as it was found.
+    weights, or a task that the model cannot read. If no size meets the target, the circuit is the whole model and
+    `info.reached` is False. The model is not changed.
     """
     config = named_plainly(config or PruneConfig())
     ranking = rank_nodes(model, task, config, progress)
@@ -43,8 +43,9 @@ def find_circuit(
 
 
 def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
-    """Run the pruner that `config` names; one ranking serves circuits at several target losses."""
+    """Run the pruner that `config` names; one ranking gives circuits at several target losses."""
     pruner = get_pruner(config.pruner)
+    config.check_own(settings_of_pruner(config.pruner))
     _check_prunable(model)
     started = time.perf_counter()
     ranking = pruner(model, task, config, progress)
@@ -54,9 +55,9 @@ def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress |
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
 ) -> list[Ranking]:
-    """`rank_nodes` for several tasks and configs of one pruner, in one batch where the pruner can do that.
+    """`rank_nodes` for several tasks and configs of one pruner, in one batch if the pruner supports that.
 
-    The rankings are those of `rank_nodes` but for rounding; each has an equal share of the seconds.
+    The rankings are those of `rank_nodes` up to rounding; each gets an equal share of the total seconds.
     """
     pruner = get_joint_pruner(configs[0].pruner)
     if pruner is None or len({config.pruner for config in configs}) > 1:
@@ -69,7 +70,7 @@ def rank_together(
 
 
 def _check_prunable(model: GPT) -> None:
-    """Node means and finite weights, or a `UserError`."""
+    """`UserError` unless the model has node means and finite weights."""
     means_of(model)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
@@ -77,12 +78,9 @@ def _check_prunable(model: GPT) -> None:
 
 
 def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
-    """The circuit of a ranking at a target loss, in nats; a benchmark over several targets shares one `LossCurve`.
+    """The circuit of a ranking at a target loss in nats; a benchmark over several targets shares one `LossCurve`.
 
-    `info` says how it came about: task, pruner, seed, target_loss, validation_loss (nats, calibrated if that was on),
-    validation_loss_full (the unpruned model's), reached, k and trained_k (the size, in nodes or, from a
-    pruner of edges, in edges), search, trim, edges_before_trim, curve ([nodes, edges, loss] of every
-    size scored for this or an earlier target), calibrated, calibration, seconds, and the config.
+    `info` records how it was found; its validation loss is calibrated if calibration was on.
     """
     started = time.perf_counter()
     config, ranking = curve.config, curve.ranking
@@ -90,38 +88,34 @@ def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
     k = ranking.size if chosen is None else chosen
     whole = Circuit(every_node(curve.model))
     loss_full = curve.loss_of(whole)
-    info: dict[str, Any] = {
-        "task": curve.task.name,
-        "pruner": config.pruner,
-        "seed": config.seed,
-        "target_loss": target_loss,
-        "validation_loss": loss_full if chosen is None else curve.loss(k),
-        "validation_loss_full": loss_full,
-        "reached": chosen is not None,
-        "k": k,
-        "trained_k": ranking.trained_size,
-        "search": config.search,
-        "trim": config.trim,
-        "edges_before_trim": None,
-        "calibrated": config.calibrate,
-        "calibration": None,
-    }
+    info = CircuitInfo(
+        task=curve.task.name,
+        pruner=config.pruner,
+        seed=config.seed,
+        target_loss=target_loss,
+        validation_loss=loss_full if chosen is None else curve.loss(k),
+        validation_loss_full=loss_full,
+        reached=chosen is not None,
+        k=k,
+        trained_k=ranking.trained_size,
+        search=config.search,
+        trim=config.trim,
+        calibrated=config.calibrate,
+    )
     scores = {site: score.cpu() for site, score in ranking.scores.items()}
     circuit = replace(whole if chosen is None else curve.circuit(k), scores=scores, info=info)
     if config.trim != "none" and chosen is not None:
-        info["edges_before_trim"] = circuit.edges(curve.model)
+        before = circuit.edges(curve.model)
         circuit = trim(curve.model, circuit, curve.batch, target_loss, edges=config.trim == "edges")
-        info["validation_loss"] = curve.loss_of(circuit)
+        circuit = circuit.noting(edges_before_trim=before, validation_loss=curve.loss_of(circuit))
     if config.calibrate:
-        _calibrate(curve, circuit)
-    info["curve"] = curve.points()
-    info["seconds"] = ranking.seconds + time.perf_counter() - started
-    info["config"] = to_dict(config)
-    return circuit
+        circuit = _calibrated(curve, circuit)
+    seconds = ranking.seconds + time.perf_counter() - started
+    return circuit.noting(curve=curve.points(), seconds=seconds, config=config.to_dict())
 
 
-def _calibrate(curve: LossCurve, circuit: Circuit) -> None:
-    """Fit the circuit's calibration on train pairs and note it, with the validation loss it gives, in `info`."""
+def _calibrated(curve: LossCurve, circuit: Circuit) -> Circuit:
+    """The circuit with a calibration fitted on train pairs, and with the validation loss under that calibration."""
     batch = task_batch(curve.model, curve.task, "train", curve.config.validation_pairs, VALIDATION_SEED)
     calibration = fit_calibration(
         circuit_logits(curve.model, circuit, batch),
@@ -129,5 +123,4 @@ def _calibrate(curve: LossCurve, circuit: Circuit) -> None:
         lambda logits: task_loss(logits, batch).mean(),
     )
     validation = calibration.apply(circuit_logits(curve.model, circuit, curve.batch))
-    circuit.info["calibration"] = calibration.to_dict()
-    circuit.info["validation_loss"] = float(task_loss(validation, curve.batch).mean())
+    return circuit.noting(calibration=calibration, validation_loss=float(task_loss(validation, curve.batch).mean()))

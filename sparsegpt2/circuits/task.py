@@ -1,4 +1,4 @@
-"""What circuits know of a task: batches of prompt pairs. How the prompts are made is the task's own affair."""
+"""A task as pruners and checks see it: batches of prompt pairs. How the prompts are made is up to the task."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sparsegpt2.circuits.host import looks_are_free
 from sparsegpt2.errors import UserError
 
 SPLITS = ("train", "validation", "test")
 """Prune on `train`, choose settings on `validation`, report on `test`."""
 
 SURROUNDINGS = ("longer", "distractors")
-"""What a `VariedTask` can put around its questions: other code before them, or the same question answered before."""
+"""What a `VariedTask` can put before a prompt: other code, or the same question already answered once."""
 
 ANYTHING_ELSE = -1
-"""In `TaskBatch.answer` or `.alternative`: whatever token the other column does not name."""
+"""In `TaskBatch.answer` or `.alternative`: any token except the one in the other column."""
 
 MOST_PIECES, PIECE_TOKENS = 4, 2048
-"""A batch is cut by length into one piece for so many tokens, up to the most: more pad less, but start more operations.
-"""
+"""A batch is cut by prompt length into one piece per `PIECE_TOKENS` tokens, at most `MOST_PIECES`. More pieces need
+less padding, but more operations."""
 
 
 @dataclass(frozen=True)
 class TaskBatch:
     """n prompt pairs as 2n rows; rows 2i and 2i+1 are the two sides of pair i.
 
-    Every row has an answer, an alternative or both; `score.py` turns them into a loss.
+    Every row has an answer, an alternative or both; `losses.py` turns them into a loss. Whatever decides shapes and
+    branches (lengths, which choices are open) is also kept on the host, so that the host need not wait for a GPU.
     """
 
     tokens: Tensor
@@ -44,86 +46,131 @@ class TaskBatch:
 
     def __post_init__(self) -> None:
         if self.tokens.ndim != 2 or len(self.tokens) % 2:
-            raise UserError(f"a batch's tokens must be [2n, T], two rows a pair, not {list(self.tokens.shape)}")
+            raise UserError(f"a batch's tokens must be [2n, T], two rows per pair, not {list(self.tokens.shape)}")
         for name in ("position", "answer", "alternative"):
             column: Tensor = getattr(self, name)
             if column.shape != self.tokens.shape[:1]:
                 raise UserError(
-                    f"a batch's {name} must be [{len(self.tokens)}], one entry a row, not {list(column.shape)}"
+                    f"a batch's {name} must be [{len(self.tokens)}], one entry per row, not {list(column.shape)}"
                 )
-        if bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
+        free = looks_are_free(self.tokens.device)  # a batch on a GPU was checked before it was moved there
+        if free and bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
             raise UserError("a row with neither answer nor alternative asks nothing: give at least one token")
 
     def __repr__(self) -> str:
-        longest = int(self.position.max()) + 1 if len(self) else 0
+        longest = self.longest if len(self) else 0
         return f"TaskBatch({len(self) // 2} pairs, prompts of at most {longest} tokens, on {self.tokens.device})"
 
     def __len__(self) -> int:
-        """Rows, 2n."""
+        """Number of rows, 2n."""
         return len(self.tokens)
 
-    def take(self, rows: Tensor | slice) -> TaskBatch:
-        """Some of the rows (whole pairs), in the order asked for, without the padding that none of them needs.
+    @property
+    def host(self) -> tuple[Tensor, Tensor, Tensor]:
+        """position, answer and alternative on the CPU; copied once if the batch was made on another device."""
+        known: tuple[Tensor, Tensor, Tensor] | None = self.__dict__.get("_host")
+        if known is None:
+            known = self.position.cpu(), self.answer.cpu(), self.alternative.cpu()
+            if self.position.device.type != "cpu":
+                object.__setattr__(self, "_host", known)
+        return known
 
-        In a causal model padding changes nothing, and it costs time.
+    def _knowing(self, host: tuple[Tensor, Tensor, Tensor]) -> TaskBatch:
+        """This batch, with the CPU copies of its columns stored for `host`."""
+        if self.__dict__.get("_host") is None and host[0] is not self.position:
+            object.__setattr__(self, "_host", host)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the batch's tensors."""
+        return self.tokens.device
+
+    @property
+    def longest(self) -> int:
+        """Number of tokens of the longest prompt."""
+        return int(self.host[0].max()) + 1
+
+    @property
+    def open_choices(self) -> tuple[bool, bool]:
+        """Whether any row's answer, and any row's alternative, is `ANYTHING_ELSE`."""
+        _, answer, alternative = self.host
+        return bool((answer == ANYTHING_ELSE).any()), bool((alternative == ANYTHING_ELSE).any())
+
+    def take(self, rows: Tensor | slice) -> TaskBatch:
+        """Some of the rows (whole pairs), in the given order, without padding that none of them needs.
+
+        In a causal model padding changes nothing and costs time. rows should be on the CPU, even for a batch on a GPU.
         """
-        position = self.position[rows]
-        length = int(position.max()) + 1
-        return TaskBatch(
-            tokens=self.tokens[rows, :length],
+        if self.__dict__.get("_host") is None and self.position.device.type == "cpu":
+            host, there = None, rows
+        else:
+            known = rows.cpu() if isinstance(rows, Tensor) else rows
+            host = tuple(column[known] for column in self.host)
+            there = rows.to(self.tokens.device, non_blocking=True) if isinstance(rows, Tensor) else rows
+        position = self.position[there]
+        length = int((position if host is None else host[0]).max()) + 1
+        taken = TaskBatch(
+            tokens=self.tokens[there, :length],
             position=position,
-            answer=self.answer[rows],
-            alternative=self.alternative[rows],
+            answer=self.answer[there],
+            alternative=self.alternative[there],
         )
+        return taken if host is None else taken._knowing((host[0], host[1], host[2]))
 
     def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
-        """(rows, those rows) in pieces of similar length, so that little is padded; pairs stay together.
+        """Yield (row indices, those rows) in pieces of similar prompt length, so that there is little padding.
 
-        A piece has at most `most` rows (2 if that is less).
+        Pairs stay together. A piece has at most `most` rows, but at least one pair. The host decides where to cut.
         """
-        pairs = self.position.view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
+        pairs = self.host[0].view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
         pieces = min(MOST_PIECES, 1 + self.tokens.numel() // PIECE_TOKENS)
         at_once = max(1, min(most // 2, -(-len(pairs) // pieces)))
         for some in pairs.split(at_once):
             rows = torch.stack([2 * some, 2 * some + 1], dim=1).flatten()
-            yield rows, self.take(rows)
+            yield rows.to(self.tokens.device, non_blocking=True), self.take(rows)
 
     @staticmethod
     def join(batches: Sequence[TaskBatch]) -> TaskBatch:
         """Several batches as one, row after row."""
         longest = max(batch.tokens.shape[1] for batch in batches)
         tokens = [F.pad(batch.tokens, (0, longest - batch.tokens.shape[1])) for batch in batches]
-        return TaskBatch(
+        joined = TaskBatch(
             tokens=torch.cat(tokens),
             position=torch.cat([batch.position for batch in batches]),
             answer=torch.cat([batch.answer for batch in batches]),
             alternative=torch.cat([batch.alternative for batch in batches]),
         )
+        if all(batch.position is batch.host[0] for batch in batches):  # all are on the CPU
+            return joined
+        position, answer, alternative = (torch.cat(columns) for columns in zip(*[b.host for b in batches], strict=True))
+        return joined._knowing((position, answer, alternative))
 
     def to(self, device: torch.device | str) -> TaskBatch:
-        """The same batch on `device`."""
-        return TaskBatch(
-            tokens=self.tokens.to(device),
-            position=self.position.to(device),
-            answer=self.answer.to(device),
-            alternative=self.alternative.to(device),
+        """The same batch on `device`. The copy may still be running when this returns."""
+        moved = TaskBatch(
+            tokens=self.tokens.to(device, non_blocking=True),
+            position=self.position.to(device, non_blocking=True),
+            answer=self.answer.to(device, non_blocking=True),
+            alternative=self.alternative.to(device, non_blocking=True),
         )
+        return moved._knowing(self.host)
 
 
 class Task(Protocol):
-    """A source of prompt pairs, the same for the same (split, n, seed)."""
+    """A source of prompt pairs; the same (split, n, seed) always gives the same pairs."""
 
     @property
     def name(self) -> str: ...
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """`n` pairs of `split` (one of `SPLITS`); pair i depends on (split, seed, i) only. Raises `UserError`."""
+        """`n` pairs of `split` (one of `SPLITS`); pair i depends only on (split, seed, i). May raise `UserError`."""
         ...
 
 
 @runtime_checkable
 class VariedTask(Task, Protocol):
-    """A task that can put its questions into other surroundings, to see whether a circuit still answers them."""
+    """A task that can put its prompts into other surroundings, to test whether a circuit still does the task."""
 
     def variant(self, kind: str, length: int) -> Task:
         """The task in surroundings of `kind` (one of `SURROUNDINGS`), its prompts at most `length` tokens long."""
@@ -132,10 +179,10 @@ class VariedTask(Task, Protocol):
 
 @runtime_checkable
 class RewordableTask(Task, Protocol):
-    """A task made of templates, whose question can be asked with others."""
+    """A task made from templates, whose question can also be asked with other templates."""
 
     def reworded(self, name: str, templates: str, words: str = "") -> Task:
-        """The same question in other templates, with further words; `Unposable` where the tokenizer can't pose it."""
+        """The same question in other templates, with more words; `Unposable` if the tokenizer cannot express it."""
         ...
 
     def pairs(self, split: str, n: int, seed: int) -> Sequence[Any]:
@@ -144,7 +191,7 @@ class RewordableTask(Task, Protocol):
 
 
 class Unposable(UserError):
-    """A tokenizer in which a task breaks its rules, with the reason."""
+    """A task cannot be posed with a tokenizer; `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"task {name!r} can't be posed with this tokenizer: {reason}")

@@ -1,10 +1,10 @@
 """Trimming: greedy removal of nodes and edges that a circuit does not need.
 
-The paper's authors removed such nodes by hand (appendix A.5). Here the evidence is of first order: with a gate z on
-every node and edge of the circuit, removing one changes the task loss by about -dL/dz at z = 1, and one backward pass
-gives that for all of them. Candidates are removed in batches, in order of that change for each edge saved, as long as
-the loss on a fixed batch of instances stays under the target; a batch that breaks it is put back and halved, down to
-single candidates. What a removal leaves without a path from an input to the logits goes with it, so nothing dangles.
+The paper's authors removed such nodes by hand (appendix A.5). Here the effect of each removal is estimated to first
+order: with a gate z on every node and edge of the circuit, removing one changes the task loss by about -dL/dz at z = 1,
+and one backward pass gives that for all of them. Candidates are removed in batches, in order of the estimated change
+per edge saved, as long as the loss on a fixed batch of prompt pairs meets the target. A batch that breaks the target is
+put back and halved, down to single candidates. After each removal, dangling nodes are dropped too.
 
 Shapes: B rows of the batch, C channels of a site, O and I rows and columns of a weight matrix.
 """
@@ -18,53 +18,59 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Constant, mean_ablation
+from sparsegpt2.circuits.aim import Aim
 from sparsegpt2.circuits.circuit import Circuit
-from sparsegpt2.circuits.edges import ablate_edges, circuit_edges, edge_maps
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.reduce import Reduction
-from sparsegpt2.circuits.score import ROWS, answer_logits, task_loss
+from sparsegpt2.circuits.edges import circuit_edges, edge_maps
+from sparsegpt2.circuits.losses import task_loss
+from sparsegpt2.circuits.settings import TrimSettings
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
 
 ROUNDS = 6
-"""Most times the evidence is taken anew. Rounds take turns: the least effect in either direction first, then the most
-harmful first, whose removal makes room under the target for others."""
+"""Largest number of rounds; each estimates the effects again. Rounds alternate between two orders: smallest effect in
+either direction first, then most harmful first, since removing those lowers the loss and so allows more removals."""
 PATIENCE = 12
-"""Single candidates that must break the target, in a round, before the round gives up."""
+"""A round ends after this many single candidates have broken the target."""
 FIRST_SHARE = 4
-"""A round begins by removing one candidate in this many."""
+"""The first batch of a round is one in this many of its candidates."""
 GRADIENT_ROWS = 128
-"""Most rows in one forward and backward pass."""
+"""Largest number of rows in one forward and backward pass."""
+
+
+def will_trim(settings: Aim) -> bool:
+    """Whether a circuit pruned with these settings will be trimmed."""
+    return isinstance(settings, TrimSettings) and settings.trim != "none"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A node or an edge that may go."""
+    """A node or an edge that may be removed."""
 
     change: float
-    """Expected change of the task loss, in nats, for each edge saved."""
+    """Estimated change of the task loss, in nats per edge saved."""
     place: str
-    """Site of a node, weight parameter of an edge."""
+    """Site of a node; weight parameter of an edge."""
     index: int
-    """Channel of a node, flat index of an edge in its parameter."""
+    """Channel of a node; flat index of an edge in its parameter."""
 
 
 def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, edges: bool = True) -> Circuit:
-    """A circuit within `circuit`, of loss at most `target_loss` (nats) on `batch`, without dangling nodes.
+    """A part of `circuit` without dangling nodes, whose loss on `batch` is at most `target_loss` nats.
 
-    edges: remove single edges too; the result then has `weights`, and the model needs biases. Without, only nodes go.
-    A circuit whose loss is over the target once its dangling nodes are dropped is returned as it came.
+    edges: remove single edges too; then the result has `weights`, and the model needs biases. Otherwise only nodes are
+    removed. If the loss is above the target once dangling nodes are dropped, `circuit` is returned unchanged.
     """
-    trimmed = circuit.trimmed(model)
-    if loss_under(model, trimmed, batch, target_loss) is None:
+    trimmed, means = circuit.trimmed(model), mean_ablation(model)
+    if loss_under(model, trimmed, batch, target_loss, means) is None:
         return circuit
     if edges:
         trimmed = replace(trimmed, weights=trimmed.weights or every_edge(model))
     for number in range(ROUNDS):
         by_size = number % 2 == 0
         order = sorted(_candidates(model, trimmed, batch, edges), key=lambda one: _rank(one, by_size))
-        smaller = _walk(model, trimmed, order, batch, target_loss)
+        smaller = _walk(model, trimmed, order, batch, target_loss, means)
         if number and smaller is trimmed:
             break
         trimmed = smaller
@@ -72,37 +78,38 @@ def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, 
 
 
 def every_edge(model: GPT) -> dict[str, Tensor]:
-    """The masks over weights that remove nothing: name of each parameter that holds edges -> bool, all true."""
+    """Masks over weights that remove nothing: name of each parameter that holds edges -> bool, all true."""
     names = {edge_map.parameter for edge_map in edge_maps(model)}
     return {name: torch.ones_like(model.get_parameter(name), dtype=torch.bool) for name in sorted(names)}
 
 
 @torch.no_grad()
-def loss_under(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float) -> float | None:
-    """The circuit's task loss on `batch`, in nats, or None if it is over the target.
+def loss_under(
+    model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, means: Constant | None = None
+) -> float | None:
+    """The circuit's task loss on `batch` in nats, or None if it is above the target.
 
-    Losses of rows are never negative, so it stops as soon as those seen so far are too much.
+    Losses of rows are never negative, so it stops as soon as the sum so far is too large. means: the model's, if the
+    caller has them, which avoids checking them again.
     """
-    weights, total = ablate_edges(model, circuit.weights or {}, means_of(model)), 0.0
-    reduction = Reduction(model, circuit.nodes, torch.float32, weights)
-    site = reduction.ablation(circuit.nodes)
-    with frozen(model, torch.float32):
-        for _, part in batch.by_length(ROWS):
-            logits = answer_logits(model, part, site, parameters=reduction.parameters, position_only=True)
-            total += float(task_loss(logits, part).double().sum())
-            if not total <= target_loss * len(batch):  # NaN too
-                return None
+    total = 0.0
+    for _, part, logits in Ablated(model, circuit, ablation=means).each(batch):
+        total += float(task_loss(logits, part).double().sum())
+        if not total <= target_loss * len(batch):  # NaN too
+            return None
     return total / len(batch)
 
 
-def _walk(model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskBatch, target_loss: float) -> Circuit:
-    """The circuit after one pass over the candidates, in batches that double when they hold and halve when not."""
+def _walk(
+    model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskBatch, target_loss: float, means: Constant
+) -> Circuit:
+    """The circuit after one pass over the candidates; batches double after a success and halve after a failure."""
     place, size, failures = 0, max(1, len(order) // FIRST_SHARE), 0
     while place < len(order) and failures < PATIENCE:
         smaller = _without(model, circuit, order[place : place + size])
         if smaller is None:
             place += size
-        elif loss_under(model, smaller, batch, target_loss) is not None:
+        elif loss_under(model, smaller, batch, target_loss, means) is not None:
             circuit, place, size = smaller, place + size, 2 * size
         elif size == 1:
             place, failures = place + 1, failures + 1
@@ -112,7 +119,7 @@ def _walk(model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskB
 
 
 def _without(model: GPT, circuit: Circuit, gone: Sequence[Candidate]) -> Circuit | None:
-    """The circuit without those candidates and what dangles then; None if none of them is in it any more."""
+    """The circuit without the candidates `gone` and the nodes that then dangle; None if it contains none of them."""
     nodes = {site: mask.clone() for site, mask in circuit.nodes.items()}
     weights = {name: mask.clone() for name, mask in (circuit.weights or {}).items()}
     present = False
@@ -130,7 +137,7 @@ def _rank(candidate: Candidate, by_size: bool) -> float:
 
 
 def _candidates(model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool) -> list[Candidate]:
-    """Every node of the circuit and, if asked for, every edge, with the evidence on it."""
+    """Every node of the circuit and, with `edges`, every edge, each with its estimated change of the loss."""
     present = circuit_edges(model, circuit.nodes, circuit.weights)
     node_changes, edge_changes = _removal_changes(model, circuit, batch, edges)
     saved = {site: torch.zeros(len(mask)) for site, mask in circuit.nodes.items()}  # edges of each node, [C]
@@ -151,25 +158,25 @@ def _candidates(model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool) -> 
 def _removal_changes(
     model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """-dL/dz at z = 1, in nats: of nodes by site [C], and, if asked for, of weights by parameter [O, I].
+    """-dL/dz at z = 1, in nats: of nodes by site [C], and, with `edges`, of weights by parameter [O, I].
 
     L is the mean task loss over the batch.
     """
-    means, device = means_of(model), model.wte.weight.device
+    device = model.wte.weight.device
     masks = [circuit.nodes, (circuit.weights or {}) if edges else {}]
     nodes, weights = (
         {place: mask.to(device, torch.float32).requires_grad_(True) for place, mask in some.items()} for some in masks
     )
-    with frozen(model, torch.float32), torch.enable_grad():
-        for _, part in batch.by_length(GRADIENT_ROWS):
-            parameters = ablate_edges(model, weights or circuit.weights or {}, means)
-            site = MeanAblation(nodes, means)
-            logits = answer_logits(model, part, site, parameters=parameters, position_only=True)
-            (-task_loss(logits, part).sum() / len(batch)).backward()
+    with torch.enable_grad():
+        gated = Ablated(model, nodes, weights=weights or circuit.weights)
+        for _, part, logits in gated.each(batch, GRADIENT_ROWS):
+            loss = -task_loss(logits, part).sum() / len(batch)
+            loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]  # all pieces share the graph of the masks
+            del loss, logits
     node_changes, edge_changes = ({place: gradient(z) for place, z in some.items()} for some in (nodes, weights))
     return node_changes, edge_changes
 
 
 def gradient(z: Tensor) -> Tensor:
-    """The gradient that has come in at a leaf, on the CPU; zeros where none has."""
+    """The gradient of a leaf, on the CPU; zeros if no gradient reached it."""
     return torch.zeros(z.shape) if z.grad is None else z.grad.cpu()

@@ -1,9 +1,9 @@
 """Tuning a pruner for one model and task: Optuna searches its settings for the fewest edges at the target loss.
 
-The search sees the task's train and validation instances only; the circuit of the best settings is scored on test
-instances by the caller. A study lives in a journal file, which one process at a time writes; so an interrupted search
-goes on. Each trial's proposal is drawn with a seed of its own, so a search that was interrupted anywhere ends as one
-that was not.
+The search uses only the task's train and validation pairs; the caller scores the circuit of the best settings on test
+pairs. A study is kept in a journal file, which one process at a time may write, so that an interrupted search can be
+resumed. Each trial's proposal is drawn with its own seed, so an interrupted search gives the same result as one that
+was not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 from sparsegpt2.circuits import LossCurve, PruneConfig, circuit_at, rank_nodes
 from sparsegpt2.circuits.circuit import every_node
-from sparsegpt2.circuits.config import split_options
 from sparsegpt2.circuits.edges import count_edges
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import require
@@ -40,7 +39,7 @@ SPACE: dict[str, tuple[float, float, bool]] = {
     "temperature": (0.3, 3.0, True),
     "controller_margin": (0.7, 1.0, False),
 }
-"""What is searched: (lowest, highest, whether on a logarithmic scale)."""
+"""The searched settings: name -> (lowest, highest, whether the scale is logarithmic)."""
 
 CENTRES = {
     "lr": 3e-3,
@@ -53,29 +52,29 @@ CENTRES = {
     "warmup": 0.05,
     "temperature": 1.0,
 }
-"""The paper's centres of the same search (appendix A.5): the second trial; the first is the settings as given."""
+"""The centres of the paper's search (appendix A.5). They are the second trial; the first is the settings as given."""
 
 TUNABLE = ("node", "edge", "stochastic")
-"""Pruners whose settings are searched; the others have none that matter."""
+"""Pruners whose settings are searched; the others have no settings that matter."""
 
 RANDOM_TRIALS = 5
-"""Trials before the sampler learns from earlier ones, and before a trial may be given up."""
+"""Number of trials before the sampler learns from earlier ones, and before a trial may be stopped early."""
 REPORT_EVERY = 10
-"""Steps between looks at whether a trial is hopeless."""
+"""Steps between tests whether to stop a trial early."""
 SEED_STRIDE = 100_003
-"""Distance between the sampler's seeds of two pruning seeds: more than any number of trials."""
+"""Difference between the sampler's seeds of two neighbouring pruning seeds; more than any number of trials."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found."""
+    """The result of a search."""
 
     config: PruneConfig
     """The best settings."""
     edges: float
-    """Edges of their circuit, at the target loss on validation instances."""
+    """Edges of the circuit that they give, at the target loss on validation pairs."""
     trials: list[dict[str, Any]]
-    """Each finished trial: its number among them, settings, edges (None when it was given up) and state."""
+    """Each finished trial: its number among them, settings, edges (None if it was stopped early) and state."""
 
 
 def tune(
@@ -90,12 +89,13 @@ def tune(
 ) -> Tuned:
     """Search the settings of `config.pruner` until the study in `storage` has `trials` finished trials.
 
-    name: of the study; searches that differ in model, task or fixed settings must have different ones. A pruner without
-    settings to search gives its own back. `UserError` without Optuna, for fewer than one trial, for a journal that
-    another process writes, and for one that is damaged beyond the line that a killed process was writing.
+    name: of the study; searches that differ in model, task or fixed settings must have different names. If a pruner
+    has no settings to search, `config` is returned as it is. `UserError` if Optuna is not installed, for fewer than one
+    trial, for a journal that another process is writing, and for a journal with damage other than the unfinished line
+    of a killed process.
     """
     require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
-    if split_options(config.pruner)[0] not in TUNABLE:
+    if config.name.base not in TUNABLE:
         return Tuned(config, math.nan, [])
     journal = Path(storage)
     with locked_file(journal.with_name(f".{journal.name}.lock"), f"tuning journal {journal}"):
@@ -118,7 +118,8 @@ def _search(study: Any, model: GPT, task: Task, config: PruneConfig, trials: int
         else:
             study.tell(trial, value)
     done = [trial for trial in unfailed(study) if trial.state.is_finished()]
-    edges = [one.value if one.state == _states().COMPLETE else None for one in done]  # given up: not edges, but gates
+    # the value of a trial that was stopped early is a number of gates, not of edges
+    edges = [one.value if one.state == _states().COMPLETE else None for one in done]
     best = min((one for one in done if one.state == _states().COMPLETE), key=lambda one: (one.value, one.number))
     told = [
         {"trial": number, "settings": one.params, "state": one.state.name, "edges": value}
@@ -128,35 +129,35 @@ def _search(study: Any, model: GPT, task: Task, config: PruneConfig, trials: int
 
 
 def settings_of(config: PruneConfig, params: Mapping[str, float]) -> PruneConfig:
-    """`config` with a trial's settings; an edge pruner takes the learning rate as `edge_lr`."""
+    """`config` with a trial's settings; for the edge pruner the learning rate is `edge_lr`."""
     changes: dict[str, Any] = dict(params)
     changes["betas"] = (config.betas[0], 1 - changes.pop("one_minus_beta2"))
-    if split_options(config.pruner)[0] == "edge":
+    if config.name.base == "edge":
         changes["edge_lr"] = changes.pop("lr")
     return replace(config, **changes)
 
 
 def params_of(config: PruneConfig) -> dict[str, float]:
-    """The inverse of `settings_of`, moved into the searched ranges where a setting lies outside."""
-    edge = split_options(config.pruner)[0] == "edge"
+    """The inverse of `settings_of`; settings outside the searched ranges are clamped to them."""
+    edge = config.name.base == "edge"
     own = {"lr": config.edge_lr if edge else config.lr, "one_minus_beta2": 1 - config.betas[1]}
     values = {name: own[name] if name in own else getattr(config, name) for name in SPACE}
     return {name: min(max(values[name], low), high) for name, (low, high, _) in SPACE.items()}
 
 
 def edges_with(model: GPT, task: Task, config: PruneConfig, trial: Any, progress: Progress | None) -> float:
-    """Edges of the circuit at the target on validation instances; all of the model's where it is not reached."""
+    """Edges of the circuit at the target on validation pairs; all edges of the model if the target is not met."""
     ranking = rank_nodes(model, task, config, Watch(trial, config, progress))
     circuit = circuit_at(LossCurve(model, task, ranking, config, progress), config.target_loss)
-    if not circuit.info["reached"]:
+    if not circuit.info.reached:
         return float(sum(count_edges(model, every_node(model)).values()))
     return float(circuit.edges(model))
 
 
 class Watch:
-    """Sees the training steps of a trial and gives it up when it does worse than most did by then.
+    """A progress callback that stops a trial early if it does worse than the median of earlier trials at that step.
 
-    What is compared is the running mean of kept gates, times how far the loss is over the target.
+    The compared value is the running mean of open gates * max(1, task loss / target loss).
     """
 
     def __init__(self, trial: Any, config: PruneConfig, progress: Progress | None) -> None:
@@ -168,7 +169,7 @@ class Watch:
             self.progress(done, total, f"trial {self.trial.number}: {what}")
 
     def see(self, entry: Mapping[str, float], step: int, steps: int) -> None:
-        """Take in a step's entry; raises Optuna's `TrialPruned` when the trial is hopeless."""
+        """Use a step's entry; raises Optuna's `TrialPruned` to stop the trial."""
         import optuna
 
         value = entry["kept"] * max(1.0, entry["task_loss"] / self.config.target_loss)
@@ -180,11 +181,11 @@ class Watch:
 
 
 def repair_journal(path: Path) -> None:
-    """Drop what a killed process had begun to write: the last line if it has no end, or a piece before a whole entry.
+    """Remove what a killed process left: an unfinished last line, or a fragment before a whole entry on its line.
 
-    For whoever holds the journal's lock. Any other line that is no entry is a `UserError`.
+    The caller must hold the journal's lock. Any other line that is not an entry is a `UserError`.
     """
-    for stale in path.parent.glob(f"{path.name}.lock*"):  # of Optuna's own locks, which outlive a kill
+    for stale in path.parent.glob(f"{path.name}.lock*"):  # Optuna's own locks, which remain after a kill
         stale.unlink(missing_ok=True)
     data = path.read_bytes() if path.exists() else b""
     *lines, _ = data.split(b"\n")
@@ -195,7 +196,7 @@ def repair_journal(path: Path) -> None:
 
 
 def _entry(line: bytes, source: str) -> bytes:
-    """The entry in a line of a journal, without a torn one before it."""
+    """The entry in a line of a journal, without a fragment before it."""
     start = 0
     while start >= 0:
         try:
@@ -204,11 +205,11 @@ def _entry(line: bytes, source: str) -> bytes:
         except (ValueError, TypeError):
             pass
         start = line.find(b'{"op_code"', start + 1)
-    raise UserError(f"{source} is damaged; delete the journal to begin the search anew")
+    raise UserError(f"{source} is damaged; delete the journal to start the search again")
 
 
 class Unlocked:  # a BaseJournalFileLock by its methods: Optuna is imported where it is used
-    """Stands for Optuna's lock of a journal, which outlives a kill: this process is the only writer already."""
+    """Replaces Optuna's lock of a journal, which remains after a kill; `tune` already holds a lock of its own."""
 
     def acquire(self) -> bool:
         return True
@@ -218,7 +219,7 @@ class Unlocked:  # a BaseJournalFileLock by its methods: Optuna is imported wher
 
 
 def open_study(storage: str | Path, name: str) -> Any:
-    """The study of that name in a journal file, made if it is not there."""
+    """The study of that name in a journal file; it is created if it does not exist."""
     try:
         import optuna
         from optuna.storages import JournalStorage
@@ -238,7 +239,7 @@ def open_study(storage: str | Path, name: str) -> Any:
 
 
 def next_trial(study: Any, config: PruneConfig, index: int) -> Any:
-    """Start the trial that comes `index`-th among those that did not fail."""
+    """Start trial number `index` (from 0), counting only trials that did not fail."""
     import optuna
 
     spaces = {
@@ -262,7 +263,7 @@ def unfailed(study: Any) -> list[Any]:
 
 
 def fail_abandoned(study: Any) -> None:
-    """Give up running trials: their process is gone, as this one holds the journal; they are run again."""
+    """Mark running trials as failed, so that they are run again: this process holds the lock, so theirs has ended."""
     for trial in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
         study.tell(trial.number, state=_states().FAIL)
 

@@ -1,4 +1,4 @@
-"""The commands, a file each. Only these files see training and tasks together."""
+"""The commands, one file each. Only these files import both `train` and `eval_tasks`."""
 
 from sparsegpt2.siblings import claim
 

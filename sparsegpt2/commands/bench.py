@@ -1,4 +1,4 @@
-"""`sparsegpt2 bench MODEL...`: models x tasks x pruners x target losses into results.jsonl."""
+"""`sparsegpt2 bench MODEL...`: prune models x tasks x pruners x target losses, and write rows to results.jsonl."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ def bench_parser() -> Parser:
 
     parser = Parser(
         "bench MODEL... --out DIR",
-        "Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss. "
-        "The same command goes on where it stopped.",
+        "Benchmark models: one row of results and one circuit for each model, task, pruner, seed and target loss. "
+        "Run the same command again to continue where it stopped.",
     )
     parser.positional("models", "Models or runs.", metavar="MODEL", many=True)
     parser.add_settings(BenchConfig)
     parser.add_settings(PruneConfig, "prune", skip=("pruner", "seed"))
     parser.add_settings(EvidenceConfig, "check")
-    parser.add("components", tuple[str, ...], (), help="Methods of `discover` to run too.", metavar="METHOD,METHOD")
+    parser.add("components", tuple[str, ...], (), help="Methods of `discover` to run as well.", metavar="METHOD,METHOD")
     parser.add("out", str, help="Results folder: results.jsonl and circuits/.", metavar="DIR", required=True)
     parser.add("table", bool, True, help="Print a table of all rows at the end.")
     parser.alias(task="tasks", pruner="pruners", target_loss="target_losses", seed="seeds", component="components")
     parser.front(
-        "What is compared",
+        "What to compare",
         out="Results folder: results.jsonl and circuits/.",
-        tasks="Names of tasks, or files of your own; by default all 20.",
-        pruners="Ways to find a circuit, such as node,node+trim.",
-        target_losses="Losses that circuits must meet, in nats; by default 0.15.",
-        seeds="Seeds of pruning.",
-        test_pairs="Prompt pairs that circuits are scored on.",
+        tasks="Names of tasks, or your own files; by default all 20.",
+        pruners="Pruners that find the circuits, such as node,node+trim.",
+        target_losses="Task losses that circuits must meet, in nats; by default 0.15.",
+        seeds="Pruning seeds.",
+        test_pairs="Test pairs that each circuit is scored on.",
     )
     parser.front(
         "How",
         {
-            "prune.steps": "Most training steps of the gates of a circuit.",
-            "tune": "Trials of a search for the best pruning settings; 0: none.",
-            "evidence": "Check each circuit as `sparsegpt2 evaluate` does.",
-            "components": "Methods of `sparsegpt2 discover` to run too.",
+            "prune.steps": "Training steps of a circuit's gates, at most.",
+            "tune": "Trials of a search for the best pruning settings; 0: no search.",
+            "evidence": "Check the faithfulness of each circuit, as `sparsegpt2 evaluate` does.",
+            "components": "Methods of `sparsegpt2 discover` to run as well.",
             "device": DEVICE_HELP,
         },
     )
@@ -48,7 +48,7 @@ def bench_parser() -> Parser:
 
 
 def bench(arguments: list[str]) -> None:
-    """Benchmark models: a row of results and a circuit for each model, task, pruner, seed and target loss."""
+    """Benchmark models: one row of results and one circuit for each model, task, pruner, seed and target loss."""
     settings = bench_parser().parse(arguments)
 
     from eval_tasks.bench.benchmark import bench as run_bench

@@ -1,4 +1,4 @@
-"""`sparsegpt2 discover MODEL... --tasks T --method M`: circuits of components (heads, MLPs) of tasks."""
+"""`sparsegpt2 discover MODEL... --tasks T --method M`: find circuits of components (heads, MLPs) for tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def discover_parser(method: str = "") -> Parser:
-    """The settings of `discover`; with a method also the method's own, as `--set.NAME`."""
+    """The settings of `discover`. With a method, its own settings are added as `--set.NAME`."""
     from sparsegpt2.components.config import DiscoverConfig
 
     parser = Parser(
         "discover MODEL... --tasks TASK --method NAME",
-        "Find circuits of components (heads, MLPs and the edges between them) of a task in a model, by Edge Pruning, "
-        "ACDC, EAP and others.",
+        "Find the circuits of components (heads, MLPs and the edges between them) that do a task in a model, by Edge "
+        "Pruning, ACDC, EAP and other methods.",
     )
     parser.positional("models", "Models or runs.", metavar="MODEL", many=True)
     parser.add_settings(DiscoverConfig)
@@ -37,32 +37,32 @@ def discover_parser(method: str = "") -> Parser:
         metavar="TASK,TASK",
         required=True,
     )
-    parser.add("test_pairs", int, 128, help="Test pairs that circuits are scored on.")
-    parser.add("out", str, "", help="Results folder; without one, circuits are only listed.", metavar="DIR")
+    parser.add("test_pairs", int, 128, help="Test pairs that each circuit is scored on.")
+    parser.add("out", str, "", help="Results folder; without it, circuits are listed but not saved.", metavar="DIR")
     parser.add("device", str, "auto", help=DEVICE_HELP)
     parser.alias(task="tasks", sparsity="sparsities")
     parser.front(
-        "What is looked for",
-        tasks="Names of tasks, or files of your own.",
+        "What to find",
+        tasks="Names of tasks, or your own files.",
         method="acdc, eap, eap_ig, edge_pruning, information_flow or path_patching.",
-        sparsities="Shares of the edges to leave out, a circuit each.",
-        intervention="What an ablated edge carries: interchange (the other prompt), resample, mean, zero.",
-        objective="kl, logit_difference, task or squared_error; by default the method's own.",
+        sparsities="Shares of the edges to remove; one circuit for each share.",
+        intervention="What an ablated edge carries: interchange (from the other prompt), resample, mean or zero.",
+        objective="kl, logit_difference, task or squared_error; by default the one the method uses.",
     )
     parser.front(
         "How",
-        pairs="Prompt pairs on which edges are scored.",
-        test_pairs="Prompt pairs that circuits are scored on.",
-        seed="Seed of pairs, of initial masks and of resampling.",
-        out="Results folder; without one, circuits are only listed.",
+        pairs="Prompt pairs that edges are scored on.",
+        test_pairs="Test pairs that each circuit is scored on.",
+        seed="Seed for pairs, initial masks and resampling.",
+        out="Results folder; without it, circuits are listed but not saved.",
         device=DEVICE_HELP,
     )
-    parser.note = "A method's own settings are --set.NAME: discover --method NAME --help-all lists them."
+    parser.note = "Settings of one method are --set.NAME: `discover --method NAME --help-all` lists them."
     return parser
 
 
 def discover(arguments: list[str]) -> None:
-    """Find circuits of components (heads, MLPs, edges) of a task in a model, by Edge Pruning, ACDC, EAP and others."""
+    """Find the circuits of components (heads, MLPs, edges) that do a task, by Edge Pruning, ACDC, EAP and others."""
     asks_for_help = {"-h", "--help"} & set(arguments)
     settings = discover_parser("" if asks_for_help else _method(arguments)).parse(arguments)
 
@@ -89,7 +89,7 @@ def discover(arguments: list[str]) -> None:
 
 
 def _method(arguments: list[str]) -> str:
-    """The method that is asked for, before there is a parser: it decides which settings there are."""
+    """The method given on the command line. It is needed before parsing, because it decides which settings exist."""
     from sparsegpt2.components.config import DiscoverConfig
 
     for index, text in enumerate(arguments):
@@ -101,18 +101,18 @@ def _method(arguments: list[str]) -> str:
 
 
 def _described(row: Row, out: Path | None) -> str:
-    """One circuit in a line, and in a second one its file, where there is one."""
+    """One circuit on one line, and its file on a second line if it was saved."""
     from eval_tasks.bench.component_table import asked_in
 
     found = row.components
     head = f"{row.model}  {row.task}  {row.pruner}"
     if found is None:
-        return f"{head}: not posed: {row.reason}"
+        return f"{head}: unavailable: {row.reason}"
     memory = "" if found["megabytes"] is None else f", {found['megabytes']:.0f} MB"
     file = f"\n    {out / row.circuit}" if out is not None and row.circuit else ""
     return (
         f"{head} at {asked_in(row)}: "
         f"{found['edges']} of {found['edges_of_model']} edges ({found['weights']:,} weights), "
-        f"KL {found['kl']:.4f}, accuracy {found['accuracy']:.3f} ({found['accuracy_full']:.3f}), "
+        f"KL {found['kl']:.4f}, accuracy {found['accuracy']:.3f} (whole model {found['accuracy_full']:.3f}), "
         f"exact match {found['exact_match']:.3f}; {row.seconds:.1f} s{memory}{file}"
     )

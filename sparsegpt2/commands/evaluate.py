@@ -1,4 +1,4 @@
-"""`sparsegpt2 evaluate CIRCUIT`: whether to believe a circuit."""
+"""`sparsegpt2 evaluate CIRCUIT`: check whether a circuit is faithful to its model."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ def evaluate_parser() -> Parser:
 
     parser = Parser(
         "evaluate CIRCUIT",
-        "Report whether to believe a circuit: every check of its faithfulness, and one line that sums up.",
+        "Check whether a circuit is faithful to its model: a verdict from every check, and a one-line summary.",
     )
-    parser.positional("circuit", "A circuit file written by prune or bench.")
+    parser.positional("circuit", "A circuit file written by `prune` or `bench`.")
     parser.add_settings(EvidenceConfig)
-    parser.add("model", str, "", help="The model it is of; by default the one it names.")
-    parser.add("task", str, "", help="The task it does; by default the one it names.")
-    parser.add("pruner", str, "", help="The FILE.py of the pruner that found it, if it is yours.")
-    parser.add("text", str, "", help="A file of text like that the model was trained on.", metavar="FILE")
+    parser.add("model", str, "", help="The circuit's model; by default the one the file names.")
+    parser.add("task", str, "", help="The circuit's task; by default the one the file names.")
+    parser.add("pruner", str, "", help="FILE.py of the pruner that found the circuit, if it is your own.")
+    parser.add("text", str, "", help="A file of text like the model's training text.", metavar="FILE")
     parser.add("out", str, "", help="Report file; by default CIRCUIT.evidence.json.", metavar="FILE")
     parser.add("device", str, "auto", help=DEVICE_HELP)
     parser.alias(check="checks")
     own = {option.name: option.help for option in parser.options.values() if option.help}
     parser.front(
-        "What is checked",
+        "What to check",
         checks="Names of checks; by default all.",
-        dear="Run the slow checks too, which train or prune again.",
-        pairs="Prompt pairs on which a loss is measured.",
+        expensive="Also run the expensive checks, which train or prune again.",
+        pairs="Prompt pairs that each loss is measured on.",
         seeds="Pruning seeds whose circuits are compared.",
-        seed="Seed of pairs and of everything random.",
+        seed="Seed for pairs and for everything random.",
     )
     parser.front("The circuit and its report", own)
     return parser
 
 
 def evaluate(arguments: list[str]) -> None:
-    """Report whether to believe a circuit: every check of its faithfulness, and one line that sums up."""
+    """Check whether a circuit is faithful to its model: a verdict from every check, and a one-line summary."""
     settings = evaluate_parser().parse(arguments)
 
     from sparsegpt2.circuits import Circuit
@@ -88,13 +88,16 @@ def evaluate(arguments: list[str]) -> None:
 
 
 def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
-    """The task as given, or else as the circuit's file names it: then by plain name, as a file may not run code."""
+    """The task given by the user, else the one that the circuit's file names.
+
+    A name read from a file is looked up as a plain name only, so that opening a circuit never runs code.
+    """
     from eval_tasks.registry import get_task
     from sparsegpt2.circuits.task import Unposable
 
     if settings.task:
         return get_task(settings.task, tokenizer)
-    named = circuit.info.get("task")
+    named = circuit.info.task
     if not named:
         raise UserError(f"{settings.circuit} does not name its task; give it with --task")
     try:
@@ -106,7 +109,10 @@ def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
 
 
 def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> None:
-    """The pruner can be had, where a check prunes anew; a pruner of one's own must be given, as the task must."""
+    """Fail early with a `UserError` if a check will prune again and the circuit's pruner cannot be found.
+
+    As with tasks, a name read from the circuit's file never runs code: the user must give the file of their own pruner.
+    """
     from sparsegpt2.circuits.pruners import get_pruner, plain_pruner
     from sparsegpt2.evidence.collect import chosen_checks
 
@@ -114,7 +120,7 @@ def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> No
         get_pruner(settings.pruner)
     elif {"controls", "seeds"} & set(chosen_checks(config)):
         try:
-            get_pruner(plain_pruner(str(circuit.info.get("pruner", "node"))))
+            get_pruner(plain_pruner(circuit.info.pruner or "node"))
         except UserError as error:
             raise UserError(
                 f"{settings.circuit} names its pruner, but {error}; give it with --pruner FILE.py"
@@ -122,7 +128,10 @@ def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> No
 
 
 def read_text(path: str | Path, tokenizer: Tokenizer, context: int, rows: int) -> Tensor:
-    """Windows [at most `rows`, context] of a text file in tokens; a missing or short file is a `UserError`."""
+    """The first windows of a text file as token ids, int64 [at most `rows`, context].
+
+    `UserError` if the file cannot be read as UTF-8 or is shorter than one window.
+    """
     import torch
 
     try:

@@ -1,4 +1,4 @@
-"""`sparsegpt2 family FOLDER`: a family of models, trained side by side and benchmarked."""
+"""`sparsegpt2 family FOLDER`: train a family of models side by side and benchmark them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ def family_parser() -> Parser:
     """The settings of `family`."""
     parser = Parser(
         "family FOLDER",
-        "Train a family of models side by side and benchmark them, after saying what that will cost. "
-        "The same command goes on where it stopped.",
+        "Print what a family of models will cost, then train the models side by side and benchmark them. "
+        "Run the same command again to continue where it stopped.",
     )
-    says = "YAML files: base.yaml, NAME.yaml over it for each model, bench.yaml; or family or main, of the package."
+    says = "Folder with base.yaml, a NAME.yaml per model that overrides it, and bench.yaml; or `family` or `main`."
     parser.positional("folder", says)
-    parser.add("out", str, "runs/family", help="A run folder for each model, and the results.", metavar="DIR")
-    parser.add("only", tuple[str, ...], (), help="Names of the models to make; by default all.", metavar="NAME,NAME")
-    parser.add("tokens", int, 0, help="Tokens to train on; by default what base.yaml says.")
-    parser.add("dry_run", bool, False, help="Say what it will cost, and stop.")
+    parser.add("out", str, "runs/family", help="Folder for the runs of all models and the results.", metavar="DIR")
+    parser.add("only", tuple[str, ...], (), help="Names of the models to train; by default all.", metavar="NAME,NAME")
+    parser.add("tokens", int, 0, help="Tokens to train on; by default as in base.yaml.")
+    parser.add("dry_run", bool, False, help="Print what it will cost, and stop.")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def family(arguments: list[str]) -> None:
-    """Train a family of models side by side and benchmark them, after saying what that will cost."""
+    """Print what a family of models will cost, then train the models side by side and benchmark them."""
     settings = family_parser().parse(arguments)
 
     from sparsegpt2.commands.frontier import frontier
@@ -42,7 +42,7 @@ def family(arguments: list[str]) -> None:
     print("\n".join(plan.lines()), flush=True)
     if settings.dry_run:
         return
-    results = {run: out / "results" / run.name for run in train_family(plan)}  # apart, as they are written at once
+    results = {run: out / "results" / run.name for run in train_family(plan)}  # one each: they are written at once
     bench_settings = [str(folder / BENCH)] if (folder / BENCH).is_file() else []
     run_queue(
         [["bench", str(run), *bench_settings, "--no-table", "--out", str(to)] for run, to in results.items()],
@@ -54,7 +54,7 @@ def family(arguments: list[str]) -> None:
 
 
 def print_results(out: Path) -> None:
-    """The tables of all rows in a results folder."""
+    """Print the tables of all rows in the results folder `out`."""
     from eval_tasks.bench.component_table import print_component_tables
     from eval_tasks.bench.display import print_tables
     from eval_tasks.bench.evidence import print_verdicts

@@ -1,4 +1,4 @@
-"""`sparsegpt2 frontier DIR...`: figures of benchmark results."""
+"""`sparsegpt2 frontier DIR...`: draw figures from benchmark results."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ def frontier_parser() -> Parser:
 
     parser = Parser(
         "frontier DIR... --out FILE",
-        "Draw capability against interpretability, and task loss against circuit size, from results of `bench`.",
+        "From results of `bench`, draw capability against interpretability, and task loss against circuit size.",
     )
     parser.positional("folders", "Results folders.", metavar="DIR", many=True)
     parser.add_settings(FrontierConfig)
-    parser.add("out", str, help="Figure file; its suffix says what is written.", metavar="FILE", required=True)
+    parser.add("out", str, help="Figure file; its suffix is the format.", metavar="FILE", required=True)
     parser.alias(model="models")
     parser.front(
-        "What is drawn",
-        out="Figure, such as frontier.png, .svg or .pdf; tables go next to it.",
+        "What to draw",
+        out="Figure file, such as frontier.png, .svg or .pdf; tables are written next to it.",
         pruner="Pruner whose circuits are compared; by default the only one, or node.",
-        target_loss="Target task loss in nats; by default the one nearest to 0.15.",
+        target_loss="Target loss in nats; by default the one nearest to 0.15.",
         models="Names of the models; by default all.",
-        size="Edges of a circuit: all between its nodes, or those left after trimming.",
+        size="Size of a circuit: `edges` between its nodes, or `edges_trimmed`, without dangling nodes.",
     )
     parser.front(
-        "What is compared",
-        min_shared="Tasks that the models must share; models with few are left out.",
-        match_within="Held-out losses that differ by no more (nats) count as equal.",
-        same_l0_within="Models whose L0 differs by no more are joined by a line.",
+        "What to compare",
+        min_shared="Least number of shared tasks; models with the fewest tasks are left out until it is met.",
+        match_within="Largest difference (nats) between held-out losses that count as equal.",
+        same_l0_within="Largest relative difference in L0 of models that a line joins.",
     )
     return parser
 
 
 def frontier(arguments: list[str]) -> None:
-    """Draw capability against interpretability, and task loss against circuit size, from results."""
+    """From results of `bench`, draw capability against interpretability, and task loss against circuit size."""
     settings = frontier_parser().parse(arguments)
 
     from sparsegpt2.report.config import FrontierConfig

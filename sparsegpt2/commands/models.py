@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sparsegpt2.text.tokenizer import Tokenizer
 
 FORMATS_IN = Literal["openai", "gpt2"]
-"""Formats that are read; each is a module of `interop` with `load` and `load_tokenizer`."""
+"""Formats that `import` reads; each is a module of `interop` with `load`, `locate` and `load_tokenizer`."""
 FORMATS_OUT = Literal["openai", "transformers", "zoo", "graphml", "csv"]
 
 
@@ -29,14 +29,14 @@ def import_model_parser() -> Parser:
     """The settings of `import`."""
     parser = Parser(
         "import FORMAT SOURCE --out DIR",
-        "Bring in a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus.",
+        "Import a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus.",
     )
-    parser.positional("format", f"What it is: {alternatives(get_args(FORMATS_IN))}.")
-    parser.positional("source", "Directory of the model; for gpt2 also its name on the hub.")
-    parser.add("out", str, help="Directory of the model that is made.", metavar="DIR", required=True)
-    parser.add("tokenizer", str, "", help="Its tokenizer: a file, folder or model; by default its own.")
-    parser.add("corpus", str, "tinypython", help="Corpus for node means: a name, a file or a folder; or none.")
-    parser.add("means_tokens", int, 32768, help="Tokens over which node means are taken.")
+    parser.positional("format", f"Format of the model: {alternatives(get_args(FORMATS_IN))}.")
+    parser.positional("source", "Folder of the model; for gpt2 also its name on the hub.")
+    parser.add("out", str, help="Folder to write the model to.", metavar="DIR", required=True)
+    parser.add("tokenizer", str, "", help="A file, folder or model with the tokenizer; by default the model's own.")
+    parser.add("corpus", str, "tinypython", help="Corpus for node means: a name, a file or a folder; or `none`.")
+    parser.add("means_tokens", int, 32768, help="Tokens that node means are taken over.")
     parser.add("device", str, "auto", help=DEVICE_HELP)
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
@@ -46,13 +46,13 @@ def export_parser() -> Parser:
     """The settings of `export`."""
     parser = Parser(
         "export FORMAT SOURCE --out PATH",
-        "Write a model as `openai`, `transformers` or `zoo` directories, or a circuit as `graphml` or `csv`.",
+        "Write a model as an `openai`, `transformers` or `zoo` folder, or a circuit as `graphml` or `csv`.",
     )
-    parser.positional("format", f"What is made: {alternatives(get_args(FORMATS_OUT))}.")
-    parser.positional("source", "A model, or for graphml and csv a circuit file.")
-    parser.add("out", str, help="Directory that is made; for graphml a file.", metavar="PATH", required=True)
-    parser.add("model", str, "", help="Model of a circuit; by default the one it names.")
-    parser.add("results", tuple[str, ...], (), help="For zoo: results folders of the model.", metavar="DIR,DIR")
+    parser.positional("format", f"Format to write: {alternatives(get_args(FORMATS_OUT))}.")
+    parser.positional("source", "A model; for graphml and csv a circuit file.")
+    parser.add("out", str, help="Folder to write; for graphml a file.", metavar="PATH", required=True)
+    parser.add("model", str, "", help="Model of the circuit; by default the one the file names.")
+    parser.add("results", tuple[str, ...], (), help="For zoo: folders of the model's results.", metavar="DIR,DIR")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
@@ -61,25 +61,25 @@ def push_parser() -> Parser:
     """The settings of `push`."""
     parser = Parser("push MODEL USER/NAME", "Put a model on the Hugging Face hub, with a model card.")
     parser.positional("model", "A model or a run.")
-    parser.positional("name", "Where it goes: user/name.", metavar="USER/NAME")
-    parser.add("private", bool, False, help="Only you may see it, if it is new.")
-    parser.add("message", str, "", help="Message of the commit.")
+    parser.positional("name", "Repository on the hub: user/name.", metavar="USER/NAME")
+    parser.add("private", bool, False, help="Make a new repository private.")
+    parser.add("message", str, "", help="Commit message.")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def zoo_parser() -> Parser:
     """The settings of `zoo`."""
-    parser = Parser("zoo", "List the trained models of the package, zoo:NAME, and fetch those that it does not bring.")
+    parser = Parser("zoo", "List the trained models, zoo:NAME, or fetch one that is not in the package.")
     parser.add("get", str, "", help="Fetch this model into ~/.cache/sparsegpt2/zoo.", metavar="NAME")
     parser.add("from", str, "", help="Folder or address to fetch from; by default $SPARSEGPT2_ZOO.", metavar="PLACE")
-    parser.add("release", str, "", help="In a clone: make a release in this folder.", metavar="DIR")
+    parser.add("release", str, "", help="In a clone: write a release of all models to this folder.", metavar="DIR")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def import_model(arguments: list[str]) -> None:
-    """Bring in a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus."""
+    """Import a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus."""
     settings = import_model_parser().parse(arguments)
     format = value_of(settings.format, FORMATS_IN, "FORMAT")
     require(settings.means_tokens >= 1, f"means_tokens must be at least 1, got {settings.means_tokens}")
@@ -101,8 +101,8 @@ def import_model(arguments: list[str]) -> None:
     tokenizer = _tokenizer(reader, settings.source, settings.tokenizer)
     if tokenizer is None:
         print(
-            f"{settings.source} has no tokenizer, so tasks cannot be posed and no node means were taken; "
-            f"give its folder with --tokenizer"
+            f"{settings.source} has no tokenizer, so it has no node means and cannot be given tasks; "
+            f"give the tokenizer's folder with --tokenizer"
         )
     else:
         _check_sizes(model, tokenizer)
@@ -119,11 +119,11 @@ def import_model(arguments: list[str]) -> None:
             model.cpu()
             info |= {"means_tokens": tokens.numel(), "means_corpus": settings.corpus}
     save_model(model, settings.out, tokenizer=tokenizer, info=info)
-    print(f"{settings.out}: {sum(p.numel() for p in model.parameters()):,} parameters, {info['l0']:,} of L0")
+    print(f"{settings.out}: {sum(p.numel() for p in model.parameters()):,} parameters, L0 {info['l0']:,}")
 
 
 def export(arguments: list[str]) -> None:
-    """Write a model as `openai`, `transformers` or `zoo` directories, or a circuit as `graphml` or `csv`."""
+    """Write a model as an `openai`, `transformers` or `zoo` folder, or a circuit as `graphml` or `csv`."""
     settings = export_parser().parse(arguments)
     format = value_of(settings.format, FORMATS_OUT, "FORMAT")
 
@@ -154,7 +154,7 @@ def export(arguments: list[str]) -> None:
 
 
 def push(arguments: list[str]) -> None:
-    """Put a model on the Hugging Face hub, with a model card made from what is known of it."""
+    """Put a model on the Hugging Face hub, with a model card made from its config and its training record."""
     settings = push_parser().parse(arguments)
 
     from sparsegpt2.interop import hub
@@ -163,7 +163,7 @@ def push(arguments: list[str]) -> None:
 
 
 def zoo(arguments: list[str]) -> None:
-    """List the trained models of the package, zoo:NAME, and fetch those that it does not bring."""
+    """List the trained models, zoo:NAME, or fetch one that is not in the package."""
     settings = zoo_parser().parse(arguments)
 
     from sparsegpt2.zoo.get import get
@@ -179,7 +179,7 @@ def zoo(arguments: list[str]) -> None:
 
 
 def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
-    """The tokenizer that `given` names, or else the one beside the model, or None when there is none."""
+    """The tokenizer that `given` names, else the one in the model's folder; None if there is neither."""
     from sparsegpt2.interop import data_gym, gpt2
     from sparsegpt2.locate import TOKENIZER
     from sparsegpt2.text.tokenizer import Tokenizer
@@ -203,12 +203,15 @@ def _check_sizes(model: GPT, tokenizer: Tokenizer) -> None:
     if tokenizer.vocab_size != model.config.vocab_size:
         raise UserError(
             f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.config.vocab_size}; "
-            f"they must belong together"
+            f"give the tokenizer that the model was trained with"
         )
 
 
 def _tokens(documents: Iterator[str], tokenizer: Tokenizer, context: int, count: int) -> Tensor:
-    """About `count` tokens of documents, each behind an end of text as in training, in windows [N, context]."""
+    """About `count` tokens of documents in windows, int64 [N, context].
+
+    As in training, an end-of-text token precedes each document. `UserError` if there is not even one window.
+    """
     import torch
 
     def ids() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""`sparsegpt2 prune MODEL --task NAME`: the circuit of one task in one model."""
+"""`sparsegpt2 prune MODEL --task NAME`: find the circuit of one task in one model."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ def prune_parser() -> Parser:
 
     parser = Parser(
         "prune MODEL --task NAME",
-        "Find the circuit of one task in one model, write it and its curve, and score it on the task's test split.",
+        "Find the circuit of one task in one model, save it with its loss-size curve, and score it on test pairs.",
     )
     parser.positional("model", "A model or a run.")
     parser.add_settings(PruneConfig)
     parser.add("task", str, help="A task, or your own: FILE.py or MODULE:ATTRIBUTE.", metavar="NAME", required=True)
-    parser.add("out", str, "", help="Circuit file; by default circuits/TASK.json of the run.", metavar="FILE")
+    parser.add("out", str, "", help="Circuit file; by default circuits/TASK.json in the run.", metavar="FILE")
     parser.add("device", str, "auto", help=DEVICE_HELP)
-    parser.add("tune", int, 0, help="Trials of a search for the best settings; 0: none.")
+    parser.add("tune", int, 0, help="Trials of a search for the best settings; 0: no search.")
     parser.front(
-        "What is looked for",
-        task="Name of a task (`sparsegpt2 tasks MODEL` lists them), or a file of your own.",
-        target_loss="Task loss that the circuit may have, in nats; chance is 0.693.",
-        pruner="node, edge, attribution, stochastic or random; node+trim also removes what is not needed.",
-        out="Circuit file; by default circuits/TASK.json of the run.",
+        "What to find",
+        task="Name of a task (`sparsegpt2 tasks MODEL` lists them), or your own file.",
+        target_loss="Largest task loss that the circuit may have, in nats; chance is 0.693.",
+        pruner="node, edge, attribution, stochastic or random; node+trim also removes nodes and edges it can spare.",
+        out="Circuit file; by default circuits/TASK.json in the run.",
     )
     parser.front(
         "How",
-        steps="Most training steps of the gates.",
-        pairs="Prompt pairs of a training batch.",
+        steps="Training steps of the gates, at most.",
+        pairs="Prompt pairs in a training batch.",
         lr="Learning rate of the gates.",
-        tune="Trials of a search for the best settings; 0: none.",
-        seed="Seed of initial gates and of training pairs.",
+        tune="Trials of a search for the best settings; 0: no search.",
+        seed="Seed for the initial gates and the training pairs.",
         device=DEVICE_HELP,
     )
     return parser
 
 
 def prune(arguments: list[str]) -> None:
-    """Find the circuit of one task in one model, write it and its curve, and score it on the task's test split."""
+    """Find the circuit of one task in one model, save it with its loss-size curve, and score it on test pairs."""
     settings = prune_parser().parse(arguments)
 
     from eval_tasks.registry import get_task
@@ -64,23 +64,23 @@ def prune(arguments: list[str]) -> None:
     out = Path(settings.out or _circuits_of(settings.model) / f"{task.name}.json")
     with ProgressDisplay(task.name) as progress:
         if settings.tune:
-            study = " ".join([str(directory), task.name, str(config)])  # other settings, another search
+            study = " ".join([str(directory), task.name, str(config)])  # other settings: another search
             tuned = tune(model, task, config, settings.tune, out.with_suffix(".journal"), name=study, progress=progress)
             config = tuned.config
-            progress.line(f"tuned     {len(tuned.trials)} trials, {tuned.edges:g} edges on validation pairs at best")
+            progress.line(f"tuned     {len(tuned.trials)} trials; the best on validation pairs: {tuned.edges:g} edges")
         circuit = find_circuit(model, task, config, progress)
     score = evaluate(model, task, circuit)
     model_named = settings.model if is_published(settings.model) else directory
-    name_model(circuit, model_named, out, model_fingerprint(model, tokenizer))
+    circuit = name_model(circuit, model_named, out, model_fingerprint(model, tokenizer))
     circuit.save(out)
     log_curve(circuit, circuit.edges(model), out.parent / "tensorboard" / out.stem)
     _report(circuit, model, score, out)
 
 
 def _circuits_of(model: str) -> Path:
-    """Where circuits of a model go by default: into its run, or the working folder when it is a published one.
+    """The default folder for circuits: in the model's run, or in the working folder if the model is a published one.
 
-    Not into the checkpoint, which is replaced as a whole when the run saves a better one.
+    It is not in the checkpoint, which is replaced as a whole when the run saves a better one.
     """
     from eval_tasks.bench.subjects import short_names
     from sparsegpt2.locate import is_published, model_directory, run_folder
@@ -91,18 +91,18 @@ def _circuits_of(model: str) -> Path:
 
 
 def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]
-    """What came out, in a few lines."""
+    """Print the result."""
     info = circuit.info
-    print(f"task      {info['task']}  pruner {info['pruner']}  seed {info['seed']}  {info['seconds']:.1f} s")
-    met = "met" if info["reached"] else "NOT met, this is the whole model"
-    print(f"target    {info['target_loss']:g} nats on validation pairs: {met} ({info['validation_loss']:.3f})")
+    print(f"task      {info.task}  pruner {info.pruner}  seed {info.seed}  {info.seconds:.1f} s")
+    met = "met" if info.reached else "NOT met; this is the whole model"
+    print(f"target    {info.target_loss:g} nats on validation pairs: {met} ({info.validation_loss:.3f})")
     print(
         f"circuit   {circuit.n_nodes} nodes, {circuit.edges(model)} edges "
-        f"({circuit.trimmed(model).edges(model)} after trimming)"
+        f"({circuit.trimmed(model).edges(model)} without dangling nodes)"
     )
     print(
         f"test      loss {score.loss:.3f} ± {score.loss_error:.3f}, accuracy {score.accuracy:.3f}; "
         f"whole model {score.loss_full:.3f}, {score.accuracy_full:.3f} ({score.pairs} pairs)"
     )
     print(f"sites     {', '.join(f'{site} {count}' for site, count in circuit.nodes_per_site().items() if count)}")
-    print(f"written   {out}")
+    print(f"saved     {out}")

@@ -1,4 +1,4 @@
-"""`sparsegpt2 quickstart`: train three small models, prune their tasks, draw the frontier."""
+"""`sparsegpt2 quickstart`: train three small models, find their circuits, draw the frontier."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, step
 
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
-"""From the quickest to train to the slowest, which takes about as long as the others together."""
+"""Ordered by training time. The last takes about as long as the others together, so it has a lane of its own."""
 
 
 def quickstart_parser() -> Parser:
     """The settings of `quickstart`."""
     parser = Parser(
         "quickstart",
-        "Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes. "
-        "The same command goes on where it stopped.",
+        "Train one dense and two sparse models, find the circuits of their tasks and draw the frontier, in minutes. "
+        "Run the same command again to continue where it stopped.",
     )
-    parser.add("out", str, "runs/quickstart", help="Folder for everything that is made.", metavar="DIR")
-    parser.add("seed", int, 0, help="Seed of the models and of pruning.")
-    parser.add("dry_run", bool, False, help="Say what it would train and prune, and stop.")
+    parser.add("out", str, "runs/quickstart", help="Folder for everything it writes.", metavar="DIR")
+    parser.add("seed", int, 0, help="Seed for training and for pruning.")
+    parser.add("dry_run", bool, False, help="Print what it would train and prune, and stop.")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def quickstart(arguments: list[str]) -> None:
-    """Train one dense and two sparse models, prune their tasks, draw the frontier: the whole path in minutes."""
+    """Train one dense and two sparse models, find the circuits of their tasks and draw the frontier, in minutes."""
     settings = quickstart_parser().parse(arguments)
 
     from eval_tasks.registry import task_names
@@ -45,14 +45,15 @@ def quickstart(arguments: list[str]) -> None:
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
     settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", seed]
-    parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # one writer a folder
+    parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # each folder has one writer
 
     def training(name: str) -> list[str]:
         return ["train", f"quickstart/{name}", "--out", str(out / name), *common]
 
     if settings.dry_run:
         plan = make_plan({name: read_run([f"quickstart/{name}", *common]) for name in QUICKSTART}, out)
-        print("\n".join([*plan.lines(), f"Then it prunes {len(task_names())} tasks in each, as far as it has them."]))
+        pruning = f"Then each model is pruned for those of {len(task_names())} tasks that it has."
+        print("\n".join([*plan.lines(), pruning]))
         return
 
     def benchmark(names: Sequence[str], to: Path, *more: str) -> list[str]:
@@ -63,8 +64,8 @@ def quickstart(arguments: list[str]) -> None:
     halves = [(to, task_names()[half::2]) for half, to in enumerate(parts[1:])]
     run_lanes([[benchmark([large], to, "--tasks", ",".join(half), "--no-table")] for to, half in halves], threads)
     merge_results(parts, out)
-    step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: the table
-    minutes = (time.monotonic() - started) / 60 if fresh else None  # of a run gone on with, only the rest was timed
+    step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: prints the table
+    minutes = (time.monotonic() - started) / 60 if fresh else None  # a resumed run timed only its rest
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)
     step(frontier, [str(out), "--out", str(out / "frontier.png")])

@@ -1,11 +1,11 @@
-"""`sparsegpt2 read MODEL CIRCUIT...`: a page with each circuit's graph, nodes, words, and predictions tested.
+"""`sparsegpt2 read MODEL CIRCUIT...`: a page with each circuit's graph, its nodes, an explanation, and tests of it.
 
     sparsegpt2 prune runs/mine --task single_double_quote --pruner node+trim --out quote.json
     sparsegpt2 read runs/mine quote.json --out docs/results/circuits
 
-writes docs/results/circuits.md, its figures and, for each task, what was measured as JSON into docs/results/circuits.
-A task's experiments are one file of sparsegpt2/reading/tasks, and what its circuit computes, in words, is one of
-sparsegpt2/reading/words, whose first line is `circuit: ` and the fingerprint that the page names.
+writes docs/results/circuits.md, its figures, and the measurements of each task as JSON in docs/results/circuits.
+The experiments of a task are a file in sparsegpt2/reading/tasks. The explanation of its circuit is a file in
+sparsegpt2/reading/words, whose first line is `circuit: ` and the fingerprint that the page shows.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ def read_parser() -> Parser:
     """The settings of `read`."""
     parser = Parser(
         "read MODEL CIRCUIT... --out DIR",
-        "Read circuits by predictions: a page with each one's graph, nodes and words, and experiments on the whole "
-        "model that test what the words say.",
+        "Write a page that explains circuits: the graph and nodes of each, an explanation in words, and experiments on "
+        "the whole model that test the explanation.",
     )
     parser.positional("model", "A model or a run.")
-    parser.positional("circuits", "Circuit files of that model, one a task.", metavar="CIRCUIT", many=True)
-    parser.add("out", str, help="Folder of figures; the page is DIR.md next to it.", metavar="DIR", required=True)
-    parser.add("pairs", int, 128, help="Prompt pairs of each level of an experiment.")
+    parser.positional("circuits", "Circuit files of that model, one per task.", metavar="CIRCUIT", many=True)
+    parser.add("out", str, help="Folder for figures; the page is OUT.md next to it.", metavar="DIR", required=True)
+    parser.add("pairs", int, 128, help="Prompt pairs for each level of an experiment.")
     parser.add("windows", int, 256, help="Windows of corpus text for the nodes' activations; 0: none.")
-    parser.add("seed", int, 0, help="Seed of the prompts and of the control's random nodes.")
-    parser.add("tasks", tuple[str, ...], (), help="Your own tasks that circuits name.", metavar="FILE.py,FILE.py")
+    parser.add("seed", int, 0, help="Seed for the prompts and for the random nodes of the control.")
+    parser.add("tasks", tuple[str, ...], (), help="Files of your own tasks.", metavar="FILE.py,FILE.py")
     parser.alias(task="tasks")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def read(arguments: list[str]) -> None:
-    """Read the circuits, write the page."""
+    """Test what each circuit is said to compute, and write the page."""
     settings = read_parser().parse(arguments)
 
     from eval_tasks.bench.subjects import short_names
@@ -54,7 +54,7 @@ def read(arguments: list[str]) -> None:
     from sparsegpt2.viewer import Viewed
 
     for task in settings.tasks:
-        TASKS.resolve(task)  # known by its plain name from here on
+        TASKS.resolve(task)  # registers it, so that a circuit may name it by its plain name
     require(settings.pairs >= 1, f"--pairs must be at least 1, got {settings.pairs}")
     require(settings.windows >= 0, f"--windows must be 0 or more, got {settings.windows}")
     directory, out = model_directory(settings.model), Path(settings.out)
@@ -62,7 +62,7 @@ def read(arguments: list[str]) -> None:
     circuits = {file: Circuit.load(file) for file in settings.circuits}
     tasks = [task_of(circuit, file) for file, circuit in circuits.items()]
     for task in tasks:
-        require(tasks.count(task) == 1, f"two of the circuits are of task {task}: a page shows one circuit a task")
+        require(tasks.count(task) == 1, f"two of the circuits are of task {task}; a page shows one circuit per task")
     for circuit in circuits.values():
         circuit.check(model)
     corpus, corpus_name = None, ""

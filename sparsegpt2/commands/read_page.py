@@ -1,4 +1,4 @@
-"""What `sparsegpt2 read` gathers of each circuit and writes: figures, outcomes, and which model it was."""
+"""What `sparsegpt2 read` measures of each circuit and writes: figures, outcomes, and facts about the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eval_tasks.bench.subjects import short_names
 from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_json
 from sparsegpt2.model.checkpoint import model_fingerprint, model_info
@@ -26,20 +26,23 @@ from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SPLIT = "test"
-"""Whose words the outcomes are measured with; experiments are thought out on validation words."""
+"""Split whose prompts the outcomes are measured on. Experiments are designed on validation prompts."""
 VIEW = ViewConfig(effect_pairs=16, pattern_bytes=0, examples=1)
 
 
 def task_of(circuit: Circuit, file: str) -> str:
-    """The task that a circuit file names."""
-    task = circuit.info.get("task")
+    """Name of the task that a circuit file names; `UserError` if it names none."""
+    task = circuit.info.task
     if not task:
-        raise UserError(f"{file} does not name its task: write circuits with `sparsegpt2 prune`")
+        raise UserError(f"{file} does not name its task; find the circuit with `sparsegpt2 prune`")
     return str(task)
 
 
 def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Read:
-    """Everything about one circuit: gathered as the explorer does, then its experiments on the whole model."""
+    """What a page shows of one circuit: the viewer's data, then the task's experiments on the whole model.
+
+    pairs: prompt pairs for each level of an experiment.
+    """
     model, task = subject.model, subject.task
     assert task is not None
     data = circuit_data(circuit, subject, VIEW)
@@ -69,7 +72,7 @@ def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Re
 
 
 def circuit_fingerprint(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> str:
-    """12 hex digits of the kept nodes and weights, and of the model they are kept of."""
+    """Hash [12 hex digits] of the kept nodes and weights and of the model."""
     digest = hashlib.sha256(model_fingerprint(model, tokenizer).encode())
     for name, kept in sorted({**circuit.nodes, **(circuit.weights or {})}.items()):
         digest.update(name.encode() + kept.cpu().numpy().tobytes())
@@ -77,7 +80,7 @@ def circuit_fingerprint(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> s
 
 
 def write_figures(read: Read, out: Path) -> None:
-    """The graph, a chart for each experiment, and what was measured as JSON."""
+    """Write the graph, a chart for each experiment, and the measurements as JSON into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     if read.data["nodes"]:
         labels = figure_labels(read.data, read.touched, read.answers)
@@ -89,7 +92,7 @@ def write_figures(read: Read, out: Path) -> None:
 
 
 def measured(outcome: Outcome) -> dict[str, object]:
-    """An outcome as plain values."""
+    """An outcome as values that JSON can hold."""
     if outcome.unposed:
         return {"not_measured": outcome.unposed}
     claims = [
@@ -101,7 +104,7 @@ def measured(outcome: Outcome) -> dict[str, object]:
 
 
 def about(model: GPT, directory: Path, command: str, seed: int) -> str:
-    """Which model, and how the page was made."""
+    """Markdown: facts about the model, and the command, seed and machine that made the page."""
     info, config, made = model_info(directory), model.config, provenance("cpu")
     loss = info.get("held_out_loss")
     facts = [

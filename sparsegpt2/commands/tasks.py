@@ -1,4 +1,4 @@
-"""`sparsegpt2 tasks MODEL`: the tasks, with examples, and which of them its tokenizer can't ask."""
+"""`sparsegpt2 tasks MODEL`: list the tasks, with examples, and which of them its tokenizer can pose."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def tasks_parser() -> Parser:
     """The settings of `tasks`."""
     parser = Parser(
         "tasks MODEL [TASK...]",
-        "List the tasks: what each asks, two example pairs, or why the model's tokenizer can't pose it.",
+        "List the tasks: what each asks, with example pairs, or why it can't be posed with the model's tokenizer.",
     )
     parser.positional("model", "A model, a run, or a tokenizer (a file or a folder).", alias="tokenizer")
-    which = "Names of tasks, or files of your own; by default all."
+    which = "Names of tasks, or your own files; by default all."
     parser.positional("names", which, metavar="TASK", many=True, required=False)
     parser.add("examples", int, 2, help="Example pairs of each task.")
     parser.front("Settings", examples="Example pairs of each task.")
@@ -25,7 +25,7 @@ def tasks_parser() -> Parser:
 
 
 def tasks(arguments: list[str]) -> None:
-    """List the tasks: what each asks, two example pairs, or why the tokenizer can't pose it."""
+    """List the tasks: what each asks, with example pairs, or why it can't be posed with the model's tokenizer."""
     settings = tasks_parser().parse(arguments)
 
     from eval_tasks.registry import ENGLISH, describe, task_names
@@ -37,7 +37,9 @@ def tasks(arguments: list[str]) -> None:
     print(f"{_posable(entries)} of {len(entries)} tasks can be posed with this tokenizer")
     if not settings.names:
         english = describe(tokenizer, settings.examples, task_names(ENGLISH))
-        print("\nTasks in English, for tokenizers with its words, such as GPT-2's; run when they are named:\n")
+        print(
+            "\nTasks in English, for tokenizers with English words (GPT-2's, for example); run only if you name them:\n"
+        )
         _list(english)
         print(f"{_posable(english)} of {len(english)} tasks in English can be posed with this tokenizer")
 

@@ -19,42 +19,42 @@ def train_parser() -> Parser:
 
     parser = Parser(
         "train SETTINGS.yaml... --out RUN",
-        "Train one model. Started again with the same settings and --out, it goes on from its last checkpoint.",
+        "Train one model. Run the same command again to resume from the last checkpoint.",
     )
     parser.add_settings(TrainConfig)
-    parser.add("out", str, "", help="Run folder; default runs/NAME for NAME.yaml.", metavar="RUN")
+    parser.add("out", str, "", help="Run folder; by default runs/NAME for NAME.yaml.", metavar="RUN")
     parser.add(
         "sweep",
         dict[str, list[Any]],
         {},
-        help="Settings to try, such as '{optimizer.lr: [5e-3, 1e-2]}': a run for each combination, inside --out.",
+        help="Values to try, such as '{optimizer.lr: [5e-3, 1e-2]}': one run for each combination, in --out.",
         metavar="LISTS",
     )
     parser.front(
         "The run",
         out="Run folder; by default runs/NAME for NAME.yaml.",
         tokens="Tokens to train on, such as 3e6.",
-        batch_size="Sequences in a step.",
-        seed="Seed of initial weights and of the order of the data.",
+        batch_size="Sequences per step.",
+        seed="Seed for the initial weights and the order of the data.",
         device=DEVICE_HELP,
-        sweep="A run for each combination, such as '{optimizer.lr: [5e-3, 1e-2]}'.",
+        sweep="Values to try, one run for each combination, such as '{optimizer.lr: [5e-3, 1e-2]}'.",
     )
     parser.front(
         "The model",
         {
-            "model.d_model": "Channels of the residual stream.",
-            "model.n_layer": "Layers.",
+            "model.d_model": "Width: channels of the residual stream.",
+            "model.n_layer": "Number of layers.",
             "model.context": "Longest sequence, in tokens.",
-            "sparsity.density": "Share of weights that are not zero at the end; 1: a dense model.",
+            "sparsity.density": "Share of nonzero weights at the end of training; 1: a dense model.",
             "optimizer.lr": "Learning rate.",
         },
     )
     parser.front(
         "The text",
         {
-            "data.corpora": "What is read, such as '[{name: files, path: src}]' [tinypython].",
-            "data.tokens": "Tokens that are prepared; longer training reads them again.",
-            "data.vocab_size": "Size of the tokenizer that is trained; model.vocab_size must equal it.",
+            "data.corpora": "Text to train on, such as '[{name: files, path: src}]' [tinypython].",
+            "data.tokens": "Tokens to prepare; longer training repeats them.",
+            "data.vocab_size": "Size of the tokenizer to train; must equal model.vocab_size.",
             "data.tokenizer": "A tokenizer to use instead of training one.",
         },
     )
@@ -62,7 +62,7 @@ def train_parser() -> Parser:
 
 
 def train(arguments: list[str]) -> None:
-    """Train one model; started again with the same settings and --out, it goes on from its last checkpoint."""
+    """Train one model, or a sweep of them; the same command resumes from the last checkpoint."""
     parser = train_parser()
     settings = parser.parse(arguments)
 

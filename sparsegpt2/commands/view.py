@@ -1,4 +1,4 @@
-"""`sparsegpt2 view CIRCUIT|RUN`: one HTML page that shows a circuit, or a run with its circuits."""
+"""`sparsegpt2 view CIRCUIT|RUN`: write one HTML page that shows a circuit, or a run with its circuits."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def view_parser() -> Parser:
         "Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser.",
     )
     parser.positional(
-        "path", "A circuit file written by prune or bench, or a run or results folder.", metavar="CIRCUIT|RUN"
+        "path", "A circuit file written by `prune` or `bench`, a run, or a results folder.", metavar="CIRCUIT|RUN"
     )
-    parser.add("out", str, "", help="The page; by default beside the circuit, or in the run.", metavar="FILE")
-    parser.add("text", bool, False, help="List the circuit in the terminal instead.")
-    parser.add("model", str, "", help="The model it is of; by default the one it names.")
-    parser.add("task", str, "", help="The task's file, where it is not one of those listed.")
-    parser.add("notes", str, "", help="Labels and notes that such a page exported.", metavar="FILE")
-    parser.add("evidence", str, "", help="A JSON report; by default those beside the circuit.", metavar="FILE")
+    parser.add("out", str, "", help="The page; by default next to the circuit, or in the run.", metavar="FILE")
+    parser.add("text", bool, False, help="Print the circuit in the terminal instead.")
+    parser.add("model", str, "", help="The circuit's model; by default the one the file names.")
+    parser.add("task", str, "", help="The file of the task, if the task is your own.")
+    parser.add("notes", str, "", help="Labels and notes exported from such a page.", metavar="FILE")
+    parser.add("evidence", str, "", help="A JSON report; by default all reports next to the circuit.", metavar="FILE")
     parser.add("corpus", str, "", help="Text for activations: a corpus's name, or files.")
-    parser.add("circuits", int, 24, help="Circuits of a run that the page holds, at most.")
+    parser.add("circuits", int, 24, help="Circuits of a run to put on the page, at most.")
     parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     parser.add_settings(ViewConfig)
     parser.front(
-        "How much is shown",
-        max_nodes="Nodes of a larger circuit that are shown.",
+        "How much to show",
+        max_nodes="Nodes to show of a circuit, at most.",
         windows="Windows of corpus text for activations; 0: none.",
     )
     return parser
@@ -67,7 +67,7 @@ def view(arguments: list[str]) -> None:
 
 
 def list_in_terminal(path: Path, model: str) -> None:
-    """Print a circuit's nodes in forward order, with their edges and the tokens they touch."""
+    """Print a circuit's nodes in forward order, with their edges and the tokens they read or write."""
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.model.checkpoint import load_model
@@ -81,7 +81,7 @@ def list_in_terminal(path: Path, model: str) -> None:
 
 
 def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
-    """Gather what a page shows of a circuit's file, as the flags say."""
+    """Gather what a page shows of a circuit's file, with the settings of the command."""
     from sparsegpt2.circuits import Circuit
 
     model, task, corpus, report = settings.model, settings.task, settings.corpus, settings.evidence
@@ -98,10 +98,11 @@ def gather_circuit(
     corpus: str = "",
     evidence: str | Path = "",
 ) -> CircuitData:
-    """Gather what a page shows of one circuit, with its task and the text its model read.
+    """Gather what a page shows of one circuit, with its task and text for activations.
 
-    file: where the circuit is kept, if it is. model, task: by default those that it names. A task that it names and
-    that cannot be had is left out of the page, with a line on stderr.
+    file: the circuit's file, if it has one. model, task: by default those that the circuit names. If the task it names
+    cannot be found, the page is made without it and a line on stderr says so. `UserError` if `task` is given and
+    cannot be found, or if the model has no tokenizer.
     """
     from eval_tasks.bench.subjects import short_names
     from eval_tasks.registry import get_task
@@ -116,16 +117,16 @@ def gather_circuit(
         model = load_model(circuit_model(circuit, file or "the circuit", str(model or "")))
     tokenizer = model.tokenizer
     if tokenizer is None:
-        raise UserError("the model has no tokenizer, without which a page has no words; set model.tokenizer")
+        raise UserError("the model has no tokenizer, so its tokens cannot be shown; set model.tokenizer")
     try:
-        named = task or circuit.info.get("task", "")
+        named = task or circuit.info.task or ""
         if isinstance(named, str) and named:
             named = get_task(named, tokenizer, trusted=bool(task))
         posed = named or None
     except UserError as error:
         if task:
             raise
-        print(f"without its task: {error}; give it with --task FILE.py", file=sys.stderr)
+        print(f"the page is made without the task: {error}; give it with --task FILE.py", file=sys.stderr)
         posed = None
     text, text_name = None, ""
     if config.windows and model.folder is not None:
@@ -143,12 +144,12 @@ def gather_circuit(
     reports = (
         {Path(evidence).name: read_json(evidence, "report")} if evidence else evidence_beside(file) if file else {}
     )
-    with ProgressDisplay(circuit.info.get("task", "circuit")) as progress:
+    with ProgressDisplay(circuit.info.task or "circuit") as progress:
         return circuit_data(circuit, subject, config, file=file or "", evidence=reports, progress=progress)
 
 
 def view_run(folder: Path, settings: Any, config: ViewConfig) -> tuple[list[CircuitData], RunData]:
-    """Gather a run, as the flags say."""
+    """Gather what a page shows of a run, with the settings of the command."""
     model, task, corpus = settings.model, settings.task, settings.corpus
     return gather_run(folder, config, model=model, task=task, corpus=corpus, most=settings.circuits)
 
@@ -162,17 +163,20 @@ def gather_run(
     corpus: str = "",
     most: int = 24,
 ) -> tuple[list[CircuitData], RunData]:
-    """Gather a run: its curves, its frontier, and `most` of the circuits behind it, lightly, as they share one page."""
+    """Gather a run: training curves, frontier, and at most `most` of its circuits, the first in `circuit_files`.
+
+    The circuits share one page, so less is shown of each: no corpus activations, no attention patterns, few examples.
+    """
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.viewer import circuit_files, run_data, run_results
 
     rows = run_results(folder)
-    run_data(folder, rows, {})  # a folder that is no run is said to be none before anything long begins
+    run_data(folder, rows, {})  # fails for a folder that is not a run, before the slow part begins
     files = circuit_files(folder, rows)
     shown, left = files[:most], files[most:]
     light = replace(config, windows=0, pattern_bytes=0, effect_pairs=min(4, config.effect_pairs), examples=4)
     circuits = [
         gather_circuit(Circuit.load(file), file, light, model=model, task=task, corpus=corpus) for file in shown
     ]
-    why = f"Not in this page: {len(left)} larger circuits; --circuits takes more in." if left else ""
+    why = f"Not on this page: {len(left)} larger circuits; --circuits includes more." if left else ""
     return circuits, run_data(folder, rows, {str(file): place for place, file in enumerate(shown)}, why)

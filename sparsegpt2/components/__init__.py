@@ -1,4 +1,4 @@
-"""Circuits of components: heads, MLPs and the edges between them, by every method of the field, on one forward."""
+"""Circuits of components: heads, MLPs and the edges between them, found by the published methods on one forward."""
 
 from __future__ import annotations
 

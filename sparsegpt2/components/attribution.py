@@ -1,11 +1,12 @@
 """Scores of edges by gradients: what EAP and EAP-IG share.
 
-The score of the edge w -> r is the sum over positions of (y~_w - y_w) * dL/dx_r, with x_r what r reads and L the
-objective, averaged over rows: to first order, how much L rises when the edge alone is given the counterfactual value
-(Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Discovery"). Each reader gets a copy of the
-residual stream, and a hook on the copy's gradient takes the products during the backward pass, so that neither
-gradients nor outputs are ever held for all readers or writers. Shapes: B rows, T positions, D d_model, H heads, A heads
-* head width, W writers, R readers.
+The score of the edge w -> r is the sum over positions of (y~_w - y_w) * dL/dx_r, averaged over rows. Here y_w is the
+output of w, y~_w its counterfactual output, x_r the input of r and L the objective. To first order, the score is how
+much L rises when only this edge carries the counterfactual value (Syed et al. 2023, "Attribution Patching Outperforms
+Automated Circuit Discovery"). Each reader gets its own copy of the residual stream, and a hook on the copy's gradient
+computes the products during the backward pass. So gradients are never stored for all readers at once.
+
+Shapes: B rows, T positions, D d_model, H heads, A heads * head width, W writers, R readers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sparsegpt2.model.sites import Site
 
 
 class EdgeGradients:
-    """Streams that add up, while the backward pass runs, each edge's sum of gradient times difference."""
+    """Streams that add up each edge's gradient times difference during the backward pass."""
 
     def __init__(self, problem: Problem, clean: Run, other: Run) -> None:
         self.model, self.graph = problem.model, problem.graph
@@ -50,7 +51,7 @@ class EdgeGradients:
 
 
 def _product(model: GPT, writer: str, written: Written, gradient: Tensor) -> Tensor:
-    """Inner product over rows, positions and channels of a gradient [B, T, D] with what was written: [1] or [H]."""
+    """Inner product of a gradient [B, T, D] with a writer's output: [1], or [H] for the heads of a layer."""
     if isinstance(written, Tensor):
         return (gradient * written).sum()[None]
     if isinstance(written, HeadConstants):
@@ -64,11 +65,11 @@ def _product(model: GPT, writer: str, written: Written, gradient: Tensor) -> Ten
 
 
 def edge_attributions(problem: Problem, trial: Trial, steps: int) -> Tensor:
-    """Mean over rows of each edge's score, [W, R], its gradient averaged over `steps` points.
+    """Mean over rows of each edge's score, [W, R], with the gradient averaged over `steps` points.
 
-    Point s of 1 to `steps` is the run whose embedding lies s / `steps` of the way from the counterfactual one to the
-    clean one (Hanna et al. 2024, "Have Faith in Faithfulness", EAP-IG on inputs); with one step it is the clean run,
-    which is EAP. The differences are always those of the clean and the counterfactual run.
+    Point s of 1 to `steps` is the run whose embedding is s / `steps` of the way from the counterfactual one to the
+    clean one (Hanna et al. 2024, "Have Faith in Faithfulness", EAP-IG on inputs). With one step it is the clean run,
+    which is EAP. The differences are always those between the counterfactual and the clean run.
     """
     total = torch.zeros_like(problem.everything())
     rows = torch.arange(len(trial), device=trial.full.device).split([len(part.batch) for part in trial.parts])
@@ -86,5 +87,5 @@ def edge_attributions(problem: Problem, trial: Trial, steps: int) -> Tensor:
 
 
 def _between(embedding: Tensor, share: float) -> Site:
-    """A site that moves the embedding to `share` of the way from `embedding` to itself."""
+    """A site object that replaces the embedding by the point `share` of the way from `embedding` to it."""
     return lambda name, x: torch.lerp(embedding, x, share) if name == "embed" else x

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sparsegpt2.circuits.info import Info
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_json
@@ -16,18 +17,44 @@ from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 component circuit"
 SHOWN = 40
-"""Edges named in a notebook."""
+"""Largest number of edges listed in a notebook."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentInfo(Info):
+    """How a circuit of components was found."""
+
+    method: str | None = None
+    intervention: str | None = None
+    """What an ablated edge carried: interchange, resample, mean or zero."""
+    objective: str | None = None
+    """The objective of the method, such as kl."""
+    sparsities: tuple[float, ...] | list[float] | None = None
+    """The sparsities requested in the same run: shares of edges to leave out."""
+    pairs: int | None = None
+    """Train pairs on which edges were scored."""
+    rows: int | None = None
+    """Largest number of sequences in one forward pass."""
+    settings: dict[str, Any] | None = None
+    """The method's own settings."""
+    asked: dict[str, Any] | None = None
+    """What was requested for this circuit: {"sparsity": 0.9} or {"threshold": 0.01}."""
+
+    order = (
+        *("task", "method", "intervention", "objective", "sparsities", "pairs", "seed", "rows", "settings", "asked"),
+        "model",
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class ComponentCircuit:
-    """Kept edges of a graph, and what is known of them."""
+    """Kept edges of a graph, and a record of how they were found."""
 
     graph: ComponentGraph
     kept: Tensor
     """Bool [W, R], on the CPU; False where there is no edge."""
-    info: dict[str, Any] = field(default_factory=dict)
-    """Plain values: task, method, intervention, objective, seed, sparsity asked for and so on."""
+    info: ComponentInfo = field(default_factory=ComponentInfo)
+    """How the circuit was found."""
 
     def __repr__(self) -> str:
         return f"ComponentCircuit({', '.join(f'{name} {value}' for name, value in self._facts())})"
@@ -38,14 +65,15 @@ class ComponentCircuit:
         return table((), [*self._facts(), ("kept edges", listed)], "Circuit of components")
 
     def _facts(self) -> list[tuple[str, str]]:
-        """(what, value) of the circuit at a glance."""
-        told = [(name, str(self.info[name])) for name in ("task", "method", "seed") if name in self.info]
+        """(name, value) pairs for `repr`."""
+        names = {"task": self.info.task, "method": self.info.method, "seed": self.info.seed}
+        told = [(name, str(value)) for name, value in names.items() if value is not None]
         writers = f"{len(self.nodes)} of {len(self.graph.writers)}"
         return [*told, ("edges", f"{self.n_edges:,} of {self.graph.n_edges:,}"), ("writers", writers)]
 
     @property
     def n_edges(self) -> int:
-        """Kept edges."""
+        """Number of kept edges."""
         return int(self.kept.count_nonzero())
 
     @property
@@ -69,14 +97,19 @@ class ComponentCircuit:
         """Names of the kept edges."""
         return self.graph.names(self.kept)
 
+    def noting(self, **known: Any) -> ComponentCircuit:
+        """The circuit with those fields of `info` set."""
+        return replace(self, info=replace(self.info, **known))
+
     def trimmed(self, *, from_inputs: bool = True) -> ComponentCircuit:
-        """Without edges that lie on no path to the logits, or, with `from_inputs`, on none from the embedding."""
+        """The circuit without edges on no path to the logits or, with `from_inputs`, on no path from the embedding."""
         return ComponentCircuit(self.graph, self.graph.trimmed(self.kept, from_inputs=from_inputs), self.info)
 
     def save(self, path: str | Path) -> None:
-        """Write the circuit as JSON, edges by name, in one step."""
+        """Write the circuit as JSON, edges by name; the file appears whole or not at all."""
         graph = {"n_layer": self.graph.n_layer, "n_head": self.graph.n_head}
-        write_json(path, {"format": FORMAT, "kind": KIND, "info": self.info, "graph": graph, "edges": self.edges})
+        info = self.info.to_dict()
+        write_json(path, {"format": FORMAT, "kind": KIND, "info": info, "graph": graph, "edges": self.edges})
 
     @staticmethod
     def load(path: str | Path) -> ComponentCircuit:
@@ -88,13 +121,13 @@ class ComponentCircuit:
             )
         try:
             graph = ComponentGraph(int(values["graph"]["n_layer"]), int(values["graph"]["n_head"]))
-            return ComponentCircuit(graph, graph.mask(list(values["edges"])), dict(values["info"]))
+            return ComponentCircuit(graph, graph.mask(list(values["edges"])), ComponentInfo.from_dict(values["info"]))
         except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
             raise UserError(f"component circuit {path} is damaged ({error}); run `sparsegpt2 discover` again") from None
 
 
 def top_edges(graph: ComponentGraph, scores: Tensor, sparsity: float) -> Tensor:
-    """The best-scored edges that `sparsity` leaves, bool [W, R]; scores [W, R], ties by the graph's order of edges."""
+    """The share 1 - `sparsity` of edges with the highest scores [W, R], as bool [W, R]; ties go to the earlier edge."""
     count = round((1 - sparsity) * graph.n_edges)
     order = graph.flat(scores).cpu().argsort(descending=True, stable=True)
     flat = torch.zeros(graph.n_edges, dtype=torch.bool)

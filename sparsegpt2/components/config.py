@@ -1,4 +1,4 @@
-"""Settings of component-level discovery that all methods share; each method's own stand in its file."""
+"""Settings of component-level discovery that all methods share; each method's file defines its own."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from sparsegpt2.config import require
 INTERVENTIONS = ("interchange", "mean", "zero", "resample")
 """What an ablated edge may carry (counterfactual.py)."""
 OBJECTIVES = ("kl", "logit_difference", "task", "squared_error")
-"""How a masked model's damage may be measured (objectives.py)."""
+"""How the damage that a mask does may be measured (objectives.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscoverConfig:
-    """Which method looks for a circuit of edges, against what, and how large the circuits are to be."""
+    """Which method looks for a circuit of edges, what ablated edges carry, and how sparse the circuits should be."""
 
     method: str = "edge_pruning"
     """A file of `sparsegpt2/components/methods`, or one of your own, as `mine.py` or `module:attribute`."""
     intervention: str = "interchange"
     """What an ablated edge carries: interchange (the pair's other prompt), resample, mean or zero."""
     objective: str = ""
-    """kl, logit_difference, task or squared_error; empty takes the one of the method's paper."""
+    """kl, logit_difference, task or squared_error; if empty, the objective of the method's paper."""
     sparsities: tuple[float, ...] = (0.5, 0.7, 0.8, 0.9, 0.95)
-    """Shares of edges to leave out, a circuit each; ACDC, whose sizes follow from its thresholds, has its own."""
+    """Shares of edges to leave out, one circuit for each; ignored by ACDC, whose sizes follow from its thresholds."""
     pairs: int = 32
-    """Prompt pairs of the train split on which edges are scored, two sequences each (Edge Pruning draws its own)."""
+    """Prompt pairs of the train split on which edges are scored, two sequences each; ignored by methods with their own
+    setting `pairs`."""
     seed: int = 0
     """Seed of the training pairs, of initial masks and of resampling."""
     rows: int = 1024
-    """Most sequences in one forward pass when several masks are tried at once; more cost memory."""
+    """Largest number of sequences in one forward pass when several masks are tried at once; more need more RAM or GPU
+    memory."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sparsities", tuple(map(float, self.sparsities)))

@@ -1,8 +1,8 @@
-"""Between circuits of components and circuits of channels, so that their sizes can be compared.
+"""Conversion between circuits of components and circuits of channels, so that their sizes can be compared.
 
-A writer and a reader meet in the residual channels that the one writes and the other reads, by nonzero weights. A
-component edge holds the nonzero weights with which its writer writes those channels and its reader reads them; a
-component circuit holds each such weight once. Embedding and unembedding are not counted, as in `circuits.edges`.
+A writer and a reader share the residual channels that the one writes, and the other reads, by nonzero weights. A
+component edge contains the nonzero weights with which its writer writes those channels and its reader reads them. A
+component circuit counts each such weight once. Embedding and unembedding are not counted, as in `circuits.edges`.
 
 Shapes: W writers, R readers, D d_model, H heads, A heads * head width, M d_mlp.
 """
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.edges import EdgeMap, edge_maps, edges_present
-from sparsegpt2.components.circuit import ComponentCircuit
+from sparsegpt2.circuits.info import CircuitInfo
+from sparsegpt2.components.circuit import ComponentCircuit, ComponentInfo
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.model.gpt import GPT
 
@@ -26,28 +27,28 @@ Masks = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Links:
-    """How many nonzero weights join every component to every residual channel."""
+    """Number of nonzero weights between each component and each residual channel."""
 
     graph: ComponentGraph
     out: Tensor
-    """Weights with which each writer writes each channel, int64 [W, D]; of the embedding 1 where it writes."""
+    """Number of weights with which each writer writes each channel, int64 [W, D]; for the embedding 1 if it writes."""
     into: Tensor
-    """Weights with which each reader reads each channel, int64 [R, D]; of the logits 1 where they read."""
+    """Number of weights with which each reader reads each channel, int64 [R, D]; for the logits 1 if they read."""
 
     def meets(self) -> Tensor:
-        """Whether writer and reader meet in a channel, bool [W, R], for the edges of the graph."""
+        """Whether writer and reader share a channel, bool [W, R], for the edges of the graph."""
         shared = (self.out > 0).float() @ (self.into > 0).float().T
         return (shared > 0).cpu() & self.graph.present
 
     def used(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """Channels that each writer [W, D] and each reader [R, D] uses by the kept edges [W, R]; bool."""
+        """Channels that each writer [W, D] and each reader [R, D] uses along the kept edges [W, R]; bool."""
         edges = kept.to(self.out.device).float()
         writes, reads = (self.out > 0).float(), (self.into > 0).float()
         return (writes * (edges @ reads)) > 0, (reads * (edges.T @ writes)) > 0
 
 
 def links_of(model: GPT, nodes: Masks | None = None, weights: Masks | None = None) -> Links:
-    """The links of the whole model, or only through kept channels (site -> bool [C]) and weights (see `Circuit`)."""
+    """The links of the whole model, or only those along kept nodes (site -> bool [C]) and weights (see `Circuit`)."""
     graph = ComponentGraph.of(model.config)
     nodes = every_node(model) if nodes is None else nodes
     present = {(m.source, m.target): _present(model, m, nodes, weights) for m in edge_maps(model)}
@@ -80,18 +81,19 @@ def _per_head(model: GPT, channels: Tensor) -> Tensor:
 
 
 def component_view(model: GPT, circuit: Circuit) -> ComponentCircuit:
-    """The component edges along which a circuit of channels has a path of kept weights: what it touches.
+    """The component edges along which a circuit of channels has a path of kept weights.
 
     Edges on no path from the embedding to the logits are left out. Circuits of channels do not ablate embedding or
-    unembedding, so an edge into the logits is there wherever the unembedding reads a channel that is written.
+    unembedding, so every writer of a channel that the unembedding reads has an edge into the logits.
     """
     circuit.check(model)
     links = links_of(model, circuit.nodes, circuit.weights)
-    return ComponentCircuit(links.graph, links.meets(), dict(circuit.info)).trimmed()
+    info = ComponentInfo.from_dict(circuit.info.to_dict())
+    return ComponentCircuit(links.graph, links.meets(), info).trimmed()
 
 
 def edge_weights(model: GPT) -> Tensor:
-    """Nonzero weights that each component edge holds, int64 [W, R]: those of its ends in the channels they share."""
+    """Number of nonzero weights in each component edge, int64 [W, R]: those of its ends in their shared channels."""
     links = links_of(model)
     writes, reads = (links.out > 0).double(), (links.into > 0).double()
     counted_out, counted_in = _counted(links)
@@ -100,7 +102,7 @@ def edge_weights(model: GPT) -> Tensor:
 
 
 def circuit_weights(model: GPT, kept: Tensor) -> int:
-    """Nonzero weights that a component circuit holds, each counted once; kept: bool [W, R].
+    """Number of nonzero weights in a component circuit, each counted once; kept: bool [W, R].
 
     Comparable with `Circuit.edges`, the size of a circuit of channels.
     """
@@ -111,10 +113,10 @@ def circuit_weights(model: GPT, kept: Tensor) -> int:
 
 
 def channel_view(model: GPT, circuit: ComponentCircuit) -> Circuit:
-    """The channels that a component circuit can use: the smallest circuit of channels that holds all its weights.
+    """The channels that a component circuit can use: the smallest circuit of channels that contains all its weights.
 
-    It is larger than the component circuit where two components share a channel, as act_in and resid_delta are not
-    divided among heads.
+    It can contain more weights than the component circuit, because act_in and resid_delta are shared by all heads of a
+    layer.
     """
     links, nodes = links_of(model), {site: torch.zeros_like(mask) for site, mask in every_node(model).items()}
     writes, reads = (used.cpu() for used in links.used(circuit.kept))
@@ -138,7 +140,7 @@ def channel_view(model: GPT, circuit: ComponentCircuit) -> Circuit:
         neurons_in = present[f"{mlp}.act_in", f"{mlp}.post_act"][:, nodes[f"{mlp}.act_in"]].any(dim=1)
         neurons_out = present[f"{mlp}.post_act", f"{mlp}.resid_delta"][nodes[f"{mlp}.resid_delta"]].any(dim=0)
         nodes[f"{mlp}.post_act"] = neurons_in | neurons_out
-    return Circuit(nodes=nodes, info=dict(circuit.info))
+    return Circuit(nodes=nodes, info=CircuitInfo.from_dict(circuit.info.to_dict()))
 
 
 def _counted(links: Links) -> tuple[Tensor, Tensor]:

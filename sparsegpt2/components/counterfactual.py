@@ -1,8 +1,8 @@
 """What an ablated edge carries: the other prompt's value, another pair's, a mean, or nothing.
 
-- interchange: what the writer gives on the other prompt of the pair (the corrupted prompt), position by position;
-- resample: what it gives on a prompt of another pair of the batch, of the nearest length;
-- mean: its mean over a task's prompts (both sides, up to each prompt's end), or over tokens that the caller gives;
+- interchange: the writer's output on the other prompt of the pair (the corrupted prompt), position by position;
+- resample: its output on a prompt of another pair of the batch, of the nearest length;
+- mean: its mean output over a task's prompts (both sides, up to each prompt's end), or over tokens from the caller;
 - zero: nothing.
 
 Shapes: B rows, T positions, D d_model, H heads.
@@ -25,20 +25,20 @@ from sparsegpt2.model.gpt import GPT
 Intervention = Literal["interchange", "mean", "zero", "resample"]
 
 FROM_PROMPTS = ("interchange", "resample")
-"""Interventions whose values come from another prompt: a node that reads only them carries its own such value."""
+"""Interventions whose values come from another prompt: a component that reads only them gives its own value there."""
 
 
 @torch.no_grad()
 def record(model: GPT, tokens: Tensor) -> Run:
-    """What every writer writes on `tokens` [B, T]."""
+    """The output of every writer on `tokens` [B, T]."""
     recorder = Recorder(model)
     first = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
-    model(tokens, position=first, streams=recorder)  # logits at one position spare the unembedding
+    model(tokens, position=first, streams=recorder)  # logits at one position skip most of the unembedding
     return recorder.run
 
 
 def counterfactual(model: GPT, batch: TaskBatch, intervention: str, *, means: Run | None = None, seed: int = 0) -> Run:
-    """The counterfactual run for `batch`. means: as from `writer_means`, needed for `mean`; seed: of `resample`."""
+    """The counterfactual run for `batch`. means: from `writer_means`, needed for `mean`; seed: for `resample`."""
     if intervention == "interchange":
         return record(model, other_sides(batch))
     if intervention == "resample":
@@ -60,9 +60,9 @@ def other_sides(batch: TaskBatch) -> Tensor:
 
 
 def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
-    """For each row a row of another pair, int64 [B], of the same length where there is one, else of the nearest.
+    """For each row a row of another pair, int64 [B], of the same length if there is one, else of similar length.
 
-    Pairs are lined up by length, in random order where it is equal, and each takes a random side of the next one.
+    Pairs are sorted by length, in random order among equal lengths, and each row uses a random side of the next pair.
     """
     pairs = len(batch) // 2
     if pairs < 2:
@@ -80,8 +80,8 @@ def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
 def writer_means(model: GPT, batches: Iterable[tuple[Tensor, Tensor]]) -> Run:
     """Mean output of every writer as a run of constants.
 
-    batches: tokens [B, T] and position [B], up to which a row counts. Taken where the forward adds the outputs, so
-    after AbsTopK; summed in float64.
+    batches: tokens [B, T] and position [B], the last position of each row that counts. Outputs are those that the
+    forward adds to the residual stream, so after AbsTopK; they are summed in float64.
     """
     sums = torch.zeros(1 + model.config.n_layer * (model.config.n_head + 1), model.config.d_model, dtype=torch.float64)
     counted = 0
@@ -94,7 +94,7 @@ def writer_means(model: GPT, batches: Iterable[tuple[Tensor, Tensor]]) -> Run:
 
 
 def constants(model: GPT, outputs: Tensor) -> Run:
-    """A run in which every writer writes a constant; outputs [W, D] in the graph's order."""
+    """A run in which every writer's output is a constant; outputs [W, D] in the graph's order."""
     heads, run, place = model.config.n_head, Run(), 1
     outputs = outputs.to(model.wte.weight.device)
     run["emb"] = outputs[None, :1]  # [1, 1, D]

@@ -1,4 +1,4 @@
-"""What a method finds: a score for every edge, and circuits of rising sparsity."""
+"""The result of a method: a score for every edge, and circuits of rising sparsity."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sparsegpt2.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One circuit, and what it answers to."""
+    """One circuit, and what was requested for it."""
 
     kept: Tensor
     """Bool [W, R], on the CPU."""
     asked: dict[str, Any]
-    """What it was asked to be: {"sparsity": 0.9} or {"threshold": 0.01}."""
+    """What was requested for it: {"sparsity": 0.9} or {"threshold": 0.01}."""
     scores: Tensor | None = None
-    """[W, R]: the scores this circuit was cut from, where each has its own."""
+    """[W, R]: the scores that this circuit was cut from, if each circuit has its own."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """One entry per training step, where it was trained."""
+    """One entry per training step, if masks were trained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +32,11 @@ class Discovery:
     """The result of a method."""
 
     scores: Tensor
-    """[W, R] float, on the CPU: higher is kept first; what is compared with a known circuit."""
+    """[W, R] float, on the CPU: higher is kept first. These are compared with a known circuit."""
     found: tuple[Found, ...]
     """Circuits by rising sparsity."""
     effects: Tensor | None = None
-    """[W, R]: signed effect of each sender on each receiver, for methods that measure one."""
+    """[W, R]: signed effect of each writer on each reader, for methods that measure one."""
 
     def __post_init__(self) -> None:
         if not bool(torch.isfinite(self.scores).all()):
@@ -44,7 +44,7 @@ class Discovery:
 
 
 def by_rank(problem: Problem, scores: Tensor, effects: Tensor | None = None) -> Discovery:
-    """The discovery of a method that ranks edges once: at each sparsity asked for, the best-scored edges."""
+    """The result of a method that ranks edges only once: at each requested sparsity, the edges with highest scores."""
     scores = scores.detach().cpu()
     found = [
         Found(top_edges(problem.graph, scores, sparsity), {"sparsity": sparsity})

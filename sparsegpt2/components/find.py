@@ -1,4 +1,4 @@
-"""`discover`: run a method on a model and a task, and cut the circuits it finds."""
+"""`discover`: run a method on a model and a task, and return the circuits that it finds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from sparsegpt2.circuits.gates import frozen
 from sparsegpt2.circuits.task import Task
-from sparsegpt2.components.circuit import ComponentCircuit
+from sparsegpt2.components.circuit import ComponentCircuit, ComponentInfo
 from sparsegpt2.components.config import DiscoverConfig
 from sparsegpt2.components.discovery import Discovery
 from sparsegpt2.components.memory import PeakMemory
@@ -25,14 +25,15 @@ from sparsegpt2.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class Discovered:
-    """What a method found, and what it cost."""
+    """The circuits that a method found, its time and its memory."""
 
     discovery: Discovery
     circuits: tuple[ComponentCircuit, ...]
-    """As found, by rising sparsity; edges on no path to the logits are still in (`ComponentCircuit.trimmed`)."""
+    """As found, by rising sparsity, including edges on no path to the logits (`ComponentCircuit.trimmed` drops them).
+    """
     seconds: float
     megabytes: float | None
-    """Peak memory beyond what was held before, where the system tells."""
+    """Peak memory above that in use before; None if the system does not report it."""
 
     def __repr__(self) -> str:
         sizes = ", ".join(str(circuit.n_edges) for circuit in self.circuits[:8])
@@ -49,22 +50,25 @@ def discover(
 ) -> Discovered:
     """Circuits of components of `model` on `task` by `config.method`, on train pairs, in float32.
 
-    settings: an instance of the method's `Settings`; its defaults without. Raises `UserError` for an unknown method,
-    another method's settings, a model without a component graph, NaN in the model, or prompts it cannot read.
+    settings: an instance of the method's `Settings`; None for its defaults. Raises `UserError` for an unknown method,
+    another method's settings, a model without a component graph, NaN in the model, or prompts that it cannot read.
     """
     config = config or DiscoverConfig()
     method = get_method(config.method)
     config = replace(config, method=method.name)
     settings = method.settings() if settings is None else settings
-    require(isinstance(settings, method.settings), f"settings of {config.method} are wanted, got {settings}")
+    require(isinstance(settings, method.settings), f"method {config.method} needs its own Settings, got {settings}")
     objective = config.objective or method.objective
     problem = Problem(model, task, config, objective)
     started = time.perf_counter()
     with frozen(model, torch.float32), PeakMemory(problem.device) as peak:
         discovery = method.discover(problem, settings, progress)
     seconds = time.perf_counter() - started
-    info = {"task": task.name, **to_dict(config), "objective": objective, "settings": to_dict(settings)}
-    circuits = [ComponentCircuit(problem.graph, one.kept, {**info, "asked": one.asked}) for one in discovery.found]
+    own = {**to_dict(config), "objective": objective, "settings": to_dict(settings)}
+    circuits = [
+        ComponentCircuit(problem.graph, one.kept, ComponentInfo(task=task.name, **own, asked=one.asked))
+        for one in discovery.found
+    ]
     return Discovered(discovery, tuple(circuits), seconds, peak.megabytes)
 
 
@@ -78,13 +82,13 @@ def score_circuits(
     pairs: int = 128,
     seed: int = 0,
 ) -> list[ComponentScore]:
-    """Each circuit beside the full model on the same pairs, by `config.intervention`, in float32."""
+    """Score each circuit and the full model on the same pairs, with `config.intervention`, in float32."""
     problem = Problem(model, task, config, "kl")
     for circuit in circuits:
         if circuit.graph != problem.graph:
             raise UserError(
-                f"the circuit is of a model with {circuit.graph.n_layer} layers of {circuit.graph.n_head} heads, this "
-                f"one has {problem.graph.n_layer} of {problem.graph.n_head}"
+                f"the circuit is of a model with {circuit.graph.n_layer} layers of {circuit.graph.n_head} heads, but "
+                f"this model has {problem.graph.n_layer} layers of {problem.graph.n_head}"
             )
     with frozen(model, torch.float32):
         return score_masks(problem, torch.stack([one.kept for one in circuits]), split=split, pairs=pairs, seed=seed)

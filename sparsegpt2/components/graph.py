@@ -1,10 +1,10 @@
-"""The component graph of a model: who writes to the residual stream, who reads it, and every edge between them.
+"""The component graph of a model: what writes to the residual stream, what reads it, and every edge between them.
 
 Writers are the embedding `emb`, heads `a{layer}.h{head}` and MLPs `m{layer}`; readers are the q, k and v input
-of every head (`a2.h3.q`), every MLP and the `logits`. An edge joins a writer to every later reader: `emb→a0.h1.q`,
-`a2.h3→m4`. Masks over edges are tensors [W, R] (or [N, W, R] for N masks); names are a view of them.
+of every head (`a2.h3.q`), every MLP and the `logits`. Edges join each writer to every later reader: `emb→a0.h1.q`,
+`a2.h3→m4`. Masks over edges are tensors [W, R], or [N, W, R] for N masks.
 
-Shapes: W writers, R readers, E edges, L layers, H heads a layer, in forward order everywhere.
+Shapes: W writers, R readers, E edges, L layers, H heads per layer; always in forward order.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ ARROW = "→"
 
 @dataclass(frozen=True)
 class ComponentGraph:
-    """The graph of a model with L layers of H heads; all of it follows from these two numbers."""
+    """The graph of a model with L layers of H heads, which follows from these two numbers alone."""
 
     n_layer: int
     n_head: int
 
     @classmethod
     def of(cls, config: GPTConfig) -> ComponentGraph:
-        """The graph of a model; `UserError` where its residual stream is not the sum of what is written to it."""
+        """The graph of a model; `UserError` if its residual stream is not the sum of the writers' outputs."""
         if config.residual_activation != "identity":
             raise UserError(
-                f"a component graph needs a residual stream that adds up what is written to it; this model applies "
-                f"{config.residual_activation} to it (residual_activation)"
+                f"a component graph needs a residual stream that is the sum of what is written to it, but this model "
+                f"applies {config.residual_activation} to it (residual_activation)"
             )
         for place in ("attn.resid_post", "mlp.resid_post"):
             if config.keep_at(place) is not None:
                 raise UserError(
-                    f"a component graph needs a residual stream that adds up what is written to it; this model has "
-                    f"AbsTopK at {place}"
+                    f"a component graph needs a residual stream that is the sum of what is written to it, but this "
+                    f"model has AbsTopK at {place}"
                 )
         return cls(config.n_layer, config.n_head)
 
@@ -51,7 +51,7 @@ class ComponentGraph:
 
     @cached_property
     def readers(self) -> tuple[str, ...]:
-        """Names of the R = L (3 H + 1) + 1 readers; those of a head are q, k, v."""
+        """Names of the R = L (3 H + 1) + 1 readers; each head has three: q, k, v."""
         names = []
         for layer in range(self.n_layer):
             names += [f"a{layer}.h{head}.{part}" for head in range(self.n_head) for part in "qkv"]
@@ -60,24 +60,24 @@ class ComponentGraph:
 
     @property
     def n_edges(self) -> int:
-        """E = (3H + 1)(H + 1) L (L - 1) / 2 + 3 H L + 2 L (H + 1) + 1 (GPT-2 small: 32,491)."""
+        """Number of edges, E = (3H + 1)(H + 1) L (L - 1) / 2 + 3 H L + 2 L (H + 1) + 1 (GPT-2 small: 32,491)."""
         layers, heads = self.n_layer, self.n_head
         pairs = layers * (layers - 1) // 2
         return (3 * heads + 1) * (heads + 1) * pairs + 3 * heads * layers + 2 * layers * (heads + 1) + 1
 
     @cached_property
     def writer_index(self) -> dict[str, int]:
-        """Place of each writer."""
+        """Name of each writer -> its index in `writers`."""
         return {name: index for index, name in enumerate(self.writers)}
 
     @cached_property
     def reader_index(self) -> dict[str, int]:
-        """Place of each reader."""
+        """Name of each reader -> its index in `readers`."""
         return {name: index for index, name in enumerate(self.readers)}
 
     @cached_property
     def block_writers(self) -> dict[str, slice]:
-        """Writers that a sublayer holds, by its name in the forward: `emb`, `a0` (all its heads), `m0`, ..."""
+        """Sublayer, by its name in the forward (`emb`, `a0`, `m0`, ...), -> its writers; `a0` has one per head."""
         blocks, first = {"emb": slice(0, 1)}, 1
         for layer in range(self.n_layer):
             blocks[f"a{layer}"] = slice(first, first + self.n_head)
@@ -87,13 +87,13 @@ class ComponentGraph:
 
     @cached_property
     def owner(self) -> tuple[int, ...]:
-        """The writer that each reader feeds, [R]; -1 for the logits."""
+        """Index of the writer that each reader belongs to, [R]; -1 for the logits."""
         names = [reader.rsplit(".", 1)[0] if reader.startswith("a") else reader for reader in self.readers]
         return tuple(self.writer_index.get(name, -1) for name in names)
 
     @cached_property
     def present(self) -> Tensor:
-        """Which (writer, reader) are edges, bool [W, R]: those whose writer comes first."""
+        """Which (writer, reader) pairs are edges, bool [W, R]: those whose writer comes before the reader."""
         before = torch.zeros(len(self.writers), len(self.readers), dtype=torch.bool)
         written = 1
         for column, reader in enumerate(self.readers):
@@ -107,18 +107,18 @@ class ComponentGraph:
 
     @cached_property
     def ends(self) -> tuple[Tensor, Tensor]:
-        """Writer and reader of each edge, two int64 [E]; readers in order, and for each its writers in order."""
+        """Writer and reader index of each edge, two int64 [E], ordered by reader and then by writer."""
         readers, writers = self.present.T.nonzero(as_tuple=True)
         return writers, readers
 
     @cached_property
     def edge_names(self) -> tuple[str, ...]:
-        """Names of the E edges, as `a0.h1→m0`."""
+        """Names of the E edges, such as `a0.h1→m0`."""
         ends = zip(*(end.tolist() for end in self.ends), strict=True)
         return tuple(f"{self.writers[writer]}{ARROW}{self.readers[reader]}" for writer, reader in ends)
 
     def flat(self, matrix: Tensor) -> Tensor:
-        """[..., W, R] -> the values at the edges, [..., E]."""
+        """[..., W, R] -> values at the edges, [..., E]."""
         writers, readers = (end.to(matrix.device) for end in self.ends)
         return matrix[..., writers, readers]
 
@@ -130,14 +130,14 @@ class ComponentGraph:
         return full
 
     def mask(self, names: list[str]) -> Tensor:
-        """The named edges as bool [W, R]; `->` may stand for `→`. An unknown name is a `UserError`."""
+        """The named edges as bool [W, R]; `->` may replace `→`. An unknown name is a `UserError`."""
         place = {name: index for index, name in enumerate(self.edge_names)}
         flat = torch.zeros(self.n_edges, dtype=torch.bool)
         for name in names:
             found = place.get(name.replace("->", ARROW))
             if found is None:
                 raise UserError(
-                    f"there is no edge {name!r} among the {self.n_edges} edges, such as {self.edge_names[0]!r}"
+                    f"there is no edge {name!r}; the graph has {self.n_edges} edges, such as {self.edge_names[0]!r}"
                 )
             flat[found] = True
         return self.matrix(flat)
@@ -147,10 +147,10 @@ class ComponentGraph:
         return [self.edge_names[index] for index in self.flat(mask).nonzero().flatten().tolist()]
 
     def trimmed(self, mask: Tensor, *, from_inputs: bool) -> Tensor:
-        """The edges of a mask [W, R] that lie on a path of its edges to the logits.
+        """The edges of a mask [W, R] that are on a path of kept edges to the logits.
 
-        from_inputs: and on one from `emb`; a node without such a path carries its counterfactual value, if ablated
-        edges carry what another prompt gives them, so its edges do nothing.
+        from_inputs: they must also be on a path from `emb`. If ablated edges carry values of another prompt, a
+        component without such a path gives its counterfactual output anyway, so keeping its edges changes nothing.
         """
         kept = mask & self.present.to(mask.device)
         live = [not from_inputs] * len(self.writers)

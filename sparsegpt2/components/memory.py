@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work: of the process on Linux, of torch's allocator on a GPU."""
+"""Peak memory of a piece of work: the process's RAM on Linux, or torch's allocations on a GPU."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """`with PeakMemory(device) as peak: ...`, then `peak.megabytes`: the most held beyond what was held before.
+    """`with PeakMemory(device) as peak: ...`, then `peak.megabytes`: the peak above the memory in use before.
 
-    None where the system does not tell (no Linux, no GPU). On the CPU it is resident memory of the whole process, so
-    what a first call loads (thread pools, code) is part of it.
+    None if the system does not report it (neither Linux nor a GPU). On the CPU it is the resident memory of the whole
+    process, so whatever a first call loads (thread pools, code) is included.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -39,9 +39,10 @@ class PeakMemory:
 
 
 def _reset_peak() -> float | None:
-    """Set the process's record of its largest resident size back to the present one, which is returned in MB.
+    """Reset the process's record of its peak resident size to the present size, which is returned in MB.
 
-    What the C library holds of memory that was freed goes back first, or work done earlier would hide this one's needs.
+    Freed memory that the C library still holds is first returned to the system. Otherwise the work could reuse it, and
+    its own needs would not show.
     """
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,9 +1,9 @@
-"""How far a circuit's answer is from the full model's: one number a row, 0 for the full model where it can be.
+"""How far a circuit's answer is from the full model's: one number per row; 0 for the full model, except with `task`.
 
 - kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (Edge Pruning, ACDC);
-- logit_difference: how much smaller the circuit's logit of the right choice, less that of the wrong one, is than the
-  full model's (EAP, path patching);
-- task: the task loss itself (circuits.score.task_loss), in nats;
+- logit_difference: the full model's logit difference (right choice minus wrong choice) minus the circuit's (EAP, path
+  patching);
+- task: the task loss itself (circuits.losses.task_loss), in nats;
 - squared_error: the sum over the vocabulary of squared differences of logits, for models whose output is a number.
 
 Shapes: B rows, V vocabulary.
@@ -14,17 +14,20 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.score import choice_logits, task_loss
+from sparsegpt2.circuits.losses import choice_logits, task_loss
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.components.config import OBJECTIVES
 from sparsegpt2.errors import UserError
 
 FLAT_AT_FULL = ("kl", "squared_error")
-"""Objectives whose gradient is zero at the full model, so that no first-order method can start from there."""
+"""Objectives whose gradient is zero at the full model, so that a first-order method cannot use it there."""
 
 
 def damage(objective: str, logits: Tensor, full: Tensor, batch: TaskBatch) -> Tensor:
-    """The objective of each row, [B], lower is better; logits of a circuit and of the full model, [B, V] float32."""
+    """The objective of each row, [B]; lower is better. logits: the circuit's; full: the full model's; [B, V] float32.
+
+    `UserError` for an unknown objective.
+    """
     if objective == "kl":
         return F.kl_div(logits.log_softmax(-1), full.log_softmax(-1), reduction="none", log_target=True).sum(-1)
     if objective == "logit_difference":
@@ -37,6 +40,6 @@ def damage(objective: str, logits: Tensor, full: Tensor, batch: TaskBatch) -> Te
 
 
 def logit_difference(logits: Tensor, batch: TaskBatch) -> Tensor:
-    """Logit of the right choice less that of the wrong one, [B]."""
+    """Logit of the right choice minus that of the wrong one, [B]."""
     right, wrong = choice_logits(logits, batch)
     return right - wrong

@@ -1,7 +1,8 @@
-"""One model, one task, one kind of ablation, one objective: what a method needs to try masks over edges.
+"""One model, one task, one kind of ablation, one objective: what a method needs to test masks over edges.
 
-A model that looks both ways would see padding, so its task names its padding token as `padding`, and prompts of one
-length go through together. Shapes: N masks at once, B rows (two a pair), V vocabulary, W writers, R readers.
+A bidirectional model would see padding. So the task of such a model names its padding token as `padding`, and only
+prompts of equal length are run together. Shapes: N masks at once, B rows (two per pair), V vocabulary, W writers, R
+readers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.components.config import DiscoverConfig
 from sparsegpt2.components.counterfactual import FROM_PROMPTS, counterfactual, writer_means
@@ -24,12 +25,12 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Site, Streams
 
 MEAN_PAIRS = 128
-"""Train pairs over which the means of writers are taken for the `mean` intervention."""
+"""Number of train pairs over which writers' outputs are averaged for the `mean` intervention."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows that go through the model together, and what ablated edges carry in them."""
+    """Rows that are run together, and what ablated edges carry in them."""
 
     batch: TaskBatch
     other: Run
@@ -38,22 +39,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Trial:
-    """Prompts with what the full model says to them."""
+    """Prompts, with the full model's logits on them."""
 
     parts: tuple[Part, ...]
-    """One, unless the model looks both ways: then one for each length of prompt."""
+    """One part; for a bidirectional model, one for each length of prompt."""
     batch: TaskBatch
-    """The rows of all parts, one after the other."""
+    """The rows of all parts, in order."""
     full: Tensor
     """Logits of the full model after each prompt, [B, V] float32."""
 
     def __len__(self) -> int:
-        """Rows, B."""
+        """Number of rows, B."""
         return len(self.batch)
 
 
 class Problem:
-    """Tries masks over the edges of `model` on `task`; to be used inside `circuits.gates.frozen(model, float32)`."""
+    """Tests masks over the edges of `model` on `task`; use it inside `circuits.gates.frozen(model, float32)`."""
 
     def __init__(self, model: GPT, task: Task, config: DiscoverConfig, objective: str) -> None:
         self.model, self.task, self.config, self.objective = model, task, config, objective
@@ -61,22 +62,22 @@ class Problem:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return self.model.wte.weight.device
 
     @property
     def from_prompts(self) -> bool:
-        """Whether ablated edges carry another prompt's values, so that paths must begin at the embedding."""
+        """Whether ablated edges carry another prompt's values; then edges on no path from the embedding do nothing."""
         return self.config.intervention in FROM_PROMPTS
 
     @cached_property
     def means(self) -> Run:
-        """Mean outputs of the writers over train pairs."""
+        """Mean outputs of the writers over `MEAN_PAIRS` train pairs."""
         batches = self._batches("train", MEAN_PAIRS, self.config.seed)
         return writer_means(self.model, [(batch.tokens, batch.position) for batch in batches])
 
     def trial(self, split: str, pairs: int, seed: int) -> Trial:
-        """`pairs` pairs of a split, ready to try masks on. `UserError` for a model that gives no finite logits."""
+        """`pairs` pairs of a split, ready for testing masks. `UserError` if the model's logits are not finite."""
         batches = self._batches(split, pairs, seed)
         with torch.no_grad():
             full = torch.cat([self.model(batch.tokens, position=batch.position).float() for batch in batches])
@@ -90,7 +91,7 @@ class Problem:
         return Trial(parts, batches[0] if len(batches) == 1 else TaskBatch.join(batches), full)
 
     def _batches(self, split: str, pairs: int, seed: int) -> list[TaskBatch]:
-        """The pairs in as few batches as can be without padding that the model would see."""
+        """The pairs in as few batches as possible without padding that the model would see."""
         batch = task_batch(self.model, self.task, split, pairs, seed)
         if self.model.config.causal:
             return [batch.take(slice(None))]
@@ -103,7 +104,7 @@ class Problem:
     def logits(self, trial: Trial, kept: Tensor) -> Tensor:
         """Logits [N, B, V] with only the edges of each mask kept.
 
-        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; 0 to 1, differentiable.
+        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; values from 0 to 1; gradients reach it.
         """
         found = []
         sizes = [len(part.batch) for part in trial.parts]
@@ -120,15 +121,15 @@ class Problem:
         return logits.float()
 
     def damage(self, trial: Trial, kept: Tensor) -> Tensor:
-        """The objective of each mask and row, [N, B]; kept as in `logits`."""
+        """The objective for each mask and row, [N, B]; kept as in `logits`."""
         logits = self.logits(trial, kept)
         return torch.stack([damage(self.objective, one, trial.full, trial.batch) for one in logits])
 
     @torch.no_grad()
     def mean_damage(self, trial: Trial, kept: Tensor) -> Tensor:
-        """The objective of each of many masks [N, W, R], averaged over rows: float64 [N], on the CPU.
+        """The objective for each of many masks [N, W, R], averaged over rows: float64 [N], on the CPU.
 
-        Masks go through the model in groups of at most `config.rows` sequences.
+        Masks are run in groups of at most `config.rows` sequences.
         """
         at_once = max(1, self.config.rows // len(trial))
         groups = [self.damage(trial, group).double().mean(dim=1).cpu() for group in kept.split(at_once)]
@@ -140,9 +141,9 @@ class Problem:
 
 
 def _of_length(batch: TaskBatch, lengths: Tensor, length: int) -> TaskBatch:
-    """The rows of that many tokens, cut to it. Both sides of a pair must have the same."""
+    """The rows of that many tokens, cut to that length. Both sides of each pair must have the same length."""
     if not torch.equal(lengths[0::2], lengths[1::2]):
-        raise UserError("a model that looks both ways needs pairs whose two prompts have the same number of tokens")
+        raise UserError("a bidirectional model needs pairs whose two prompts have the same number of tokens")
     rows = (lengths == length).nonzero().flatten().to(batch.tokens.device)
     return TaskBatch(
         tokens=batch.tokens[rows, :length],

@@ -1,4 +1,4 @@
-"""How well component circuits stand in for the full model, and how they compare with a known circuit or each other.
+"""How well component circuits reproduce the full model, and how they compare with a known circuit or with each other.
 
 Shapes: N masks, B rows, V vocabulary, W writers, R readers, E edges.
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.score import accuracy, task_loss
+from sparsegpt2.circuits.losses import accuracy, task_loss
 from sparsegpt2.components.objectives import damage, logit_difference
 from sparsegpt2.components.problem import Problem, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentScore:
-    """A circuit beside the full model on the same prompts; means over rows, losses in nats."""
+    """A circuit and the full model (`_full`) on the same prompts; means over rows, losses in nats."""
 
     kl: float
     """KL(full || circuit) over the whole vocabulary, at the answer's position."""
@@ -27,7 +27,7 @@ class ComponentScore:
     exact_match: float
     """Share of rows on which circuit and full model have the same most likely token."""
     accuracy: float
-    """Share of rows on which the right choice outweighs the wrong one."""
+    """Share of rows on which the right choice has a higher probability than the wrong one."""
     accuracy_full: float
     loss: float
     """Task loss."""
@@ -64,8 +64,8 @@ def score_logits(logits: Tensor, trial: Trial) -> ComponentScore:
 def completeness(problem: Problem, kept: Tensor, *, split: str, pairs: int, samples: int, seed: int = 0) -> Tensor:
     """|F(circuit without K) - F(model without K)| for random sets K of the circuit's edges, float64 [samples].
 
-    F is the mean logit difference; each edge is in K with probability 1/2 (Wang et al. 2022, section 4, there for
-    nodes). A circuit that has all of what matters stays as close to the model when parts of both are taken away.
+    F is the mean logit difference; each edge is in K with probability 1/2 (Wang et al. 2022, section 4, who use nodes).
+    A circuit that contains everything that matters stays close to the model when the same parts of both are removed.
     """
     generator = torch.Generator().manual_seed(seed)
     knocked = torch.rand(samples, *kept.shape, generator=generator) < 0.5
@@ -80,7 +80,7 @@ def completeness(problem: Problem, kept: Tensor, *, split: str, pairs: int, samp
 def minimality(problem: Problem, kept: Tensor, *, split: str, pairs: int, seed: int = 0) -> Tensor:
     """|F(circuit) - F(circuit without e)| for each edge e of the circuit, float64, in the graph's order of edges.
 
-    F is the mean logit difference. An edge with next to no effect is one too many.
+    F is the mean logit difference. An edge with almost no effect does not belong in the circuit.
     """
     kept = kept.to(problem.device)
     places = problem.graph.flat(kept).nonzero().flatten().cpu()
@@ -101,9 +101,9 @@ def _differences(problem: Problem, trial: Trial, masks: Tensor) -> Tensor:
 def smallest_faithful(
     problem: Problem, scores: Tensor, tolerance: float, *, split: str, pairs: int, seed: int = 0
 ) -> Tensor | None:
-    """The fewest best-scored edges whose objective, averaged over rows, is at most `tolerance`, as bool [W, R].
+    """The smallest number of highest-scored edges whose mean objective is at most `tolerance`, as bool [W, R].
 
-    Every number of edges is tried, from none to all; None when not even all edges meet it.
+    Every number of edges is tried, from none to all. None if no number meets the tolerance.
     """
     order = problem.graph.flat(scores).cpu().argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
@@ -115,9 +115,9 @@ def smallest_faithful(
 
 
 def roc_curve(scores: Tensor, truth: Tensor) -> tuple[list[float], list[float]]:
-    """False and true positive rates of the edges over each threshold, from (0, 0) to (1, 1); both arguments [E].
+    """False and true positive rates of the edges above each threshold, from (0, 0) to (1, 1); both arguments [E].
 
-    Edges of equal score enter together, so ties are no luck of the order.
+    Edges with equal scores are added together, so the order of ties does not matter.
     """
     values, truth = scores.double().cpu(), truth.bool().cpu()
     positives, negatives = max(1, int(truth.sum())), max(1, int((~truth).sum()))
@@ -130,14 +130,14 @@ def roc_curve(scores: Tensor, truth: Tensor) -> tuple[list[float], list[float]]:
 
 
 def auc(scores: Tensor, truth: Tensor) -> float:
-    """Area under the ROC curve of scores [E] against a known circuit, bool [E]; 1: the true edges come first."""
+    """Area under the ROC curve of scores [E] against a known circuit, bool [E]; 1 if all true edges come first."""
     false_rates, true_rates = roc_curve(scores, truth)
     steps = zip(false_rates, false_rates[1:], true_rates, true_rates[1:], strict=False)
     return sum((right - left) * (low + high) / 2 for left, right, low, high in steps)
 
 
 def iou(masks: Sequence[Tensor]) -> float:
-    """Edges in all masks over edges in any, averaged over the pairs of masks; 1 for empty ones."""
+    """Intersection over union of each two of the masks, averaged over pairs of masks; 1 for two empty masks."""
     pairs = [(a.bool(), b.bool()) for i, a in enumerate(masks) for b in masks[i + 1 :]]
     shares = [int((a & b).sum()) / int((a | b).sum()) if bool((a | b).any()) else 1.0 for a, b in pairs]
     return sum(shares) / len(shares)

@@ -1,9 +1,9 @@
-"""Interventions on edges through the one forward: each reader gets its own mix of earlier writers' outputs.
+"""Interventions on edges in the model's own forward: each reader gets its own mix of earlier writers' outputs.
 
-What a reader r reads is the sum over earlier writers w of z_wr * y_w + (1 - z_wr) * y~_w: y from the run at hand, y~
-counterfactual (Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning", section 3). The outputs of heads
-are never stored as [W, B, T, D]: a head's output is its part of what goes into c_proj, so a layer's heads are kept as
-[B, T, A] and a mix of them is one product with c_proj. Cost: see docs/components.md.
+A reader r reads the sum over earlier writers w of z_wr * y_w + (1 - z_wr) * y~_w, where y_w is from the current run and
+y~_w from the counterfactual one (Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning", section 3). The
+outputs of heads are never stored as [W, B, T, D]. Instead the input of c_proj is stored for all heads of a layer,
+[B, T, A], and a mix of heads is one product with c_proj. Cost: see docs/components.md.
 
 Shapes: N masks at once (the batch is then N groups of B rows, one after the other), B rows, T positions, D d_model,
 A heads * head width, H heads, W writers, R readers.
@@ -27,28 +27,28 @@ class HeadRun:
     """What the heads of a layer wrote in a run."""
 
     heads: Tensor
-    """[B, T, A]: what goes into c_proj."""
+    """[B, T, A]: the input of c_proj."""
     kept: Tensor | None
-    """Bool [B, T, D]: the channels that AbsTopK left of their sum; None where it does not act."""
+    """Bool [B, T, D]: the channels of the heads' sum that AbsTopK kept; None if it does not act there."""
 
 
 @dataclass(frozen=True)
 class HeadConstants:
-    """Constants in the place of what the heads of a layer write."""
+    """Constants that replace what the heads of a layer write."""
 
     outputs: Tensor
     """[H, D]."""
 
 
 Written = Tensor | HeadRun | HeadConstants
-"""Of `emb` and MLPs [B, T, D], or [1, 1, D] for a constant; of attention the two classes above."""
+"""For `emb` and MLPs [B, T, D], or [1, 1, D] for a constant; for attention one of the two classes above."""
 
 Run = dict[str, Written]
-"""What was written in a run, by the forward's name of the writer: `emb`, `a0`, `m0`, `a1`, ..."""
+"""What was written in a run, by the forward's name for the writer: `emb`, `a0`, `m0`, `a1`, ..."""
 
 
 def as_written(model: GPT, delta: Tensor, heads: Tensor | None) -> Written:
-    """What the forward tells of a writer, as kept here."""
+    """Convert the arguments of `Streams.wrote` to the form stored in a `Run`."""
     if heads is None:
         return delta
     acts = model.config.keep_at("attn.resid_delta") is not None
@@ -56,7 +56,7 @@ def as_written(model: GPT, delta: Tensor, heads: Tensor | None) -> Written:
 
 
 class Recorder:
-    """Keeps what every writer wrote: `record.run`, detached. Readers read the residual stream as it is."""
+    """Records what every writer wrote in `run`, detached. Readers read the unchanged residual stream."""
 
     def __init__(self, model: GPT) -> None:
         self.model = model
@@ -70,12 +70,14 @@ class Recorder:
 
 
 class EdgeMix:
-    """Mixes for every reader the outputs of this run and counterfactual ones, by a mask over edges.
+    """Mixes, for every reader, the outputs of this run with counterfactual ones, by a mask over edges.
 
     kept: z, [W, R], [N, W, R] or, with a mask for each row, [N, B, W, R], of any real dtype. other: the counterfactual
     run; its rows are those of one group.
-    With z = 1 a reader reads the residual stream bit for bit, with z = 0 that of the counterfactual run (where AbsTopK
-    acts on the attention's output: up to rounding, as the bias of c_proj then passes with the channels kept here).
+
+    With z = 1 a reader reads the residual stream bit for bit; with z = 0, that of the counterfactual run. There is an
+    exception where AbsTopK acts on the attention's output: then z = 0 is not exact for the bias of c_proj, which passes
+    with the channels that were kept in this run.
     """
 
     def __init__(self, model: GPT, graph: ComponentGraph, kept: Tensor, other: Run) -> None:
@@ -90,7 +92,7 @@ class EdgeMix:
     def read(self, reader: str, x: Tensor) -> Tensor:
         z = self.kept[..., self.graph.reader_index[reader]]  # [N, B or 1, W]
         total: Tensor | None = None
-        for writer, own in self.run.items():  # in forward order, so that sums round as in the plain forward
+        for writer, own in self.run.items():  # forward order, so that sums round as in the plain forward
             share = z[..., self.graph.block_writers[writer]]  # [N, B or 1, 1] or [N, B or 1, H]
             term = self._mix(writer, own, self.other[writer], share)  # [N, B, T, D]
             total = term if total is None else total + term
@@ -104,7 +106,7 @@ class EdgeMix:
         return torch.lerp(other, own.unflatten(0, (len(share), -1)), share[..., None])
 
     def _mix_heads(self, layer: int, own: HeadRun, other: Written, share: Tensor) -> Tensor:
-        """share [N, B or 1, H] -> [N, B, T, D]; the bias of c_proj is no head's and always passes."""
+        """share [N, B or 1, H] -> [N, B, T, D]; the bias of c_proj belongs to no head and always passes."""
         project = self.model.layers[layer].attn.c_proj
         heads = own.heads.unflatten(0, (len(share), -1))  # [N, B, T, A]
         each = share.repeat_interleave(self.model.config.d_head, dim=-1)[:, :, None]  # [N, B or 1, 1, A]
@@ -120,7 +122,7 @@ class EdgeMix:
 
 
 def head_outputs(model: GPT, layer: int, run: HeadRun) -> Iterator[Tensor]:
-    """What each head of a layer writes, [B, T, D], one after the other; the bias of c_proj belongs to none."""
+    """Yield what each head of a layer writes, [B, T, D], head by head; the bias of c_proj belongs to none."""
     width, weight = model.config.d_head, model.layers[layer].attn.c_proj.weight.detach()
     for head in range(model.config.n_head):
         channels = slice(head * width, (head + 1) * width)
@@ -129,7 +131,7 @@ def head_outputs(model: GPT, layer: int, run: HeadRun) -> Iterator[Tensor]:
 
 
 def writer_outputs(model: GPT, run: Run) -> Iterator[tuple[int, Tensor]]:
-    """(place among the writers, output [B, T, D]) of every writer of a recorded run, one at a time."""
+    """Yield (index of the writer, its output [B, T, D]) for every writer of a recorded run."""
     place = 0
     for writer, written in run.items():
         if isinstance(written, HeadRun):

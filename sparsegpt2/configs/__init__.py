@@ -1,7 +1,7 @@
-"""Settings that ship with the package: the YAML files of the quickstart, the family and the main pair.
+"""Settings that come with the package: the YAML files of the quickstart, the family and the main pair.
 
-`quickstart/sparse-256` names sparsegpt2/configs/quickstart/sparse-256.yaml wherever a command reads a YAML file, and
-`family` the folder. A file or folder of the user with that path comes first.
+Where a command reads a YAML file, `quickstart/sparse-256` means sparsegpt2/configs/quickstart/sparse-256.yaml. Where it
+reads a folder, `family` means sparsegpt2/configs/family. A user's file or folder with that path takes precedence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 
 
 def is_config(argument: str) -> bool:
-    """Whether an argument of a command is a YAML file by its suffix, or the name of a shipped one."""
+    """Whether an argument of a command has the suffix of a YAML file, or is the name of a shipped one."""
     return argument.endswith((".yaml", ".yml")) or argument in names()
 
 
@@ -23,7 +23,7 @@ def find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) and Path(name).is_file():
         return Path(name)
     if name.removesuffix(".yaml") not in names():
-        raise UserError(f"config file {name} does not exist, nor does the package bring one of that name")
+        raise UserError(f"config file {name} does not exist, and the package has none of that name")
     return FOLDER / f"{name.removesuffix('.yaml')}.yaml"
 
 
@@ -33,7 +33,7 @@ def find_folder(name: str) -> Path:
         return Path(name)
     shipped = sorted({one.partition("/")[0] for one in names()})
     if name not in shipped:
-        raise UserError(f"folder {name} does not exist; the package brings {', '.join(shipped)}")
+        raise UserError(f"folder {name} does not exist; the package has {', '.join(shipped)}")
     return FOLDER / name
 
 
@@ -43,5 +43,5 @@ def names() -> list[str]:
 
 
 def name_of(argument: str) -> str:
-    """What a run of this config is called: the last part of its path, without suffix."""
+    """The name of a run with this config: the last part of its path, without the suffix."""
     return Path(argument).name.removesuffix(".yaml").removesuffix(".yml")

@@ -1,4 +1,4 @@
-"""Evidence: whether to believe a circuit. One report of many checks; docs/faithfulness.md defines each."""
+"""Evidence on whether a circuit is faithful: one report of many checks; docs/faithfulness.md defines each check."""
 
 from __future__ import annotations
 

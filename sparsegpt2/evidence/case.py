@@ -1,6 +1,6 @@
-"""What every check works on: a circuit, its model and task, the test pairs, and losses under any ablation.
+"""The input of every check: a circuit, its model and task, the test pairs, and losses under any ablation.
 
-Shapes: B rows (two a pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
+Shapes: B rows (two per pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.calibrate import Calibration
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Ablation, Constant, mean_ablation
 from sparsegpt2.circuits.circuit import Circuit, every_node
 from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
-from sparsegpt2.circuits.score import ROWS, answer_logits, circuit_logits, task_batch, task_loss
+from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.task import Task, TaskBatch
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.config import EvidenceConfig
@@ -28,14 +26,14 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Site, node_sites
 
 CHANCE = math.log(2)
-"""Loss in nats of a model that gives right and wrong the same weight."""
+"""Loss in nats of a model that gives the right and the wrong choice the same probability."""
 
 Remember = Callable[[str, Callable[[], Any]], Any]
-"""(key `check/part`, make) -> make(), or what it gave in an interrupted run."""
+"""(key `check/part`, make) -> make(), or its stored result from an interrupted run."""
 
 
 class Case:
-    """A circuit on trial. All losses are in float32, per row, on test pairs unless a batch is given."""
+    """A circuit to be checked. All losses are in float32, per row, and on test pairs unless a batch is given."""
 
     def __init__(
         self,
@@ -49,7 +47,7 @@ class Case:
         prune: PruneConfig,
         remember: Remember = lambda _key, make: make(),
     ) -> None:
-        """text: pretraining text [N, T] int64 (`text.py` has a stand-in). prune: settings that found the circuit."""
+        """text: pretraining text [N, T] int64 (`text.py` has a substitute). prune: settings that found the circuit."""
         circuit.check(model)
         self.model, self.task, self.config, self.prune, self.remember = model, task, config, prune, remember
         self.device = model.wte.weight.device
@@ -62,17 +60,21 @@ class Case:
         )
         self.nodes, self.weights = self.circuit.nodes, self.circuit.weights
         self.text, self.text_source = text.to(self.device), text_source
-        self.sites, self.means = node_sites(model.config), means_of(model)
+        self.sites, self.mean = node_sites(model.config), mean_ablation(model)
         self.everything = {site: kept.to(self.device) for site, kept in every_node(model).items()}
-        calibration = circuit.info.get("calibration")
-        self.calibration = Calibration.from_dict(calibration) if calibration else None
+        self.calibration = circuit.info.calibration
 
-    # --- The pairs and the two models everything is compared with ------------------------------------------------
+    @property
+    def means(self) -> dict[str, Tensor]:
+        """Node means of the model: site -> [C]."""
+        return self.mean.values
+
+    # --- The pairs, and the logits and losses of model and circuit -----------------------------------------------
 
     def pairs(
         self, split: str, pairs: int | None = None, seed: int | None = None, task: Task | None = None
     ) -> TaskBatch:
-        """Pairs of a split on the model's device; `config.pairs` and `config.seed` unless given."""
+        """Pairs of a split on the model's device; by default `config.pairs` of them, with `config.seed`."""
         seed = self.config.seed if seed is None else seed
         return task_batch(self.model, task or self.task, split, pairs or self.config.pairs, seed)
 
@@ -84,12 +86,17 @@ class Case:
     @cached_property
     def full_logits(self) -> Tensor:
         """The whole model's logits on the test pairs [B, V]."""
-        return circuit_logits(self.model, None, self.batch)
+        return self.whole_logits(self.batch)
 
     @cached_property
     def circuit_logits(self) -> Tensor:
         """The circuit's logits on the test pairs [B, V], everything else mean-ablated."""
         return self.logits(self.nodes, weights=self.weights, calibrated=True)[0]
+
+    @torch.no_grad()
+    def whole_logits(self, batch: TaskBatch) -> Tensor:
+        """The whole model's logits on any pairs [B, V]."""
+        return Ablated(self.model).logits(batch)
 
     @cached_property
     def full_loss(self) -> Tensor:
@@ -103,15 +110,29 @@ class Case:
 
     @property
     def target(self) -> float:
-        """The loss in nats that the circuit had to meet."""
+        """The circuit's target loss, in nats."""
         return self.prune.target_loss
 
     def bar(self, full_loss: Tensor | None = None) -> float:
-        """The loss up to which the task counts as done: `slack` times the larger of target and the model's loss."""
+        """Largest loss that counts as doing the task: `slack` times the larger of target and the model's loss."""
         full = self.full_loss if full_loss is None else full_loss
         return self.config.slack * max(self.target, float(full.mean()))
 
     # --- Losses under ablation -----------------------------------------------------------------------------------
+
+    def ablated(self, *, ablation: Ablation | None = None, through: Site | None = None) -> Ablated:
+        """The model with all but the circuit ablated, to node means by default, and with the circuit's calibration.
+
+        through: a site object that runs after the ablation; then every node is computed, so that it sees all of them.
+        """
+        return Ablated(
+            self.model,
+            self.nodes,
+            weights=self.weights,
+            ablation=ablation or self.mean,
+            calibration=self.calibration,
+            through=through,
+        )
 
     @torch.no_grad()
     def logits(
@@ -119,62 +140,40 @@ class Case:
         kept: Mapping[str, Tensor],
         *,
         weights: Mapping[str, Tensor] | None = None,
-        fill: Mapping[str, Tensor] | None = None,
+        ablation: Constant | None = None,
         batch: TaskBatch | None = None,
         calibrated: bool = False,
     ) -> Tensor:
         """Logits [R, B, V] with all but the `kept` nodes (site -> [C] or [R, C]) and `weights` ablated.
 
-        weights: parameter name -> mask as in `Circuit.weights`; None keeps all. fill: what an ablated node is set to,
-        site -> [C]; the means by default. calibrated: apply the circuit's own calibration, if it has one.
+        weights: parameter name -> mask as in `Circuit.weights`; None keeps all. ablation: what an ablated node is set
+        to; the means by default. calibrated: apply the circuit's own calibration, if it has one.
         """
-        batch, fill = batch or self.batch, fill or self.means
         masks = {site: torch.atleast_2d(mask) for site, mask in kept.items()}
-        runs = len(next(iter(masks.values())))
-        parameters = ablate_edges(self.model, weights or {}, fill)
-        at_once = max(1, ROWS // len(batch))
-        logits = torch.empty(runs, len(batch), self.model.config.vocab_size, device=self.device)
-        with frozen(self.model, torch.float32):
-            for start in range(0, runs, at_once):
-                site = MeanAblation({name: mask[start : start + at_once] for name, mask in masks.items()}, fill)
-                count = min(at_once, runs - start)
-                for rows, part in batch.by_length(ROWS // count):
-                    found = answer_logits(self.model, part, site, runs=count, parameters=parameters, position_only=True)
-                    logits[start : start + count, rows] = found.unflatten(0, (count, -1))
-        return self.calibrate(logits) if calibrated else logits
-
-    def losses(self, kept: Mapping[str, Tensor], *, batch: TaskBatch | None = None, **settings: Any) -> Tensor:
-        """Losses [R, B] of each row under each mask; arguments as of `logits`."""
-        batch = batch or self.batch
-        return torch.stack([task_loss(one, batch) for one in self.logits(kept, batch=batch, **settings)])
+        ablated = Ablated(
+            self.model,
+            masks,
+            weights=weights,
+            ablation=ablation or self.mean,
+            calibration=self.calibration if calibrated else None,
+        )
+        return ablated.logits(batch or self.batch)
 
     @torch.no_grad()
-    def losses_through(self, site: Site, batch: TaskBatch | None = None) -> Tensor:
-        """The circuit's losses [B] with `site` in the forward; edges are ablated here, nodes are left to `site`."""
+    def losses(self, kept: Mapping[str, Tensor], *, batch: TaskBatch | None = None, **settings: Any) -> Tensor:
+        """Losses [R, B] of each row under each mask; arguments as for `logits`."""
         batch = batch or self.batch
-        with frozen(self.model, torch.float32):
-            logits = answer_logits(self.model, batch, site, parameters=self.edge_parameters())
-        return task_loss(self.calibrate(logits), batch)
-
-    def edge_parameters(self, fill: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        """The model's parameters with the edges outside the circuit ablated; empty when it keeps all."""
-        return ablate_edges(self.model, self.weights or {}, fill or self.means)
-
-    def calibrate(self, logits: Tensor) -> Tensor:
-        """logits [..., V] with the circuit's own calibration, if it has one."""
-        if self.calibration is None:
-            return logits
-        return self.calibration.apply(logits.flatten(0, -2)).view_as(logits)
+        return torch.stack([task_loss(one, batch) for one in self.logits(kept, batch=batch, **settings)])
 
     # --- Random choices ------------------------------------------------------------------------------------------
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Random numbers of this seed for one purpose, the same whatever ran before."""
+        """A generator for one purpose, seeded from `config.seed`; its numbers do not depend on other checks."""
         generator = torch.Generator()
         return generator.manual_seed(self.config.seed * 2**32 + zlib.crc32(purpose.encode()))
 
     def random_nodes(self, share: float, of: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """A random subset of the nodes in `of`, each taken with probability `share`: site -> bool [C]."""
+        """A random subset of the nodes in `of`, each included with probability `share`: site -> bool [C]."""
         return {
             site: mask & (torch.rand(len(mask), generator=generator) < share).to(mask.device)
             for site, mask in of.items()
@@ -191,7 +190,7 @@ class Case:
 
 
 def stack_masks(masks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Several masks of nodes as one: site -> [R, C]."""
+    """Several masks over nodes as one: site -> [R, C]."""
     if not masks:
-        raise UserError("there is no node to draw from: the circuit is empty or the whole model")
+        raise UserError("there is no node to draw from: the circuit is empty or is the whole model")
     return {site: torch.stack([mask[site] for mask in masks]) for site in masks[0]}

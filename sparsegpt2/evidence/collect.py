@@ -1,4 +1,4 @@
-"""The whole report: every check of a circuit, one after the other, kept as they finish."""
+"""The whole report: run every check on a circuit, one after the other, and save each as it finishes."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def collect_evidence(
 ) -> Report:
     """Run the checks of `config` on `circuit` and report what they find.
 
-    text: pretraining text [N, T] int64 for resampling and for the node means of random models; without it the task's
-    prompts stand in, and the report says so. path: a file that grows as checks finish; if it holds findings of the same
-    model, circuit, test pairs, text and settings, those are kept, so that interrupted work goes on. about: plain values
-    for the report's head. The pruner's settings are read from `circuit.info["config"]`.
+    text: pretraining text [N, T] int64 for resampling and for the node means of random models. Without it the task's
+    prompts are used, and the report says so. path: a file that is saved after each check. If it already holds findings
+    for the same model, circuit, test pairs, text and settings, those are kept, so interrupted work is resumed. about:
+    plain values for the head of the report. The pruner's settings are read from `circuit.info.config`.
 
-    `UserError` for a circuit of another model, a model without node means, a task the model can't read, or an unknown
-    check.
+    `UserError` for a circuit of another model, a model without node means, a task that the model cannot read, or an
+    unknown check.
     """
     config = config or EvidenceConfig()
     chosen = chosen_checks(config)
@@ -72,30 +72,31 @@ def collect_evidence(
 
 
 def chosen_checks(config: EvidenceConfig) -> list[str]:
-    """Plain names of the checks that `config` asks for, cheap ones first; an unknown one is a `UserError`."""
+    """Plain names of the checks that `config` selects, fast ones first; an unknown one is a `UserError`."""
     names = set(plain_checks(config.checks)) or check_names()
-    return [name for name in in_order(names) if config.dear or not get_check(name).dear]
+    return [name for name in in_order(names) if config.expensive or not get_check(name).expensive]
 
 
 def settings_of(circuit: Circuit) -> PruneConfig:
-    """The settings that found `circuit`: those of its file, or the defaults with what its file says."""
-    if circuit.info.get("config"):
-        settings = from_dict(PruneConfig, dict(circuit.info["config"]), "the circuit's file")
+    """The settings that found `circuit`: those in its file; if it has none, the defaults with its pruner and seed."""
+    info = circuit.info
+    if info.config:
+        settings = from_dict(PruneConfig, dict(info.config), "the circuit's file")
     else:
-        settings = PruneConfig(pruner=circuit.info.get("pruner", "node"), seed=circuit.info.get("seed", 0))
-    # a path in a file is no reason to run what lies there: only a pruner that is known by name prunes again
+        settings = PruneConfig(pruner=info.pruner or "node", seed=info.seed or 0)
+    # A circuit file must not make us run code at a path that it names, so only the pruner's plain name is used.
     settings = replace(settings, pruner=plain_pruner(settings.pruner))
-    # one ranking may have served several targets: the circuit's own is what it must be judged by
-    return replace(settings, target_loss=circuit.info.get("target_loss", settings.target_loss))
+    # One ranking may have given circuits at several targets, so the target is the circuit's, not the settings'.
+    return settings if info.target_loss is None else replace(settings, target_loss=info.target_loss)
 
 
 def report_path(circuit: str | Path) -> Path:
-    """Where a circuit file's report is kept: `x.json` -> `x.evidence.json`."""
+    """The file of a circuit's report: `x.json` -> `x.evidence.json`."""
     return Path(circuit).with_suffix(".evidence.json")
 
 
 def _started(case: Case, path: str | Path | None, about: dict[str, Any]) -> Report:
-    """The report in `path` if it is of the same case, else an empty one."""
+    """The report in `path` if it is about the same case, else an empty one."""
     identity, path = case_identity(case), None if path is None else Path(path)
     if path is not None and path.exists():
         earlier = load_report(path)
@@ -107,7 +108,7 @@ def _started(case: Case, path: str | Path | None, about: dict[str, Any]) -> Repo
 
 
 def _forget_edited(report: Report, about: dict[str, Any]) -> None:
-    """Take out what an own check found before its file was edited."""
+    """Remove the findings of your own checks whose file was edited since."""
     then, now = report.about.get("check_sources", {}), about.get("check_sources", {})
     for name in now:
         if then.get(name) != now[name]:
@@ -116,9 +117,10 @@ def _forget_edited(report: Report, about: dict[str, Any]) -> None:
 
 
 def case_identity(case: Case) -> str:
-    """16 hex digits of everything that decides the numbers: which checks are run is left out."""
+    """16 hex digits of everything that decides the numbers; which checks are run does not count."""
     settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
-    plain = [settings, to_dict(case.prune), case.circuit.info.get("calibration"), case.task.name, case.text_source]
+    calibration = case.calibration and case.calibration.to_dict()
+    plain = [settings, case.prune.to_dict(), calibration, case.task.name, case.text_source]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     tensors = {**dict(case.model.named_parameters()), **case.means}
     tensors |= {f"kept {name}": kept for name, kept in {**case.nodes, **(case.weights or {})}.items()}
@@ -130,13 +132,12 @@ def case_identity(case: Case) -> str:
 
 
 def _about(case: Case) -> dict[str, Any]:
-    info = case.circuit.info
     return {
         "task": case.task.name,
         "pruner": case.prune.pruner,
         "seed": case.prune.seed,
         "target_loss": case.target,
-        "reached": info.get("reached"),
+        "reached": case.circuit.info.reached,
         "nodes": case.circuit.n_nodes,
         "edges": case.circuit.edges(case.model),
         "edges_trimmed": case.circuit.trimmed(case.model).edges(case.model),

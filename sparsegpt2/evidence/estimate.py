@@ -1,6 +1,6 @@
-"""Numbers with their sampling errors, and what a threshold says of them.
+"""Numbers with their sampling errors, and verdicts from comparing them with a threshold.
 
-Shapes: B rows (two a pair), P pairs, R draws.
+Shapes: B rows (two per pair), P pairs, R draws.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class Estimate:
 
     value: float
     error: float | None
-    """Standard error of `value`; None where it was measured once."""
+    """Standard error of `value`; None if it was measured only once."""
     n: int
-    """How many were averaged."""
+    """Number of values averaged."""
     over: str
     """What was averaged over: pairs, draws, nodes, seeds ..."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and math.isfinite(self.error or 0)):
-            raise UserError("the model yields numbers that are not finite: its weights or node means hold NaN")
+            raise UserError("the model gives numbers that are not finite: its weights or node means hold NaN")
 
     def __str__(self) -> str:
         return f"{self.value:.3f}" if self.error is None else f"{self.value:.3f} ± {self.error:.3f}"
@@ -47,15 +47,15 @@ def mean_of(values: Tensor | Iterable[float], over: str) -> Estimate:
 
 
 def mean_over_pairs(by_row: Tensor) -> Estimate:
-    """Mean of a number per row [B]; the two rows of a pair are one independent value."""
+    """Mean of one number per row [B]; the two rows of a pair count as one independent value."""
     return mean_of(by_row.double().view(-1, 2).mean(dim=1), "pairs")
 
 
 def mean_over_draws(by_row: Tensor) -> Estimate:
-    """Mean of [R, B] over random draws and pairs, each of which adds to the error.
+    """Mean of [R, B] over random draws and pairs, both of which contribute to the error.
 
-    Two-way layout without repetition: the error's square is the variance of the draws' means over R plus that of the
-    pairs' means over P, less the residual variance that both contain, over RP (never below the larger of the two).
+    Two-way layout without repetition. The squared error is var(means of draws) / R + var(means of pairs) / P minus
+    residual variance / (R P), which both terms contain; it is never below the larger of the two terms.
     """
     table = by_row.double().unflatten(1, (-1, 2)).mean(dim=2)  # [R, P]
     draws, pairs = table.shape
@@ -71,7 +71,7 @@ def mean_over_draws(by_row: Tensor) -> Estimate:
 
 
 def jackknife(values: Tensor, over: str) -> Estimate:
-    """Mean over all unordered pairs of things [S, S] (such as IoUs of seeds); the error leaves out one thing a time."""
+    """Mean over all unordered pairs in a matrix [S, S], such as IoUs of seeds; the error is by leaving out one of S."""
     count = len(values)
     pairs = torch.triu_indices(count, count, 1)
     mean = float(values[pairs[0], pairs[1]].double().mean())
@@ -97,7 +97,7 @@ def at_least(estimate: Estimate, bar: float) -> Verdict:
 
 
 def all_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """Fails when one fails, else unclear when one is unclear, else holds; those not run do not count."""
+    """`fails` if one fails, else `unclear` if one is unclear, else `holds`; those not run are ignored."""
     found = [verdict for verdict in verdicts if verdict != "not run"]
     if not found:
         return "not run"

@@ -1,7 +1,7 @@
 """Checks by name: each file of `checks` is one, and sets `CHECK`.
 
-So does a file of one's own, named by its path, by `module:attribute` or through an entry point of the group
-`sparsegpt2.checks` (registry.py); such checks are run where they are named.
+A check in your own file works the same way. It is named by its path, by `module:attribute`, or through an entry point
+of the group `sparsegpt2.checks` (registry.py). Your own checks run only if they are named.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sparsegpt2.registry import Kind, takes
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question asked of a circuit."""
+    """One question about a circuit."""
 
     asks: str
     """The question, in one line."""
     run: Callable[[Case, Progress], Finding]
-    """Answers it."""
-    dear: bool = False
-    """Whether it trains or prunes anew; such checks run last and can be left out."""
+    """The function that answers it."""
+    expensive: bool = False
+    """Whether it trains or prunes again; such checks run last and can be left out."""
 
 
 def _flaw(check: Any, _holder: Any) -> str:
@@ -40,29 +40,29 @@ CHECKS = Kind("check", "sparsegpt2.checks", "CHECK", _flaw, ("sparsegpt2.evidenc
 
 
 def check_names() -> list[str]:
-    """The built-in checks: cheap ones first, then by name."""
+    """Names of the built-in checks: fast ones first, then by name."""
     return in_order(CHECKS.names())
 
 
 def get_check(name: str) -> Check:
     """The check of that name, path or `module:attribute`.
 
-    `UserError` for an unknown one, which lists all, and for a mistake in a file of one's own.
+    `UserError` for an unknown one (it lists all checks), and for a mistake in your own file.
     """
     check: Check = CHECKS.resolve(name).thing
     return check
 
 
 def plain_checks(names: Iterable[str]) -> tuple[str, ...]:
-    """The checks' plain names, in the order given; from now on they are known by them."""
+    """Load the checks and return their plain names, in the given order; these find them from now on."""
     return tuple(CHECKS.resolve(name).name for name in names)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Checks in the order they are run: cheap ones first, then by name."""
-    return sorted(names, key=lambda name: (get_check(name).dear, name))
+    """Checks in the order in which they run: fast ones first, then by name."""
+    return sorted(names, key=lambda name: (get_check(name).expensive, name))
 
 
 def check_sources(names: Iterable[str]) -> dict[str, str]:
-    """Of those checks that are one's own, 16 hex digits of the source: an edited check is another one."""
+    """Your own checks among `names` -> 16 hex digits of their source, so that an edited check is run again."""
     return {name: source for name in sorted(names) if (source := CHECKS.fingerprint(name))}

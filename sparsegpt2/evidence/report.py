@@ -1,4 +1,4 @@
-"""The report: what each check found of one circuit, its summary line, and its file."""
+"""The report: what each check found about one circuit, a summary line, and its file."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 evidence"
 CONTROLS = "controls"
-"""The check that decides by itself whether a circuit is believable."""
+"""The check whose failure alone makes a circuit not believable."""
 SAID = ("task", "nodes", "edges", "pruner", "seed", "target_loss")
-"""What the head of a report's table says of the circuit."""
+"""Facts about the circuit in the head of a report's table."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     verdict: Verdict
     says: str
     """One sentence: the deciding numbers and the threshold, or why the check could not run."""
     numbers: dict[str, Estimate] = field(default_factory=dict)
-    """Every number measured, with its sampling error; losses and gaps in nats."""
+    """Every measured number with its sampling error; losses and gaps in nats."""
     details: dict[str, Any] = field(default_factory=dict)
-    """Plain values that are no estimates: counts, thresholds, settings."""
+    """Plain values that are not estimates: counts, thresholds, settings."""
     seconds: float = 0.0
     """Wall-clock time the check took."""
 
@@ -39,17 +39,17 @@ class Finding:
 
 @dataclass(kw_only=True)
 class Report:
-    """Findings of one circuit by check, kept in a file that grows as checks finish."""
+    """Findings about one circuit by check, kept in a file that is saved after each check."""
 
     identity: str
     """Hash of everything that decides the numbers: model, circuit, test pairs, text and settings."""
     about: dict[str, Any]
-    """Task, pruner, seed, target_loss, nodes, edges and so on of the circuit, and what made the numbers."""
+    """Facts about the circuit (task, pruner, seed, target_loss, nodes, edges, ...), and the sources of the numbers."""
     findings: dict[str, Finding] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
     """Finished parts of unfinished checks, such as the circuit of one pruning seed."""
     path: Path | None = None
-    """Where it is kept; None keeps it in memory only."""
+    """The report's file; None if it is not saved."""
 
     def __repr__(self) -> str:
         about = self.about
@@ -62,20 +62,20 @@ class Report:
         return table(("check", "verdict", "what it found"), rows, f"{self.verdict}: {about}")
 
     def add(self, check: str, finding: Finding) -> None:
-        """Take in a finished check and write the file."""
+        """Add a finished check and save the file."""
         self.findings[check] = finding
         self.memo = {key: value for key, value in self.memo.items() if not key.startswith(f"{check}/")}
         self.save()
 
     def remember(self, key: str, make: Callable[[], Any]) -> Any:
-        """The value of `make()`, JSON-able, made once and kept in the file under `check/part`."""
+        """The value of `make()`, computed once and saved in the file. key: `check/part`. The value must fit JSON."""
         if key not in self.memo:
             self.memo[key] = make()
             self.save()
         return self.memo[key]
 
     def save(self) -> None:
-        """Write the file in one step, if there is one."""
+        """Write the file, if there is one; it is replaced as a whole."""
         if self.path is not None:
             values = {"format": FORMAT, "kind": KIND, "identity": self.identity, **self.to_dict(), "memo": self.memo}
             write_json(self.path, values)

@@ -1,8 +1,8 @@
-"""The same questions in other surroundings, for generalisation.
+"""The same questions in other surroundings, for the check generalisation.
 
-A task may pose them itself (`task.VariedTask`), as it knows its text. For one that does not, whole rows of tokens are
-put before each prompt, the same before both sides of a pair: pretraining text for `longer`, another pair's prompt with
-its answer for `distractors`.
+A task that knows its text can make these prompts itself (`task.VariedTask`). For other tasks, tokens are put before
+each prompt, the same ones for both sides of a pair: pretraining text for `longer`, another pair's prompt with its
+answer for `distractors`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Preceded:
     task: Task
     kind: str
     length: int
-    """Most tokens of a prompt with what stands before it."""
+    """Largest number of tokens of a prompt, including those before it."""
     text: Tensor
     """[N, T] int64."""
 
@@ -36,7 +36,7 @@ class Preceded:
         return f"{self.task.name}, {self.kind}"
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """Pairs of `task` with the end of a window of text, or another pair's side, before them as far as it fits."""
+        """Pairs of `task`, each preceded by as much of a window of text, or of another pair's prompt, as fits."""
         batch = self.task.batch(split, n, seed)
         others = self.task.batch(split, n, seed + 1)
         padding = int(batch.tokens[0, -1])
@@ -57,7 +57,7 @@ class Preceded:
 
 
 def _one_side(batch: TaskBatch, pair: int) -> Tensor:
-    """Left and right side in turn: the prompt of a pair's side with its answer, where that is a token, [T]."""
+    """The prompt of one side of a pair with its answer if that is a token, [T]; left and right sides alternate."""
     row = 2 * pair + pair % 2
     prompt, answer = batch.tokens[row, : int(batch.position[row]) + 1], batch.answer[row : row + 1]
     return torch.cat([prompt, answer[answer >= 0]])

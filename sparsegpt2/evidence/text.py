@@ -1,6 +1,6 @@
-"""A stand-in for pretraining text where none is at hand: the task's own train prompts, end to end.
+"""A substitute for pretraining text if none is available: the task's own train prompts, joined.
 
-It is narrower than what the model was trained on, so reports say which was used.
+It is narrower than the text that the model was trained on, so reports say which was used.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 

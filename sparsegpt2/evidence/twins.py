@@ -1,7 +1,7 @@
-"""What a real circuit must be smaller than: circuits for nonsense, and circuits in random models.
+"""The controls that a real circuit must be smaller than: circuits for nonsense, and circuits in random models.
 
 After Drori 2026, "Weight-sparse circuits may be interpretable yet unfaithful": a pruner that finds small circuits for a
-task without sense, or in a model that learned nothing, makes circuits rather than finds them.
+nonsense task, or in a model that learned nothing, constructs circuits rather than finding them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from sparsegpt2.model.gpt import GPT
 
 @dataclass(frozen=True)
 class NonsenseTask:
-    """The task with its answers shuffled: every answer token stands for another, drawn once from the vocabulary.
+    """The task with its answers shuffled: every answer token is replaced by another, by one fixed random table.
 
-    The prompts and what decides stay, and it is as consistent as the task, so it could be solved; but nothing in the
-    training text goes on so. Answers dealt anew to each pair would be no control: no circuit could have a low loss.
+    The prompts stay, and so does what decides the answer. The task is as consistent as the original and could be
+    learned, but nothing in the training text continues this way. Shuffling answers separately for each pair would give
+    no useful control, since no circuit could then have a low loss.
     """
 
     task: Task
@@ -33,26 +34,26 @@ class NonsenseTask:
         return f"{self.task.name}, shuffled answers"
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """The task's pairs with every answer and alternative exchanged; `ANYTHING_ELSE` stays."""
+        """The task's pairs with every answer and alternative replaced; `ANYTHING_ELSE` stays."""
         batch = self.task.batch(split, n, seed)
         table = self.table()
         shuffled = [torch.where(tokens >= 0, table[tokens], tokens) for tokens in (batch.answer, batch.alternative)]
         return replace(batch, answer=shuffled[0], alternative=shuffled[1])
 
     def table(self) -> Tensor:
-        """Token -> token it is exchanged for, [V]: one cycle through the vocabulary, so that none stays itself."""
+        """Token -> its replacement, int64 [V]: one cycle through the vocabulary, so that every token changes."""
         order = torch.randperm(self.vocab_size, generator=torch.Generator().manual_seed(self.seed))
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
 
 @torch.no_grad()
 def random_twin(model: GPT, kind: str, seed: int, text: Tensor) -> GPT:
-    """A model of the same shape and density that learned nothing, with node means of its own over `text` [N, T].
+    """A model of the same shape and density that learned nothing, with its own node means over `text` [N, T].
 
-    kind `initial`: the initialisation of a new model, each tensor then cut to its largest entries, as many as the
-    trained tensor has nonzero ones (as training starts, and ends, in projection). kind `permuted`: the trained entries
-    of each tensor in random order, which keeps their sizes too: a freshly initialised model's logits are so small that
-    no circuit in it can meet a low target.
+    kind `initial`: a newly initialised model, in which each tensor keeps its largest entries, as many as the trained
+    tensor has nonzero ones. kind `permuted`: the trained entries of each tensor in random order. That keeps their
+    magnitudes too, which matters because the logits of a newly initialised model are so small that no circuit in it
+    can meet a low target.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

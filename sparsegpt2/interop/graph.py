@@ -30,7 +30,7 @@ def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
     from networkx import DiGraph
 
     circuit.check(model)
-    facts = {key: value for key, value in circuit.info.items() if isinstance(value, str | int | float | bool)}
+    facts = {key: value for key, value in circuit.info.to_dict().items() if isinstance(value, str | int | float | bool)}
     graph = DiGraph(**facts)
     for order, (site, kept) in enumerate(circuit.nodes.items()):
         for channel in kept.nonzero().flatten().tolist():

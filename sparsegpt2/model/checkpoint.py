@@ -1,4 +1,4 @@
-"""Models as directories: config.json + model.safetensors (+ node_means.safetensors), never pickle, read strictly."""
+"""Models as directories: config.json, model.safetensors and, with means, node_means.safetensors. No pickle."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def save_model(
     info: dict[str, Any] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write `model` as the directory `path` in one step, replacing a model that was there.
+    """Write `model` as the directory `path` in one step, replacing any model that is there.
 
-    A folder that holds anything else, or a model of another format, is a `UserError`, and nothing is touched.
+    A folder that holds anything else, or a model in another format, is a `UserError` and is not changed.
 
-    tokenizer: saved beside the weights; by default the model's own (`model.tokenizer`), if it has one. info: plain
+    tokenizer: saved with the weights; by default the model's own (`model.tokenizer`), if it has one. info: plain
     values about the run (losses, density, seed, ...), kept under "info" in config.json and returned by `model_info`.
-    compact: without the zeros of the weights (model/compact.py); `load_model` gives the same model either way.
+    compact: leave out the zeros of the weights (model/compact.py); `load_model` returns the same model either way.
     """
     with replacing_directory(path, MODEL) as directory:
         write_model(model, directory, tokenizer=tokenizer, info=info, compact=compact)
@@ -56,7 +56,7 @@ def write_model(
     info: dict[str, Any] | None = None,
     compact: bool = False,
 ) -> None:
-    """Write the files of a model into an existing directory, and their checksums into its config."""
+    """Write the files of a model into an existing directory, with their checksums in config.json."""
     tokenizer = tokenizer or model.tokenizer
     weights = {name: value.detach().contiguous() for name, value in unshared(model).items()}
     if compact:
@@ -74,12 +74,12 @@ def write_model(
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: bool = True) -> GPT:
-    """The model in the directory `path` (or `zoo:name`, `hf:user/name`: `model_directory`), in evaluation mode.
+    """The model in the directory `path` (or `zoo:name`, `hf:user/name`; see `model_directory`), in evaluation mode.
 
-    Its tokenizer is read when `model.tokenizer` is first asked for. A missing, extra or misshapen tensor, a weight that
-    is not finite, and a file that is not as it was written are `UserError`s.
+    Its tokenizer is read when `model.tokenizer` is first used. `UserError` for a missing or extra tensor, a tensor of
+    the wrong shape, a weight that is not finite, and a file that has changed since it was written.
 
-    verify: compare each file's checksum, which reads it once more; models of earlier versions have none.
+    verify: compare the checksum of each file, which reads it once more. Models of earlier versions have no checksums.
     """
 
     def read(directory: Path) -> GPT:
@@ -107,14 +107,14 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: 
 
 
 def require_finite(tensors: dict[str, Tensor], source: str) -> None:
-    """`UserError` that names the first of `tensors` which holds NaN or an infinity."""
+    """`UserError` that names the first of `tensors` that holds NaN or infinity."""
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{source}: {name} holds NaN or infinite numbers; the model is of no use")
+            raise UserError(f"{source}: {name} holds NaN or infinite numbers; the model cannot be used")
 
 
 def model_info(path: str | Path) -> dict[str, Any]:
-    """What `save_model` was told about the run: held-out loss, L0, seed and so on."""
+    """The `info` that `save_model` was given: held-out loss, L0, seed and so on."""
 
     def read(directory: Path) -> dict[str, Any]:
         header = _header(directory)
@@ -125,7 +125,7 @@ def model_info(path: str | Path) -> dict[str, Any]:
 
 
 def model_fingerprint(model: GPT, tokenizer: Any) -> str:
-    """16 hex digits of everything in a model that circuits depend on: config, weights, means and tokenizer."""
+    """16 hex digits that identify what circuits depend on: a model's config, weights, means and tokenizer."""
     digest = hashlib.sha256(json.dumps([to_dict(model.config), tokenizer.fingerprint], sort_keys=True).encode())
     for name, tensor in sorted({**unshared(model), **(model.means or {})}.items()):
         digest.update(name.encode())
@@ -134,7 +134,7 @@ def model_fingerprint(model: GPT, tokenizer: Any) -> str:
 
 
 def unshared(model: GPT) -> dict[str, Tensor]:
-    """Parameters by name, a tied unembedding left out because it is the embedding."""
+    """Parameters and buffers by name, without a tied unembedding, which is the embedding."""
     state = dict(model.state_dict(keep_vars=True))
     if model.config.tied_unembedding:
         del state["unembed.weight"]
@@ -142,7 +142,7 @@ def unshared(model: GPT) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, plain or compact; a missing or damaged one is a `UserError` that names it."""
+    """All tensors of a safetensors file, plain or compact; `UserError` for a missing or damaged file."""
     if not path.exists():
         raise UserError(f"checkpoint file {path} does not exist")
     try:
@@ -155,14 +155,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_into(target: dict[str, Tensor], values: dict[str, Tensor], source: str) -> None:
-    """Copy `values` into `target` name by name; they must have the same names and shapes and be floating-point."""
+    """Copy `values` into `target`; `UserError` unless names and shapes are equal and `values` are floating-point."""
     for name in sorted(set(target) ^ set(values)):
         problem = "lacks the tensor" if name in target else "has the unexpected tensor"
         raise UserError(f"{source} {problem} {name!r}; it does not belong to this config")
     for name, tensor in target.items():
         if tensor.shape != values[name].shape:
             raise UserError(
-                f"{source}: {name} has shape {list(values[name].shape)}, the config wants {list(tensor.shape)}"
+                f"{source}: {name} has shape {list(values[name].shape)}, but the config needs {list(tensor.shape)}"
             )
         if not values[name].is_floating_point() or values[name].layout != torch.strided:
             kind = str(values[name].dtype).removeprefix("torch.")

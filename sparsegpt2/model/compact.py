@@ -1,18 +1,18 @@
-"""Weights without their zeros: the compact layout of a safetensors file, which `load_model` reads like the plain one.
+"""Weights without their zeros: a compact layout of a safetensors file, which `load_model` also reads.
 
-The file's metadata hold `layout` ("sparsegpt2 compact 1") and `tensors`, a JSON object: name -> {"form", "shape"}. A
-tensor [rows, columns] (a vector is one row) has the form that takes the fewest bytes:
+The file's metadata holds `layout` ("sparsegpt2 compact 1") and `tensors`, a JSON object: name -> {"form", "shape"}. A
+tensor [rows, columns] (a vector is one row) is stored in the form that takes the fewest bytes:
 
     dense    NAME          the tensor as it is
-    rows     NAME.rows     [R] the rows that hold anything but zeros, rising
+    rows     NAME.rows     [R] the rows that are not all zero, in ascending order
              NAME.values   [R, columns] those rows
     entries  NAME.counts   [rows] how many entries of each row are nonzero
-             NAME.columns  [N] their columns, row by row, rising inside each row
+             NAME.columns  [N] their columns, row by row, ascending within each row
              NAME.values   [N]
 
-Indices are of the smallest sufficient type of uint8, uint16 and uint32. Values are bfloat16 where all of a tensor's
-values are bfloat16 numbers already, and as they were otherwise: nothing is rounded here, and what is read equals what
-was written (a negative zero comes back as zero).
+Indices have the smallest type that fits: uint8, uint16 or uint32. Values are stored as bfloat16 if that rounds none of
+the tensor's values, else unchanged. So a tensor that is read equals the one that was written, except that a negative
+zero comes back as zero.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from sparsegpt2.errors import UserError
 
 LAYOUT, LAYOUT_KEY, TENSORS_KEY = "sparsegpt2 compact 1", "layout", "tensors"
 PARTS = {"dense": ("",), "rows": (".rows", ".values"), "entries": (".counts", ".columns", ".values")}
-"""Form -> what is added to a tensor's name for each tensor that is stored of it."""
+"""Form -> suffixes of the tensors that are stored for one tensor."""
 
 
 def encode(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors to store for floating-point `tensors` on the CPU, and the file's metadata."""
+    """The tensors to store, and the file's metadata. `tensors` must be on the CPU."""
     stored: dict[str, Tensor] = {}
     forms: dict[str, dict[str, str | list[int]]] = {}
     for name, tensor in tensors.items():
@@ -43,10 +43,10 @@ def encode(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
 
 
 def decode(stored: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> dict[str, Tensor]:
-    """The tensors that `encode` was given; `stored` itself where the metadata name no layout.
+    """The tensors that `encode` was given; `stored` itself if the metadata names no layout.
 
-    A layout of another version, a part too few or too many, and indices out of range, out of order or given twice are
-    a `UserError` that begins with `source`.
+    `UserError`, beginning with `source`, for a layout of another version, a missing or extra part, and indices that are
+    out of range, out of order or repeated.
     """
     if LAYOUT_KEY not in metadata:
         return dict(stored)
@@ -54,7 +54,7 @@ def decode(stored: Mapping[str, Tensor], metadata: Mapping[str, str], source: st
     wanted = {name + suffix: name for name, (form, _) in forms.items() for suffix in PARTS[form]}
     for part in sorted(set(wanted) ^ set(stored)):
         problem = "lacks" if part in wanted else "has the unexpected tensor"
-        raise UserError(f"{source} {problem} {part!r}; it is not complete as its list of tensors describes it")
+        raise UserError(f"{source} {problem} {part!r}, so it does not match its own list of tensors; write it again")
     tensors = {}
     for name, (form, shape) in forms.items():
         parts = [stored[name + suffix] for suffix in PARTS[form]]
@@ -75,7 +75,7 @@ def is_compact(metadata: Mapping[str, str]) -> bool:
 
 
 def _ways_to_store(tensor: Tensor) -> dict[str, list[Tensor]]:
-    """Form -> the parts of a tensor; only the dense form for tensors that are no matrix, vector or numbers."""
+    """Form -> the parts of a tensor. Only floating-point matrices and vectors have forms other than dense."""
     if not tensor.is_floating_point():
         return {"dense": [tensor]}
     rounded = tensor.to(torch.bfloat16)
@@ -95,7 +95,7 @@ def _ways_to_store(tensor: Tensor) -> dict[str, list[Tensor]]:
 
 
 def _small(indices: Tensor, bound: int) -> Tensor:
-    """Indices below `bound` in the smallest type that can hold any of them."""
+    """Indices in the smallest type that holds every number below `bound`."""
     dtype = torch.uint8 if bound <= 1 << 8 else torch.uint16 if bound <= 1 << 16 else torch.uint32
     return indices.to(dtype)
 
@@ -108,7 +108,7 @@ def _bytes(parts: list[Tensor]) -> int:
 
 
 def _forms(metadata: Mapping[str, str], source: str) -> dict[str, tuple[str, list[int]]]:
-    """Name -> (form, shape), as the metadata say."""
+    """Name -> (form, shape), from the metadata."""
     require(is_compact(metadata), f"{source} has the layout {metadata[LAYOUT_KEY]!r}; this version reads {LAYOUT!r}")
     try:
         entries = json.loads(metadata[TENSORS_KEY])
@@ -129,7 +129,7 @@ def _rows_and_columns(shape: list[int]) -> tuple[int, int]:
 
 
 def _from_rows(parts: list[Tensor], rows: int, columns: int, source: str) -> Tensor:
-    """[rows, columns] from the numbers of its nonzero rows and their values."""
+    """[rows, columns] from the indices of its nonzero rows and the rows themselves."""
     numbers, values = _indices(parts[0], rows, "row", source), parts[1]
     _check_rising(numbers, "row", source)
     _check_values(values, [len(numbers), columns], source)
@@ -137,12 +137,12 @@ def _from_rows(parts: list[Tensor], rows: int, columns: int, source: str) -> Ten
 
 
 def _from_entries(parts: list[Tensor], rows: int, columns: int, source: str) -> Tensor:
-    """[rows, columns] from the counts of its rows, columns and values of its nonzero entries."""
+    """[rows, columns] from the number of nonzero entries in each row, and their columns and values."""
     counts, found = _indices(parts[0], columns + 1, "count", source), _indices(parts[1], columns, "column", source)
     require(len(counts) == rows, f"{source} has {len(counts)} counts for {rows} rows; the file is damaged")
     require(
         int(counts.sum()) == len(found),
-        f"{source} has {len(found)} columns where its counts make {int(counts.sum())}; the file is damaged",
+        f"{source} has {len(found)} columns, but its counts add up to {int(counts.sum())}; the file is damaged",
     )
     places = torch.arange(rows).repeat_interleave(counts) * columns + found
     _check_rising(places, "entry", source)
@@ -151,7 +151,7 @@ def _from_entries(parts: list[Tensor], rows: int, columns: int, source: str) -> 
 
 
 def _indices(part: Tensor, bound: int, what: str, source: str) -> Tensor:
-    """int64 [N], checked to be indices from 0 to below `bound`."""
+    """`part` as int64 [N]; `UserError` unless its entries are indices from 0 to `bound` - 1."""
     require(
         part.dim() == 1 and not part.is_floating_point() and part.dtype != torch.bool,
         f"{source}: its {what} indices are not a list of whole numbers; the file is damaged",
@@ -167,12 +167,12 @@ def _indices(part: Tensor, bound: int, what: str, source: str) -> Tensor:
 
 def _check_rising(places: Tensor, what: str, source: str) -> None:
     steps = places.diff()
-    require(not bool((steps == 0).any()), f"{source} gives one {what} twice; the file is damaged")
-    require(not bool((steps < 0).any()), f"{source} gives its {what} indices out of order; the file is damaged")
+    require(not bool((steps == 0).any()), f"{source} has one {what} twice; the file is damaged")
+    require(not bool((steps < 0).any()), f"{source} has its {what} indices out of order; the file is damaged")
 
 
 def _check_values(values: Tensor, shape: list[int], source: str) -> None:
     require(
         list(values.shape) == shape and values.is_floating_point(),
-        f"{source} has values of shape {list(values.shape)} where its indices want {shape} floating-point numbers",
+        f"{source} has values of shape {list(values.shape)}, but its indices need {shape} floating-point numbers",
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
-    """x [..., in] -> [..., out], or only the outputs `rows`, in x's dtype, whatever the dtype of the weights."""
+    """x [..., in] -> [..., out], or only the outputs `rows`. The result has x's dtype; weights are cast to it."""
     if rows == slice(None):
         product: Product | None = getattr(layer, "sparse_product", None)  # see GPT.to_sparse
         if product is not None and x.dtype == product.dtype and not x.requires_grad:
@@ -46,7 +46,7 @@ def linear(x: Tensor, layer: nn.Linear, rows: slice = slice(None)) -> Tensor:
 
 
 def at_position(x: Tensor, position: Tensor) -> Tensor:
-    """x [B, T, ...] at `position` [B] of each row: [B, ...]."""
+    """The entry of x [B, T, ...] at `position` [B] of each row: [B, ...]."""
     return x[torch.arange(len(position), device=x.device), position]
 
 
@@ -69,7 +69,7 @@ class Norm(nn.Module):
 
 
 class Sublayer(nn.Module):
-    """What attention and MLP share: norm and concatenated positions going in, AbsTopK and a site at each place."""
+    """What attention and MLP share: norm and position channels at the input, AbsTopK and a site at each place."""
 
     def __init__(self, config: GPTConfig, layer: int, kind: str) -> None:
         super().__init__()
@@ -85,22 +85,22 @@ class Sublayer(nn.Module):
             self.position_norm = Norm(config, config.d_pos)
 
     def at(self, place: str, x: Tensor, site: Site | None) -> Tensor:
-        """AbsTopK, where it acts at this place, then whatever the caller put at the site."""
+        """Apply AbsTopK, if this place has one, then the caller's `site`."""
         keep = self.keep[place]
         return self.see(place, x if keep is None else abs_topk(x, keep), site)
 
     def see(self, place: str, x: Tensor, site: Site | None) -> Tensor:
-        """Whatever the caller put at the site, given values that AbsTopK has already passed."""
+        """Apply the caller's `site` only, for values that have already been through AbsTopK."""
         return x if site is None else site(f"{self.name}.{place}", x)
 
     def read_competing(self, x: Tensor, positions: Tensor, site: Site | None, dtype: torch.dtype) -> Tensor:
-        """`read` where AbsTopK chooses among residual and position channels together."""
+        """`read` for models in which AbsTopK chooses among residual and position channels together."""
         channels = self.position_norm(positions).to(dtype).expand(*x.shape[:-1], -1)  # [B, T, P]
         h = torch.cat([self.norm(x).to(dtype), channels], dim=-1)
         h = h if self.keep["act_in"] is None else abs_topk(h, self.keep["act_in"])
         if site is None:
             return h
-        own = site(f"{self.name}.act_in", h[..., : x.shape[-1]])  # positions are no nodes
+        own = site(f"{self.name}.act_in", h[..., : x.shape[-1]])  # position channels are not nodes
         return torch.cat([own, h[..., x.shape[-1] :]], dim=-1)
 
     def read(self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype) -> Tensor:
@@ -119,7 +119,7 @@ class Sublayer(nn.Module):
     def write(
         self, x: Tensor, delta: Tensor, site: Site | None, streams: Streams | None = None, heads: Tensor | None = None
     ) -> Tensor:
-        """Add the sublayer's output to the residual stream; both [B, T, D]. heads: as in `Streams.wrote`."""
+        """Add the sublayer's output `delta` to the residual stream x, both [B, T, D]. heads: as in `Streams.wrote`."""
         if site is None and streams is None:
             x = add_topk(x, delta, self.keep["resid_delta"])
         else:
@@ -149,7 +149,7 @@ class Attention(Sublayer):
     def read_by_head(
         self, x: Tensor, positions: Tensor | None, site: Site | None, dtype: torch.dtype, streams: Streams
     ) -> Tensor:
-        """q, k and v side by side, [B, T, 3 A], where each head has a residual stream of its own for each of them."""
+        """q, k and v concatenated, [B, T, 3 A]. Each head reads each of them from its own residual stream."""
         parts = []
         for index, part in enumerate("qkv"):
             for head in range(self.n_head):
@@ -221,20 +221,21 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """`model(tokens [B, T] int64) -> logits [B, T, V]`; parameters are float32.
 
-    One row of tokens [T], a list of ids and a text do for B = 1; a text is read behind an end of text.
+    For one prompt (B = 1) a row of tokens [T], a list of ids or a text works too. A text gets an end-of-text token in
+    front.
     """
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
         self.source = ""
-        """Where it was loaded from, as it was given; empty for a model made here."""
+        """Where the model was loaded from, as the caller named it; empty for a new model."""
         self.folder: Path | None = None
-        """The directory of its files, where it has one."""
+        """The directory that holds its files; None for a new model."""
         self._tokenizer: Tokenizer | None = None
         self.compute_dtype = torch.float32
         self.means: dict[str, Tensor] | None = None
-        """Mean of each node over pretraining text, site -> [C] float32 (see circuits.means); saved with the model."""
+        """Mean of each node over pretraining text: site -> [C] float32 (circuits.means). Saved with the model."""
         self.wte = nn.Embedding(config.vocab_size, config.d_model)
         if config.positions == "learned":
             self.wpe = nn.Embedding(config.context, config.d_model)
@@ -248,14 +249,14 @@ class GPT(nn.Module):
         if config.tied_unembedding:
             self.unembed.weight = self.wte.weight
         self.bigram = nn.Parameter(torch.zeros(config.vocab_size, config.vocab_size)) if config.bigram_table else None
-        self.logits_bias: Tensor | None  # a buffer: imported with a model and kept, never trained or sparsified
+        self.logits_bias: Tensor | None  # a buffer: it comes with imported models, and is never trained or sparsified
         self.register_buffer("logits_bias", torch.zeros(config.vocab_size) if config.logits_bias else None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Normal(0, init_std); projections into the residual stream divided by sqrt(2 n_layer); biases 0.
+        """Draw weights from Normal(0, init_std); divide those that write the residual stream by sqrt(2 n_layer).
 
-        The bigram table starts at zero: at first the logits are the network's alone.
+        Biases, sink logits and the bigram table start at zero, norm weights at one.
         """
         std = self.config.init_std
         for name, parameter in self.named_parameters():
@@ -283,7 +284,7 @@ class GPT(nn.Module):
 
     @property
     def tokenizer(self) -> Tokenizer | None:
-        """The tokenizer beside the model's files, read when it is first asked for, or the one set; None without."""
+        """The tokenizer that was set, else the one saved with the model (read at first use), else None."""
         from sparsegpt2.locate import TOKENIZER
         from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -297,7 +298,7 @@ class GPT(nn.Module):
 
     @property
     def layers(self) -> list[Block]:
-        """The blocks, typed."""
+        """The blocks as a list: a `ModuleList` types its items as plain modules."""
         return list(self.blocks)  # type: ignore[arg-type]
 
     @property
@@ -328,12 +329,12 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Logits of the next token.
 
-        tokens: [B, T] int64, T at most `config.context`, or what `rows` makes such rows of.
-        site: sees and may change every named site (model.sites).
+        tokens: [B, T] int64, T at most `config.context`, or anything that `rows` accepts.
+        site: called at every named site; it may change the tensor there (model.sites).
         position: [B] int64; if given, only the logits at that position of each row are computed.
-        position_only: spare what those logits do not need of the last layer: but for act_in, k and v of its attention,
-        its sites then see x at `position` alone, [B, 1, C]. Not with `streams`, which give each reader of the residual
-        stream an input of its own (model.sites).
+        position_only: skip the parts of the last layer that the logits at `position` do not use. Its sites then see
+        x only at `position`, [B, 1, C], except act_in, k and v of its attention. Ignored with `streams`.
+        streams: gives each reader of the residual stream its own input (model.sites).
         Returns [B, T, V], or [B, V] with `position`, in `compute_dtype`.
         """
         tokens = self.rows(tokens)
@@ -348,9 +349,10 @@ class GPT(nn.Module):
         return self.logits(x, tokens, site=site)
 
     def rows(self, prompt: Prompt) -> Tensor:
-        """Rows of tokens [B, T] int64 from a text (behind an end of text), one row [T], a list of ids, or rows.
+        """Rows of tokens [B, T] int64 from rows, one row [T], a list of ids, or a text (end of text is put in front).
 
-        `UserError` for a text without a tokenizer, floats (also a `TypeError`), another shape, and no tokens at all.
+        `UserError` for a text if the model has no tokenizer, for floats (also a `TypeError`), for any other shape, and
+        for empty rows.
         """
         if isinstance(prompt, str):
             return prompts.text_row(prompt, self.tokenizer, self.wte.weight.device)
@@ -365,11 +367,12 @@ class GPT(nn.Module):
     ) -> Tensor: ...
 
     def generate(self, prompt: Prompt, tokens: int = 50, temperature: float = 0.0, seed: int = 0) -> str | Tensor:
-        """`prompt` and what the model goes on with: a text for a text, [T + N] for a row, [B, T + N] for rows.
+        """`prompt` and its continuation: a text for a text, [T + N] for a row, [B, T + N] for rows.
 
-        tokens: the most new tokens, N; an end of text ends it before (rows that end earlier are filled with it, and a
-        text leaves it out). temperature: 0 takes the likeliest token; other values divide the logits before a token is
-        drawn by `seed`. The model sees the last `config.context` tokens.
+        tokens: the largest number of new tokens, N. Generation stops early once every row has produced end of text;
+        rows that stop before others are padded with it, and a text is returned without it. temperature: 0 takes the
+        likeliest token; other values divide the logits before a token is sampled with `seed`. The model sees only the
+        last `config.context` tokens.
         """
         rows = self.rows(prompt)
         made = prompts.continued(
@@ -383,14 +386,14 @@ class GPT(nn.Module):
         )
         if not isinstance(prompt, str):
             return made if isinstance(prompt, Tensor) and prompt.dim() == 2 else made[0]
-        assert self.tokenizer is not None  # it read the prompt
+        assert self.tokenizer is not None  # `rows` needed it to read the prompt
         new = made[0, rows.shape[1] :].tolist()
         return prompt + self.tokenizer.decode(id for id in new if id != self.tokenizer.end_of_text)
 
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats per token, a float32 scalar; tokens and targets [B, T] int64.
 
-        The same as cross-entropy of `forward`'s logits (added up in float32), without storing them.
+        Equal to the cross-entropy of `forward`'s logits, summed in float32, but the logits are never stored whole.
         """
         tokens = self.rows(tokens)
         if self.logits_bias is not None:
@@ -409,12 +412,12 @@ class GPT(nn.Module):
         return_type: hooks.ReturnType = "logits",
         remove_batch_dim: bool = False,
     ) -> tuple[Any, hooks.ActivationCache]:
-        """(logits [B, T, V], what every site held), as in TransformerLens.
+        """(logits [B, T, V], cache of the activations at every site), as in TransformerLens.
 
-        names_filter: which sites to keep, by name, names or a function of names; ours and TransformerLens's (see
-        model.hooks). return_type: "logits", "loss" (next-token, nats), "both" or None. remove_batch_dim: leave the
-        first axis out of the cache, for one row. tokens: as in `forward`. Raises `hooks.UnknownSite` (a `UserError`)
-        for an unknown name and for a filter that no site matches.
+        tokens: as in `forward`. names_filter: which sites to keep: a name, a list of names, or a function of a name.
+        Our names and TransformerLens's both work (model.hooks). return_type: "logits", "loss" (next token, in nats),
+        "both" or None. remove_batch_dim: drop the first axis of cached tensors; needs a batch of one row. Raises
+        `hooks.UnknownSite` (a `UserError`) for an unknown name and for a filter that matches no site.
         """
         return hooks.run_with_cache(self, self.rows(tokens), names_filter, return_type, remove_batch_dim)
 
@@ -426,16 +429,16 @@ class GPT(nn.Module):
     ) -> Any:
         """Logits [B, T, V] with functions called at sites, as in TransformerLens.
 
-        fwd_hooks: (name, or function of names; fn). fn(tensor, hook=point) may return a tensor of the same shape to go
-        on with. return_type and errors: as in `run_with_cache`.
+        fwd_hooks: pairs (name, or function of a name; fn). fn(tensor, hook=point) may return a tensor of the same
+        shape, which replaces the site's tensor. return_type and errors: as in `run_with_cache`.
         """
         return hooks.run_with_hooks(self, self.rows(tokens), fwd_hooks, return_type)
 
     def to_sparse(self, tokens: int = 256) -> GPT:
-        """A copy for inference whose linear maps use sparse weights wherever that measures faster, now, here.
+        """A copy for inference whose linear maps use sparse weights wherever they are faster, as measured now.
 
-        tokens: how many a call will typically hold in all. Logits are those of this model but for rounding. The copy
-        takes no gradient of its weights, and keeps to the device and `compute_dtype` this model has when it is made.
+        tokens: how many tokens a call will typically have, over all rows. Logits equal this model's up to rounding.
+        The copy takes no gradients of its weights. Keep it on this model's device and in its `compute_dtype`.
         """
         model = copy.deepcopy(self).eval().requires_grad_(False)
         for layer in model.modules():
@@ -446,7 +449,7 @@ class GPT(nn.Module):
     def embed(self, tokens: Tensor, *, site: Site | None = None) -> Tensor:
         """tokens [B, T] -> residual stream before the first sublayer [B, T, D], float32."""
         if tokens.shape[1] > self.config.context:
-            raise UserError(f"{tokens.shape[1]} tokens do not fit into the model's context of {self.config.context}")
+            raise UserError(f"{tokens.shape[1]} tokens do not fit in the model's context of {self.config.context}")
         x = prompts.look_up(self.wte, tokens, self.config).float()
         if self.config.positions == "learned":
             x = x + self.wpe.weight[: tokens.shape[1]].float()
@@ -461,9 +464,9 @@ class GPT(nn.Module):
         stop: int | None = None,
         streams: Streams | None = None,
     ) -> Tensor:
-        """Carry the residual stream [B, T, D] through sublayers `start` (included) to `stop` (excluded; None: all).
+        """Carry the residual stream [B, T, D] through sublayers `start` to `stop` (excluded; None: to the last).
 
-        With `streams`, x as it comes in is what the writer `emb` wrote.
+        With `streams`, the x that is passed in counts as what the writer `emb` wrote.
         """
         positions = self.position_channels(x.shape[1])
         if streams is not None:
@@ -473,7 +476,7 @@ class GPT(nn.Module):
         return x
 
     def run_to(self, x: Tensor, position: Tensor, *, site: Site | None = None) -> Tensor:
-        """What `run` gives at `position` [B] of each row, [B, D], without the rest of the last layer."""
+        """What `run` returns at `position` [B] of each row, [B, D]; the last layer is computed only there."""
         attention, mlp = self.layers[-1].attn, self.layers[-1].mlp
         positions = self.position_channels(x.shape[1])
         x = self.run(x, site=site, stop=-2)
@@ -482,7 +485,7 @@ class GPT(nn.Module):
         return mlp(x, here, site, self.compute_dtype)[:, 0]
 
     def logits(self, x: Tensor, tokens: Tensor, *, site: Site | None = None) -> Tensor:
-        """Residual stream [..., D] and the tokens [...] it stands at -> logits [..., V] in `compute_dtype`."""
+        """Residual stream [..., D] and the tokens [...] at its positions -> logits [..., V] in `compute_dtype`."""
         h = self.norm(x).to(self.compute_dtype)
         if site is not None:
             h = site("final.act_in", h)
@@ -494,7 +497,7 @@ class GPT(nn.Module):
         return logits
 
     def position_channels(self, length: int) -> Tensor | None:
-        """Concatenated position channels [T, P] float32, or None without them."""
+        """Concatenated position channels [T, P] float32, or None if the model has none."""
         if self.config.positions == "concat_learned":
             return self.wpe.weight[:length].float()
         if self.config.positions == "concat_sinusoidal":

@@ -1,8 +1,8 @@
-"""Looking into a model by the habits of TransformerLens: `run_with_cache` and `run_with_hooks` over our sites.
+"""TransformerLens's interface for looking into a model: `run_with_cache` and `run_with_hooks` over our sites.
 
-Sites have our names (model.sites) and, where the meaning is the same, TransformerLens's as aliases. Under an alias a
-tensor has the shape it has there: q, k and v are [B, T, H, d_head] instead of [B, T, A]. Where AbsTopK acts, a site is
-what the network goes on with, after AbsTopK. Shapes: B rows, T positions, C channels, H heads, V vocabulary.
+A site has our name (model.sites) and, if TransformerLens has a name with the same meaning, that name as an alias. Under
+an alias a tensor has TransformerLens's shape: q, k and v are [B, T, H, d_head] instead of [B, T, A]. Where AbsTopK
+acts, a site shows the values after it. Shapes: B rows, T positions, C channels, H heads, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import Site
 
 HookFunction = Callable[..., Tensor | None]
-"""Called as fn(tensor, hook=HookPoint); what it returns, if anything, takes the tensor's place."""
+"""Called as fn(tensor, hook=HookPoint); a tensor that it returns replaces the one it was given."""
 NamesFilter = str | Sequence[str] | Callable[[str], bool] | None
 ReturnType = Literal["logits", "loss", "both"] | None
 
 
 class SitedModel(Protocol):
-    """What this file needs of a model. A protocol, as the model itself imports this file."""
+    """What this file needs from a model. A protocol, because the model itself imports this file."""
 
     @property
     def config(self) -> GPTConfig: ...
@@ -36,29 +36,29 @@ class SitedModel(Protocol):
 
 @dataclass
 class HookPoint:
-    """What a hook function is told of the place it was called at."""
+    """Tells a hook function which site called it."""
 
     name: str
-    """The name it was asked for by: a site or an alias."""
+    """The name that the caller used: a site or an alias."""
     ctx: dict[str, Any] = field(default_factory=dict)
-    """Free for use by hook functions, as in TransformerLens; new for each call of the model."""
+    """Storage for hook functions, as in TransformerLens; empty at the start of each `run_with_hooks`."""
 
     def layer(self) -> int:
-        """The layer the place is in; `UserError` for one outside the layers."""
+        """The site's layer; `UserError` for a site outside the layers."""
         for part in self.name.split("."):
             if part.isdigit():
                 return int(part)
-        raise UserError(f"{self.name} is in no layer")
+        raise UserError(f"{self.name} is not in a layer")
 
 
 class UnknownSite(UserError, KeyError):
-    """A name that the model has no site for, or that a cache does not hold."""
+    """A name that is no site of the model, or that a cache does not hold."""
 
     __str__ = Exception.__str__  # a KeyError shows its message in quotes
 
 
 class ActivationCache(Mapping[str, Tensor]):
-    """What a run went through: site -> [B, T, C], detached. An alias gives the same tensor in the alias's shape.
+    """The activations of one run: site -> [B, T, C], detached. An alias gives the same tensor in the alias's shape.
 
     `cache["0.attn.q"]`, `cache["blocks.0.attn.hook_q"]` and `cache["q", 0]` are the same activations.
     """
@@ -94,7 +94,7 @@ def run_with_cache(
     return_type: ReturnType = "logits",
     remove_batch_dim: bool = False,
 ) -> tuple[Any, ActivationCache]:
-    """(what `return_type` asks for, cache); see `GPT.run_with_cache`."""
+    """(logits, loss, both or None, as `return_type` says; cache). See `GPT.run_with_cache`."""
     if remove_batch_dim and len(tokens) != 1:
         raise UserError(f"remove_batch_dim needs a batch of one row, got {len(tokens)}")
     cache = ActivationCache(model.config)
@@ -114,7 +114,7 @@ def run_with_hooks(
     fwd_hooks: Sequence[tuple[str | Callable[[str], bool], HookFunction]] = (),
     return_type: ReturnType = "logits",
 ) -> Any:
-    """What `return_type` asks for, with hooks; see `GPT.run_with_hooks`."""
+    """Logits, loss, both or None, as `return_type` says, of a run with hooks. See `GPT.run_with_hooks`."""
     hooks: dict[str, list[tuple[HookPoint, HookFunction]]] = {}
     points: dict[str, HookPoint] = {}
     for chosen, function in fwd_hooks:
@@ -161,20 +161,21 @@ LAYER_ALIASES = {
     "attn.hook_v": "attn.v",
     "mlp.hook_post": "mlp.post_act",
 }
-"""After `blocks.i.` -> after `i.`. Not here: names whose value is no site (hook_z, hook_pattern, hook_pre), and
-`hook_normalized`, which is taken before the norm's gain and bias where `act_in` is taken after them and AbsTopK."""
+"""TransformerLens's name after `blocks.i.` -> our name after `i.`. Left out: names whose value is not a site (hook_z,
+hook_pattern, hook_pre), and `hook_normalized`: it is taken before the norm's gain and bias, `act_in` after them and
+after AbsTopK."""
 
 
 def site_names(config: GPTConfig) -> list[str]:
-    """Every site that the forward calls, in its order."""
+    """Every site, in the order in which the forward calls them."""
     places = sorted(NODE_PLACES + RESIDUAL_PLACES, key=lambda place: place.startswith("mlp"))  # stable
     return ["embed", *(f"{layer}.{place}" for layer in range(config.n_layer) for place in places), "final.act_in"]
 
 
 def aliases(config: GPTConfig) -> dict[str, str]:
-    """TransformerLens's name -> our site, for every name whose meaning is the same in a model of this config."""
+    """TransformerLens's name -> our site, for every name that means the same in a model of this config."""
     found = {}
-    if config.positions != "learned":  # with added positions, `embed` is their sum and hook_embed the tokens' part
+    if config.positions != "learned":  # else `embed` includes the positions, and hook_embed does not
         found["hook_embed"] = "embed"
     for layer in range(config.n_layer):
         found[f"blocks.{layer}.hook_resid_pre"] = "embed" if layer == 0 else f"{layer - 1}.mlp.resid_post"
@@ -183,7 +184,7 @@ def aliases(config: GPTConfig) -> dict[str, str]:
 
 
 def site_of(config: GPTConfig, name: str) -> str:
-    """The site a name or alias means; `UnknownSite` for another, with the nearest that there are."""
+    """The site of a name or alias; `UnknownSite` for any other name, with the most similar names."""
     named = aliases(config)
     sites = site_names(config)
     if name in sites:
@@ -195,7 +196,7 @@ def site_of(config: GPTConfig, name: str) -> str:
 
 
 def selected(config: GPTConfig, names_filter: NamesFilter) -> set[str]:
-    """Sites that a filter asks for: None for all, a name, several names, or a function of our names and aliases."""
+    """The sites that a filter selects: None for all, a name, several names, or a function of a name or alias."""
     if names_filter is None:
         return set(site_names(config))
     if isinstance(names_filter, str):
@@ -203,14 +204,14 @@ def selected(config: GPTConfig, names_filter: NamesFilter) -> set[str]:
     if callable(names_filter):
         return set(matching(config, names_filter))
     if not names_filter:
-        raise UnknownSite(f"the names filter is an empty list, so nothing would be kept; {_what_there_is(config)}")
+        raise UnknownSite(f"the names filter is an empty list, which selects no site; {_what_there_is(config)}")
     return {site_of(config, name) for name in names_filter}
 
 
 def matching(config: GPTConfig, chosen: Callable[[str], bool]) -> dict[str, str]:
-    """Site -> the first of its names, our own before aliases, that a filter function chooses; once for each site.
+    """Site -> the first of its names that a filter function accepts; our own name is tried before the aliases.
 
-    `UnknownSite` where it chooses none.
+    `UnknownSite` if it accepts none.
     """
     named = {site: site for site in site_names(config)} | aliases(config)
     found: dict[str, str] = {}
@@ -223,7 +224,7 @@ def matching(config: GPTConfig, chosen: Callable[[str], bool]) -> dict[str, str]
 
 
 def _what_there_is(config: GPTConfig) -> str:
-    """Every name in one sentence, those of all layers once."""
+    """One sentence with all names; those of a layer appear once, with `i` for the layer."""
     own = [name.replace("0.", "{i}.", 1) for name in site_names(config) if name == "embed" or name.startswith("0.")]
     theirs = [f"blocks.{{i}}.{name}" for name in ("hook_resid_pre", *LAYER_ALIASES)]
     return (
@@ -233,14 +234,14 @@ def _what_there_is(config: GPTConfig) -> str:
 
 
 def as_seen(config: GPTConfig, name: str, x: Tensor) -> Tensor:
-    """A site's tensor in the shape that the name promises: heads apart under an alias of q, k or v."""
+    """A site's tensor in the shape that belongs to the name: an alias of q, k or v has an axis for the heads."""
     if name.endswith((".hook_q", ".hook_k", ".hook_v")):
         return x.unflatten(-1, (config.n_head, config.d_head))
     return x
 
 
 def _full_name(config: GPTConfig, name: str, layer: int) -> str:
-    """`("q", 3)` -> `blocks.3.attn.hook_q`, as TransformerLens's shorthand; layer -1 is the last."""
+    """`("q", 3)` -> `blocks.3.attn.hook_q`, TransformerLens's shorthand; layer -1 is the last."""
     layer = layer % config.n_layer
     for candidate in (name, f"hook_{name}", f"attn.hook_{name}", f"mlp.hook_{name}"):
         if f"blocks.{layer}.{candidate}" in aliases(config):

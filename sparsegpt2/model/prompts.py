@@ -1,4 +1,4 @@
-"""What a model is given and what it goes on with: texts and rows of tokens in, sampled tokens out.
+"""The input and output of a model: texts and rows of tokens in, sampled tokens out.
 
 Shapes: B rows, T tokens of a prompt, N new tokens, V vocabulary.
 """
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from sparsegpt2.text.tokenizer import Tokenizer
 
 Prompt = Tensor | str | Sequence[int]
-"""Rows of tokens [B, T], one row [T] (a list will do), or a text."""
+"""Rows of tokens [B, T], one row [T] (a tensor or a list), or a text."""
 
 
 def text_row(text: str, tokenizer: Tokenizer | None, device: torch.device) -> Tensor:
-    """[1, T] int64: end of text, then the tokens of `text`. Every document a model was trained on begins like that."""
+    """[1, T] int64: end of text, then the tokens of `text`. In training every document starts this way."""
     if tokenizer is None:
-        raise UserError("the model has no tokenizer to read a text with; set model.tokenizer, or give token ids")
+        raise UserError("the model has no tokenizer, so it cannot read a text; set model.tokenizer, or give token ids")
     return torch.tensor([[tokenizer.end_of_text, *tokenizer.encode(text)]], device=device)
 
 
 def token_rows(prompt: Tensor | Sequence[int], device: torch.device) -> Tensor:
-    """[B, T] int64, T at least 1, of rows, of one row [T], or of a list of ids (put on `device`)."""
+    """[B, T] int64 with T at least 1, from rows, one row [T], or a list of ids (put on `device`)."""
     tokens = prompt if isinstance(prompt, Tensor) else _from_list(prompt, device)
     if tokens.dtype != torch.int64:
         tokens = _whole_numbers(tokens)
@@ -38,12 +38,12 @@ def token_rows(prompt: Tensor | Sequence[int], device: torch.device) -> Tensor:
         tokens = tokens[None]
     if tokens.dim() != 2:
         raise UserError(f"tokens must be rows [B, T] or one row [T], got the shape {list(tokens.shape)}")
-    require(tokens.shape[1] > 0, f"the rows of tokens are empty, {list(tokens.shape)}; a model needs at least one")
+    require(tokens.shape[1] > 0, f"the rows of tokens are empty, {list(tokens.shape)}; a model needs a token or more")
     return tokens
 
 
 def check_ids(tokens: Tensor, config: GPTConfig) -> None:
-    """Raise `UserError` for ids outside the vocabulary; on a GPU this waits for it."""
+    """Raise `UserError` for ids outside the vocabulary. With tokens on a GPU this synchronises with it."""
     lowest, highest = (int(bound) for bound in tokens.aminmax())
     if lowest < 0 or highest >= config.vocab_size:
         wrong = lowest if lowest < 0 else highest
@@ -51,10 +51,11 @@ def check_ids(tokens: Tensor, config: GPTConfig) -> None:
 
 
 def look_up(table: Callable[[Tensor], Tensor], tokens: Tensor, config: GPTConfig) -> Tensor:
-    """table(tokens), a wrong id being a `UserError`.
+    """table(tokens), with a `UserError` for an id outside the vocabulary.
 
-    The CPU finds one by itself. A GPU does not say which, and can't be used by the process afterwards: so ids are
-    looked at before, but not where gradients are taken, as training must not wait for the GPU at each step.
+    On the CPU the lookup itself raises for a wrong id. On a GPU it does not name the id, and the process cannot use the
+    GPU afterwards. So ids are checked first there, except where gradients are taken: a training step must not wait for
+    the GPU.
     """
     if tokens.is_cuda and len(tokens) and not torch.is_grad_enabled() and not torch.cuda.is_current_stream_capturing():
         check_ids(tokens, config)
@@ -76,10 +77,10 @@ def continued(
     seed: int,
     end: int | None,
 ) -> Tensor:
-    """Rows [B, T] with at most `count` sampled tokens behind them, [B, T + N].
+    """Rows [B, T] followed by at most `count` sampled tokens, [B, T + N].
 
-    logits: of every position, [B, T', V] for rows [B, T'] of at most `context` tokens; older tokens are left out. A row
-    that has reached the token `end` is filled with it, and when all have, N is less than `count`.
+    logits: maps rows [B, T'] of at most `context` tokens to logits [B, T', V]; it sees only the last tokens. A row that
+    has produced the token `end` is padded with it. Once all rows have, sampling stops, and N is less than `count`.
     """
     require(count >= 0, f"tokens must be 0 or more, got {count}")
     require(0 <= temperature < math.inf, f"temperature must be 0 (the likeliest token) or more, got {temperature}")
@@ -90,7 +91,7 @@ def continued(
         if temperature == 0:
             drawn = scores.argmax(dim=1)
         else:
-            shares = (scores / temperature).softmax(dim=1).cpu()  # drawn on the CPU: the same on every device
+            shares = (scores / temperature).softmax(dim=1).cpu()  # sampled on the CPU: the same on every device
             drawn = torch.multinomial(shares, 1, generator=generator)[:, 0].to(rows.device)
         if end is not None:
             drawn = drawn.masked_fill(done, end)
@@ -107,7 +108,7 @@ def _from_list(prompt: Sequence[int], device: torch.device) -> Tensor:
         tokens = torch.as_tensor(prompt, device=device)
     except (ValueError, TypeError, RuntimeError):
         raise UserTypeError(f"a model reads {wanted}, not {type(prompt).__name__} {str(prompt)[:60]}") from None
-    return tokens if tokens.numel() else tokens.long()  # torch makes floats of an empty list
+    return tokens if tokens.numel() else tokens.long()  # torch turns an empty list into floats
 
 
 def _whole_numbers(tokens: Tensor) -> Tensor:

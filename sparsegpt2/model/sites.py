@@ -1,7 +1,8 @@
 """Named sites of the forward pass: what can be recorded, ablated, masked, patched or steered.
 
-A site is a point where the forward calls `x = site(name, x)`. An object given to the forward for one call sees every
-such tensor and returns what goes on; with none given a site costs nothing. Shapes: B rows, T positions, C channels.
+A site is a point where the forward calls `x = site(name, x)`. The function `site`, passed to one forward call, sees
+every such tensor and returns the tensor that the network continues with. Without one, a site costs nothing. Shapes: B
+rows, T positions, C channels.
 
 Node sites of layer i (docs/definitions.md, Node):
 `i.attn.act_in`, `i.attn.q`, `i.attn.k`, `i.attn.v`, `i.attn.resid_delta`,
@@ -20,24 +21,24 @@ from torch import Tensor
 from sparsegpt2.config import NODE_PLACES, GPTConfig
 
 Site = Callable[[str, Tensor], Tensor]
-"""Given to the forward for one call: (site name, x [B, T, C]) -> x of the same shape."""
+"""Passed to one forward call: (site name, x [B, T, C]) -> x of the same shape."""
 
 
 class Streams(Protocol):
-    """Given to the forward for one call: a residual stream of its own for each of its readers.
+    """Passed to one forward call: gives each reader of the residual stream its own input.
 
-    Readers are `a{i}.h{j}.q`, `a{i}.h{j}.k`, `a{i}.h{j}.v`, `m{i}` and `logits`; writers `emb`, `a{i}` and `m{i}`. The
-    sites act_in are then passed once a reader; everything else of the forward stays as it is.
+    Readers are `a{i}.h{j}.q`, `a{i}.h{j}.k`, `a{i}.h{j}.v`, `m{i}` and `logits`; writers are `emb`, `a{i}` and `m{i}`.
+    The act_in sites are then called once for each reader. The rest of the forward does not change.
     """
 
     def read(self, reader: str, x: Tensor) -> Tensor:
-        """What `reader` reads, [B, T, D], where without this object it would read the residual stream x [B, T, D]."""
+        """What `reader` reads, [B, T, D], in place of the residual stream x [B, T, D]."""
         ...
 
     def wrote(self, writer: str, delta: Tensor, heads: Tensor | None = None) -> None:
-        """Told what `writer` adds to the residual stream, [B, T, D], as soon as it is known.
+        """Called with what `writer` adds to the residual stream, [B, T, D], as soon as it is computed.
 
-        heads: of attention, what its heads hand to c_proj, [B, T, A], head after head.
+        heads: for attention, the input of c_proj, [B, T, A], one head after the other.
         """
         ...
 
@@ -53,7 +54,7 @@ def place_of(site: str) -> str:
 
 
 class Record:
-    """Keeps what passes the given sites (all, when none are named): `record.values[name]`, detached, [B, T, C]."""
+    """Keeps the tensors at the named sites (None: at all): `record.values[name]`, detached, [B, T, C]."""
 
     def __init__(self, names: Iterable[str] | None = None) -> None:
         self.names = None if names is None else set(names)
@@ -66,7 +67,7 @@ class Record:
 
 
 class Chain:
-    """Several site objects one after the other."""
+    """Calls several site functions one after the other."""
 
     def __init__(self, *sites: Site) -> None:
         self.sites = sites

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.gates import frozen
-from sparsegpt2.circuits.score import ROWS, answer_logits, choice_logits, task_batch
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.losses import choice_logits, task_batch
 from sparsegpt2.circuits.task import RewordableTask, Task, TaskBatch, Unposable
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.gpt import GPT
@@ -77,14 +77,15 @@ def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> T
     """
     sites = {site for patch in patches for site in patch}
     found = torch.empty(len(patches), len(batch), device=batch.tokens.device)
-    with frozen(model, torch.float32):
-        for rows, part in batch.by_length(ROWS):
-            record = Record(sites)
-            clean = answer_logits(model, part, record)
-            for number, patch in enumerate(patches):
-                logits = answer_logits(model, part, _Exchange(record.values, patch)) if patch else clean
-                right, wrong = choice_logits(logits, part)
-                found[number, rows] = right - wrong
+    record = Record(sites)  # what the whole model does on a piece of the batch, before the patches run on it
+    clean = Ablated(model, through=record).each(batch)
+    patched = [
+        Ablated(model, through=_Exchange(record.values, patch)).each(batch) if patch else None for patch in patches
+    ]
+    for rows, part, whole in clean:
+        for number, steps in enumerate(patched):
+            right, wrong = choice_logits(whole if steps is None else next(steps)[2], part)
+            found[number, rows] = right - wrong
     return found
 
 
@@ -185,9 +186,8 @@ def _by_site(nodes: Sequence[tuple[str, int]]) -> Nodes:
 def _differing(model: GPT, batch: TaskBatch, sites: Nodes) -> list[tuple[str, int]]:
     """Nodes of the sites that have another value in the two prompts of any pair: only those can carry the answer."""
     record, found = Record(sites), []
-    with frozen(model, torch.float32):
-        answer_logits(model, batch, record)
-    length = torch.arange(int(batch.position.max()) + 1, device=batch.tokens.device)
+    Ablated(model, through=record).logits(batch, rows=None)
+    length = torch.arange(batch.longest, device=batch.device)
     valid = (length <= batch.position[::2, None])[..., None]  # [B / 2, T, 1]
     for site, x in record.values.items():
         differ = ((x[::2] != x[1::2]) & valid).any(dim=1).any(dim=0)  # [C]

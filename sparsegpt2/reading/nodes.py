@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.circuits.gates import frozen
-from sparsegpt2.circuits.score import answer_logits
+from sparsegpt2.circuits.losses import answer_logits
 from sparsegpt2.circuits.task import ANYTHING_ELSE, TaskBatch
 from sparsegpt2.model.gpt import GPT, at_position
 from sparsegpt2.model.sites import Record, node_sites, place_of

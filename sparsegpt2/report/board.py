@@ -1,4 +1,4 @@
-"""What TensorBoard shows beside numbers over steps: figures of a model's weights, and a circuit's loss-size curve."""
+"""Figures for TensorBoard: densities and histograms of a model's weights, and the loss-size curve of a circuit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 60
-"""Of a histogram of weights."""
+"""Number of bins in a histogram of weights."""
 
 
 def density_figure(model: GPT) -> Figure:
-    """Share of nonzero entries of each weight matrix, by layer; the embeddings stand beside the layers."""
+    """Share of nonzero entries of each weight matrix by layer, between the embedding and the unembedding."""
     layers = model.config.n_layer
     series: dict[str, list[tuple[float, float]]] = {}
     for tensor in projected_parameters(model):
@@ -39,7 +39,7 @@ def density_figure(model: GPT) -> Figure:
 
 
 def weights_figure(model: GPT) -> Figure:
-    """Histograms of the nonzero weights of each matrix, a panel a layer."""
+    """Histograms of the nonzero weights of each matrix, one panel per layer."""
     with styled():
         figure, axes = new_figure(model.config.n_layer, width=6, height=1 + 1.5 * model.config.n_layer)
         for layer, axis in enumerate(axes):
@@ -50,33 +50,35 @@ def weights_figure(model: GPT) -> Figure:
 
 
 def curve_figure(circuit: Circuit, edges: int) -> Figure:
-    """Task loss against edges along the pruner's ranking, with the target and the circuit's own point.
+    """Task loss against edges along the pruner's ranking, with the target loss and the point of the circuit itself.
 
-    edges: the circuit's own. A trimmed circuit stands beside the curve, as trimming comes after the ranking.
+    edges: number of edges of the circuit. The point of a trimmed circuit (`+trim`) is off the curve, because trimming
+    comes after the ranking.
     """
-    points = [(max(1.0, edges), max(1e-4, loss)) for _, edges, loss in circuit.info["curve"]]
+    points = [(max(1.0, edges), max(1e-4, loss)) for _, edges, loss in circuit.info.curve or []]
     with styled():
         figure, (axis,) = new_figure(1, width=5, height=3.4)
         axis.plot(*zip(*points, strict=True), **look_of(0), markersize=3)
-        axis.axhline(circuit.info["target_loss"], color="0.45", linestyle="--", linewidth=1)
-        chosen = (max(1.0, edges), max(1e-4, circuit.info["validation_loss"]))
+        assert circuit.info.target_loss is not None  # a circuit that has a curve has both
+        assert circuit.info.validation_loss is not None
+        axis.axhline(circuit.info.target_loss, color="0.45", linestyle="--", linewidth=1)
+        chosen = (max(1.0, edges), max(1e-4, circuit.info.validation_loss))
         axis.plot([chosen[0]], [chosen[1]], color="black", marker="s", markersize=9, fillstyle="none")
         log_scales(axis, *zip(*points, chosen, strict=True))
-        axis.set(xlabel="Edges", ylabel="Task loss on validation pairs (nats)", title=circuit.info["task"])
+        axis.set(xlabel="Edges", ylabel="Task loss on validation pairs (nats)", title=circuit.info.task)
     return figure
 
 
 def log_curve(circuit: Circuit, edges: int, directory: str | Path) -> None:
-    """Write a circuit's curve for TensorBoard: task loss by edges and by nodes (as the step), and the figure.
+    """Write a circuit's curve for TensorBoard: task loss with edges and with nodes as the step, and `curve_figure`.
 
-    edges: the circuit's own, which the figure marks.
-
-    Without TensorBoard, or for a circuit that has no curve, nothing is written.
+    edges: number of edges of the circuit, which the figure marks. Writes nothing if TensorBoard is not installed or the
+    circuit has no curve.
     """
-    board = open_board(directory) if circuit.info.get("curve") else None
+    board = open_board(directory) if circuit.info.curve else None
     if board is None:
         return
-    for nodes, edges_there, loss in circuit.info["curve"]:
+    for nodes, edges_there, loss in circuit.info.curve or []:
         board.add_scalar("task loss by edges", loss, int(edges_there))
         board.add_scalar("task loss by nodes", loss, int(nodes))
     board.add_figure("task loss against edges", curve_figure(circuit, edges))
@@ -84,7 +86,7 @@ def log_curve(circuit: Circuit, edges: int, directory: str | Path) -> None:
 
 
 def open_board(directory: str | Path, **options: Any) -> Any:
-    """A TensorBoard SummaryWriter into `directory`, or None where TensorBoard is not installed."""
+    """A TensorBoard SummaryWriter for `directory`, or None if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -93,7 +95,7 @@ def open_board(directory: str | Path, **options: Any) -> Any:
 
 
 def _place(name: str, layers: int) -> tuple[float, str]:
-    """Where a parameter stands on the axis of layers, and the series it belongs to."""
+    """Position of a parameter on the axis of layers, and the name of its series."""
     parts = name.split(".")
     if parts[0] == "blocks":
         return int(parts[1]), ".".join(parts[2:-1])

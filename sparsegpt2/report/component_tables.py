@@ -1,4 +1,4 @@
-"""Circuits of components in numbers, as Markdown: sizes at equal faithfulness, and what each method costs."""
+"""Markdown tables about component circuits: sizes at equal faithfulness, and the cost of each method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
 
 
 def names_of(rows: Iterable[Row]) -> tuple[list[str], list[str], list[str]]:
-    """Models, tasks and methods of the component circuits among the rows, in the order found."""
+    """(models, tasks, methods) of the component circuits among the rows, each in the order of the rows."""
     found = component_rows(rows)
     columns = ([row.model for row in found], [row.task for row in found], [row.pruner for row in found])
     models, tasks, methods = (list(dict.fromkeys(column)) for column in columns)
@@ -28,9 +28,9 @@ def names_of(rows: Iterable[Row]) -> tuple[list[str], list[str], list[str]]:
 
 
 def sizes_table(rows: Sequence[Row], kl: float) -> str:
-    """The fewest edges with which each method's circuits stay within `kl` nats of the full model, on test pairs.
+    """The fewest edges of each method's circuits whose KL to the full model on test pairs is at most `kl` nats.
 
-    A dash: none of its circuits does.
+    A dash means that no circuit of the method is that close.
     """
     models, tasks, methods = names_of(rows)
     lines = []
@@ -43,13 +43,16 @@ def sizes_table(rows: Sequence[Row], kl: float) -> str:
 
 
 def size_ratios(circuits: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[float]:
-    """Of each circuit, its edges over those of the smallest of `others` that is as faithful (KL no larger), if any."""
+    """For each circuit, its edges divided by those of the smallest circuit in `others` with no larger KL.
+
+    Circuits for which there is no such other are left out.
+    """
     found = [(one["edges"], fewest_edges(others, one["kl"])) for one in circuits]
     return [edges / fewest for edges, fewest in found if edges and fewest]
 
 
 def ratios_table(rows: Sequence[Row], method: str) -> str:
-    """Edges of `method` over those of each other method at equal or better faithfulness, over all tasks."""
+    """Edges of `method` divided by those of each other method at equal or better faithfulness, over all tasks."""
     models, tasks, methods = names_of(rows)
     lines = []
     for model in models:
@@ -67,7 +70,7 @@ def ratios_table(rows: Sequence[Row], method: str) -> str:
 
 
 def costs_table(rows: Sequence[Row]) -> str:
-    """Seconds of a run, which gives several circuits, averaged over tasks, and its largest peak of memory."""
+    """Cost of a run, which gives several circuits: seconds (mean over tasks), circuits, and peak memory (largest)."""
     models, _, methods = names_of(rows)
     lines = []
     for method in methods:

@@ -1,6 +1,6 @@
-"""Curves of component circuits: how a task's answers fall off as edges are left out, method by method.
+"""Curves of component circuits: how the answers degrade as edges are removed, for each method.
 
-Sizes are edges that act (`components["edges"]`), as a share of the model's.
+The size of a circuit is its number of effective edges (`components["edges"]`), as a share of the model's edges.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMALLEST_KL = 1e-4
-"""Where the KL axis ends, in nats: below it a circuit is the full model for all that can be seen."""
+"""Lower end of the KL axis, in nats; a circuit below it is practically the same as the full model."""
 
 Curves = dict[str, list[dict[str, Any]]]
-"""Method -> its circuits' measures by rising sparsity."""
+"""Method -> measures of its circuits (`Row.components`), sorted by increasing sparsity."""
 
 
 def curves_of(rows: Iterable[Row], model: str, task: str) -> Curves:
-    """The circuits of each method on one model and task."""
+    """The circuits of each method for one model and task."""
     found: Curves = defaultdict(list)
     for row in component_rows(rows):
         if row.model == model and row.task == task and row.components is not None:
@@ -34,12 +34,12 @@ def curves_of(rows: Iterable[Row], model: str, task: str) -> Curves:
 
 
 def fewest_edges(circuits: Sequence[dict[str, Any]], kl: float) -> int | None:
-    """The fewest edges among circuits whose KL is at most `kl` nats; None when none meets it."""
+    """The fewest edges among circuits whose KL is at most `kl` nats; None if there is no such circuit."""
     return min((one["edges"] for one in circuits if one["kl"] <= kl), default=None)
 
 
 def draw_task(rows: Sequence[Row], task: str, models: Sequence[str]) -> Figure:
-    """KL over accuracy against edge sparsity, a column for each model."""
+    """KL (top row) and accuracy (bottom row) against edge sparsity, one column per model."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -58,18 +58,19 @@ def draw_task(rows: Sequence[Row], task: str, models: Sequence[str]) -> Figure:
             if full is not None:
                 panels[1][column].axhline(full["accuracy_full"], color=GREY, linewidth=0.8, linestyle=":")
                 panels[0][column].set_title(f"{model} ({full['edges_of_model']} edges)", fontsize=9)
-            panels[1][column].set_xlabel("share of edges left out")
+            panels[1][column].set_xlabel("share of edges removed")
         panels[0][0].set_yscale("log")
         panels[0][0].set_ylabel("KL(full || circuit), nats")
         panels[1][0].set_ylabel("accuracy")
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=3, title=task)
-        add_note(figure, "Test pairs; ablated edges carry the pair's other prompt. Dotted: accuracy of the full model.")
+        note = "Test pairs; ablated edges carry activations of the other prompt. Dotted: accuracy of the full model."
+        add_note(figure, note)
         return figure
 
 
 def write_figures(rows: Sequence[Row], folder: str | Path) -> list[Path]:
-    """A figure for each task with component circuits, as PNG and SVG; returns their paths."""
+    """Write a figure for each task with component circuits, as PNG and SVG; returns their paths."""
     found = component_rows(rows)
     if not found:
         raise UserError("there are no component circuits in these results; make some with `sparsegpt2 discover --out`")

@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from sparsegpt2.config import require
 from sparsegpt2.results.aggregate import Size
 
-SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges after trimming"}
+SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges without dangling nodes"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrontierConfig:
-    """What is drawn, and which models are compared."""
+    """What to draw, and which models to compare."""
 
     pruner: str | None = None
-    """Pruner whose circuits are compared; by default the only one there is, or `node` among several."""
+    """Pruner whose circuits are compared; by default the only one in the results, or `node` if there are several."""
     target_loss: float | None = None
-    """Target task loss in nats; by default the one nearest to 0.15 (paper)."""
+    """Target loss in nats; by default the one nearest to 0.15 (paper)."""
     models: tuple[str, ...] = ()
-    """Names of the models to draw; all by default."""
+    """Names of the models to draw; by default all."""
     size: Size = "edges"
-    """Measure of circuit size: all edges between kept nodes, or only those left after trimming."""
+    """Measure of circuit size: `edges` between kept nodes, or `edges_trimmed`, after dropping dangling nodes."""
     min_shared: int = 1
-    """Tasks that must be shared: models that have the fewest tasks are left out, and named, until that many are."""
+    """Least number of shared tasks. Models with the fewest tasks are left out, and named, until it is reached."""
     match_within: float = 0.05
-    """Held-out losses that differ by no more than this (nats per token) are matched, for the second figure."""
+    """Largest difference (nats per token) between held-out losses that count as equal in the second figure."""
     same_l0_within: float = 0.1
-    """Relative difference up to which two models are of the same L0 and joined by a line."""
+    """Largest relative difference in L0 of models that a line joins as models of the same L0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "models", tuple(self.models))

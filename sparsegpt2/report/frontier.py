@@ -1,9 +1,9 @@
-"""From results to the two headline figures and their tables.
+"""The two main figures and their tables, from benchmark results.
 
 (a) Capability against interpretability: held-out loss against the geometric mean of edges (paper, figure 3).
-(b) Task loss against circuit size for models of matched held-out loss (paper, figure 2).
+(b) Task loss against circuit size, for models of equal held-out loss (paper, figure 2).
 
-Models are compared only on tasks that count for all of them; the figures and tables say how many those are.
+Models are compared only on tasks that count for all of them; the figures and tables show how many tasks that is.
 """
 
 from __future__ import annotations
@@ -44,35 +44,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frontier:
-    """Everything the figures and tables show, worked out once."""
+    """Everything that the figures and tables show, computed once by `analyse`."""
 
     config: FrontierConfig
     pruner: str
     target_loss: float
     models: list[ModelResult]
-    """All models with results under this pruner and target."""
+    """All models with results for this pruner and target loss."""
     left_out: list[tuple[str, str]]
-    """(model, why it is not compared)."""
+    """(model, reason why it is not compared)."""
     shared: list[str]
-    """Tasks compared on."""
+    """Tasks that count for every compared model."""
     points: list[Point]
-    """Figure (a); empty when nothing can be compared."""
+    """Figure (a); empty if no models can be compared."""
     matched_with: str | None
-    """The model whose held-out loss those of figure (b) match; None when no two match and all are drawn."""
+    """The model whose held-out loss the models of figure (b) match; None if no two models match and all are drawn."""
     matched_tasks: list[str]
-    """Tasks that figure (b) is about."""
+    """Tasks that figure (b) is over."""
     curves: list[Curve]
     """Figure (b)."""
     counts: dict[float, int]
-    """Target loss -> how many of those tasks reach it in all models of figure (b)."""
+    """Target loss -> number of those tasks whose circuits meet it in all models of figure (b)."""
 
     def figure(self) -> Figure:
         """Figure (a). Needs `points`."""
         of_size = f"{SIZE_NAMES[self.config.size]}, geometric mean over {_tasks(len(self.shared), 'shared ')}"
         note = (
-            f"Lower left is better. Beside each point: tasks the model has, of those benchmarked. Compared on the "
-            f"{_tasks(len(self.shared))} that every model drawn has and prunes to a task loss of "
-            f"{self.target_loss:g} nats ({self.pruner} pruner)."
+            f"Lower left is better. Next to each point: number of tasks that the model has, of those benchmarked. "
+            f"Compared on the {_tasks(len(self.shared))} that every model shown has and whose circuits meet a task "
+            f"loss of {self.target_loss:g} nats ({self.pruner} pruner)."
         )
         if self.left_out:
             note += " Left out: " + ", ".join(f"{name} ({why})" for name, why in self.left_out) + "."
@@ -85,20 +85,21 @@ class Frontier:
             which = "One model"
         elif self.matched_with:
             which = (
-                f"Models whose held-out loss is within {self.config.match_within:g} nats/token of {self.matched_with}'s"
+                f"Models whose held-out loss is within {self.config.match_within:g} nats/token of that of "
+                f"{self.matched_with}"
             )
         else:
-            which = "No two models have held-out losses that match: all are drawn"
+            which = "No two models have equal held-out loss, so all are shown"
         note = (
             f"{which}. Lines: along the pruner's ranking, on validation pairs, over {_tasks(len(self.matched_tasks))} "
-            f"that all have at {self.target_loss:g}. Markers: circuits found for each target loss, over those of these "
-            f"tasks that reach it in every model (number at the right)."
+            f"that count for all models at {self.target_loss:g}. Markers: circuits found for each target loss, over "
+            f"those of these tasks whose circuits meet it in every model (number at the right)."
         )
         label = f"Circuit size ({SIZE_NAMES[self.config.size]}, geometric mean)"
         return draw_sizes(self.curves, self.counts, target=self.target_loss, size_label=label, note=note)
 
     def model_table(self) -> Table:
-        """One line a model."""
+        """One line per model."""
         return [self._model_line(model) for model in self.models]
 
     def _model_line(self, model: ModelResult) -> dict[str, Any]:
@@ -131,7 +132,7 @@ class Frontier:
         }
 
     def task_table(self) -> Table:
-        """One line for each model and task."""
+        """One line per model and task."""
         return [
             {
                 "model": model.name,
@@ -152,7 +153,7 @@ class Frontier:
         ]
 
     def sizes_table(self) -> Table:
-        """The markers (`target`) and lines (`curve`) of figure (b)."""
+        """The points of figure (b): kind `target` for markers and `curve` for lines."""
         table = []
         for curve in self.curves:
             for size, loss in curve.marks:
@@ -163,7 +164,7 @@ class Frontier:
 
 
 def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Frontier:
-    """Work out what the figures show. `UserError` when the config asks for what `rows` do not have."""
+    """Compute what the figures show. `UserError` if `rows` lack the pruner, target loss or models of the config."""
     config = config or FrontierConfig()
     require(bool(rows), "there are no results to compare")
     pruner = choose_pruner(rows, config.pruner)
@@ -200,12 +201,12 @@ def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Fronti
 
 
 def write_frontier(folders: Iterable[str | Path], out: str | Path, config: FrontierConfig | None = None) -> list[Path]:
-    """Draw both figures from results folders and write them with their tables; returns the files written.
+    """Draw both figures from results folders and write them with their tables; returns the paths of the files.
 
-    out: a file name such as `figures/frontier.png` or `.pdf`. Its ending is replaced, giving frontier.png, .svg (with
-    `.pdf` also .pdf) and .csv (one line a model), frontier-tasks.csv, and frontier-sizes.png, .svg and .csv;
-    frontier-pruners, frontier-kurtosis and frontier-necessity, the same three each, where the rows hold what they show.
-    `UserError` when nothing can be drawn.
+    out: a file name such as `figures/frontier.png`. Its suffix is replaced by .png and .svg (and .pdf if `out` ends in
+    .pdf) for the figure, and by .csv for its table (one line per model). Also written: frontier-tasks.csv, and figures
+    with tables named frontier-sizes, and, if the rows have the data, frontier-pruners, frontier-kurtosis and
+    frontier-necessity. `UserError` if no models can be compared.
     """
     formats = _formats(out)
     rows = load_results(folders)
@@ -234,24 +235,27 @@ def _figure_and_table(stem: Path, name: str, figure: Figure, table: Table, forma
 
 
 def nothing_to_draw(found: Frontier) -> str:
-    """One sentence: why no model can be compared."""
+    """One sentence that says why no models can be compared."""
     most = max((len(model.counted) for model in found.models), default=0)
     if most and found.config.min_shared > 1:
         return (
             f"no models share {found.config.min_shared} tasks at the target loss {found.target_loss:g}; "
-            f"the best has {most}: lower min_shared"
+            f"the best model has {most}; lower min_shared"
         )
     if most:
-        return "no model says its held-out loss; benchmark checkpoints written by `sparsegpt2 train`"
+        return "no model records its held-out loss; benchmark checkpoints written by `sparsegpt2 train`"
     benchmarked = {task for model in found.models for task in model.tasks}
     return (
         f"no model has any of the {_tasks(len(benchmarked))} at the target "
-        f"loss {found.target_loss:g}: train longer, or benchmark with an easier target"
+        f"loss {found.target_loss:g}; train longer, or benchmark with a larger target loss"
     )
 
 
 def pareto_set(values: Sequence[tuple[float, float]]) -> list[bool]:
-    """For each (loss, size), both better when smaller: whether no other is as good in both and better in one."""
+    """For each (loss, size): whether it is in the Pareto set, where smaller is better in both.
+
+    A point is in the set if no other point is at least as good in both and better in one.
+    """
     return [
         not any(a <= x and b <= y and (a < x or b < y) for a, b in values)
         for x, y in values
@@ -259,7 +263,10 @@ def pareto_set(values: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def l0_lines(points: Sequence[Point], within: float) -> list[tuple[str, list[Point]]]:
-    """Sparse models of one L0 (relative difference to the smallest at most `within`) and at least two widths."""
+    """Groups of sparse models of about the same L0 and at least two widths, as (legend label, points).
+
+    The L0 of a group's models exceeds the smallest among them by at most the share `within`.
+    """
     groups: list[list[Point]] = []
     for point in sorted((p for p in points if not p.dense), key=lambda p: p.l0):
         if groups and point.l0 <= groups[-1][0].l0 * (1 + within):
@@ -279,7 +286,7 @@ def l0_lines(points: Sequence[Point], within: float) -> list[tuple[str, list[Poi
 def _named(models: list[ModelResult], names: Sequence[str]) -> list[ModelResult]:
     there = [model.name for model in models]
     for name in names:
-        require(name in there, f"there are no results of a model named {name!r}; there are some of {', '.join(there)}")
+        require(name in there, f"there are no results of a model named {name!r}, only of {', '.join(there)}")
     return [model for model in models if not names or model.name in names]
 
 
@@ -306,7 +313,7 @@ def _points(models: Sequence[ModelResult], shared: Sequence[str], size: Size) ->
 
 
 def _stem(out: str | Path) -> Path:
-    """`out` without a picture's or table's ending; a folder stands for `frontier` inside it."""
+    """`out` without the suffix of a figure or table; for a folder, `frontier` in it."""
     out = Path(out)
     if out.is_dir():
         return out / "frontier"
@@ -314,10 +321,13 @@ def _stem(out: str | Path) -> Path:
 
 
 def _formats(out: str | Path) -> tuple[str, ...]:
-    """Formats of the figures: png and svg always, and pdf where `out` asks for it; others are a `UserError`."""
+    """Formats of the figures: always png and svg, and also pdf if that is the suffix of `out`.
+
+    `UserError` for a suffix of another image format.
+    """
     suffix = Path(out).suffix.lower()
     if suffix in (".jpg", ".jpeg", ".gif", ".eps", ".ps", ".tif", ".tiff", ".webp", ".html"):
-        raise UserError(f"figures are written as .png, .svg or .pdf, not as {suffix}: give --out such as frontier.png")
+        raise UserError(f"figures are written as .png, .svg or .pdf, not as {suffix}; try --out frontier.png")
     return ("png", "svg", "pdf") if suffix == ".pdf" else ("png", "svg")
 
 
@@ -326,7 +336,7 @@ def _tasks(count: int, kind: str = "") -> str:
 
 
 def _number(value: float | None) -> float | None:
-    """Rounded for a table; None for what is not known."""
+    """Rounded for a table; None if unknown."""
     return None if value is None or math.isnan(value) else round(value, 2)
 
 

@@ -1,4 +1,4 @@
-"""How privileged the channels of the residual stream are: kurtosis against L0 and width (paper, figure 10)."""
+"""Kurtosis of the residual stream against L0 and width: how unevenly its channels are used (paper, figure 10)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAUSSIAN = 3.0
-"""Kurtosis of a stream whose channels are alike."""
+"""Kurtosis of a residual stream whose channels all behave alike."""
 NAMED_POINTS = 12
-"""With more models than this the points go without names: the table has them."""
+"""With more models than this, points are drawn without names, which are in the table."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """The final residual stream of one model."""
+    """Kurtosis of the final residual stream of one model."""
 
     model: str
     d_model: int
@@ -31,7 +31,7 @@ class Stream:
 
 
 def streams(rows: Iterable[Row], models: Sequence[str] = ()) -> list[Stream]:
-    """Every model whose rows say its kurtosis (of `models`, where names are given), by width and L0."""
+    """Every model whose rows record its kurtosis (only those named in `models`, if given), sorted by width and L0."""
     rows = list(rows)
     names = display_names(rows)
     found = {
@@ -44,7 +44,7 @@ def streams(rows: Iterable[Row], models: Sequence[str] = ()) -> list[Stream]:
 
 
 def kurtosis_table(found: Sequence[Stream]) -> Table:
-    """One line a model."""
+    """One line per model."""
     return [
         {"model": s.model, "dense": s.dense, "d_model": s.d_model, "l0": s.l0, "kurtosis": round(s.kurtosis, 4)}
         for s in found
@@ -52,11 +52,11 @@ def kurtosis_table(found: Sequence[Stream]) -> Table:
 
 
 def draw_kurtosis(found: Sequence[Stream]) -> Figure:
-    """Kurtosis against L0, both logarithmic: a line a width for sparse models, a dotted one through the dense ones."""
+    """Kurtosis against L0, both logarithmic: one line per width for sparse models, a dotted line for dense models."""
     with styled():
         figure, (axis,) = new_figure(1, width=7.6, height=4.2)
         log_scales(axis, [s.l0 for s in found], [*(s.kurtosis for s in found), GAUSSIAN])
-        ends = axis.get_xlim()  # an axhline's own ends, 0 and 1, lie far outside a logarithmic axis
+        ends = axis.get_xlim()  # axhline's x from 0 to 1 would be far outside a logarithmic axis
         axis.plot(ends, [GAUSSIAN] * 2, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         _join(
             axis, [s for s in found if s.dense], color="0", linestyle=(0, (1, 1)), linewidth=1.2, label="dense (hollow)"
@@ -74,7 +74,7 @@ def draw_kurtosis(found: Sequence[Stream]) -> Figure:
         figure.legend(loc="outside right upper")
         note = (
             f"Over the channels of each token of held-out text, mean over tokens. Dashed: {GAUSSIAN:g}, a Gaussian, "
-            "whose channels are alike; higher means that a few channels carry a token."
+            "whose channels all behave alike. Higher: few channels are large at each token."
         )
         add_note(figure, note)
         if len(found) <= NAMED_POINTS:

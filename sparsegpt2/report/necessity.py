@@ -1,6 +1,6 @@
-"""Is a circuit needed? The task loss without it, beside the loss without random sets of its size (paper, figure 32).
+"""Whether circuits are necessary: task loss without the circuit and without random sets of its size (paper, figure 32).
 
-Made from rows that carry evidence: `sparsegpt2 bench ... --evidence true --check.checks '[necessity]'`.
+It needs rows with evidence: `sparsegpt2 bench ... --evidence --check.checks necessity`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHECK = "necessity"
 
 @dataclass(frozen=True)
 class Ablated:
-    """A task loss (nats) under an ablation: mean over pruning seeds, with the range over them."""
+    """A task loss (nats) under an ablation: mean and range over pruning seeds."""
 
     value: float
     low: float
@@ -32,24 +32,24 @@ class Ablated:
 
 @dataclass(frozen=True)
 class Necessity:
-    """One model and task."""
+    """The losses of one model on one task."""
 
     model: str
     task: str
     kind: str
-    """What was taken out: the circuit's `nodes`, or its `edges` where it has a mask over weights."""
+    """What was ablated: the circuit's `nodes`, or its `edges` if it has a mask over weights."""
     full: Ablated
-    """Of the whole model."""
+    """Loss of the whole model."""
     without: Ablated
-    """Without the circuit."""
+    """Loss without the circuit."""
     without_random: Ablated
-    """Without as many random nodes of every site (edges of every map)."""
+    """Loss without random nodes, as many at each site as the circuit has (or random edges, as many in each map)."""
     seeds: int
-    """Pruning seeds."""
+    """Number of pruning seeds."""
 
 
 def necessities(models: Sequence[ModelResult]) -> list[Necessity]:
-    """Every model and task whose rows carry the check, in the order of the models, tasks by name."""
+    """Every model and task whose rows have this check, in the order of the models, tasks sorted by name."""
     found = []
     for model in models:
         for task, result in sorted(model.tasks.items()):
@@ -60,7 +60,7 @@ def necessities(models: Sequence[ModelResult]) -> list[Necessity]:
 
 
 def necessity_table(found: Sequence[Necessity]) -> Table:
-    """One line for each model and task."""
+    """One line per model and task."""
     return [
         {
             "model": one.model,
@@ -76,7 +76,7 @@ def necessity_table(found: Sequence[Necessity]) -> Table:
 
 
 def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) -> Figure:
-    """A panel a model, a line a task: loss of the whole model, without random sets, and without the circuit."""
+    """One panel per model, one line per task: loss of the whole model, without random sets, and without the circuit."""
     from matplotlib.figure import Figure
 
     models, tasks = list(dict.fromkeys(one.model for one in found)), sorted({one.task for one in found}, reverse=True)
@@ -102,9 +102,9 @@ def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) ->
         _legend(figure, axes[0])
         several = max(one.seeds for one in found) > 1
         note = (
-            f"Circuits of the {pruner} pruner at target loss {target:g}, taken out of the model by mean ablation. "
-            f"Dashed: chance, ln 2. A circuit is necessary where the loss without it is over chance and without random "
-            f"sets is not.{' Bars: range over pruning seeds.' if several else ''}"
+            f"Circuits of the {pruner} pruner at target loss {target:g}, mean-ablated in the model. Dashed: chance, "
+            f"ln 2. A circuit is necessary if the loss is above chance without it, but not without random sets."
+            f"{' Bars: range over pruning seeds.' if several else ''}"
         )
         add_note(figure, note)
         return figure
@@ -114,7 +114,7 @@ def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) ->
 
 
 def _measured(result: TaskResult) -> Table:
-    """The check's findings of the seeds' rows that carry them."""
+    """The findings of this check, one for each seed whose row has it."""
     return [finding for row in result.rows if (finding := _finding(row)) is not None]
 
 
@@ -148,7 +148,7 @@ MARKS: dict[str, dict[str, Any]] = {
 
 
 def _draw_task(axis: Axes, one: Necessity, height: int, low: float) -> None:
-    """The three losses on one line, joined, with bars over the seeds."""
+    """Draw the three losses of a task on one line, with bars for their range over seeds."""
     losses = (one.full, one.without_random, one.without)
     places = [max(loss.value, low) for loss in losses]
     axis.plot([min(places), max(places)], [height] * 2, color="0.8", linewidth=1, zorder=2)

@@ -1,6 +1,6 @@
-"""The figures, drawn from what `frontier.py` and `training.py` worked out; `style.py` says how figures look.
+"""Drawing the figures from the values that `frontier.py` and `training.py` compute; `style.py` sets their look.
 
-Legends stand outside the axes, so that they never cover a point.
+Legends are outside the axes, so they never cover a point.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMED_POINTS = 12
-"""With more models than this the points go without names: the table has them."""
+"""With more models than this, points are drawn without names, which are in the table."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Point:
     loss: float
     """Held-out loss, nats per token."""
     size: Spread
-    """Edges, mean over the shared tasks."""
+    """Edges, geometric mean over the shared tasks."""
     had: int
     """Tasks the model has."""
     of: int
     """Tasks benchmarked."""
     pareto: bool
-    """Whether no other point is at least as good in both, and better in one."""
+    """Whether it is in the Pareto set: no other point is at least as good in loss and size, and better in one."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class Curve:
 
     name: str
     label: str
-    """For the legend: name, L0, held-out loss."""
+    """Legend text: name, L0, held-out loss."""
     line: list[tuple[float, float]]
-    """(edges, loss) along the ranking, mean over a fixed set of tasks."""
+    """(edges, loss) along the pruner's ranking, mean over a fixed set of tasks."""
     marks: list[tuple[Spread, float]]
     """(edges, target loss) of the circuits found for each target."""
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """One run's course."""
+    """Loss and L0 of one run over training tokens."""
 
     name: str
     tokens: list[int]
@@ -89,8 +89,8 @@ def draw_frontier(
 ) -> Figure:
     """Capability against interpretability: held-out loss on x, edges on y, both logarithmic; lower left is better.
 
-    points: at least one. lines: (legend label, points to join with one dash pattern), for models of one L0. Models of
-    the same width are joined with a full line, dense ones with a dotted line.
+    points: at least one. lines: (legend label, points), each joined in a dash pattern of its own, for models of one L0.
+    Models of one width are joined with a solid line, dense models with a dotted line.
     """
     with styled():
         figure, axes = new_figure(1, width=7.6, height=4.6)
@@ -120,9 +120,9 @@ def draw_frontier(
 def draw_sizes(
     curves: Sequence[Curve], counts: dict[float, int], *, target: float, size_label: str, note: str
 ) -> Figure:
-    """Task loss against circuit size, both logarithmic: a line along each ranking, a marker at each target loss.
+    """Task loss against circuit size, both logarithmic: a line for each ranking, a marker for each target loss.
 
-    counts: target loss -> how many tasks its markers are the mean of. target: the loss drawn as a reference.
+    counts: target loss -> number of tasks that its markers are means over. target: loss (nats) of the dashed line.
     """
     with styled():
         figure, axes = new_figure(1, width=7.6, height=4.4)
@@ -158,7 +158,7 @@ def draw_sizes(
 
 
 def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
-    """Loss (thin: training, smoothed; marked: held out) and L0 over tokens, one dash and marker a run."""
+    """Loss (thin: training, smoothed; with markers: held-out) and L0 over tokens; each run has its dash and marker."""
     with styled():
         figure, (upper, lower) = new_figure(2, width=7.6, height=5.0)
         for number, curve in enumerate(curves):
@@ -168,7 +168,7 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
             lower.plot(*_columns(curve.l0), **look, markersize=4)
         upper.set_ylabel("Loss (nats per token)")
         last = [curve.held_out[-1][1] if curve.held_out else curve.loss[-1] for curve in curves if curve.loss]
-        if last:  # the first steps' losses, near log of the vocabulary, would flatten everything else
+        if last:  # the first losses, near log(vocab_size), would flatten the rest
             upper.set_ylim(min(last) - 0.15, max(last) + 1.6)
         lower.set_ylabel("L0 (nonzero weights)")
         lower.set_xlabel("Training tokens")
@@ -184,14 +184,14 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
 
 
 def _join(axis: Axes, points: Sequence[Point], **look: Any) -> None:
-    """A line through the points in order of loss; none for fewer than two."""
+    """A line through the points in order of loss; nothing for fewer than two points."""
     if len(points) > 1:
         ordered = sorted(points, key=lambda point: point.loss)
         axis.plot([p.loss for p in ordered], [p.size.value for p in ordered], **look)
 
 
 def _scatter(axis: Axes, points: Sequence[Point], label: str, *, color: str, marker: str) -> None:
-    """Filled markers for sparse models, hollow ones for dense; a bar from the smallest to the largest seed."""
+    """Filled markers for sparse models, hollow ones for dense models; a bar for the range over pruning seeds."""
     for point in points:
         axis.plot([point.loss] * 2, [point.size.low, point.size.high], color=color, linewidth=1, zorder=4)
         face = "white" if point.dense else color
@@ -200,7 +200,7 @@ def _scatter(axis: Axes, points: Sequence[Point], label: str, *, color: str, mar
 
 
 def _draw_pareto(axis: Axes, points: Sequence[Point]) -> None:
-    """A pale staircase along the Pareto set and a halo behind each of its points."""
+    """A pale staircase through the Pareto set, and a halo behind each of its points."""
     best = sorted((p for p in points if p.pareto), key=lambda point: point.loss)
     x, y = [p.loss for p in best], [p.size.value for p in best]
     if len(best) > 1:
@@ -209,7 +209,7 @@ def _draw_pareto(axis: Axes, points: Sequence[Point]) -> None:
 
 
 def _legend(figure: Figure, axis: Axes, *, dense: bool, bars: bool) -> None:
-    """Widths first, then L0 lines, then what the other marks mean; outside the axes."""
+    """A legend outside the axes: widths, L0 lines, dense models, Pareto set, range over seeds."""
     from matplotlib.lines import Line2D
 
     handles, labels = axis.get_legend_handles_labels()
@@ -230,7 +230,7 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponential moving average over about a fiftieth of the run."""
+    """Exponential moving average over about 1/50 of the run."""
     weight = 1 / max(1.0, len(values) / 50)
     smoothed: list[float] = []
     for value in values:

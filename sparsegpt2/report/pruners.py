@@ -1,4 +1,4 @@
-"""Pruners compared: how large each one's circuits of the same tasks are, model by model."""
+"""Comparison of pruners: the sizes of their circuits for the same tasks, in each model."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One model: the sizes of circuits by pruner, over the tasks that count for every pruner."""
+    """Circuit sizes in one model by pruner, over the tasks that count with every pruner."""
 
     model: str
     tasks: list[str]
     sizes: dict[str, Spread]
-    """Pruner -> geometric mean of its sizes; low and high over pruning seeds."""
+    """Pruner -> geometric mean of its circuit sizes, with the range over pruning seeds."""
 
 
 def comparisons(rows: Sequence[Row], target_loss: float, size: Size, names: Sequence[str] = ()) -> list[Comparison]:
-    """Every model that several pruners pruned at `target_loss` (of `names`, where given), with tasks in common."""
+    """Every model (only those in `names`, if given) that has rows of several pruners at `target_loss` and tasks that
+    count with all of them."""
     by_model: dict[str, dict[str, ModelResult]] = {}
     for pruner in sorted({row.pruner for row in rows if row.target_loss == target_loss}):
         for model in model_results(rows, pruner, target_loss):
@@ -39,7 +40,7 @@ def comparisons(rows: Sequence[Row], target_loss: float, size: Size, names: Sequ
 
 
 def pruner_table(found: Sequence[Comparison]) -> Table:
-    """One line for each model and pruner."""
+    """One line per model and pruner."""
     return [
         {
             "model": one.model,
@@ -56,7 +57,7 @@ def pruner_table(found: Sequence[Comparison]) -> Table:
 
 
 def draw_pruners(found: Sequence[Comparison], *, target: float, size_label: str) -> Figure:
-    """A line a pruner, the smallest circuits on top; a marker a model, with a bar over pruning seeds."""
+    """One line per pruner, smallest circuits on top; one marker per model, with a bar for the range over seeds."""
     from matplotlib.figure import Figure
 
     pruners = sorted({p for one in found for p in one.sizes}, key=lambda pruner: -_typical(found, pruner))
@@ -83,11 +84,11 @@ def draw_pruners(found: Sequence[Comparison], *, target: float, size_label: str)
         bars = (
             " Bars: range over pruning seeds." if any(s.seeds > 1 for one in found for s in one.sizes.values()) else ""
         )
-        note = f"Target loss {target:g}; each model over the tasks on which all its pruners' circuits reach it.{bars}"
+        note = f"Target loss {target:g}; each model over the tasks whose circuits meet it with every pruner.{bars}"
         add_note(figure, note)
         return figure
 
 
 def _typical(found: Sequence[Comparison], pruner: str) -> float:
-    """Smallest size of a pruner in any model, to order them by."""
+    """A pruner's smallest size over all models; pruners are ordered by it."""
     return min(one.sizes[pruner].value for one in found if pruner in one.sizes)

@@ -1,4 +1,4 @@
-"""Task loss against circuit size: how many edges a model needs for a task loss, over several tasks at once."""
+"""Task loss against circuit size: the edges that a model needs for a task loss, as a mean over several tasks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sparsegpt2.report.style import plain_number
 from sparsegpt2.results import ModelResult, Size, Spread, TaskResult, geometric_mean, shared_tasks
 
 LEVELS = 60
-"""Losses at which a line along the ranking is evaluated."""
+"""Number of loss values at which a line along the ranking is computed."""
 
 
 def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[ModelResult], str | None]:
-    """The largest group of models whose held-out loss is `within` nats per token of a dense model's (of any model's,
-    when none is dense), and that model's name; all models and None when no two match."""
+    """The largest group of models whose held-out loss is within `within` nats per token of that of one dense model,
+    and the name of that model. Without dense models it may be any model. All models and None if no two models match."""
     groups = []
     for centre in [model for model in models if model.is_dense] or models:
         loss = centre.row.held_out_loss or 0.0
@@ -28,7 +28,7 @@ def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[M
 def size_curves(
     models: Sequence[ModelResult], by_target: dict[float, list[ModelResult]], tasks: Sequence[str], size: Size
 ) -> tuple[list[Curve], dict[float, int]]:
-    """Lines and markers of each model over `tasks`, and how many tasks stand behind the markers of each target."""
+    """Lines and markers of each model over `tasks`, and target loss -> number of tasks that its markers are over."""
     marks: dict[str, list[tuple[Spread, float]]] = {model.name: [] for model in models}
     counts = {}
     for target, at_target in by_target.items():
@@ -47,8 +47,8 @@ def size_curves(
 
 
 def line_along_ranking(results: Sequence[TaskResult], size: Size, down_to: float) -> list[tuple[float, float]]:
-    """(edges, loss) from the empty circuit's loss down to `down_to`, or to the lowest loss that every task's curve
-    reaches; nothing for a size other than `edges`, which alone has curves."""
+    """(edges, loss) from the loss of the empty circuit down to `down_to`, or to the lowest loss that the curves of all
+    tasks reach. Empty unless `size` is `edges`, because curves record no other size."""
     curves = [[row.curve for row in result.rows] for result in results]
     if size != "edges" or not all(curve for of_task in curves for curve in of_task):
         return []
@@ -68,12 +68,12 @@ def line_along_ranking(results: Sequence[TaskResult], size: Size, down_to: float
 
 
 def edges_at(curve: Sequence[Sequence[float]], loss: float) -> float | None:
-    """Edges at which a curve of [nodes, edges, loss] first comes down to `loss`; None when it never does.
+    """Smallest number of edges at which a curve of [nodes, edges, loss] reaches `loss`; None if it never does.
 
-    A curve may go up again, so the smallest size that meets the loss counts; between sizes that were tried, the
-    logarithms are interpolated. Sizes are at least 1.
+    A curve may rise again; only its first crossing counts. Between the sizes that were measured, log loss is
+    interpolated linearly in log edges. Sizes are at least 1.
     """
-    previous: tuple[float, float] | None = None  # log edges, log loss, the lowest so far
+    previous: tuple[float, float] | None = None  # (log edges, log loss) of the lowest loss so far
     for _, edges, value in sorted(curve, key=lambda entry: entry[1]):
         here = (math.log(max(edges, 1)), math.log(max(value, 1e-12)))
         if value <= loss:

@@ -1,8 +1,8 @@
-"""How every figure looks: colours, markers, dashes, logarithmic axes with plain numbers, notes, writing to files.
+"""The look of all figures: colours, markers, dashes, logarithmic axes with plain numbers, notes, writing to files.
 
-Every distinction is made twice, by colour and by marker, dash or fill, so that a grey print loses nothing; colours are
-Okabe and Ito's, safe for colour-blind readers. Figures are matplotlib `Figure`s made without pyplot, so nothing global
-is touched; `save_figure` writes PNG and SVG, `to_svg` gives text for a web page.
+Everything that differs in colour also differs in marker, dash or fill, so a figure can be read in greyscale. The
+colours are those of Okabe and Ito, safe for colour-blind readers. Figures are matplotlib `Figure`s made without pyplot,
+so no global state changes. `save_figure` writes PNG, SVG or PDF; `to_svg` gives an element for a web page.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DASHES: tuple[Any, ...] = (
 )
 GREY, PALE = "0.45", "0.86"
 LABEL_PLACES = ((9, 0), (-9, 0), (8, 9), (8, -9), (-8, 9), (-8, -9), (0, 13), (0, -13))
-"""Where a point's text may stand, in points from it; the first is preferred."""
+"""Possible offsets of a label from its point, in typographic points; earlier ones are preferred."""
 
 STYLE: Any = {
     "font.family": ["DejaVu Sans"],
@@ -49,13 +49,13 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
-    "svg.fonttype": "none",  # text stays text: it can be searched, selected and read aloud
+    "svg.fonttype": "none",  # text stays text, which can be searched and selected
     "svg.hashsalt": "sparsegpt2",  # the same figure gives the same bytes
 }
 
 
 def save_figure(figure: Figure, stem: str | Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write `stem`.png (200 dots an inch), `stem`.svg or `stem`.pdf, each in one step; returns the paths."""
+    """Write `stem`.png (200 dots per inch), `stem`.svg or `stem`.pdf, one for each format; returns the paths."""
     paths = []
     for suffix in formats:
         path = Path(f"{stem}.{suffix}")
@@ -68,7 +68,7 @@ def save_figure(figure: Figure, stem: str | Path, formats: Sequence[str] = ("png
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an <svg> element to put into a web page."""
+    """The figure as an <svg> element for a web page."""
     buffer = io.StringIO()
     with styled():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -77,7 +77,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def plain_number(value: float) -> str:
-    """A short way to write a size: 950, 1,200, 21k, 4.5M."""
+    """A size in short form: 950, 1,200, 21k, 4.5M."""
     for unit, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if value >= unit:
             scaled = value / (1e3 if suffix == "k" else unit)
@@ -86,7 +86,7 @@ def plain_number(value: float) -> str:
 
 
 def look_of(number: int) -> dict[str, Any]:
-    """Colour, dash and marker of the n-th model, run or width."""
+    """Colour, dash and marker (matplotlib keyword arguments) of the n-th model, run or width."""
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": DASHES[number % len(DASHES)],
@@ -95,14 +95,14 @@ def look_of(number: int) -> dict[str, Any]:
 
 
 def styled() -> AbstractContextManager[None]:
-    """matplotlib's settings for the time of one figure."""
+    """Context in which matplotlib has the settings of our figures."""
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
 
 
 def new_figure(panels: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Panels one above the other with a common x axis; inches."""
+    """A figure with panels one above the other that share the x axis. width, height: in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -110,7 +110,7 @@ def new_figure(panels: int, *, width: float, height: float) -> tuple[Figure, lis
 
 
 def log_scales(axis: Axes, x: Sequence[float], y: Sequence[float]) -> None:
-    """Logarithmic axes around the values, with room at the edges and ticks that read as plain numbers."""
+    """Make both axes logarithmic, with limits a little outside the values and ticks labelled with plain numbers."""
     axis.set_xscale("log")
     axis.set_yscale("log")
     for one, values, limit, least in ((axis.xaxis, x, axis.set_xlim, 1.01), (axis.yaxis, y, axis.set_ylim, 1.4)):
@@ -121,7 +121,7 @@ def log_scales(axis: Axes, x: Sequence[float], y: Sequence[float]) -> None:
 
 
 def log_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Ticks at 1, 2, 5 times powers of ten; evenly spaced round numbers where the range is too narrow for those."""
+    """Ticks at 1, 2 and 5 times powers of ten, or at evenly spaced round numbers if the range is too narrow."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     positive = [value for value in values if value > 0]
@@ -135,21 +135,21 @@ def log_ticks(axis: Axis, values: Sequence[float]) -> None:
     axis.set_major_formatter(tick_number)
     if len(ticks) < 3:
         ticks = [float(tick) for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high) if tick > 0]
-        decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0])))  # all that tell neighbours apart
+        decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0])))  # enough to distinguish neighbours
         axis.set_major_formatter(lambda value, _position: f"{value:,.{decimals}f}")
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
 
 
 def tick_number(value: float, _position: float | None = None) -> str:
-    """`plain_number` as matplotlib wants it."""
+    """`plain_number` with the signature of a matplotlib formatter."""
     return plain_number(value)
 
 
 def label_points(figure: Figure, axis: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
-    """Beside each point (data coordinates) its text, on that side of it where it covers least of what is there.
+    """Write a text next to each point, on the side where it covers least of what is already drawn.
 
-    To be called last: the places are worked out in pixels of the finished layout.
+    points: (x, y) in data coordinates. Call it last, because places are computed in pixels of the final layout.
     """
     figure.draw_without_rendering()  # settles the layout, so that text can be placed in pixels
     marks = axis.transData.transform(list(points))
@@ -158,7 +158,7 @@ def label_points(figure: Figure, axis: Axes, points: Sequence[tuple[float, float
     taken = [(x - 6 * pixels, y - 6 * pixels, x + 6 * pixels, y + 6 * pixels) for x, y in marks]
     taken += [(x - pixels, y - pixels, x + pixels, y + pixels) for x, y in _along_lines(axis, step=4 * pixels)]
     for point, text, (x, y) in zip(points, texts, marks, strict=True):
-        width, height = len(text) * 3.9 * pixels, 8 * pixels  # of 7-point DejaVu Sans, near enough
+        width, height = len(text) * 3.9 * pixels, 8 * pixels  # approximate size in 7-point DejaVu Sans
         choices = []
         for order, (dx, dy) in enumerate(LABEL_PLACES):
             left = x + dx * pixels - (0 if dx > 0 else width if dx < 0 else width / 2)
@@ -176,7 +176,7 @@ def label_points(figure: Figure, axis: Axes, points: Sequence[tuple[float, float
 
 
 def _along_lines(axis: Axes, step: float) -> list[tuple[float, float]]:
-    """Points in pixels, `step` apart, along every line drawn so far that has data."""
+    """Points `step` pixels apart along every line drawn so far, in pixels."""
     found = []
     for line in axis.get_lines():
         if line.get_linestyle() == "None" or len(line.get_xdata(orig=True)) < 2:  # type: ignore[arg-type]
@@ -189,11 +189,11 @@ def _along_lines(axis: Axes, step: float) -> list[tuple[float, float]]:
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Common area of two boxes (left, bottom, right, top)."""
+    """Area that two boxes (left, bottom, right, top) share."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def add_note(figure: Figure, note: str) -> None:
-    """A small line or two under everything: what the means are of."""
+    """A note in small print at the bottom of the figure, such as what its means are over."""
     if note:
         figure.supxlabel("\n".join(textwrap.wrap(note, 120)), fontsize=7, color="0.35", x=0.01, ha="left")

@@ -1,4 +1,4 @@
-"""A page that says what came out: headline, figures and tables in one HTML file without outside resources."""
+"""A page that summarises results: headline, figures and tables in one HTML file without external resources."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryFacts:
-    """What the page says of how it came about; empty entries are left out."""
+    """How the results were made, as shown on the page; empty entries are left out."""
 
     title: str = "Dense and sparse models, and the circuits in them"
     """Heading of the page."""
     command: str = ""
-    """The command that made everything shown."""
+    """The command that made the results."""
     seed: int | None = None
-    """Its seed."""
+    """Seed of that command."""
     minutes: float | None = None
-    """Wall-clock minutes it took."""
+    """Wall-clock time of that command in minutes."""
 
 
 def write_summary(
@@ -43,9 +43,10 @@ def write_summary(
     facts: SummaryFacts | None = None,
     config: FrontierConfig | None = None,
 ) -> Frontier:
-    """Write the page from results folders (and training runs, for their curves) in one step.
+    """Write the page from results folders and from the training curves of `runs`.
 
-    Returns what it shows, for `closing_text`. Where no task counts for any model the page says so, without figures.
+    Returns what it shows, for `closing_text`. If no task counts for any model, the page says so and has no figures of
+    circuits.
     """
     facts = facts or SummaryFacts()
     found = analyse(load_results(results), config)
@@ -66,7 +67,7 @@ def write_summary(
 
 
 def headline(found: Frontier) -> str:
-    """What came out, in a sentence or two: the ratio dense : sparse where there is one, with how many tasks."""
+    """The main result in one to three sentences: the ratio dense : sparse if there is one, and its number of tasks."""
     if not found.points:
         return _sentence(nothing_to_draw(found))
     compared = _compared(found)
@@ -77,25 +78,25 @@ def headline(found: Frontier) -> str:
     if ratios:
         nearest = min(ratios, key=lambda ratio: ratio.loss_gap)
         return (
-            f"No sparse model reaches a dense one's held-out loss. The nearest: {_losses(nearest)}. "
+            f"No sparse model reaches the held-out loss of a dense model. The nearest: {_losses(nearest)}. "
             f"{_ratio_sentence(nearest)}"
         )
     smallest = min(found.points, key=lambda point: point.size.value)
     return (
-        f"The smallest circuits are those of {smallest.name}: {_edges(smallest.size.value)} edges, geometric mean over "
+        f"{smallest.name} has the smallest circuits: {_edges(smallest.size.value)} edges, geometric mean over "
         f"{_tasks(len(found.shared))}, at a held-out loss of {smallest.loss:.3f} nats per token."
     )
 
 
 def closing_text(found: Frontier, summary: str | Path) -> str:
-    """The last lines on the console: where the page is, a line a model, and the headline."""
+    """The last lines in the terminal: path of the page, one line per model, and the headline."""
     lines = [f"Summary: {summary}", ""]
     width = max((len(model.name) for model in found.models), default=0)
     for model in found.models:
         loss = "unknown" if model.row.held_out_loss is None else f"{model.row.held_out_loss:.3f}"
         size = _size_on_shared(found, model)
-        edges = f"{_edges(size.value)} edges (mean of {size.tasks} shared)" if size else "not compared"
-        had = f"{len(model.had)} of {len(model.tasks)} tasks"
+        edges = f"{_edges(size.value)} edges (mean over {size.tasks} shared)" if size else "not compared"
+        had = f"has {len(model.had)} of {len(model.tasks)} tasks"
         lines.append(
             f"  {model.name:<{width}}  held-out loss {loss}  L0 {plain_number(model.row.l0):>5}  {had}  {edges}"
         )
@@ -109,7 +110,7 @@ def _ratio_sentence(ratio: Ratio) -> str:
     value = ratio.spread.value
     size = f"{value:.1f} times smaller than" if value >= 1 else f"{1 / value:.1f} times larger than"
     text = f"The circuits of {ratio.sparse.name} are {size} those of {ratio.dense.name}, geometric mean over "
-    text += f"{_tasks(ratio.spread.tasks)} that both have"
+    text += f"{_tasks(ratio.spread.tasks)} that count for both"
     if ratio.spread.seeds > 1:
         text += f" ({ratio.spread.low:.1f} to {ratio.spread.high:.1f} over {ratio.spread.seeds} pruning seeds)"
     return text + "."
@@ -122,10 +123,10 @@ def _losses(ratio: Ratio) -> str:
 
 def _models_note(found: Frontier) -> str:
     note = (
-        f"A task is had when the unpruned loss is under {found.target_loss:g} nats, and counts when the circuit meets "
-        f"that loss too. Edges are geometric means: over all tasks that count for the model, and over the "
-        f"{_tasks(len(found.shared))} that count for every model compared; a circuit without edges enters as 1. "
-        f"L0 counts nonzero weights and biases, without the bigram table."
+        f"A model has a task if its unpruned loss is below {found.target_loss:g} nats. The task counts if the circuit "
+        f"also meets that loss. Edges are geometric means: over all tasks that count for the model, and over the "
+        f"{_tasks(len(found.shared))} that count for every model compared; a circuit without edges is counted as 1. "
+        f"L0 is the number of nonzero weights and biases, without the bigram table."
     )
     if found.shared:
         note += f" Shared: {', '.join(found.shared)}."
@@ -136,13 +137,13 @@ def _models_note(found: Frontier) -> str:
 
 def _tasks_note(found: Frontier) -> str:
     note = (
-        "Edges of the circuit, its loss on test pairs, and in parentheses the unpruned model's loss on the same pairs "
-        "(nats, mean over both sides). With several pruning seeds: geometric mean of edges, mean of losses. "
-        "Grey: not counted."
+        "Edges of the circuit, its loss on test pairs, and in parentheses the loss of the unpruned model on the same "
+        "pairs (nats, mean over both sides). With several pruning seeds: geometric mean of edges, mean of losses. "
+        "Grey: does not count."
     )
     rows = [result.rows[0] for model in found.models for result in model.tasks.values()]
     reasons = sorted({f"{row.task} ({row.reason})" for row in rows if row.reason})
-    return f"{note} Cannot be posed: {'; '.join(reasons)}." if reasons else note
+    return f"{note} Unavailable: {'; '.join(reasons)}." if reasons else note
 
 
 def _sentence(text: str) -> str:
@@ -210,8 +211,8 @@ def _model_table(found: Frontier) -> str:
         "L0",
         "Density",
         "Held-out loss",
-        "Tasks had",
-        "Edges, own tasks",
+        "Tasks it has",
+        "Edges, its tasks",
         "Edges, shared tasks",
     ]
     body = []
@@ -273,7 +274,7 @@ def _task_cell(result: TaskResult | None, found: Frontier) -> str:
     if result is None:
         return '<td class="out">not benchmarked</td>'
     if result.status == "unavailable":
-        return '<td class="out">cannot be posed</td>'
+        return '<td class="out">unavailable</td>'
     if result.status == "lacks the task":
         return f'<td class="out">lacks the task ({result.loss_full:.3f})</td>'
     text = f"{_edges(result.edges(found.config.size) or 0)} · {result.loss:.3f} ({result.loss_full:.3f})"
@@ -281,7 +282,7 @@ def _task_cell(result: TaskResult | None, found: Frontier) -> str:
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]], names: int = 1) -> str:
-    """A table whose first `names` columns are names, set flush left; the others are numbers."""
+    """An HTML table whose first `names` columns hold names, aligned left; the others hold numbers."""
     look = [' class="name"' if column < names else "" for column in range(len(header))]
     head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(look, header, strict=True))
     lines = ["".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(look, line, strict=True)) for line in body]

@@ -1,8 +1,8 @@
 """Benchmark rows on disk: reading, writing, choosing, averaging, and where each row came from.
 
-`rows.py` is the record and its identity, `lines.py` a row as JSON, `store.py` a folder's file of them, `choose.py`
-which rows are meant, `aggregate.py` means over tasks and seeds, `provenance.py` what made a row. `listing.py` and
-`markup.py` show rows in a notebook, `tables.py` as CSV and in a terminal.
+`rows.py` is the record and its identity, `lines.py` a row as JSON, `store.py` the file of rows in a folder,
+`choose.py` selects rows, `aggregate.py` takes means over tasks and seeds, `provenance.py` says which code and machine
+made a row. `listing.py` and `markup.py` show rows in a notebook, `tables.py` as CSV and in a terminal.
 """
 
 from sparsegpt2.results.aggregate import (

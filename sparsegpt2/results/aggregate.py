@@ -3,7 +3,7 @@
 The rules (docs/definitions.md, Score): a model is scored by the geometric mean of edges over the tasks that count. A
 task counts when the model has it (unpruned loss below the target) and its circuits met the target on validation pairs.
 Pruning seeds are averaged first, geometrically, task by task. Two models are compared on the tasks that count for both,
-and every mean says how many tasks are in it.
+and every mean is reported with its number of tasks.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ from sparsegpt2.results.choose import display_names
 from sparsegpt2.results.rows import Row
 
 Size = Literal["edges", "edges_trimmed"]
-"""Which measure of a circuit's size is meant."""
+"""Measure of a circuit's size: a field of `Row`."""
 
 DENSE_FROM = 0.99
-"""Models at least this dense count as dense baselines."""
+"""Models of at least this density count as dense baselines."""
 
 
 def geometric_mean(values: Iterable[float]) -> float:
-    """exp of the mean logarithm. A size of 0 (an empty circuit that meets the target) enters as 1, since its
-    logarithm would swallow every other task. NaN for no values."""
+    """exp of the mean logarithm. A size of 0 (an empty circuit that meets the target) is counted as 1, because its
+    logarithm would outweigh every other task. NaN for no values."""
     logs = [math.log(max(value, 1.0)) for value in values]
     return math.exp(math.fsum(logs) / len(logs)) if logs else math.nan
 
 
 def ratio_mean(ratios: Iterable[float]) -> float:
-    """Geometric mean of positive ratios, which may be under 1. NaN for none."""
+    """Geometric mean of positive ratios, which may be below 1. NaN for no ratios."""
     logs = [math.log(ratio) for ratio in ratios]
     return math.exp(math.fsum(logs) / len(logs)) if logs else math.nan
 
 
 @dataclass(frozen=True)
 class Spread:
-    """A geometric mean over tasks, of geometric means over pruning seeds."""
+    """A geometric mean over tasks of geometric means over pruning seeds."""
 
     value: float
-    """The mean; NaN when no task entered it."""
+    """The mean; NaN if it is over no tasks."""
     tasks: int
-    """How many tasks entered."""
+    """Number of tasks in the mean."""
     low: float
-    """Smallest of the means of the single seeds (those that have all these tasks); `value` when there is none."""
+    """The smallest mean of one seed, over the seeds that have all these tasks; `value` if no seed has them all."""
     high: float
-    """Largest of them."""
+    """The largest mean of one seed."""
     seeds: int
-    """How many seeds have all these tasks."""
+    """Number of seeds that have all these tasks."""
 
     @classmethod
     def of(cls, value: float, tasks: int, by_seed: Sequence[float]) -> Spread:
-        """From the mean and the means of the single seeds."""
+        """From the mean and the mean of each seed."""
         return cls(value, tasks, min(by_seed, default=value), max(by_seed, default=value), len(by_seed))
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """One model on one task: a row for each pruning seed."""
+    """One model on one task: one row for each pruning seed."""
 
     rows: tuple[Row, ...]
 
@@ -69,17 +69,17 @@ class TaskResult:
 
     @property
     def status(self) -> str:
-        """As the rows': `pruned`, `lacks the task` or `unavailable`."""
+        """Status of the rows: `pruned`, `lacks the task` or `unavailable`."""
         return self.rows[0].status
 
     @property
     def counts(self) -> bool:
-        """Whether the task counts for the model: with every seed that was run, so that luck cannot choose."""
+        """Whether the task counts for the model: every seed that was run must count, so that no lucky seed decides."""
         return all(row.counts for row in self.rows)
 
     @property
     def misses_on_test(self) -> bool:
-        """Whether it counts although a circuit misses the target on test pairs (`Row.misses_on_test`)."""
+        """Whether the task counts but a circuit misses the target on test pairs (`Row.misses_on_test`)."""
         return self.counts and any(row.misses_on_test for row in self.rows)
 
     @property
@@ -89,24 +89,24 @@ class TaskResult:
 
     @property
     def loss_full(self) -> float | None:
-        """The unpruned model's task loss, nats."""
+        """Task loss of the unpruned model on test pairs, nats."""
         return self.rows[0].loss_full
 
     @property
     def loss(self) -> float | None:
-        """The circuits' test loss, nats, mean over seeds; None when nothing was pruned."""
+        """Task loss of the circuits on test pairs, nats, mean over seeds; None if nothing was pruned."""
         losses = [row.loss for row in self.rows if row.loss is not None]
         return math.fsum(losses) / len(losses) if losses else None
 
     def edges(self, size: Size = "edges") -> float | None:
-        """Circuit size, geometric mean over seeds; None when nothing was pruned."""
+        """Circuit size, geometric mean over seeds; None if nothing was pruned."""
         sizes = [row[size] for row in self.rows if row[size] is not None]
         if len(sizes) == 1:
-            return float(sizes[0])  # not even an empty circuit is then changed
+            return float(sizes[0])  # exact, and 0 for an empty circuit, where geometric_mean would give 1
         return geometric_mean(sizes) if sizes else None
 
     def edges_of(self, seed: int, size: Size = "edges") -> int | None:
-        """Circuit size of one seed; None when it was not run."""
+        """Circuit size of one seed; None if that seed was not run or nothing was pruned."""
         return next((row[size] for row in self.rows if row.seed == seed), None)
 
 
@@ -115,7 +115,7 @@ class ModelResult:
     """One model under one pruner and one target loss."""
 
     name: str
-    """Its name, told apart from other models of that name by the beginning of the fingerprint."""
+    """Name of the model, followed by the start of its fingerprint if another model has the same name."""
     tasks: dict[str, TaskResult]
     """Task -> its rows."""
 
@@ -124,7 +124,7 @@ class ModelResult:
 
     @property
     def row(self) -> Row:
-        """Any of its rows, for the fields about the model."""
+        """One of its rows, for the fields about the model, which are the same in all."""
         return next(iter(self.tasks.values())).rows[0]
 
     @property
@@ -134,17 +134,17 @@ class ModelResult:
 
     @property
     def counted(self) -> list[str]:
-        """Tasks that count for it, sorted."""
+        """Tasks that count for the model, sorted."""
         return sorted(task for task, result in self.tasks.items() if result.counts)
 
     @property
     def missed_on_test(self) -> list[str]:
-        """Tasks that count though a circuit misses the target on test pairs, sorted: a mean says how many it holds."""
+        """Tasks that count but whose circuit misses the target on test pairs, sorted. Tables show their number."""
         return sorted(task for task, result in self.tasks.items() if result.misses_on_test)
 
     @property
     def had(self) -> list[str]:
-        """Tasks whose unpruned loss is under the target, sorted."""
+        """Tasks that the model has (unpruned loss below the target), sorted."""
         return sorted(task for task, result in self.tasks.items() if result.has_task)
 
     @property
@@ -153,7 +153,7 @@ class ModelResult:
         return sorted({row.seed for result in self.tasks.values() for row in result.rows})
 
     def size(self, tasks: Iterable[str] | None = None, size: Size = "edges") -> Spread:
-        """Geometric mean of edges over `tasks`, which must count (None: all that do)."""
+        """Geometric mean of edges over `tasks`, all of which must count (None: all that count)."""
         tasks = self.counted if tasks is None else list(tasks)
         by_seed = []
         for seed in self.seeds:
@@ -166,22 +166,23 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times smaller the circuits of `sparse` are than those of `dense`, over the tasks both have."""
+    """How many times smaller the circuits of `sparse` are than those of `dense`, over the tasks that count for both."""
 
     dense: ModelResult
     sparse: ModelResult
     spread: Spread
-    """Geometric mean of the tasks' ratios dense : sparse; low and high over the seeds both were pruned with."""
+    """Geometric mean of the tasks' ratios dense : sparse; `low` and `high` are over the seeds that both were pruned
+    with."""
 
     @property
     def loss_gap(self) -> float:
-        """Held-out loss of the sparse model minus the dense one's, nats per token; NaN when either is unknown."""
+        """Held-out loss of the sparse model minus that of the dense one, nats per token; NaN if either is unknown."""
         dense, sparse = self.dense.row.held_out_loss, self.sparse.row.held_out_loss
         return math.nan if dense is None or sparse is None else sparse - dense
 
 
 def model_results(rows: Iterable[Row], pruner: str, target_loss: float) -> list[ModelResult]:
-    """Every model's results under one pruner and target, in the order of the rows."""
+    """The results of every model for one pruner and target loss, in the order of the rows."""
     chosen = [row for row in rows if row.pruner == pruner and row.target_loss == target_loss]
     grouped: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in chosen:
@@ -197,14 +198,15 @@ def model_results(rows: Iterable[Row], pruner: str, target_loss: float) -> list[
 
 
 def shared_tasks(models: Sequence[ModelResult]) -> list[str]:
-    """Tasks that count for every one of the models, sorted; none for no models."""
+    """Tasks that count for every model in `models`, sorted; empty for no models."""
     return sorted(set.intersection(*(set(model.counted) for model in models))) if models else []
 
 
 def comparable(models: Sequence[ModelResult], min_shared: int = 1) -> tuple[list[ModelResult], list[ModelResult]]:
-    """(compared, left out): models that count the fewest tasks are left out until `min_shared` tasks are shared.
+    """(compared, left out): models with the fewest counted tasks are left out until `min_shared` tasks are shared.
 
-    The compared keep their order; both lists together are `models`. Nothing is compared when it cannot be reached.
+    The compared models keep their order; together the two lists hold all of `models`. If `min_shared` cannot be
+    reached, all models are left out.
     """
     weakest_first = sorted(models, key=lambda model: len(model.counted))
     for dropped in range(len(weakest_first)):

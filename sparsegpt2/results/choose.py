@@ -1,4 +1,4 @@
-"""Which rows are meant: the current ones of several folders, of one pruner, of one target loss, of components."""
+"""Selecting rows: the current ones of several folders, those of one pruner or target loss, those of components."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sparsegpt2.results.rows import Row
 from sparsegpt2.results.store import read_rows
 
 USUAL_TARGET = 0.15
-"""Target task loss of the paper (nats), taken where a choice is left open."""
+"""Target loss of the paper (nats), used if no other is given."""
 
 
 def current_rows(rows: Iterable[Row]) -> list[Row]:
-    """One row for each (model, task, pruner, seed, target): the last, where settings changed between runs.
+    """One row for each (model, task, pruner, seed, target loss): the last, if settings changed between runs.
 
-    Rows of a model that has since been trained anew at the same path are left out, and circuits of components, whose
-    sizes are of another kind (`component_rows`).
+    Two kinds of rows are left out: those of a model that has since been retrained at the same path, and component
+    circuits, whose sizes cannot be compared (see `component_rows`).
     """
     rows = [row for row in rows if not row.of_components]
     newest = {row.model_path: row.fingerprint for row in rows}
@@ -31,12 +31,12 @@ def current_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def component_rows(rows: Iterable[Row]) -> list[Row]:
-    """The rows of component circuits, one for each identity: the last."""
+    """The rows of component circuits: for each identity, the last."""
     return list({row.identity: row for row in rows if row.status == "discovered"}.values())
 
 
 def load_results(paths: Iterable[str | Path]) -> list[Row]:
-    """The current rows of several results folders; where two hold the same cell, the later folder's row stays."""
+    """The current rows of several results folders; of two rows for the same cell, the later folder's is kept."""
     paths = list(paths)
     require(bool(paths), "give at least one results folder, as written by `sparsegpt2 bench`")
     latest = {}
@@ -47,26 +47,26 @@ def load_results(paths: Iterable[str | Path]) -> list[Row]:
 
 
 def choose_pruner(rows: Sequence[Row], pruner: str | None = None) -> str:
-    """The named pruner; without a name the only one there is, or `node` among several. `UserError` when absent."""
+    """The given pruner; by default the only one in `rows`, or `node` if there are several. `UserError` if absent."""
     there = sorted({row.pruner for row in rows})
     if pruner is None:
         pruner = "node" if "node" in there else there[0]
-    require(pruner in there, f"there are no results of the pruner {pruner!r}; there are some of {', '.join(there)}")
+    require(pruner in there, f"there are no results of the pruner {pruner!r}, only of {', '.join(there)}")
     return pruner
 
 
 def choose_target(rows: Sequence[Row], target_loss: float | None = None) -> float:
-    """The given target loss; without one, the one nearest to 0.15. `UserError` when there are no such results."""
+    """The given target loss (nats); by default the one in `rows` nearest to 0.15. `UserError` if absent."""
     there = sorted({row.target_loss for row in rows})
     if target_loss is None:
         return min(there, key=lambda target: abs(math.log(target / USUAL_TARGET)))
     listed = ", ".join(f"{target:g}" for target in there)
-    require(target_loss in there, f"there are no results for the target loss {target_loss:g}; there are for {listed}")
+    require(target_loss in there, f"there are no results for the target loss {target_loss:g}, only for {listed}")
     return target_loss
 
 
 def display_names(rows: Iterable[Row]) -> dict[str, str]:
-    """Fingerprint -> the model's name, with the fingerprint's beginning where two models share a name."""
+    """Fingerprint -> name of the model, followed by the start of the fingerprint if two models share a name."""
     names = {row.fingerprint: row.model for row in rows}
     taken = list(names.values())
     return {

@@ -1,4 +1,4 @@
-"""A row as a line of JSON: written whole, read strictly, with the words of earlier versions put into today's."""
+"""A row as a line of JSON, read strictly. Field values that earlier versions wrote are translated."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.results.rows import Row
 
 FORMER_STATUS = {"has not": "lacks the task"}
-"""What earlier versions wrote for a status, and what it is called now; a row's identity does not depend on it."""
+"""Status as earlier versions wrote it -> as it is now. The identity of a row does not depend on it."""
 
 
 def row_line(row: Row) -> str:
-    """The row as one line of JSON; `ValueError` for NaN or infinity, which JSON cannot hold."""
+    """The row as one line of JSON, newline included; `ValueError` for NaN or infinity, which JSON cannot hold."""
     return json.dumps(asdict(row), ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_row(line: str, source: str) -> Row:
-    """A row from its JSON; `source` (file and line) begins the sentence of any `UserError`."""
+    """A row from its JSON. `source` (file and line) is the start of the message of any `UserError`."""
     try:
         values = json.loads(line, parse_constant=_reject_constant)
     except ValueError as error:
@@ -55,7 +55,7 @@ def _row_hints() -> dict[str, Any]:
 
 
 def _matches(value: Any, hint: Any) -> bool:
-    """Whether a JSON value fits an annotation made of scalars, Literal, unions, list[...] and dict[str, ...]."""
+    """Whether a JSON value has the annotated type: scalars, Literal, unions, list[...] and dict[str, ...]."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(_matches(value, argument) for argument in arguments)
@@ -67,7 +67,7 @@ def _matches(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(_matches(item, arguments[1]) for item in value.values())
     if hint is Any:
         return True
-    if isinstance(value, bool):  # JSON's true is no number
+    if isinstance(value, bool):  # in Python True is an int, in JSON true is not a number
         return hint is bool
     return isinstance(value, (int, float)) if hint is float else isinstance(value, hint)
 

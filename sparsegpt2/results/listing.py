@@ -1,4 +1,4 @@
-"""Rows of results as a list that shows itself in a notebook."""
+"""Rows of results as a list with a short repr and a table in notebooks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 60
-"""Rows of the table in a notebook; the rest is counted."""
+"""Largest number of rows in a notebook's table; the caption says how many there are in all."""
 COLUMNS = ("model", "task", "pruner", "seed", "target_loss", "status", "reached", "nodes", "edges", "loss", "loss_full")
 
 
 class Results(list[Row]):
-    """A list of rows, with a table in notebooks."""
+    """A list of rows that a notebook shows as a table."""
 
     def __repr__(self) -> str:
         if not self:
@@ -39,17 +39,17 @@ class Results(list[Row]):
         return table(COLUMNS, rows, more)
 
     def to_pandas(self) -> DataFrame:
-        """A data frame with a column for each field of `Row`; `settings` stays a column of dicts."""
+        """A data frame with a column for each field of `Row`; `settings` is a column of dicts."""
         import pandas
 
         return pandas.DataFrame([asdict(row) for row in self])
 
 
 def read_results(paths: Iterable[str | Path]) -> Results:
-    """The rows of results folders (or of their files), read strictly, in order."""
+    """The rows of results folders (or of their files), in order; `UserError` as for `read_rows`."""
     return Results(row for path in paths for row in read_rows(path))
 
 
 def _said(what: str, values: list[str]) -> str:
-    """`model sparse-256`, `4 models`."""
+    """For example `model sparse-256` for one value and `4 models` for four."""
     return f"{what} {values[0]}" if len(values) == 1 else f"{len(values)} {what}s"

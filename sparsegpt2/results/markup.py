@@ -1,4 +1,4 @@
-"""Tables and bars as HTML, for objects that show themselves in a notebook. Everything that comes in is escaped."""
+"""Tables and bars as HTML, for the `_repr_html_` of objects in a notebook. All text is escaped except `Markup`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ BAR = 120
 
 
 class Markup(str):
-    """Text that is HTML already, and goes into a cell as it is."""
+    """Text that is already HTML; it is not escaped."""
 
     __slots__ = ()
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
-    """A table of `rows` (plain values, or `Markup`) under `titles` (none: no head)."""
+    """A table of `rows` (plain values, or `Markup`) below the column `titles`; without titles it has no header."""
     above = f"<caption style='text-align:left'>{escape(caption)}</caption>" if caption else ""
     head = f"<thead><tr>{''.join(f'<th>{escape(title)}</th>' for title in titles)}</tr></thead>" if titles else ""
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
@@ -24,7 +24,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[object]], caption: str 
 
 
 def bar(value: float, largest: float) -> Markup:
-    """A bar as long as `value` is beside `largest`."""
+    """A bar whose length is `value` relative to `largest`, which would be `BAR` pixels long."""
     width = 0 if largest <= 0 else max(1, round(BAR * value / largest)) if value > 0 else 0
     return Markup(f"<span style='display:inline-block;height:0.8em;width:{width}px;background:#4c78a8'></span>")
 

@@ -1,4 +1,4 @@
-"""What made a number: version and commit of the source, torch, and the kind of machine."""
+"""Where a number came from: version and commit of the source, version of torch, and kind of machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def provenance(device: str | torch.device) -> dict[str, str]:
-    """Version, commit, torch, device and machine, as the fields of a results row of these names."""
-    import torch  # here, so that reading rows does not need it
+    """The fields `version`, `commit`, `torch`, `device` and `machine` of a `Row`."""
+    import torch  # here, because reading rows must not import torch
 
     kind = torch.device(device).type
     return {
@@ -30,7 +30,7 @@ def provenance(device: str | torch.device) -> dict[str, str]:
 
 
 def package_version() -> str:
-    """Version of the installed package; empty when it only lies on the path."""
+    """Version of the installed package; empty if it is only on the Python path."""
     try:
         return version("sparsegpt2")
     except PackageNotFoundError:
@@ -39,7 +39,7 @@ def package_version() -> str:
 
 @cache
 def commit() -> str:
-    """Commit of the source this runs from, ending in `-dirty` with changes on top; empty outside its repository."""
+    """Commit of the running source, with `-dirty` if there are uncommitted changes; empty outside its repository."""
     if not (PACKAGE.parent / ".git").exists():
         return ""
     command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
@@ -50,7 +50,7 @@ def commit() -> str:
 
 
 def machine(device: str) -> str:
-    """The GPU's name, or how many cores of which processor may be used."""
+    """Name of the GPU, or number of usable CPU cores and name of the processor."""
     if device == "cuda":
         import torch
 

@@ -1,6 +1,6 @@
 """A row of results: one circuit of one model on one task, or why there is none.
 
-Tasks that a model lacks, or that its tokenizer cannot pose, are rows too, so that nothing is left out in silence.
+Tasks that a model lacks, or that are unavailable in its tokenizer, have rows too, so that nothing is silently left out.
 """
 
 from __future__ import annotations
@@ -21,64 +21,66 @@ class Row:
     model: str
     """Short name of the model, unique among those benchmarked together."""
     model_path: str
-    """Where the model was, as given."""
+    """Path or address of the model, as it was given."""
     fingerprint: str
-    """Hash of the model's config, weights, node means and tokenizer: what makes two models the same."""
+    """Hash of the model's config, weights, node means and tokenizer. Models with the same hash are the same model."""
     task: str
     """Name of the task."""
     task_fingerprint: str
-    """Hash of the task's instances for this tokenizer; empty when the task cannot be posed."""
+    """Hash of the task's prompts for this tokenizer; empty if the task is unavailable."""
     pruner: str
     """Name of the pruner."""
     seed: int
     """Pruning seed."""
     target_loss: float
-    """Task loss the circuit had to meet on validation pairs."""
+    """Largest task loss that the circuit may have on validation pairs."""
     settings: dict[str, Any]
     """The pruner's other settings, and how circuits are scored."""
 
     status: Literal["pruned", "lacks the task", "unavailable", "discovered"]
-    """`lacks the task`: the unpruned loss is not below the target, so there is nothing to prune. `unavailable`: the
-    task cannot be posed with this tokenizer. `discovered`: a circuit of components, which `components` describes."""
+    """`pruned`: a circuit of nodes. `lacks the task`: the unpruned loss is not below the target, so there is nothing to
+    prune. `unavailable`: the tokenizer cannot express the task. `discovered`: a circuit of components, described in
+    `components`."""
     reason: str = ""
     """Why the task is unavailable."""
     has_task: bool = False
-    """Whether the unpruned loss on test pairs is under the target."""
+    """Whether the unpruned loss on test pairs is below the target."""
     reached: bool = False
     """Whether the circuit's loss on validation pairs meets the target."""
     loss: float | None = None
-    """The circuit's loss on test pairs."""
+    """Task loss of the circuit on test pairs."""
     loss_full: float | None = None
-    """The unpruned model's loss on the same test pairs."""
+    """Task loss of the unpruned model on the same test pairs."""
     nodes: int | None = None
-    """Kept nodes."""
+    """Number of kept nodes."""
     nodes_per_site: dict[str, int] | None = None
-    """Kept nodes by site; sites without any may be left out."""
+    """Number of kept nodes at each site; sites without kept nodes may be left out."""
     edges: int | None = None
     """Circuit size: nonzero weights between kept nodes."""
     edges_trimmed: int | None = None
-    """The same without nodes that no kept path joins to both an input and the logits."""
+    """The same after dropping dangling nodes, those on no path of kept edges from an input to the logits."""
     side_edges: dict[str, int] | None = None
-    """Edges of embedding and unembedding and kept biases: reported beside the size, never inside it."""
+    """Nonzero weights that the circuit uses and that are not edges, by kind (docs/definitions.md, Side edge). They are
+    not part of the size."""
     calibrated: bool = False
-    """Whether the losses are after fitting a scale and a shift of the logits."""
+    """Whether a scale and a shift of the logits were fitted before the losses were measured."""
     curve: list[list[float]] = field(default_factory=list)
     """[nodes, edges, validation loss] along the pruner's ranking."""
     seconds: float = 0.0
-    """Wall-clock time of pruning (shared by all targets of one ranking), choosing the size and scoring."""
+    """Wall-clock seconds of pruning (shared by all targets of one ranking), choosing the size and scoring."""
     circuit: str | None = None
-    """The circuit's file, relative to the results folder."""
+    """File of the circuit, relative to the results folder."""
     components: dict[str, Any] | None = None
-    """Of a circuit of components: what was asked for, its edges, nodes and weights, and how it answers
-    (eval_tasks/bench/component_cells.py); `pruner` is then the method, `target_loss` the loss below which the model
-    has the task."""
+    """For a circuit of components: the requested size, the edges, nodes and weights, and measures of its answers
+    (eval_tasks/bench/component_cells.py). `pruner` is then the method, and `target_loss` the loss below which the
+    model has the task."""
     evidence: dict[str, Any] | None = None
-    """The circuit's faithfulness report (evidence.Report.to_dict); None when it was not asked for."""
+    """Faithfulness report of the circuit (evidence.Report.to_dict); None if none was requested."""
 
     held_out_loss: float | None
-    """Pretraining loss of the model on held-out text, nats per token; None when its checkpoint does not say."""
+    """Loss of the model on held-out text, nats per token; None if its checkpoint does not record it."""
     l0: int
-    """Nonzero weights and biases of the model, the bigram table left out."""
+    """Number of nonzero weights and biases of the model, without the bigram table."""
     density: float
     """Target density of training; 1 is a dense model."""
     d_model: int
@@ -86,16 +88,16 @@ class Row:
     n_layer: int
     """Layers."""
     parameters: int
-    """Weights, zeros included, the bigram table left out."""
+    """Number of weights, zeros included, without the bigram table."""
     tokens: int | None = None
     """Tokens seen in training."""
     kurtosis: float | None = None
-    """Kurtosis of the final residual stream over held-out text; None when the checkpoint does not say."""
+    """Kurtosis of the final residual stream over held-out text; None if the checkpoint does not record it."""
 
     version: str = ""
     """Version of sparsegpt2."""
     commit: str = ""
-    """Commit of its source, with `-dirty` when there were changes on top; empty when it was installed."""
+    """Commit of its source, with `-dirty` if there were uncommitted changes; empty if it was not run from a clone."""
     torch: str = ""
     """Version of torch."""
     device: str = ""
@@ -128,30 +130,30 @@ class Row:
         return table((), [(name, value) for name, value in values.items() if value not in (None, "", [])], "Row")
 
     def __getitem__(self, name: str) -> Any:
-        """A field by its name, for tables and for choosing between the measures of size."""
+        """The field `name`, for tables and for choosing a measure of size."""
         return getattr(self, name)
 
     @property
     def of_components(self) -> bool:
-        """Whether it is of a method of `discover`, also where that found nothing."""
+        """Whether the row comes from a method of `discover`, even if the method found no circuit."""
         return self.status == "discovered" or "asked" in self.settings
 
     @property
     def counts(self) -> bool:
-        """Whether the row may enter a mean: the model has the task and the circuit reached the target."""
+        """Whether the row may enter a mean: the model has the task and the circuit meets the target."""
         return self.status == "pruned" and self.has_task and self.reached
 
     @property
     def misses_on_test(self) -> bool:
-        """Whether a circuit that met the target on validation pairs, on which it was chosen, misses it on test pairs.
+        """Whether a circuit misses the target on test pairs though it meets it on validation pairs.
 
-        Such a row counts all the same: which circuits count is decided on validation pairs alone.
+        Its size was chosen on validation pairs, and they alone decide whether a row counts, so such a row still counts.
         """
         return self.counts and self.loss is not None and self.loss > self.target_loss
 
     @property
     def identity(self) -> str:
-        """What must be the same for a finished row to stand for a new run of it."""
+        """Hash of everything that decides the row's numbers. A cell with a finished row of its identity is not run."""
         return row_identity(
             self.fingerprint, self.task, self.task_fingerprint, self.pruner, self.seed, self.target_loss, self.settings
         )
@@ -166,7 +168,7 @@ def row_identity(
     target_loss: float,
     settings: dict[str, Any],
 ) -> str:
-    """Hash [16 hex digits] of everything that decides a row's numbers; arguments as the fields of `Row`."""
+    """Hash [16 hex digits] of everything that decides a row's numbers; the arguments are fields of `Row`."""
     parts = [fingerprint, task, task_fingerprint, pruner, int(seed), float(target_loss), settings]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

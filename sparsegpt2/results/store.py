@@ -1,4 +1,4 @@
-"""A results folder's `results.jsonl`, a row on each line: reading, appending, repairing, joining."""
+"""The file `results.jsonl` of a results folder, one row per line: reading, appending, repairing, merging."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS = "results.jsonl"
 
 
 def results_file(path: str | Path) -> Path:
-    """`results.jsonl` of a results folder, or the file itself when `path` is one; `UserError` when there is none."""
+    """`results.jsonl` of a results folder, or `path` itself if it is a file; `UserError` if there is none."""
     path = Path(path)
     if path.is_file():
         return path
@@ -31,20 +31,21 @@ def results_file(path: str | Path) -> Path:
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """Every row of a results folder or file, in order.
+    """All rows of a results folder or file, in order.
 
-    `UserError` naming file and line for a truncated line, a missing, unknown or mistyped field; also for no rows.
+    `UserError` with file and line for a truncated line and for a missing, unknown or mistyped field. `UserError` if
+    there are no rows.
     """
     file = results_file(path)
     data = file.read_bytes()
     until = time.monotonic() + 0.5
-    while data and not data.endswith(b"\n") and time.monotonic() < until:  # a row that is being appended just now
+    while data and not data.endswith(b"\n") and time.monotonic() < until:  # a row is being appended
         time.sleep(0.01)
         data = file.read_bytes()
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 text ({error}); it is no results file") from None
+        raise UserError(f"{file} is not UTF-8 text ({error}), so it is not a results file") from None
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -55,29 +56,29 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def append_row(folder: str | Path, row: Row) -> None:
-    """Add one complete line to a results folder's file and wait until it is on disk."""
-    data = row_line(row).encode("utf-8")  # before the file is opened: a row that JSON cannot hold leaves no trace
+    """Append a row to the file of a results folder, and wait until it is on disk."""
+    data = row_line(row).encode("utf-8")  # first, so that a row that JSON cannot hold fails before the file is opened
     with appending(Path(folder) / RESULTS) as descriptor:
-        while data:  # one write in practice; a full disk may take it in parts
+        while data:  # usually one write; the system may accept only part of the data
             data = data[os.write(descriptor, data) :]
 
 
 def repair(folder: str | Path) -> bool:
-    """Cut off a last line torn by an interruption (no newline at its end); whether there was one.
+    """Remove an incomplete last line (without a newline), left by an interruption; returns whether there was one.
 
-    The row that was being written is then simply not finished, and is made again.
+    The row that was being written counts as unfinished, and its cell is run again.
     """
     file = Path(folder) / RESULTS
     if not file.exists() or file.read_bytes()[-1:] in (b"", b"\n"):
         return False
-    with appending(file):  # which cuts it off, unless its writer lives and has finished it meanwhile
+    with appending(file):  # removes the line, unless a running writer has completed it meanwhile
         return True
 
 
 def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
-    """Make `out`/results.jsonl hold every row of `folders`, which lie inside `out`; its rows.
+    """Merge the rows of `folders`, which are inside `out`, into `out`/results.jsonl; returns the merged rows.
 
-    Circuits stay where they are, and the rows say where that is from `out`. Rows that `out` has beyond those stay.
+    Circuit files are not moved; their paths are rewritten relative to `out`. Other rows of `out` are kept.
     """
     rows = []
     for folder in folders:

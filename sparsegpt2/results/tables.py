@@ -15,7 +15,7 @@ Table = list[dict[str, Any]]
 
 
 def write_table(path: str | Path, table: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a table as CSV in one step: a header, empty fields for what is not known."""
+    """Write a table as CSV with a header; unknown values are empty fields. Returns the path."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(table[0]) if table else [], lineterminator="\n")
     writer.writeheader()
@@ -25,6 +25,6 @@ def write_table(path: str | Path, table: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines in which the columns of `rows` (the first their titles) stand under each other."""
+    """`rows` as lines of text with aligned columns; the first row holds the titles."""
     widths = [max(len(text) for text in column) for column in zip(*rows, strict=True)]
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,18 +1,18 @@
-"""What every command shares: settings from YAML files and flags, help, and one sentence for a user's mistake.
+"""What all commands share: settings from YAML files and flags, help, and messages of one sentence.
 
     sparsegpt2 train base.yaml delta.yaml --model.d_model 512
 
-YAML files, the user's or by name those of the package (`quickstart/sparse-256`), are read in order, later ones over
-earlier ones, and flags over all. The grammar is the same everywhere:
+YAML files are read in order: later ones override earlier ones, and flags override all of them. A file is the user's or,
+by name, one that comes with the package (`quickstart/sparse-256`). The grammar is the same everywhere:
 
 - a list is written with commas: `--seeds 0,1,2` (or `[0,1,2]`);
 - a yes-or-no setting is a flag: `--evidence`, `--no-evidence` (or `--evidence true`);
 - whole numbers may be written `1e5`; `-` and `_` in a name are the same;
-- what a command works on (a model, a circuit, a folder) stands without a flag, before or between the flags.
+- what a command works on (a model, a circuit, a folder) is given without a flag, before or between the flags.
 
-`values.py` turns text into values, `yaml_file.py` reads YAML, `parser.py` puts both together, `help.py` prints help,
-`programs.py` runs commands, `completion.py` writes shell completion, `device.py` finds the torch device. None of them
-imports torch before a device is asked for.
+`values.py` converts text to values, `yaml_file.py` reads YAML, `parser.py` combines both, `help.py` prints help,
+`programs.py` runs commands, `completion.py` writes shell completion, `device.py` finds the torch device. Torch is not
+imported before a device is needed.
 """
 
 from __future__ import annotations

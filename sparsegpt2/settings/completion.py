@@ -1,4 +1,4 @@
-"""Shell completion: the commands, each one's flags, and the words that a flag takes; files for everything else."""
+"""Shell completion of commands, their flags, and the words that a flag accepts; file names for everything else."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ complete -o default -F _sparsegpt2 sparsegpt2"""
 
 
 def completion_script(arguments: list[str], commands: Mapping[str, Command]) -> str:
-    """What `sparsegpt2 completion SHELL` prints: a script for bash, which zsh can run too."""
+    """The output of `sparsegpt2 completion SHELL`: a script for bash, which zsh can run too."""
     parser = Parser("completion SHELL", "Print a script that completes commands and flags in bash or zsh.")
     parser.positional("shell", "bash or zsh.")
     parser.note = (
-        "For bash put `source <(sparsegpt2 completion bash)` into ~/.bashrc; "
-        "for zsh put `source <(sparsegpt2 completion zsh)` into ~/.zshrc."
+        "For bash, add `source <(sparsegpt2 completion bash)` to ~/.bashrc; "
+        "for zsh, add `source <(sparsegpt2 completion zsh)` to ~/.zshrc."
     )
     shell = value_of(parser.parse(arguments).shell, SHELLS, "SHELL")
     others = {name: command.parser() for name, command in commands.items() if name != "completion"}
@@ -47,7 +47,7 @@ def completion_script(arguments: list[str], commands: Mapping[str, Command]) -> 
 
 
 def script(parsers: Mapping[str, Parser]) -> str:
-    """The script for bash: the flags of each parser, and the words of settings that have a few."""
+    """The script for bash, with the flags of each parser and the words of settings that accept only a few."""
     flags, choices = [], []
     for name, parser in parsers.items():
         flags.append(f'                {name}) words="{" ".join(_flags(parser))}" ;;')
@@ -60,7 +60,7 @@ def script(parsers: Mapping[str, Parser]) -> str:
 
 
 def _flags(parser: Parser) -> list[str]:
-    """Every flag, what people touch first."""
+    """Every flag; those of the short help come first."""
     front = [name for names in parser.fronts.values() for name in names]
     names = list(dict.fromkeys([*front, *parser.options]))
     off = [f"--no-{name}" for name in names if parser.options[name].kind is bool and parser.options[name].default]

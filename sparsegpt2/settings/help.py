@@ -1,4 +1,4 @@
-"""Help: first the settings people touch, by group, a line each; all settings, with their sources, on demand."""
+"""Help: `--help` shows the settings that people use most, `--help-all` every setting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDEST, COLUMN = 110, 30
 
 
 def short_help(parser: Parser) -> str:
-    """Usage, what the command does, the settings of `parser.fronts`, and where the rest is told."""
+    """Usage, description, the settings in `parser.fronts`, and how to see the others."""
     texts = {name: text for front in parser.fronts.values() for name, text in front.items()}
     lines = _head(parser)
     for title, names in parser.fronts.items():
@@ -32,7 +32,7 @@ def short_help(parser: Parser) -> str:
 
 
 def full_help(parser: Parser) -> str:
-    """Usage and every setting, with all that is known of it."""
+    """Usage, description and every setting with its whole documentation."""
     lines = _head(parser)
     groups: dict[str, list[Option]] = {}
     for option in parser.options.values():
@@ -51,7 +51,7 @@ def full_help(parser: Parser) -> str:
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The text under each field of a dataclass, read from its source."""
+    """Field -> the text below it in the source of a dataclass."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
     docs = {}
@@ -63,7 +63,7 @@ def field_docs(kind: type) -> dict[str, str]:
 
 
 def listing(program: str, groups: Mapping[str, Mapping[str, str]], ending: str) -> str:
-    """The commands of a program, by group: title -> (name -> what it does)."""
+    """The list of a program's commands. groups: title -> (name -> what the command does)."""
     lines = [f"usage: {program} COMMAND ..."]
     for title, commands in groups.items():
         lines += ["", title, *(f"  {name:<12}{says}" for name, says in commands.items())]
@@ -79,7 +79,7 @@ def _head(parser: Parser) -> list[str]:
     if parser.reads_files:
         if not parser.positionals:
             lines.append("")
-        lines += _columns("  SETTINGS.yaml...", "Files of settings, later ones over earlier ones, flags over all.")
+        lines += _columns("  SETTINGS.yaml...", "Files of settings. Later files override earlier ones, flags all.")
     return lines
 
 
@@ -101,7 +101,7 @@ def _metavar(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    """` [0.1]`, in the notation of the command line; nothing where there is no default, or it stands for none."""
+    """` [0.1]`, in the notation of the command line; empty if there is no default, or if it stands for none."""
     if option.required:
         return " (needed)"
     value = option.default
@@ -112,7 +112,7 @@ def _default(option: Option) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as a user would write it: `0.1,0.2`, `1e-08`."""
+    """A value in the notation of the command line: `0.1,0.2`, `1e-08`."""
     if isinstance(value, tuple):
         return ",".join(map(written, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

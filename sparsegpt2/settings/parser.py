@@ -1,4 +1,4 @@
-"""A command's settings: which there are, and their values from YAML files and flags.
+"""The settings of a command, and their values from YAML files and flags.
 
 parser = Parser("prune MODEL --task NAME", "Find the circuit of one task in one model.")
 parser.positional("model", "A model or a run.")
@@ -31,12 +31,12 @@ class Option:
     name: str
     """Dotted, such as `model.d_model`; the flag is `--` and the name."""
     kind: Any
-    """Its type, an annotation."""
+    """Its type, as an annotation."""
     default: Any = None
     help: str = ""
-    """What it is; empty where `owner` documents it."""
+    """What it means; empty if `owner` documents it."""
     owner: type | None = None
-    """The dataclass whose field it is."""
+    """The dataclass whose field it is; None for a setting that was added alone."""
     required: bool = False
     metavar: str = ""
 
@@ -48,7 +48,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Positional:
-    """What stands on the command line without a flag."""
+    """An argument that is given without a flag."""
 
     name: str
     help: str
@@ -58,13 +58,13 @@ class Positional:
 
     @property
     def article(self) -> str:
-        """`a model`, for a sentence."""
+        """Its name with an article, for messages: `a model`."""
         word = self.metavar.lower().replace("|", " or a ")
         return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 class HelpAsked(Exception):
-    """Not a mistake: the user asks for help instead of running the command."""
+    """Raised when the user asks for help instead of running the command; not a mistake."""
 
     def __init__(self, parser: Parser, *, all: bool) -> None:
         super().__init__(parser.usage)
@@ -72,21 +72,22 @@ class HelpAsked(Exception):
 
 
 class Parser:
-    """The settings of one command. A user's mistake is a `UserError` in one sentence."""
+    """The settings of one command. A user's mistake is a `UserError`."""
 
     def __init__(self, usage: str, description: str) -> None:
-        """usage: how the command is called, without the program: `prune MODEL --task NAME`."""
+        """usage: how to call the command, without the program's name: `prune MODEL --task NAME`."""
         self.usage, self.description = f"sparsegpt2 {usage}", description
         self.command = usage.split()[0]
         self.options: dict[str, Option] = {}
         self.positionals: list[Positional] = []
         self.fronts: dict[str, dict[str, str]] = {}
-        """Title -> (setting -> text): what the short help shows."""
+        """Title -> (setting -> its line): the content of the short help."""
         self.aliases: dict[str, str] = {}
+        """Other name -> setting or positional."""
         self.groups: dict[str, type] = {}
-        """Dotted name -> dataclass that is made from the settings below it."""
+        """Dotted name -> the dataclass that is made from the settings below that name."""
         self.note = ""
-        """A last line of the short help."""
+        """The last line of the short help."""
         self.reads_files = False
 
     # --- Which settings there are -----------------------------------------------------------------------------------
@@ -94,9 +95,9 @@ class Parser:
     def positional(
         self, name: str, help: str, *, metavar: str = "", many: bool = False, required: bool = True, alias: str = ""
     ) -> None:
-        """What the command works on. Only the last may be `many`; then its value is a list.
+        """Add an argument without a flag: what the command works on. Only the last may be `many`; its value is a list.
 
-        alias: a flag that may give it instead.
+        alias: a flag that can be used instead.
         """
         self.positionals.append(Positional(name, help, metavar or name.upper(), many, required))
         if alias:
@@ -113,15 +114,16 @@ class Parser:
         required: bool = False,
         aliases: Iterable[str] = (),
     ) -> None:
-        """One setting, of the type `kind`."""
+        """Add one setting of the type `kind`."""
         self.options[name] = Option(name, kind, default, help, None, required, metavar)
         self.aliases.update(dict.fromkeys(aliases, name))
 
     def add_settings(self, kind: type, prefix: str = "", skip: Iterable[str] = ()) -> None:
-        """A setting for each field of the dataclass `kind`, nested ones dotted; and YAML files of settings.
+        """Add a setting for each field of the dataclass `kind` (nested ones have dotted names), and accept YAML files.
 
-        With `prefix` the parsed settings hold an object of `kind` under that name, else each field under its own
-        (`settings_from` makes the object). A field's metadata may name an older flag: `{"alias": "old_name"}`.
+        With a `prefix`, the parsed settings hold an object of `kind` under that name. Without one they hold each field
+        under its own name, and `settings_from` makes the object. A field's metadata may have an older name of the flag:
+        `{"alias": "old_name"}`.
         """
         self.reads_files = True
         if prefix:
@@ -135,23 +137,23 @@ class Parser:
                 self.add_settings(hints[field.name], name)
                 continue
             self.options[name] = Option(name, hints[field.name], _default(field), owner=kind)
-            if field.metadata.get("alias"):
-                self.alias(**{field.metadata["alias"]: field.name})
+            if older := field.metadata.get("alias"):
+                self.aliases[f"{prefix}.{older}" if prefix else older] = name
 
     def alias(self, **names: str) -> None:
-        """Other names of settings: `alias(task="tasks")`."""
+        """Add other names for settings: `alias(task="tasks")`."""
         self.aliases.update(names)
 
     def front(self, title: str, texts: Mapping[str, str] | None = None, **more: str) -> None:
-        """A group of the short help: what people set most, each with one plain line."""
+        """Add a group to the short help, which has a line for each of the settings that people use most."""
         self.fronts[title] = {**(texts or {}), **more}
 
     # --- Their values -----------------------------------------------------------------------------------------------
 
     def parse(self, arguments: list[str]) -> SimpleNamespace:
-        """The value of every setting: its flag's, else the last YAML file's that names it, else its default.
+        """The value of every setting: from its flag, else from the last YAML file that has it, else its default.
 
-        `HelpAsked` for `--help` and `--help-all`; what runs commands prints it.
+        Raises `HelpAsked` for `--help` and `--help-all`; the function that runs commands prints the help then.
         """
         for ask in ("--help-all", "--help", "-h"):
             if ask in arguments:
@@ -203,7 +205,7 @@ class Parser:
         return flags, words, files
 
     def _setting(self, written: str) -> tuple[str, bool | None]:
-        """The setting that a flag names, and for a yes-or-no setting which of the two it says."""
+        """(the setting that a flag names, the value that the flag gives a yes-or-no setting; None for any other)."""
         name = self._known(written.lstrip("-"))
         if name is not None and written.startswith("--"):
             yes_no = name in self.options and self.options[name].kind is bool
@@ -219,14 +221,14 @@ class Parser:
         raise UserError(f"{self.command} has no setting {written}{hint}")
 
     def _known(self, name: str) -> str | None:
-        """The setting, group or positional of that name or alias, `-` being `_`."""
+        """The setting, group or positional with that name or alias, where `-` means `_`; None if there is none."""
         name = name.replace("-", "_")
         name = self.aliases.get(name, name)
-        flagged = [one for one in self.aliases.values() if one not in self.options]  # positionals that have a flag
+        flagged = [one for one in self.aliases.values() if one not in self.options]  # positionals with a flag
         return name if name in self.options or name in self.groups or name in flagged else None
 
     def _hint(self, word: str, dashes: str) -> str:
-        """The setting most like a word, by its whole name or by its last part."""
+        """`; did you mean NAME?` with the setting whose name, or whose last part, is most similar; else empty."""
         word = word.replace("-", "_")
         by_last = {option.short: name for name, option in self.options.items()} | {name: name for name in self.options}
         groups = {name: name for name in self.groups}
@@ -238,13 +240,13 @@ class Parser:
         return f"; did you mean {dashes}{names[close]}?"
 
     def _take(self, values: Mapping[Any, Any], prefix: str, source: str, given: dict[str, tuple[Any, str]]) -> None:
-        """Enter a mapping of settings, nested ones dotted, into `given`."""
+        """Enter the settings in a nested mapping into `given`, under dotted names."""
         for key, value in values.items():
             name = self._known(f"{prefix}{key}")
             where = f"{prefix}{key} in {source}" if not source.startswith("--") else f"{prefix}{key}"
             if name is None:
                 hint = self._hint(f"{prefix}{key}", "")
-                raise UserError(f"{where} is no setting of {self.command}{hint}")
+                raise UserError(f"{where} is not a setting of {self.command}{hint}")
             if value is None and not (name in self.options and value_allowed_empty(self.options[name].kind)):
                 raise UserError(f"{where} has no value; give one, or leave the line out")
             if name in self.groups:
@@ -274,7 +276,7 @@ class Parser:
         return values
 
     def _objects(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Top-level settings by name, and the object of every group."""
+        """The top-level settings by name, and the object of every top-level group."""
         top = {name: values.get(name, option.default) for name, option in self.options.items() if "." not in name}
         return {**top, **{name: self._object(name, values) for name in self.groups if "." not in name}}
 
@@ -293,13 +295,13 @@ class Parser:
 
 
 def settings_from(namespace: Any, kind: type[Settings]) -> Settings:
-    """The dataclass `kind` from parsed settings; what else they hold is left alone."""
+    """An object of the dataclass `kind` from parsed settings, which may hold other settings too."""
     names = [field.name for field in fields(kind) if hasattr(namespace, field.name)]  # type: ignore[arg-type]
     return kind(**{name: getattr(namespace, name) for name in names})
 
 
 def value_allowed_empty(kind: Any) -> bool:
-    """Whether None is a value of the type."""
+    """Whether the type `kind` allows None."""
     return type(None) in getattr(kind, "__args__", ()) or kind is Any
 
 
@@ -314,7 +316,7 @@ def _metavar(option: Option) -> str:
 
 
 def _group(value: str, name: str) -> dict[Any, Any]:
-    """The mapping in a flag such as `--model '{d_model: 64}'`, or in the YAML file that it names."""
+    """The mapping in the value of a flag such as `--model '{d_model: 64}'`, or in the YAML file that it names."""
     values = read_yaml(value) if value.endswith(SUFFIXES) else parse_yaml(value, name)
     if not isinstance(values, dict):
         raise UserError(f"{name} needs settings by name, such as {{name: value}}, not {shown(value)}")

@@ -1,4 +1,4 @@
-"""Running commands: their list, a wrong name, one sentence and a status for what ends them."""
+"""Run commands: list them, find one by name, and turn what ends it into a message and an exit status."""
 
 from __future__ import annotations
 
@@ -15,32 +15,34 @@ from sparsegpt2.settings.parser import HelpAsked, Parser
 from sparsegpt2.settings.values import did_you_mean
 
 USER_MISTAKE = 2
+"""Exit status after a user's mistake."""
 INTERRUPTED = 130
+"""Exit status after an interruption."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `module.function(arguments)` runs it, `module.function_parser()` knows its settings."""
+    """A command: `module.function(arguments)` runs it, and `module.function_parser()` returns its parser."""
 
     group: str
-    """Heading in the list of commands."""
+    """Its heading in the list of commands."""
     module: str
     function: str
     says: str
-    """What it does, in one line of the list of commands."""
+    """What it does: its line in the list of commands."""
 
     def __call__(self, arguments: list[str]) -> None:
-        """Import the module and run."""
+        """Import the module and run the command."""
         getattr(import_module(self.module), self.function)(arguments)
 
     def parser(self) -> Parser:
-        """Its settings, for completion; nothing is run."""
+        """The parser of its settings, without running it (for completion)."""
         made: Parser = getattr(import_module(self.module), f"{self.function}_parser")()
         return made
 
 
 def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
-    """Run a command; a user's mistake is one line on stderr and status 2, an interruption status 130."""
+    """Run a command and return its exit status. A user's mistake is one line on stderr and status 2."""
     try:
         with process.of_a_command(arguments) as arguments, process.in_one_sentence():
             _answer(command, arguments)
@@ -48,15 +50,15 @@ def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
         print(f"sparsegpt2: error: {error}", file=sys.stderr)
         return USER_MISTAKE
     except KeyboardInterrupt:
-        print("sparsegpt2: interrupted; the same command goes on from here", file=sys.stderr)
+        print("sparsegpt2: interrupted; run the same command again to resume", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         said = usercode.sentence(error)
         if said is None:
             raise
-        print(f"sparsegpt2: error: {said}", file=sys.stderr)  # a mistake in a user's own task, pruner and so on
+        print(f"sparsegpt2: error: {said}", file=sys.stderr)  # a mistake in the user's own task, pruner and so on
         return USER_MISTAKE
     return 0
 
@@ -70,13 +72,14 @@ def _answer(command: Callable[[list[str]], None], arguments: list[str]) -> None:
 
 
 def run_commands(program: str, commands: Mapping[str, Command], arguments: list[str]) -> int:
-    """Run the command that the first argument names; without one, or with --help, list them by group."""
+    """Run the command that the first argument names; without one, or with --help, list all commands."""
     first = arguments[0] if arguments else ""
     if first in ("", "-h", "--help", "--help-all"):
         groups: dict[str, dict[str, str]] = {}
         for name, command in commands.items():
             groups.setdefault(command.group, {})[name] = command.says
-        print(listing(program, groups, f"{program} COMMAND --help tells more; {program} --version, which one this is."))
+        ending = f"For the settings of a command: {program} COMMAND --help. For the version: {program} --version."
+        print(listing(program, groups, ending))
         return 0 if arguments else USER_MISTAKE
     if first == "--version":
         print(f"sparsegpt2 {installed_version()}")
@@ -91,7 +94,7 @@ def run_commands(program: str, commands: Mapping[str, Command], arguments: list[
 
 def installed_version() -> str:
     """The version of the installed package."""
-    from importlib.metadata import PackageNotFoundError, version  # 20 ms, which `--help` need not wait for
+    from importlib.metadata import PackageNotFoundError, version  # takes 20 ms, which `--help` does not need
 
     try:
         return version("sparsegpt2")
@@ -100,6 +103,6 @@ def installed_version() -> str:
 
 
 def step(command: Callable[[list[str]], None], arguments: list[str]) -> None:
-    """Run a command in this process as a part of another, saying which."""
+    """Print a command's line, and run it in this process as a part of another command."""
     print(f"\n$ sparsegpt2 {command.__name__} {' '.join(arguments)}", flush=True)
     command(arguments)

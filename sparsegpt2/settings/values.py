@@ -1,6 +1,6 @@
-"""From what a user wrote to a value of the setting's type: lists by commas, flags, whole numbers as `1e5`.
+"""Convert what a user wrote to a value of the setting's type: lists with commas, yes and no, whole numbers as `1e5`.
 
-`given` is text from the command line, or a plain value from YAML; both are read by the same rules.
+`given` is text from the command line or a plain value from YAML. The rules are the same for both.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LARGEST = 2**63 - 1
 
 
 class _Wrong(Exception):
-    """The value is not of its type; `value_of` makes the sentence."""
+    """The value does not have the type; `value_of` turns this into a message."""
 
 
 def value_of(given: Any, kind: Any, name: str) -> Any:
-    """`given` as a value of the type `kind` (an annotation); `name` says in the sentence which setting it is for."""
+    """`given` as a value of the type `kind` (an annotation); any other value is a `UserError` that names `name`."""
     try:
         return _convert(given, kind, name)
     except _Wrong:
@@ -41,7 +41,7 @@ def _convert(given: Any, kind: Any, name: str) -> Any:
         if isinstance(given, list | dict):
             raise _Wrong
         return given
-    if origin in (Union, types.UnionType):  # only X | None is used
+    if origin in (Union, types.UnionType):  # the only unions in settings are X | None
         if given is None or given in ("null", ""):
             return None
         return _convert(given, next(one for one in arguments if one is not types.NoneType), name)
@@ -75,7 +75,7 @@ def _whole_number(given: Any) -> int:
         if abs(exact) > LARGEST or exact != exact.to_integral_value():
             raise _Wrong
         return int(exact)
-    except (InvalidOperation, ValueError):  # not a number; nan; infinity
+    except (InvalidOperation, ValueError):  # not a number, nan, or infinity
         raise _Wrong from None
 
 
@@ -112,7 +112,7 @@ def _sequence(given: Any, origin: type, arguments: tuple[Any, ...], name: str) -
 
 
 def _split(text: str, name: str) -> list[Any]:
-    """`a,b` and `[a, b]` alike; empty text is an empty list."""
+    """The list in `a,b` or in `[a, b]`; an empty text is an empty list."""
     if text.lstrip().startswith(("[", "{")):
         values = parse_yaml(text, name)
         return values if isinstance(values, list) else [values]
@@ -124,14 +124,14 @@ def _mapping(given: Any, kind: Any, name: str) -> dict[str, Any]:
         given = parse_yaml(given, name)
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
         raise _Wrong
-    if get_origin(kind) is list and get_args(kind) == (Any,):  # `lr: 1e-3,1e-2`: numbers stay numbers
+    if get_origin(kind) is list and get_args(kind) == (Any,):  # so that `lr: 1e-3,1e-2` is numbers, not text
         lists = {key: parse_yaml(f"[{one}]", name) if isinstance(one, str) else one for key, one in given.items()}
         return {key: _convert(one, kind, name) for key, one in lists.items()}
-    return {key: _convert(one, kind, name) for key, one in given.items()}
+    return given if kind is Any else {key: _convert(one, kind, name) for key, one in given.items()}
 
 
 def _record(given: Any, kind: Any, name: str) -> Any:
-    """A dataclass from a mapping of some of its fields."""
+    """An object of the dataclass `kind` from a mapping of some of its fields."""
     from dataclasses import fields
     from typing import get_type_hints
 
@@ -155,7 +155,7 @@ _SEVERAL = {int: "whole numbers", float: "numbers", str: "names"}
 
 
 def described(kind: Any) -> str:
-    """What a setting of this type is, in plain words."""
+    """What a value of this type must be, in plain words: `a whole number`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return described(next(one for one in arguments if one is not types.NoneType))
@@ -187,7 +187,7 @@ def alternatives(words: Iterable[str]) -> str:
 
 
 def shown(given: Any) -> str:
-    """A value as a sentence shows it: short, whatever was given."""
+    """A short text for a value in a message."""
     if given is None or given == "":
         return "nothing"
     if isinstance(given, dict):
@@ -198,7 +198,7 @@ def shown(given: Any) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str], dashes: str = "") -> str:
-    """`; did you mean X?` for the known word most like this one, or nothing where none is alike."""
+    """`; did you mean X?` with the known word that is most similar; empty if none is similar."""
     from difflib import get_close_matches
 
     names: Sequence[str] = list(known)

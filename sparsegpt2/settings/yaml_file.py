@@ -1,4 +1,4 @@
-"""Reading YAML strictly: a mapping, each key once, `1e-3` a number; anything else is one sentence."""
+"""Read YAML strictly: settings are a mapping, each key occurs once, and `1e-3` is a number."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sparsegpt2.errors import UserError
 
 SUFFIXES = (".yaml", ".yml")
 MOST_KEYS = 10_000
-"""Of one mapping."""
+"""The largest number of keys in one mapping."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The settings in a YAML file by name; nested groups are nested mappings."""
+    """The settings in a YAML file, with nested mappings for groups; `UserError` for anything else in it."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first key
+        text = Path(path).read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first key
     except FileNotFoundError:
         raise UserError(f"config file {path} does not exist") from None
     except UnicodeDecodeError:
@@ -33,7 +33,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The value that YAML text says; `source` names the text where it is wrong."""
+    """The value in a YAML text; `UserError`, naming `source`, if it is not valid YAML."""
     import yaml
 
     try:
@@ -48,7 +48,7 @@ def parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source} is not valid YAML: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise UserError(f"{source} is not valid YAML: it is nested too deeply") from None
-    except ValueError as error:  # a date that is none, a number of thousands of digits
+    except ValueError as error:  # an impossible date, or a number with thousands of digits
         raise UserError(f"{source} is not valid YAML: {error}") from None
 
 
@@ -59,14 +59,14 @@ def _loader() -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """YAML 1.1 as PyYAML reads it, but `1e-3` is a number and a key given twice is a mistake."""
+        """YAML 1.1 as PyYAML reads it, except that `1e-3` is a number and a repeated key is a mistake."""
 
         def __init__(self, stream: str) -> None:
             super().__init__(stream)
             self.looked_at: set[int] = set()
 
         def flatten_mapping(self, node: Any) -> None:
-            """Called for every mapping, to merge `<<` into it: the one place that sees keys as they are written."""
+            """Called for every mapping, to merge `<<` into it. Only here can repeated keys be seen."""
             if id(node) not in self.looked_at:
                 self.looked_at.add(id(node))
                 keys = [key.value for key, _ in node.value]
@@ -74,7 +74,7 @@ def _loader() -> Any:
                     if key.value in keys[:place]:
                         raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
             super().flatten_mapping(node)
-            if len(node.value) > MOST_KEYS:  # mappings that merge each other ten times over fill the memory
+            if len(node.value) > MOST_KEYS:  # a few mappings that merge each other ten times each would fill the RAM
                 raise yaml.MarkedYAMLError(problem="too much is merged", problem_mark=node.start_mark)
 
     number = r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"

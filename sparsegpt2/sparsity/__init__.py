@@ -1,4 +1,4 @@
-"""Sparse optimisation: projection, its schedule, the optimiser, and what is counted."""
+"""Sparse optimisation: projection, its schedule, the optimiser, and statistics."""
 
 from sparsegpt2.sparsity.project import project_, project_model_
 

@@ -1,10 +1,10 @@
-"""Dropped weights remembered outside the model (`SparsityConfig.memory`; ours, the paper forgets them).
+"""Dropped weights that are remembered outside the model (`SparsityConfig.memory`; our method, the paper has none).
 
-A weight that the projection zeroes starts its next step from 0, so it comes back only if a single step of AdamW, about
-the learning rate, lifts it over the smallest survivor. At low densities the smallest survivor is ten times that: what
-annealing drops is lost. With a memory m a dropped weight of value w starts from m * w instead, so gradients that agree
-over about 1 / (1 - m) steps add up and can bring it in. The forward and the backward pass never see what is
-remembered: the model has exactly the density asked for at every step.
+A weight that the projection sets to zero starts its next step from 0. So it returns only if a single step of AdamW,
+which has about the size of the learning rate, makes it larger than the smallest weight that is kept. At low densities
+that weight is ten times as large as a step, so what annealing drops is lost. With a memory m, a dropped weight of value
+w starts from m * w instead. Gradients that agree over about 1 / (1 - m) steps then add up, and can bring it back. The
+forward and backward passes never see remembered values: the model has exactly the target density at every step.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sparsegpt2.sparsity.project import project_model_, projected_parameters
 from sparsegpt2.sparsity.schedule import annealed
 
 REMEMBERED = "remembered"
-"""Key of a weight's remembered values [its shape] in the optimiser's state, beside its moments."""
+"""Key of a weight's remembered values (a tensor of its shape) in the optimiser's state, next to its moments."""
 
 
 @torch.no_grad()
 def recall_(model: GPT, optimizer: torch.optim.Optimizer) -> None:
-    """Put what is remembered of dropped weights back in their places, for the optimiser's step to go on from."""
+    """Add the remembered values to the dropped weights, so that the optimiser's step starts from them."""
     weights, remembered = _remembered(model, optimizer)
     if weights:
         torch._foreach_add_(weights, remembered)
@@ -33,7 +33,7 @@ def recall_(model: GPT, optimizer: torch.optim.Optimizer) -> None:
 def project_and_remember_(
     model: GPT, optimizer: torch.optim.Optimizer, config: SparsityConfig, share: float = 1.0
 ) -> None:
-    """`project_model_` after `share` of training; with a memory, keep that share of what it drops for `recall_`."""
+    """`project_model_` after `share` of training; `config.memory` times what it drops is kept for `recall_`."""
     if config.memory:
         for tensor in projected_parameters(model):
             dense = annealed(config.density_of(tensor.kind), share, config) == 1
@@ -49,7 +49,7 @@ def project_and_remember_(
 
 
 def _remembered(model: GPT, optimizer: torch.optim.Optimizer) -> tuple[list[Tensor], list[Tensor]]:
-    """Weights of which something is remembered, and what, in the model's order."""
+    """(weights, their remembered values), for the weights that have any, in the model's order."""
     weights = [tensor.weight for tensor in projected_parameters(model)]
     weights = [weight for weight in weights if REMEMBERED in optimizer.state.get(weight, {})]
     return weights, [optimizer.state[weight][REMEMBERED] for weight in weights]

@@ -1,4 +1,4 @@
-"""AdamW on gradients brought to a root mean square of 1 (paper, section A.3; the script always divides)."""
+"""AdamW on gradients scaled to a root mean square of 1 (paper, section A.3)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparsegpt2.model.gpt import GPT
 
 
 def make_optimizer(model: GPT, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW, fused; weight decay on matrices other than the bigram table, none on it and on vectors."""
+    """Fused AdamW, with weight decay on matrices only, and not on the bigram table."""
     matrices: list[Tensor] = []
     vectors: list[Tensor] = []
     tables: list[Tensor] = []
@@ -26,15 +26,15 @@ def make_optimizer(model: GPT, config: OptimizerConfig) -> torch.optim.AdamW:
 
 
 def gradient_rms(gradients: list[Tensor]) -> Tensor:
-    """Root mean square over all entries of all gradients: a float32 scalar on their device, no host sync."""
+    """Root mean square over all entries of all gradients: a float32 scalar on their device, without a host sync."""
     norms = torch.stack(torch._foreach_norm(gradients))
     return norms.square().sum().div(sum(gradient.numel() for gradient in gradients)).sqrt()
 
 
 def scale_gradients_(gradients: list[Tensor], mode: str) -> Tensor:
-    """Bring the joint RMS of all gradients to 1 (`normalize`) or to at most 1 (`clip`); return the RMS before.
+    """Scale all gradients to a joint RMS of 1 (`normalize`) or at most 1 (`clip`); return the RMS before scaling.
 
-    All-zero gradients stay zero.
+    `off` leaves them unchanged. Gradients that are all zero stay zero.
     """
     rms = gradient_rms(gradients)
     if mode != "off":
@@ -44,7 +44,7 @@ def scale_gradients_(gradients: list[Tensor], mode: str) -> Tensor:
 
 
 def optimizer_step(optimizer: torch.optim.AdamW, mode: str) -> Tensor:
-    """Scale the gradients (`scale_gradients_`), step, and drop them; returns the gradient RMS before scaling."""
+    """Scale the gradients (`scale_gradients_`), step, and delete them. Returns the gradient RMS before scaling."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     rms = scale_gradients_([parameter.grad for parameter in parameters if parameter.grad is not None], mode)
     optimizer.step()

@@ -1,8 +1,8 @@
-"""Projection: after each step keep the k largest weights of every tensor, zero the others (paper, section 2.2).
+"""Projection: after each step keep the k largest weights of every tensor and zero the others (paper, section 2.2).
 
-k = floor(density * numel) exactly, ties go to the lowest index. A minimum of `min_alive` weights is reserved in each
-neuron or attention channel and counts within k: a row of c_attn and c_fc (what it reads), a column of both c_proj
-(what it writes). Norm weights, sink logits and the bigram table are never projected.
+k = floor(density * numel) exactly; of equal magnitudes the lowest index is kept. A minimum of `min_alive` weights is
+reserved for each neuron and attention channel, and counts towards k: in its row of c_attn or c_fc (what it reads) and
+in its column of c_proj (what it writes). Norm weights, sink logits and the bigram table are never projected.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from sparsegpt2.sparsity.schedule import annealed
 def project_(weight: Tensor, density: float, *, min_alive: int = 0, neuron_dim: int | None = None) -> Tensor:
     """Zero, in place, all but the k = floor(density * numel) entries of largest magnitude; return `weight`.
 
-    weight: float32, any shape (a matrix when `min_alive` is given). min_alive: entries reserved in each slice along
-    `neuron_dim` (0: rows are neurons, 1: columns are), the largest of the slice; they count within k. Ties are kept
-    by lowest index in both selections. Raises `UserError` for a density outside (0, 1] and for a reserve that
-    exceeds k or the length of a neuron.
+    weight: float32, any shape (a matrix if `min_alive` is given). min_alive: how many of the largest entries are
+    reserved in each slice along `neuron_dim` (0: rows are neurons, 1: columns are); they count towards k. Of equal
+    magnitudes the lowest index is kept in both selections. `UserError` for a density outside (0, 1], and if the
+    reserved entries exceed k or the length of a neuron.
     """
-    require(0 < density <= 1, f"density must be over 0 and at most 1, got {density}")
+    require(0 < density <= 1, f"density must be above 0 and at most 1, got {density}")
     keep = math.floor(density * weight.numel())
     if min_alive and neuron_dim is not None:
         check_reserve(tuple(weight.shape), keep, min_alive, neuron_dim)
@@ -41,7 +41,7 @@ def project_(weight: Tensor, density: float, *, min_alive: int = 0, neuron_dim: 
 
 
 def check_reserve(shape: tuple[int, ...], keep: int, min_alive: int, neuron_dim: int, name: str = "a matrix") -> None:
-    """Raise `UserError` unless `min_alive` weights per neuron fit into `keep` weights of a matrix of this shape."""
+    """Raise `UserError` unless `min_alive` weights per neuron fit in the `keep` weights of a matrix of this shape."""
     require(
         len(shape) == 2 and neuron_dim in (0, 1),
         f"min_alive needs a matrix and neuron_dim 0 (rows) or 1 (columns), got shape {list(shape)}, {neuron_dim}",
@@ -58,14 +58,14 @@ def check_reserve(shape: tuple[int, ...], keep: int, min_alive: int, neuron_dim:
 
 @dataclass(frozen=True)
 class Projected:
-    """A parameter that loses entries, and how its density is set."""
+    """A parameter that is sparsified, and how its density is set."""
 
     name: str
     weight: Tensor
     kind: str
-    """`embedding`, `bias` or `matrix`: picks the target density (`SparsityConfig.density_of`)."""
+    """`embedding`, `bias` or `matrix`; selects the target density (`SparsityConfig.density_of`)."""
     neuron_dim: int | None
-    """0 where rows are neurons, 1 where columns are, None where no minimum applies."""
+    """0 if rows are neurons, 1 if columns are, None if `min_alive` does not apply."""
 
 
 def projected_parameters(model: GPT) -> Iterator[Projected]:
@@ -83,7 +83,7 @@ def projected_parameters(model: GPT) -> Iterator[Projected]:
 
 
 def check_feasible(model: GPT, config: SparsityConfig) -> None:
-    """Raise `UserError`, naming the tensor, if the final density cannot be met (before any training)."""
+    """Raise `UserError`, naming the tensor, if the final density cannot be met. Called before training."""
     for tensor in projected_parameters(model):
         keep = math.floor(config.density_of(tensor.kind) * tensor.weight.numel())
         require(

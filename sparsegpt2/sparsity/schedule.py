@@ -1,4 +1,4 @@
-"""Density and learning rate over training (paper, section A.3). `share` is training done, from 0 to 1."""
+"""Density and learning rate during training (paper, section A.3). `share` is the share of training done, 0 to 1."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from sparsegpt2.config import OptimizerConfig, SparsityConfig
 
 
 def annealed(target: float, share: float, config: SparsityConfig) -> float:
-    """Density after `share` of training of a tensor that ends at `target`.
+    """Density after `share` of training, for a tensor whose density ends at `target`.
 
-    1 up to `anneal_start`, `target` from `anneal_end` on; between them linear in training (`linear`), straight on a
-    log-log plot of density against training (`power`), or straight on a log-linear one (`exponential`).
+    It is 1 up to `anneal_start` and `target` from `anneal_end` on. Between them it falls linearly (`linear`), along a
+    straight line on a log-log plot of density against training (`power`), or along one on a log-linear plot
+    (`exponential`).
     """
     start, end = config.anneal_start, config.anneal_end
     if share <= start:
@@ -30,10 +31,10 @@ def density_at(share: float, config: SparsityConfig) -> float:
 
 
 def learning_rate_at(share: float, optimizer: OptimizerConfig, sparsity: SparsityConfig) -> float:
-    """The "sharkfin": lr * warmup * linear decay to 0 * sqrt(target density / current density).
+    """The paper's "sharkfin": lr * warmup * decay * sqrt(target density / current density).
 
-    Warmup rises linearly from 0 over the first `warmup` of training; decay runs linearly from 1 at its end to 0 at
-    the end of training. The square root makes `lr` the rate at the final L0.
+    The warmup factor rises linearly from 0 to 1 over the first `optimizer.warmup` of training. The decay factor then
+    falls linearly to 0 at the end of training. The square root is 1 at the final L0, so `lr` is the rate there.
     """
     warmup = min(1.0, share / optimizer.warmup) if optimizer.warmup > 0 else 1.0
     decay = min(1.0, (1 - share) / (1 - optimizer.warmup))

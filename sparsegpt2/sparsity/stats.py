@@ -1,4 +1,4 @@
-"""What is reported with every checkpoint: L0, densities, dead neurons, kurtosis of the residual stream."""
+"""Statistics that are saved with every checkpoint: L0, densities, dead neurons, kurtosis of the residual stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def l0_by_tensor(model: GPT) -> dict[str, int]:
 
 
 def l0(model: GPT) -> int:
-    """Nonzero entries in all (paper: L0), as `l0_by_tensor` counts them."""
+    """Total number of nonzero entries that `l0_by_tensor` counts (paper: L0)."""
     return sum(l0_by_tensor(model).values())
 
 
@@ -33,10 +33,11 @@ def density_by_tensor(model: GPT) -> dict[str, float]:
 
 @torch.no_grad()
 def dead_neurons(model: GPT) -> dict[str, int]:
-    """Neurons and attention channels that cannot carry anything: no nonzero in-weight, or no nonzero out-weight.
+    """How many MLP neurons (`mlp`) and attention channels (`attn`) are dead: they have no input or no output weights.
 
-    MLP neuron: its row of c_fc and column of c_proj. v channel: its row of c_attn and column of c_proj. q channel:
-    its own row of c_attn and the row of the k channel it is multiplied with (and so for k; a pair counts once).
+    A neuron is dead if its row of c_fc or its column of c_proj is all zero; a v channel if its row of c_attn or its
+    column of c_proj is. A q channel and the k channel that it is multiplied with are dead if the row of c_attn of
+    either is all zero, and count as one.
     """
     neurons = channels = 0
     for block in model.layers:
@@ -49,9 +50,9 @@ def dead_neurons(model: GPT) -> dict[str, int]:
 
 @torch.no_grad()
 def residual_kurtosis(model: GPT, batches: Iterable[Tensor]) -> float:
-    """Kurtosis of the final residual stream: E[(x - mean)^4] / E[(x - mean)^2]^2 over the channels of each token,
-    averaged over tokens (paper, figure 10; 3 for a Gaussian, larger for a stream with privileged channels).
+    """Kurtosis of the final residual stream, E[(x - mean)^4] / E[(x - mean)^2]^2 over the channels of each token.
 
+    The mean over all tokens (paper, figure 10). It is 3 for a Gaussian, and larger if some channels are privileged.
     batches: tokens [B, T] int64 each.
     """
     last = f"{model.config.n_layer - 1}.mlp.resid_post"

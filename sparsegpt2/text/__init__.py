@@ -1,1 +1,1 @@
-"""Words in, tokens out: corpora, tokenizers, prepared data, and windows of it."""
+"""From text to tokens: corpora, tokenizers, prepared data, and windows of tokens."""

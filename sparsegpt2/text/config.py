@@ -1,4 +1,4 @@
-"""Settings of the text that a model is trained on; no module that needs torch is imported."""
+"""Settings of the text that a model is trained on. Imports no module that needs torch."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.text.corpus.base import CorpusConfig
 
 LARGEST_VOCABULARY = 2**16
-"""Token ids lie in shards of uint16."""
+"""Token ids are stored as uint16."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What text to train on and how to cut it into tokens."""
+    """The text to train on, and its tokenizer."""
 
     corpora: list[CorpusConfig] = field(default_factory=lambda: [CorpusConfig()])
-    """The mixture; the corpora's weights are shares of its bytes."""
+    """The corpora to mix. Their weights are shares of the mixture's bytes."""
     tokens: int = 10_000_000
-    """Tokens of the train split; fewer where the corpora end before. Held-out tokens come on top."""
+    """Tokens in the train split; fewer if the corpora end earlier. Held-out tokens are extra."""
     held_out_fraction: float = 0.01
     """Share of the documents that is held out."""
     vocab_size: int = 2048
-    """Tokens of the tokenizer that is trained, end of text included. Gao et al. 2025 use 2048."""
+    """Size of the tokenizer that is trained, including end of text. Gao et al. 2025 use 2048."""
     tokenizer: str | None = None
     """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
     `zoo:NAME`, `hf:user/name`)."""
     tokenizer_bytes: int = 10_000_000
-    """Characters of the train split the tokenizer is trained on."""
+    """Characters of the train split that the tokenizer is trained on."""
     seed: int = 0
-    """Of the documents: what a generator makes, and the order of files."""
+    """Seed of the documents: of what a generator writes, and of the order of files."""
 
     def __post_init__(self) -> None:
         if not self.corpora:
@@ -44,6 +44,6 @@ class DataConfig:
 
 
 def check_vocabulary(size: int) -> None:
-    """Refuse a tokenizer whose ids do not fit the shards."""
+    """`UserError` for a tokenizer whose ids do not fit in the shards."""
     if size > LARGEST_VOCABULARY:
         raise UserError(f"the vocabulary has {size} tokens; shards of uint16 hold at most {LARGEST_VOCABULARY}")

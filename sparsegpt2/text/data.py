@@ -1,9 +1,9 @@
-"""Tokens on disk: prepare them once from corpora, then read batches that depend on nothing but (seed, step).
+"""Tokens on disk: prepare them once from corpora, then read batches that depend only on (seed, step).
 
-A prepared directory holds `tokenizer.json`, `manifest.json` and, for each split, shards of uint16 token ids. Every
-document stands behind an end-of-text token and lies in one shard, so each shard begins with end of text.
+A prepared directory holds `tokenizer.json`, `manifest.json` and, for each split, shards of uint16 token ids. A document
+is preceded by an end-of-text token and is in one shard as a whole, so each shard begins with end of text.
 
-Shapes: B windows of a batch, T tokens of a window.
+Shapes: B windows in a batch, T tokens in a window.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ SPLITS = ("train", "held_out")
 PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
 """Folders that `prepare` may replace."""
 SHARD_TOKENS = 2**26
-"""Tokens after which a shard is closed at the next document: 128 MiB."""
+"""Once a shard has this many tokens (128 MiB), the next document starts a new one."""
 BATCH_BYTES = 2**20
-"""Characters of text tokenized at a time: bounds memory."""
+"""Characters of text that are tokenized at a time, which limits RAM."""
 
 
 # --- Preparing ------------------------------------------------------------------------------------------------------
 
 
 def prepare(config: DataConfig, directory: str | Path, progress: bool = True) -> TokenData:
-    """Make `directory` hold the tokens `config` asks for, and open it.
+    """Make sure that `directory` holds the tokens that `config` asks for, and open it.
 
-    Nothing is done, nor written, when it already does. Otherwise everything is written beside it and renamed in one
-    step, so an interrupted run leaves no half-made data; it starts again. Of several processes one prepares, the others
-    wait. `progress` shows a bar with the time left. A directory of anything else is left alone (`UserError`).
+    Nothing is written if it already does. Otherwise everything is written to a temporary directory and renamed in one
+    step: an interruption leaves no incomplete data, and the next call starts again. If several processes call this, one
+    prepares and the others wait. `UserError` if `directory` holds anything but prepared data; it is not changed then.
+
+    progress: show a bar with the time left.
     """
     directory = Path(directory)
     corpora = [(open_corpus(corpus), corpus.weight) for corpus in config.corpora]
@@ -75,7 +77,7 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True) ->
 
 
 def _holds(directory: Path, request: dict[str, Any]) -> bool:
-    """Whether `directory` holds the tokens that are asked for."""
+    """Whether `directory` holds the tokens of this request."""
     if not (directory / MANIFEST).exists():
         return False
     manifest = read_json(directory / MANIFEST, "manifest")
@@ -83,10 +85,10 @@ def _holds(directory: Path, request: dict[str, Any]) -> bool:
 
 
 def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer: Tokenizer | None) -> dict[str, Any]:
-    """All that decides the tokens, as JSON: prepared data with the same request is the same data."""
+    """Everything that determines the tokens, as JSON: prepared data with the same request is the same data."""
     request = asdict(config)
     for settings, (corpus, _) in zip(request["corpora"], corpora, strict=True):
-        found = find_corpus(settings["name"])  # by its plain name: the folder it is named from makes no other data
+        found = find_corpus(settings["name"])  # its plain name is recorded: the path to its file changes no token
         settings["name"] = found.name
         settings["identity"] = sha256((corpus.identity() + found.fingerprint).encode()).hexdigest()
     if tokenizer is not None:
@@ -97,7 +99,10 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
 
 
 def _split_documents(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[tuple[str, str]]:
-    """(split, text) of each document. Multiples of the golden ratio, modulo 1, pick the held-out ones evenly."""
+    """(split, text) of each document. Document i is held out if i times the golden ratio, modulo 1, is below the share.
+
+    These numbers are spread evenly, so held-out documents are too.
+    """
     golden, whole = 0x9E3779B97F4A7C15, 2**64
     for index, text in enumerate(mixed_documents(corpora, config.seed), start=1):
         held_out = index * golden % whole < config.held_out_fraction * whole
@@ -105,7 +110,7 @@ def _split_documents(config: DataConfig, corpora: list[tuple[Corpus, float]]) ->
 
 
 def _training_texts(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[str]:
-    """The first `tokenizer_bytes` of the train split, for the tokenizer."""
+    """The documents of the train split up to `tokenizer_bytes` characters, to train the tokenizer on."""
     characters = 0
     for split, text in _split_documents(config, corpora):
         if split == "train":
@@ -123,12 +128,12 @@ def _write(
     directory: Path,
     progress: bool,
 ) -> None:
-    """Fill `directory` with tokenizer, shards and manifest."""
+    """Write tokenizer, shards and manifest into `directory`."""
     with ProgressDisplay("preparing the text", enabled=progress) as show:
         if tokenizer is None:
             show(0, config.tokens, "training the tokenizer")
         if next(mixed_documents(corpora, config.seed), None) is None:
-            raise UserError(f"{_names(config)}: there is no document with any text")
+            raise UserError(f"{_names(config)}: no document has any text")
         tokenizer = tokenizer or train_tokenizer(_training_texts(config, corpora), config.vocab_size)
         tokenizer.save(directory)
         writers = {split: _ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
@@ -145,7 +150,7 @@ def _write(
     if empty:
         documents = sum(splits[split]["documents"] for split in SPLITS)
         raise UserError(
-            f"{_names(config)}: of {documents} documents none fell into the {empty[0]} split; "
+            f"{_names(config)}: of {documents} documents none is in the {empty[0]} split; "
             f"give more text or change held_out_fraction (now {config.held_out_fraction})"
         )
     manifest = {"tokenizer": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size, "splits": splits}
@@ -174,7 +179,7 @@ def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, s
 
 
 class _ShardWriter:
-    """Writes the documents of one split to shards and counts them."""
+    """Writes the documents of one split to shards, and counts tokens, documents and bytes."""
 
     def __init__(self, directory: Path, split: str, end_of_text: int) -> None:
         self.directory, self.split = directory, split
@@ -184,7 +189,7 @@ class _ShardWriter:
         self._file: Any = None
 
     def add(self, ids: list[int], size: int) -> None:
-        """One document of `size` bytes."""
+        """Append one document: its token ids, and its size in bytes of UTF-8."""
         if self._file is None or self.shards[-1]["tokens"] >= SHARD_TOKENS:
             self._open()
         self._file.write(self.end_of_text)
@@ -202,7 +207,7 @@ class _ShardWriter:
         self.shards.append({"file": name, "tokens": 0})
 
     def finish(self) -> dict[str, Any]:
-        """Close the last shard; the split's entry in the manifest."""
+        """Close the last shard, and return the split's entry in the manifest."""
         if self._file is not None:
             self._file.close()
         counts = {"tokens": self.tokens, "documents": self.documents, "bytes": self.bytes}
@@ -213,13 +218,13 @@ class _ShardWriter:
 
 
 class TokenData:
-    """A prepared directory, read through memory maps."""
+    """A prepared directory. Its shards are memory-mapped."""
 
     def __init__(self, directory: str | Path) -> None:
-        """A missing directory, a broken manifest, and a shard that is not as it was written are `UserError`s.
+        """Open `directory`; `UserError` if it or a shard is missing, or a file has changed since it was written.
 
-        Shards are hashed when they are first opened in a process, at the speed of memory; data of earlier versions have
-        no checksums, and only sizes are compared.
+        Every shard is hashed the first time that a process opens it. Data from earlier versions has no checksums, so
+        only the sizes of its shards are compared.
         """
         self.directory = Path(directory)
         self.manifest: dict[str, Any] = read_json(self.directory / MANIFEST, "manifest")
@@ -231,12 +236,15 @@ class TokenData:
         check_seal(self.manifest, self.directory / MANIFEST)
         self.tokenizer = Tokenizer.load(self.directory)
         if self.tokenizer.fingerprint != self.manifest.get("tokenizer"):
-            raise UserError(f"the tokenizer in {self.directory} is not the one its shards were written with")
+            raise UserError(
+                f"the tokenizer in {self.directory} is not the one that its shards were written with; "
+                f"delete {self.directory} and prepare the data again"
+            )
         check_files(self.directory, self.manifest.get("files"), self.directory / MANIFEST)
 
     @property
     def fingerprint(self) -> str:
-        """sha256 (hex) of all tokens and how they are split: what decides the batches besides seed and step."""
+        """sha256 (hex) of all tokens and their splits. Together with seed and step it determines every batch."""
         splits = self.manifest["splits"]
         shards = [[split, digest(self.directory / one["file"])] for split in SPLITS for one in splits[split]["shards"]]
         return sha256(json.dumps(shards).encode()).hexdigest()
@@ -248,21 +256,21 @@ class TokenData:
             size = path.stat().st_size if path.exists() else 0
             if size != expected:
                 raise UserError(
-                    f"shard {path} has {size} bytes where its manifest says {expected}: "
+                    f"shard {path} has {size} bytes, but its manifest says {expected}: "
                     f"delete {self.directory} and prepare the data again"
                 )
             opened.append(np.memmap(path, dtype="<u2", mode="r"))
         return opened
 
     def tokens(self, split: str) -> int:
-        """Tokens of a split, ends of text included."""
+        """Number of tokens in a split, including ends of text."""
         return self.manifest["splits"][split]["tokens"]
 
     def batch(self, split: str, step: int, batch_size: int, context: int, seed: int) -> tuple[Tensor, Tensor]:
         """Inputs [B, T] and targets [B, T], int64, of training step `step`: a pure function of the arguments.
 
-        Windows of T + 1 tokens are cut edge to edge and each is used once in an epoch, in an order of its own for
-        each epoch, from a starting point of its own. Targets are inputs one token later.
+        An epoch uses every window of T + 1 tokens once. Each window starts where the previous one's inputs end. Every
+        epoch has its own order of the windows, and its own offset of the first one. Targets are inputs one token later.
         """
         shards = self._enough(split, context)
         samples = np.arange(step * batch_size, (step + 1) * batch_size, dtype=np.uint64)
@@ -271,7 +279,7 @@ class TokenData:
     def held_out(self, batch_size: int, context: int, n_batches: int) -> list[tuple[Tensor, Tensor]]:
         """Up to `n_batches` fixed batches of (inputs [B, T], targets [B, T]), spread evenly over the held-out split.
 
-        When it has fewer windows all are given once, the last batch being smaller.
+        If the split has too few windows, every window is returned once, and the last batch may be smaller.
         """
         shards = self._enough("held_out", context)
         windows = spread_windows(every_window([len(shard) for shard in shards], context), batch_size * n_batches)
@@ -282,13 +290,13 @@ class TokenData:
         shards = [shard for shard in self._shards[split] if len(shard) > context]
         if not shards:
             raise UserError(
-                f"the {split} split in {self.directory} has {self.tokens(split)} tokens, too few for one window of "
+                f"the {split} split in {self.directory} has {self.tokens(split)} tokens, too few for a window of "
                 f"{context + 1}: prepare more text or lower the context"
             )
         return shards
 
     def _windows(self, shards: list[np.ndarray], windows: np.ndarray, context: int) -> tuple[Tensor, Tensor]:
-        """Tokens at windows [B, 2] of (shard, start)."""
+        """Inputs and targets, each [B, T], of windows [B, 2] of (shard, start)."""
         rows = np.stack([shards[shard][start : start + context + 1] for shard, start in windows.tolist()])
         tokens = torch.from_numpy(rows.astype(np.int64))  # [B, T + 1]
         return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

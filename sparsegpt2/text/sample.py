@@ -1,4 +1,4 @@
-"""Some text as windows of tokens, for looking at a model: N windows of T tokens."""
+"""Windows of tokens to look at a model with: N windows of T tokens."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.training_text import training_text
 
 GENERATED = "tinypython"
-"""Corpus taken when no other text is there: it needs nothing from disk or network."""
+"""The corpus to use if there is no other text. It needs nothing from disk or network."""
 
 SEED = 1
-"""Of the sample's documents; training's default is 0."""
+"""Seed of the documents; the default in training is 0."""
 
 
 def text_to_look_at(directory: str | Path, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
-    """Up to `count` windows [N, length] int64 in the tokens of the model in `directory`, and in words what they are.
+    """(windows, description): up to `count` windows [N, length] int64 in the tokens of the model in `directory`.
 
-    From `corpus` (its registered name, or files) if given; else from what its run trained on, where that is still
-    there; else from the generated corpus. `UserError` for a corpus that does not exist or is too short.
+    They come from `corpus` (a registered name, or files) if it is given, else from the text that the model was trained
+    on if that is still there, else from the generated corpus. `UserError` for a corpus that does not exist or is too
+    short.
     """
     windows = None if corpus else training_text(directory, count, length)
     if windows is not None:
@@ -34,15 +35,15 @@ def text_to_look_at(directory: str | Path, count: int, length: int, corpus: str 
 
 
 def some_text(tokenizer: Tokenizer, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
-    """`text_to_look_at` for a model that no run is known of."""
+    """`text_to_look_at` for a model whose run is not known."""
     name = corpus or GENERATED
     return sample_windows(corpus_config(name), tokenizer, count, length), f"corpus {name}"
 
 
 def corpus_config(name: str) -> CorpusConfig:
-    """A corpus by its name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`.
+    """The corpus of that name, or the files at a path: `src`, `notes.txt`, `src/**/*.py`.
 
-    A .py file is text to read here; a corpus of one's own is `my_corpus.py:NAME` or `module:NAME`.
+    A plain .py file counts as text. To use a corpus that it defines, write `my_corpus.py:NAME` or `module:NAME`.
     """
     if name in CORPORA.known():
         return CorpusConfig(name=name)
@@ -53,9 +54,9 @@ def corpus_config(name: str) -> CorpusConfig:
 
 
 def sample_windows(config: CorpusConfig, tokenizer: Tokenizer, count: int, length: int) -> Tensor:
-    """Up to `count` windows [N, length] int64 of a corpus, documents one after the other, each behind an end of text.
+    """Up to `count` windows [N, length] int64 of a corpus: its documents in order, with end of text before each.
 
-    Documents are read only until the windows are full. `UserError` when there is not enough text for one.
+    No more documents are read than the windows need. `UserError` if there is not enough text for one window.
     """
     ids: list[int] = []
     for text in open_corpus(config).documents(SEED):
@@ -64,5 +65,5 @@ def sample_windows(config: CorpusConfig, tokenizer: Tokenizer, count: int, lengt
             break
     full = min(count, len(ids) // length)
     if full == 0:
-        raise UserError(f"corpus {config.path or config.name} has {len(ids)} tokens; a window takes {length}")
+        raise UserError(f"corpus {config.path or config.name} has {len(ids)} tokens; a window needs {length}")
     return torch.tensor(ids[: full * length]).view(full, length)

@@ -1,7 +1,8 @@
-"""Byte-level BPE, run by `tiktoken`, stored as a standard Hugging Face `tokenizer.json`.
+"""Byte-level BPE, run by `tiktoken` and stored as a standard Hugging Face `tokenizer.json`.
 
-A tokenizer is a table from byte strings to ranks: text is split by a pattern, and inside each piece the adjacent pair
-whose joined bytes have the lowest rank is merged until no pair is in the table. Ids are ranks; end of text comes last.
+A tokenizer is a table from byte strings to ranks. A pattern splits the text into pieces. In each piece the adjacent
+pair whose joined bytes have the lowest rank is merged, until no pair is in the table. Ids are ranks; end of text comes
+last.
 """
 
 from __future__ import annotations
@@ -24,33 +25,34 @@ END_OF_TEXT = "<|endoftext|>"
 SPLIT_PATTERN = (
     r"[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with at most one sign or space before it: ` name`, `.add`, `(self`, `=None`
     r"|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*"  # signs with the line's end they touch: `):\n`, `')\n`, ` +=`
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*"  # signs, with a line end that follows them: `):\n`, `')\n`, ` +=`
     r"|\s*[\r\n]+"
-    r"|\s+(?!\S)"  # indentation but its last space, which goes with the word after it: 4 spaces are 3 and one
+    r"|\s+(?!\S)"  # indentation except its last space, which belongs to the next word: of 4 spaces, 3
     r"|\s+"
 )
-"""How text is cut before merging: the pattern of the tokenizer published with Gao et al. 2025."""
+"""How text is split before merging: the pattern of the tokenizer published with Gao et al. 2025."""
 
 
 class Tokenizer:
-    """A byte-level BPE run as a `tiktoken` Encoding.
+    """A byte-level BPE, run as a `tiktoken` Encoding.
 
-    `vocab_size` counts all ids, end of text included; `fingerprint` is the sha256 (hex) of the file `save` writes.
+    `vocab_size` counts all ids, including end of text. `fingerprint` is the sha256 (hex) of the file `save` writes.
     """
 
     def __init__(self, ranks: dict[bytes, int], pattern: str = SPLIT_PATTERN, end_of_text: int | None = None) -> None:
-        """`ranks`: token bytes -> id, in the order of merging, all 256 single bytes among them.
+        """`UserError` for `ranks` that lack a single byte, and for an `end_of_text` that is another token's id.
 
-        `end_of_text` is an id outside `ranks`; None gives it the id after the last.
+        ranks: token bytes -> id, where ids follow the order of merging; must include all 256 single bytes.
+        end_of_text: an id that is not in `ranks`; None: the id after the last.
         """
         self.ranks = ranks
         self.pattern = pattern
         self.end_of_text = max(ranks.values()) + 1 if end_of_text is None else end_of_text
         missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
         if missing:
-            raise UserError(f"the tokenizer lacks {len(missing)} of the 256 single bytes: it cannot write every text")
+            raise UserError(f"the tokenizer lacks {len(missing)} of the 256 single bytes: it cannot encode every text")
         if self.end_of_text in ranks.values():
-            raise UserError(f"the tokenizer's end of text has id {self.end_of_text}, which is another token's")
+            raise UserError(f"the tokenizer's end of text has id {self.end_of_text}, which is another token's id")
         self.vocab_size = max(*ranks.values(), self.end_of_text) + 1
         self._encoding = tiktoken.Encoding(
             "sparsegpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: self.end_of_text}
@@ -62,15 +64,15 @@ class Tokenizer:
         return f"Tokenizer({self.vocab_size:,} tokens, end of text {self.end_of_text}, {self.fingerprint[:12]})"
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`; the text of a special token inside it is ordinary text."""
+        """Ids of `text`. The characters `<|endoftext|>` in it are ordinary text."""
         return self._encoding.encode_ordinary(text)
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """`encode` for each text, on all cores."""
+        """The ids of each text, as `encode` gives them, computed on all cores."""
         return self._encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`; end of text decodes to `<|endoftext|>`, stray bytes to U+FFFD."""
+        """The text of `ids`. End of text decodes to `<|endoftext|>`, and bytes that are not UTF-8 to U+FFFD."""
         return self._encoding.decode(list(ids))
 
     def token(self, id: int) -> str:
@@ -78,12 +80,12 @@ class Tokenizer:
         return self._encoding.decode_single_token_bytes(id).decode("utf-8", errors="backslashreplace")
 
     def single(self, text: str) -> int | None:
-        """The id when `text` encodes to exactly one token, else None."""
+        """The id of `text` if it is exactly one token, else None."""
         ids = self.encode(text)
         return ids[0] if len(ids) == 1 else None
 
     def save(self, directory: str | Path) -> Path:
-        """Write `directory/tokenizer.json` in one step and return its path."""
+        """Write `directory/tokenizer.json` in one step, and return its path."""
         path = Path(directory) / TOKENIZER
         write_text(path, self._file_text)
         return path
@@ -92,7 +94,7 @@ class Tokenizer:
     def load(cls, path: str | Path) -> Tokenizer:
         """Read a `tokenizer.json`: the file itself, or the one in a folder, a run, `zoo:NAME` or `hf:user/name`.
 
-        A missing or broken file is a `UserError`.
+        `UserError` if the file is missing, damaged or of another kind of tokenizer.
         """
         path = tokenizer_file(path)
         content = read_json(path, "tokenizer")
@@ -104,18 +106,18 @@ class Tokenizer:
                 f"({type(error).__name__}: {error})"
             ) from None
         if not _merges_follow_ids(content["model"]["merges"], content["model"]["vocab"]):
-            raise UserError(f"tokenizer {path} numbers its tokens in another order than it merges them")
+            raise UserError(f"tokenizer {path} numbers its tokens in an order other than that of its merges")
         return cls(ranks, pattern, end_of_text)
 
     @classmethod
     def from_letters(
         cls, vocab: dict[str, int], pattern: str = SPLIT_PATTERN, end_of_text: int | None = None
     ) -> Tokenizer:
-        """From a table as byte-level BPE files write it (one printable letter for each byte) to ids."""
+        """A tokenizer from the table in a byte-level BPE file, which writes each byte as one printable letter."""
         return cls({_to_bytes(letters): rank for letters, rank in vocab.items()}, pattern, end_of_text)
 
     def letters(self) -> dict[str, int]:
-        """The table that `from_letters` reads: end of text left out."""
+        """The table that `from_letters` reads, without end of text."""
         return {_to_letters(token): rank for token, rank in self.ranks.items()}
 
 
@@ -123,7 +125,7 @@ class Tokenizer:
 
 
 def _byte_letters() -> dict[int, str]:
-    """The printable letter that byte-level BPE files write for each byte (GPT-2's `bytes_to_unicode`)."""
+    """Byte -> the printable letter that byte-level BPE files use for it (GPT-2's `bytes_to_unicode`)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     letters = {byte: chr(byte) for byte in printable}
     for byte in range(256):
@@ -147,8 +149,8 @@ def _to_bytes(letters: str) -> bytes:
 def _all_merges(ranks: dict[bytes, int]) -> list[list[str]]:
     """Every way to make each token from two others, lowest rank first.
 
-    `tiktoken` merges any adjacent pair whose join is a token; a file that listed one way for each token would make
-    `tokenizers` miss some, and the two would now and then disagree.
+    `tiktoken` merges any adjacent pair that joins to a token. With only one merge listed for each token, `tokenizers`
+    would miss some of these merges, and the two libraries would sometimes disagree.
     """
     merges = []
     for token in sorted(ranks, key=ranks.__getitem__):
@@ -198,7 +200,7 @@ def _from_file(content: dict[str, Any]) -> tuple[dict[bytes, int], str, int]:
 
 
 def _merges_follow_ids(merges: list[Any], vocab: dict[str, int]) -> bool:
-    """Whether every later merge makes a token of the same or a higher id: what running ids as ranks needs."""
+    """Whether each merge makes a token whose id is no lower than the one before: only then can ids serve as ranks."""
     last = -1
     for merge in merges:
         left, right = merge.split(" ") if isinstance(merge, str) else merge

@@ -1,4 +1,4 @@
-"""Training the tokenizer on a corpus, with `tokenizers`."""
+"""Train a tokenizer on a corpus, with the package `tokenizers`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sparsegpt2.text.tokenizer import SPLIT_PATTERN, Tokenizer
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> Tokenizer:
-    """Train a byte-level BPE of `vocab_size` ids (256 bytes, merges, end of text) on `texts`.
+    """Train a byte-level BPE of `vocab_size` ids (256 bytes, merges, end of text) on `texts`, read one at a time.
 
-    Texts are taken one at a time. A text too small for that many merges is a `UserError` that says how many it gives.
+    `UserError` if `vocab_size` is below 257, or if there is too little text for that many merges.
     """
     from tokenizers import Regex, models, pre_tokenizers, trainers
     from tokenizers import Tokenizer as Trainable

@@ -1,4 +1,4 @@
-"""The text that a model was trained on, where its run's prepared tokens are still there."""
+"""The text that a model was trained on, if the prepared tokens of its run still exist."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sparsegpt2.text.tokenizer import Tokenizer
 
 
 def training_text(directory: str | Path, rows: int, context: int) -> Tensor | None:
-    """`rows` windows [rows, context] int64 of the train split that a model was trained on, always the same ones.
+    """`rows` windows [rows, context] int64 of the train split that a model was trained on, the same at every call.
 
-    directory: of the model, as `model_directory` gives it (RUN/best, not RUN).
+    None if the run's settings or its prepared tokens are gone, or if the tokens were made with another tokenizer.
 
-    None where the run's settings or its prepared tokens are gone, or were written with another tokenizer.
+    directory: the model's own folder, as `model_directory` returns it (RUN/best, not RUN).
     """
     settings = Path(directory).parent / "config.yaml"
     if not settings.is_file():

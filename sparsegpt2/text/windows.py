@@ -1,6 +1,6 @@
-"""Which windows of the shards a batch reads: arithmetic only, so that any step can be asked for by itself.
+"""Which windows of the shards a batch reads: pure arithmetic, so the batch of any step can be computed directly.
 
-Shapes: B samples. A window is (shard, start): T + 1 tokens of that shard from `start` on. Every shard given here has
+Shapes: B samples. A window is (shard, start): T + 1 tokens of that shard, beginning at `start`. Every shard must have
 more than T tokens.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 ROUNDS = 4
-"""Of the Feistel network; 4 make a permutation without visible order (Luby and Rackoff 1988)."""
+"""Rounds of the Feistel network; 4 give a permutation that looks random (Luby and Rackoff 1988)."""
 
 
 def every_window(lengths: list[int], context: int) -> np.ndarray:
-    """All windows [N, 2] of shards of these lengths, edge to edge from each shard's first token."""
+    """All windows [N, 2] of shards of these lengths, one every T tokens from the first token of each shard."""
     counts = [(length - 1) // context for length in lengths]
     shard = np.repeat(np.arange(len(lengths)), counts)
     start = np.concatenate([np.arange(count) * context for count in counts])
@@ -21,17 +21,17 @@ def every_window(lengths: list[int], context: int) -> np.ndarray:
 
 
 def spread_windows(windows: np.ndarray, wanted: int) -> np.ndarray:
-    """At most `wanted` of the windows [N, 2], evenly spaced, in order."""
+    """At most `wanted` of the windows [N, 2], evenly spaced and in order."""
     if wanted >= len(windows):
         return windows
     return windows[np.arange(wanted) * len(windows) // wanted]
 
 
 def draw_windows(samples: np.ndarray, lengths: list[int], context: int, seed: int) -> np.ndarray:
-    """Windows [B, 2] of sample numbers [B] (uint64): sample s is the (s mod N)-th of epoch s // N.
+    """Windows [B, 2] of sample numbers [B] (uint64): sample s is window s mod N of epoch s // N.
 
-    Each epoch has its own order of the N windows and its own offset of their common starting point below T, which
-    costs at most one window in each shard.
+    Each epoch has its own order of the N windows, and its own offset (below T) by which all windows are moved. The
+    offset costs at most one window in each shard.
     """
     lengths_ = np.array(lengths)
     counts = np.maximum((lengths_ - context) // context, 1)  # [shards]
@@ -41,17 +41,17 @@ def draw_windows(samples: np.ndarray, lengths: list[int], context: int, seed: in
     key = mixed(mixed(np.full_like(samples, seed % 2**64)) + epoch)  # [B]
     window = permuted(position, total, key).astype(np.int64)
     shard = np.searchsorted(ends, window, side="right")
-    slack = lengths_ - 1 - counts * context  # [shards] tokens by which the windows of a shard can be moved
+    slack = lengths_ - 1 - counts * context  # [shards] how many tokens the windows of a shard can be moved
     offset = np.minimum((key % np.uint64(context)).astype(np.int64), slack[shard])
     start = (window - (ends - counts)[shard]) * context + offset
     return np.stack([shard, start], axis=1)
 
 
 def permuted(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
-    """Where a permutation of range(size), chosen by key [B], sends each index [B] (both uint64).
+    """The image of each index [B] under a permutation of range(size) that key [B] selects (all uint64).
 
-    A Feistel network permutes the next even power of two; a result outside is sent on until it falls inside, which
-    leaves a permutation of the inside.
+    A Feistel network permutes the numbers below the next even power of two. A result that is not below `size` goes
+    through the network again until it is; the results are then a permutation of range(size).
     """
     half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
@@ -67,7 +67,7 @@ def permuted(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
-    """Scramble uint64 values, one to one: the output function of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """Scramble uint64 values by a bijection: the output function of SplitMix64 (Steele, Lea and Flood 2014)."""
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

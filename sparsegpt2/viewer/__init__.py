@@ -1,4 +1,4 @@
-"""The circuit explorer: one self-contained HTML file. `schema.py` says what it holds; docs/viewer.md how to read it."""
+"""The circuit viewer: one self-contained HTML file. `schema.py` describes its data; docs/viewer.md, how to read it."""
 
 from __future__ import annotations
 

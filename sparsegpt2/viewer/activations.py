@@ -1,7 +1,8 @@
-"""Nodes on text: histograms and snippets, gathered in batches with bounded memory.
+"""Activations of nodes on text: histograms and snippets, computed in batches with bounded RAM.
 
-Two passes over the same rows: the first finds each node's range and the rows it is strongest and weakest in, the second
-counts the histogram over that range and cuts the snippets. Only a batch of activations exists at a time.
+There are two passes over the same rows. The first finds the range of each node and the rows where it is strongest and
+weakest; the second counts the histogram over that range and cuts the snippets. Only one batch of activations is in RAM
+at a time.
 Shapes: N rows, B rows of a batch, T tokens, K shown nodes.
 """
 
@@ -22,40 +23,41 @@ from sparsegpt2.viewer.graph import Shown, short
 from sparsegpt2.viewer.schema import Activations, Snippet
 
 BINS = 40
-"""Of a histogram."""
+"""Number of bins in a histogram."""
 TOP, BOTTOM, RANDOM = 6, 4, 4
-"""Snippets of each kind."""
+"""Number of snippets of each kind."""
 SPARE = 3
-"""Times as many candidates are kept, as prompts of a pair begin alike and would show the same snippet twice."""
+"""How many times as many candidates are kept. Prompts of a pair have the same beginning, so many candidates would show
+the same snippet and are dropped."""
 BEFORE, AFTER = 26, 9
-"""Tokens of a snippet before its peak, and after."""
+"""Tokens in a snippet before and after its peak."""
 HUNDREDTHS = 100
 
 
 @dataclass(frozen=True)
 class Text:
-    """Rows of tokens of one source."""
+    """Rows of tokens from one source."""
 
     tokens: Tensor
     """[N, T] int64, right-padded."""
     lengths: Tensor
-    """[N] int64, tokens of each row without padding."""
+    """[N] int64, number of tokens in each row without padding."""
 
     def rows(self) -> list[list[int]]:
-        """The rows as lists, without padding."""
+        """The rows as lists of token ids, without padding."""
         return [row[:length].tolist() for row, length in zip(self.tokens, self.lengths.tolist(), strict=True)]
 
 
 @dataclass
 class _Found:
-    """What the first pass finds; all [K] but the two places, [count, K]."""
+    """Result of the first pass; tensors are [K], except those of `top` and `bottom`, which are [count, K]."""
 
     total: Tensor
     zeros: Tensor
     low: Tensor
     high: Tensor
     top: tuple[Tensor, Tensor]
-    """Values and places (row * T + position) of the largest, one a row."""
+    """(values, places) of the largest activations, at most one per row; a place is row * T + position."""
     bottom: tuple[Tensor, Tensor]
 
 
@@ -63,7 +65,7 @@ class _Found:
 def node_activations(
     model: GPT, text: Text, shown: Shown, *, batch_size: int, seed: int, progress: Progress | None, what: str
 ) -> list[Activations]:
-    """For each shown node, in order: what it does on `text` in the whole model, in float32."""
+    """Activations of each shown node, in order, on `text` in the whole model, computed in float32."""
     length, tokens = text.tokens.shape[1], int(text.lengths.sum())
     with frozen(model, torch.float32):
         found = _first_pass(_batches(model, text, shown, batch_size, progress, f"{what}: extremes"), shown, length)
@@ -96,12 +98,12 @@ def node_activations(
 def _batches(
     model: GPT, text: Text, shown: Shown, batch_size: int, progress: Progress | None, what: str
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """(first row, activations [B, T, K], which positions are text [B, T]) of each batch, on the CPU."""
+    """For each batch: (first row, activations [B, T, K], which positions are not padding [B, T]), on the CPU."""
     positions = torch.arange(text.tokens.shape[1])
     for start in range(0, len(text.tokens), batch_size):
         batch = text.tokens[start : start + batch_size].to(model.wte.weight.device)
         record = Record(shown.by_site)
-        # Only the nodes matter here: logits at one position spare the unembedding.
+        # Only the nodes matter here, so logits are asked for at one position: that skips most of the unembedding.
         model(batch, site=record, position=torch.zeros(len(batch), dtype=torch.int64, device=batch.device))
         parts = [record.values[site][..., channels].float().cpu() for site, channels in shown.by_site.items()]
         valid = positions < text.lengths[start : start + batch_size, None]
@@ -135,7 +137,10 @@ def _first_pass(batches: Iterator[tuple[int, Tensor, Tensor]], shown: Shown, len
 def _merge(
     best: tuple[Tensor, Tensor], values: Tensor, start: int, length: int, count: int, *, largest: bool
 ) -> tuple[Tensor, Tensor]:
-    """The `count` most extreme of those so far and the most extreme of each new row; ties go to the earlier place."""
+    """The `count` most extreme of the values so far and the extreme of each new row; of ties the earlier is kept.
+
+    values: activations [B, T, K] of rows from `start`. Returns (values, places), each [at most `count`, K].
+    """
     extreme, position = values.max(dim=1) if largest else values.min(dim=1)  # [B, K]
     rows = torch.arange(start, start + len(values))[:, None]
     joined, places = torch.cat([best[0], extreme]), torch.cat([best[1], rows * length + position])
@@ -144,7 +149,7 @@ def _merge(
 
 
 def _distinct(places: Tensor, text: Text, count: int) -> list[list[int]]:
-    """For each node the first `count` of its places [candidates, K] that do not repeat the tokens up to another's."""
+    """For each node, the first `count` of its places [candidates, K] whose snippets differ up to the peak."""
     chosen = []
     for candidates in places.T.tolist():
         seen: dict[tuple[int, ...], int] = {}
@@ -156,7 +161,7 @@ def _distinct(places: Tensor, text: Text, count: int) -> list[list[int]]:
 
 
 def _random_places(text: Text, nodes: int, seed: int) -> Tensor:
-    """[RANDOM, K] places (row * T + position) that only the seed and the text's shape decide."""
+    """Places (row * T + position), [RANDOM, K]; they depend only on the seed and the shape of the text."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(len(text.tokens), (RANDOM, nodes), generator=generator)
     position = (torch.rand(RANDOM, nodes, generator=generator) * text.lengths[rows]).long()
@@ -166,7 +171,7 @@ def _random_places(text: Text, nodes: int, seed: int) -> Tensor:
 def _second_pass(
     batches: Iterator[tuple[int, Tensor, Tensor]], found: _Found, cuts: dict[str, list[list[int]]], text: Text
 ) -> tuple[Tensor, dict[tuple[int, int], Snippet]]:
-    """Histograms [K, BINS] int64, and the snippet of every (node, place) wanted."""
+    """Histograms, int64 [K, BINS], and the snippet at every (node, place) in `cuts`."""
     length, width = text.tokens.shape[1], len(found.low)
     wanted: dict[int, set[tuple[int, int]]] = defaultdict(set)  # row -> (node, place)
     for by_node in cuts.values():

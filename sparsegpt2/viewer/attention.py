@@ -1,46 +1,41 @@
-"""Attention patterns of a circuit's heads on prompt pairs, in the whole model and in the circuit, sink included.
+"""Attention patterns of a circuit's heads on prompt pairs, sink included, in the whole model and in the circuit.
 
-Shapes: B rows (two a pair), T tokens, H heads, d_head channels of a head.
+Shapes: B rows (two per pair), T tokens, H heads, d_head channels of a head.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
-from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits import Ablated, Circuit
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.model.sites import Chain, Record, Site
+from sparsegpt2.model.sites import Record
 from sparsegpt2.viewer.graph import Shown
 from sparsegpt2.viewer.schema import Patterns
 
 MOST_PAIRS = 3
-"""Pairs with patterns, where they fit."""
+"""Largest number of pairs with patterns; fewer if they would take too many bytes."""
 
 Heads = list[tuple[int, int]]
 """(layer, head)"""
 
 
 def head_of(model: GPT, site: str, channel: int) -> int | None:
-    """The head of a q, k or v channel; None elsewhere."""
+    """The head of a q, k or v channel; None at other sites."""
     return channel // model.config.d_head if site.endswith((".q", ".k", ".v")) else None
 
 
 @torch.no_grad()
 def attention_patterns(model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, *, limit: int) -> Patterns:
-    """Patterns of every head with a shown q, k or v on the first pairs of `batch`.
+    """Patterns of every head that has a shown q, k or v node, on the first pairs of `batch`.
 
-    At most `limit` bytes before base64: first fewer pairs, then, with one pair, fewer heads, those with most shown
-    channels first.
+    limit: largest number of bytes before base64. To meet it, pairs are left out first, down to one, and then the heads
+    with the fewest shown channels.
     """
     heads = _heads_by_channels(model, shown)
     lengths = (batch.position + 1).tolist()
@@ -49,10 +44,7 @@ def attention_patterns(model: GPT, circuit: Circuit, batch: TaskBatch, shown: Sh
     while pairs < min(MOST_PAIRS, len(sizes)) and len(heads) * sum(sizes[: pairs + 1]) <= limit:
         pairs += 1
     chosen = heads[: limit // sum(sizes[:pairs])]
-    means = means_of(model)
-    edges = ablate_edges(model, circuit.weights or {}, means)
-    alone = _patterns(model, batch, 2 * pairs, chosen, MeanAblation(circuit.nodes, means), edges)
-    whole = _patterns(model, batch, 2 * pairs, chosen, None, {})
+    alone, whole = (_patterns(model, batch.take(slice(2 * pairs)), chosen, one) for one in (circuit, None))
     return {
         "pairs": pairs,
         "heads": {
@@ -77,24 +69,23 @@ def _heads_by_channels(model: GPT, shown: Shown) -> Heads:
 
 
 def _pattern_bytes(model: GPT, lengths: list[int]) -> int:
-    """Bytes that one head's patterns of these rows take, in both variants."""
+    """Bytes that one head's patterns take for rows of these lengths, whole model and circuit together."""
     return sum(2 * sum(_keys(model, query, length) + 1 for query in range(length)) for length in lengths)
 
 
 def _keys(model: GPT, query: int, length: int) -> int:
-    """How many keys a query may see."""
+    """Number of keys that a query can attend to."""
     return query + 1 if model.config.causal else length
 
 
-def _patterns(
-    model: GPT, batch: TaskBatch, rows: int, heads: Heads, site: Site | None, parameters: Mapping[str, Tensor]
-) -> dict[tuple[int, int], Tensor]:
-    """(layer, head) -> [rows, T, T + 1]: share of each key, and of the sink last (0 without one)."""
+def _patterns(model: GPT, batch: TaskBatch, heads: Heads, circuit: Circuit | None) -> dict[tuple[int, int], Tensor]:
+    """(layer, head) -> [B, T, T + 1], the share of each key and last that of the sink (0 without a sink).
+
+    circuit: None for the whole model.
+    """
     layers = {layer for layer, _ in heads}
     record = Record(f"{layer}.attn.{part}" for layer in layers for part in "qk")
-    arguments = {"site": record if site is None else Chain(site, record), "position": batch.position[:rows]}
-    with frozen(model, torch.float32):
-        functional_call(model, dict(parameters), (batch.tokens[:rows],), arguments)
+    Ablated(model, circuit, through=record).logits(batch, rows=None)
     found = {}
     for layer, head in heads:
         attention = model.layers[layer].attn
@@ -111,7 +102,7 @@ def _patterns(
 
 
 def _packed(model: GPT, pattern: Tensor, length: int) -> str:
-    """A pattern [T, T + 1] of a prompt of `length` tokens as base64 of bytes: each query's keys, then its sink."""
+    """A pattern [T, T + 1] for a prompt of `length` tokens as base64: a byte for each key of a query, then its sink."""
     shares = (pattern * 255).round().to(torch.uint8)
     parts = [torch.cat([shares[query, : _keys(model, query, length)], shares[query, -1:]]) for query in range(length)]
     return base64.b64encode(torch.cat(parts).numpy().tobytes()).decode("ascii")

@@ -1,4 +1,4 @@
-"""How much a page gathers."""
+"""Settings of a page."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ class ViewConfig:
     """How much of a circuit a page shows, and from how much text."""
 
     max_nodes: int = 500
-    """Nodes shown; of a larger circuit those that the pruner ranked highest."""
+    """Nodes to show, at most; of a larger circuit, those that the pruner ranked highest."""
     max_edges: int = 6000
-    """Edges shown; of more those with the largest magnitude."""
+    """Edges to show, at most; if there are more, those of the largest magnitude."""
     windows: int = 256
-    """Windows of corpus text, as long as the model's context, over which activations are gathered; 0: none."""
+    """Windows of corpus text, each as long as the model's context, for activations; 0: none."""
     pairs: int = 64
-    """Validation pairs of the task, for its activations."""
+    """Validation pairs of the task for activations."""
     effect_pairs: int = 8
-    """Validation pairs on which the effect of ablating each node is taken; 0: none."""
+    """Validation pairs for the effect of ablating each node; 0: none."""
     score_pairs: int = 128
-    """Test pairs for the losses of whole model, circuit and complement."""
+    """Test pairs for the losses of the whole model, the circuit and its complement."""
     examples: int = 8
-    """Pairs shown one by one."""
+    """Pairs to show as examples."""
     pattern_bytes: int = 2_500_000
-    """Room for attention patterns before they are written as base64."""
+    """Largest size of the attention patterns in bytes, before base64; 0: none."""
     batch_size: int = 16
-    """Windows in one forward pass while gathering: bounds memory."""
+    """Windows in one forward pass; it bounds the use of RAM."""
     seed: int = 0
-    """Of the task's pairs and of the random snippets."""
+    """Seed for the task's pairs and the random snippets."""
 
     def __post_init__(self) -> None:
         for name in ("max_nodes", "max_edges", "pairs", "score_pairs", "examples", "batch_size"):

@@ -1,6 +1,6 @@
-"""The task as the models see it: prompt pairs, and what whole model, circuit and complement make of them.
+"""Prompt pairs of the task, and what the whole model, the circuit and its complement predict after them.
 
-Shapes: B rows (two a pair), V vocabulary.
+Shapes: B rows (two per pair), V vocabulary.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.calibrate import Calibration
+from sparsegpt2.circuits import Ablated, Circuit
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.edges import edge_maps
-from sparsegpt2.circuits.score import accuracy, choice_logits, circuit_logits, task_batch, task_loss
+from sparsegpt2.circuits.losses import accuracy, choice_logits, task_batch, task_loss
 from sparsegpt2.circuits.task import ANYTHING_ELSE, Task, TaskBatch
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -22,14 +21,14 @@ from sparsegpt2.viewer.graph import short
 from sparsegpt2.viewer.schema import Choice, Scores, SideData
 
 TOP = 3
-"""Most probable tokens named for each prompt."""
+"""Number of most probable tokens shown for each prompt."""
 
 VARIANTS = ("full", "circuit", "complement")
-"""The whole model, the circuit alone, and everything but the circuit."""
+"""The whole model, the circuit, and everything except the circuit."""
 
 
 def complement(circuit: Circuit, model: GPT) -> Circuit:
-    """Everything but the circuit: the other nodes, or, where the circuit masks weights, all but its edges."""
+    """Everything except the circuit: the other nodes, or, if the circuit has a mask over weights, the other edges."""
     if circuit.weights is None:
         return Circuit(nodes={site: ~kept for site, kept in circuit.nodes.items()})
     weights: dict[str, Tensor] = {}
@@ -43,19 +42,19 @@ def complement(circuit: Circuit, model: GPT) -> Circuit:
     return Circuit(nodes=every_node(model), weights=weights)
 
 
+@torch.no_grad()
 def variant_logits(model: GPT, circuit: Circuit, batch: TaskBatch) -> dict[str, Tensor]:
-    """Logits [B, V] of each of `VARIANTS`, the circuit's with its calibration if it has one."""
-    calibration = circuit.info.get("calibration")
-    alone = circuit_logits(model, circuit, batch)
-    return {
-        "full": circuit_logits(model, None, batch),
-        "circuit": Calibration.from_dict(calibration).apply(alone) if calibration else alone,
-        "complement": circuit_logits(model, complement(circuit, model), batch),
+    """Logits [B, V] of each of `VARIANTS`. Those of the circuit are calibrated if it has a calibration."""
+    variants = {
+        "full": Ablated(model),
+        "circuit": Ablated(model, circuit, calibration=circuit.info.calibration),
+        "complement": Ablated(model, complement(circuit, model)),
     }
+    return {name: variant.logits(batch) for name, variant in variants.items()}
 
 
 def task_scores(model: GPT, task: Task, circuit: Circuit, *, split: str, pairs: int, seed: int) -> Scores:
-    """Task loss (nats) and accuracy of each variant on `pairs` of a split."""
+    """Task loss (nats) and accuracy of each variant on `pairs` pairs of a split."""
     batch = task_batch(model, task, split, pairs, seed)
     logits = variant_logits(model, circuit, batch)
     return {
@@ -69,7 +68,7 @@ def task_scores(model: GPT, task: Task, circuit: Circuit, *, split: str, pairs: 
 def example_pairs(
     model: GPT, circuit: Circuit, batch: TaskBatch, tokenizer: Tokenizer
 ) -> list[tuple[SideData, SideData]]:
-    """Every pair of `batch`, with each variant's probabilities."""
+    """Every pair of `batch`, with the probabilities that each variant gives."""
     choices = {
         name: list(_choices(logits, batch, tokenizer)) for name, logits in variant_logits(model, circuit, batch).items()
     }
@@ -90,7 +89,7 @@ def example_pairs(
 
 
 def first_pairs(batch: TaskBatch, pairs: int) -> TaskBatch:
-    """The first pairs of a batch, without padding that only longer rows needed."""
+    """The first `pairs` pairs of a batch, padded only to the longest of them."""
     rows = 2 * pairs
     width = int(batch.position[:rows].max()) + 1
     return TaskBatch(

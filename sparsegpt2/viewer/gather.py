@@ -1,4 +1,4 @@
-"""Everything a page shows of one circuit, gathered from the model, the task and corpus text."""
+"""Gathering everything that a page shows of one circuit, from the model, the task and corpus text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sparsegpt2.circuits import Circuit, Task
 from sparsegpt2.circuits.edges import edge_maps, parameter_and_bias
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.config import to_dict
 from sparsegpt2.files import read_json
@@ -37,23 +37,23 @@ from sparsegpt2.viewer.graph import (
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
 
 SPLIT = "validation"
-"""Split of the pairs looked at one by one: the test split is for losses alone."""
+"""Split of the pairs that are shown; test pairs are used for losses only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viewed:
-    """What a circuit is looked at with."""
+    """What a circuit is viewed with: its model and tokenizer, and if known its task and corpus text."""
 
     model: GPT
     name: str
-    """Of the model, for titles."""
+    """Name of the model, for titles."""
     tokenizer: Tokenizer
     task: Task | None = None
-    """Posed with `tokenizer`; None leaves everything about the task out."""
+    """The task posed with `tokenizer`; None: nothing about the task is shown."""
     corpus: Tensor | None = None
-    """[N, T] int64 of corpus text; None leaves activations on the corpus out."""
+    """Corpus text, int64 [N, T]; None: no activations on the corpus are shown."""
     corpus_name: str = ""
-    """What that text is."""
+    """Description of that text."""
 
 
 def circuit_data(
@@ -65,7 +65,11 @@ def circuit_data(
     evidence: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> CircuitData:
-    """Gather one circuit. `UserError` for a circuit of another model, or a task that the model cannot read."""
+    """Gather what a page shows of one circuit.
+
+    file: the circuit's file, shown as it is. evidence: reports by name, if the circuit has none in its info.
+    `UserError` if the circuit is of another model, or if the model cannot read the task's prompts.
+    """
     config, model, tokenizer = config or ViewConfig(), subject.model, subject.tokenizer
     circuit.check(model)
     shown = shown_nodes(circuit, model, config.max_nodes)
@@ -97,27 +101,27 @@ def circuit_data(
         "rows": rows,
         "sources": _sources(subject, texts),
         "task": task,
-        "curve": [[short(value) for value in point] for point in info.get("curve", [])],
+        "curve": [[short(value) for value in point] for point in info.curve or []],
         "chosen": _chosen(circuit, model),
-        "target": info.get("target_loss"),
-        "evidence": (info.get("evidence") and {"evidence": info["evidence"]}) or evidence or {},
+        "target": info.target_loss,
+        "evidence": (info.evidence and {"evidence": info.evidence}) or evidence or {},
     }
 
 
 def circuit_name(circuit: Circuit, model_name: str) -> str:
-    """`fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`: a title, and the key of notes."""
+    """Title of a circuit and key of its notes: `fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`."""
     info = circuit.info
     details = [
-        f"{info['pruner']} pruner" if "pruner" in info else "",
-        f"seed {info['seed']}" if "seed" in info else "",
-        f"target {info['target_loss']:g}" if "target_loss" in info else "",
+        "" if info.pruner is None else f"{info.pruner} pruner",
+        "" if info.seed is None else f"seed {info.seed}",
+        "" if info.target_loss is None else f"target {info.target_loss:g}",
     ]
     listed = ", ".join(filter(None, details))
-    return f"{info.get('task', 'circuit')} in {model_name}" + (f" ({listed})" if listed else "")
+    return f"{info.task or 'circuit'} in {model_name}" + (f" ({listed})" if listed else "")
 
 
 def evidence_beside(path: str | Path) -> dict[str, Any]:
-    """JSON files beside a circuit whose names go on from its own, as `c.evidence.json` does: name -> content."""
+    """Reports next to a circuit, name -> content: for `c.json`, the JSON files whose names start with `c.` or `c-`."""
     path = Path(path)
     return {
         file.name: read_json(file, "report")
@@ -127,7 +131,7 @@ def evidence_beside(path: str | Path) -> dict[str, Any]:
 
 
 def _texts(subject: Viewed, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
-    """The sources of activations there are: corpus windows and the task's prompts."""
+    """The available sources of activations: corpus windows and the task's prompts."""
     texts = {}
     if subject.corpus is not None and config.windows:
         tokens = subject.corpus[: config.windows]
@@ -194,7 +198,7 @@ def _task(circuit: Circuit, subject: Viewed, config: ViewConfig, batch: TaskBatc
 
 
 def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: TaskData | None) -> dict[str, str]:
-    """The text of every token that a row or an example prompt holds."""
+    """Token id -> text, for every token in a row or an example prompt."""
     used = {id for of_source in rows.values() for row in of_source for id in row}
     for pair in task["pairs"] if task else []:
         used.update(id for side in pair for id in side["tokens"])
@@ -202,27 +206,28 @@ def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: T
 
 
 def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
-    loss = circuit.info.get("validation_loss")
+    loss = circuit.info.validation_loss
     return None if loss is None else [circuit.n_nodes, circuit.edges(model), short(loss)]
 
 
 def _facts(circuit: Circuit, subject: Viewed) -> list[tuple[str, str]]:
-    """What the page says of the circuit at a glance."""
+    """(name, value) of the facts in the overview."""
     info, model = circuit.info, subject.model
     trimmed, side = circuit.trimmed(model), circuit.side_edges(model)
     config = model.config
+    pruner = {"pruner": info.pruner, "seed": info.seed, "target_loss": info.target_loss}
     facts = [
         ("Size", f"{circuit.n_nodes:,} nodes, {circuit.edges(model):,} edges"),
-        ("After trimming", f"{trimmed.n_nodes:,} nodes, {trimmed.edges(model):,} edges"),
-        ("Beside the edges", ", ".join(f"{count:,} {kind}" for kind, count in side.items() if count)),
+        ("Without dangling nodes", f"{trimmed.n_nodes:,} nodes, {trimmed.edges(model):,} edges"),
+        ("Side edges", ", ".join(f"{count:,} {kind}" for kind, count in side.items() if count)),
         ("Kind", "nodes and a mask over weights" if circuit.weights is not None else "nodes"),
         ("Model", f"{subject.name}: {config.n_layer} layers, width {config.d_model}, {config.n_head} heads"),
-        ("Pruner", ", ".join(f"{name} {info[name]}" for name in ("pruner", "seed", "target_loss") if name in info)),
+        ("Pruner", ", ".join(f"{name} {value}" for name, value in pruner.items() if value is not None)),
     ]
-    if "validation_loss" in info:
-        met = "" if info.get("reached", True) else "; the target was not met, this is the whole model"
-        full = f"; whole model {info['validation_loss_full']:.3f}" if "validation_loss_full" in info else ""
-        facts.append(("Validation loss", f"{info['validation_loss']:.3f} nats{full}{met}"))
-    if info.get("config"):
-        facts.append(("Pruner's settings", json.dumps(info["config"], ensure_ascii=False)))
+    if info.validation_loss is not None:
+        met = "" if info.met else "; target not met, so this is the whole model"
+        full = "" if info.validation_loss_full is None else f"; whole model {info.validation_loss_full:.3f}"
+        facts.append(("Validation loss", f"{info.validation_loss:.3f} nats{full}{met}"))
+    if info.config:
+        facts.append(("Pruning settings", json.dumps(info.config, ensure_ascii=False)))
     return [(name, value) for name, value in facts if value]

@@ -1,4 +1,4 @@
-"""The drawn part of a circuit: which nodes and edges are shown, the residual lanes, and the tokens a node touches."""
+"""The drawn part of a circuit: its shown nodes and edges, the residual lanes, and the tokens of each node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparsegpt2.viewer.config import ViewConfig
 from sparsegpt2.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
 
 TOKENS = 8
-"""Tokens named beside a node, of either sign."""
+"""Number of tokens listed for a node, for each sign."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Shown:
     nodes: list[tuple[str, int]]
     """(site, channel)"""
     left_out: int
-    """Kept nodes that are not shown."""
+    """Number of kept nodes that are not shown."""
 
     @property
     def index(self) -> dict[tuple[str, int], int]:
@@ -35,7 +35,7 @@ class Shown:
 
     @property
     def by_site(self) -> dict[str, list[int]]:
-        """Site -> its shown channels, rising; `nodes` is these one after the other."""
+        """Site -> its shown channels, in increasing order; `nodes` lists them site by site."""
         channels: dict[str, list[int]] = {}
         for site, channel in self.nodes:
             channels.setdefault(site, []).append(channel)
@@ -43,7 +43,8 @@ class Shown:
 
 
 def shown_nodes(circuit: Circuit, model: GPT, limit: int) -> Shown:
-    """The circuit's nodes, at most `limit`: those ranked highest by the pruner, or joined by most edges without one."""
+    """The circuit's nodes, at most `limit`: those with the highest scores of the pruner, or, without scores, with most
+    edges."""
     sites = list(node_sites(model.config))
     kept = [(site, channel) for site in sites for channel in circuit.nodes[site].nonzero().flatten().tolist()]
     if len(kept) <= limit:
@@ -74,19 +75,19 @@ def graph_edges(circuit: Circuit, model: GPT, shown: Shown, limit: int) -> EdgeC
 
 
 def hidden_part(circuit: Circuit, model: GPT, shown: Shown, edges: EdgeColumns, config: ViewConfig) -> Hidden:
-    """How much of the circuit is not on the page, and by which rule."""
+    """How much of the circuit is not on the page, and how it was chosen."""
     missing = circuit.edges(model) - len(edges["source"])
     rules = []
     if shown.left_out:
-        how = "ranked highest by the pruner" if circuit.scores else "joined by most edges"
+        how = "that the pruner ranked highest" if circuit.scores else "with most edges"
         rules.append(f"shown are the {len(shown.nodes)} nodes {how}")
     if len(edges["source"]) == config.max_edges and missing:
-        rules.append(f"of the edges between shown nodes the {config.max_edges} with the largest weights")
+        rules.append(f"of the edges between shown nodes, the {config.max_edges} with the largest weights")
     return {"nodes": shown.left_out, "edges": missing, "rule": "; ".join(rules)}
 
 
 def residual_lanes(model: GPT, shown: Shown) -> list[Lane]:
-    """The residual channels that shown nodes read or write, by channel."""
+    """The residual channels that shown nodes read or write, sorted by channel."""
     nodes: dict[int, list[int]] = {}
     for place, (site, channel) in enumerate(shown.nodes):
         if site.endswith(("act_in", "resid_delta")):
@@ -102,14 +103,14 @@ def residual_lanes(model: GPT, shown: Shown) -> list[Lane]:
 
 
 def excited_by(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> TokenWeights:
-    """Of an act_in node: the tokens whose embedding moves its channel most, either way."""
+    """For an act_in node: the tokens whose embeddings have the largest entries in its channel, of either sign."""
     if not place_of(site).endswith("act_in"):
         return []
     return _largest(model.wte.weight.detach()[:, channel], tokenizer)
 
 
 def raises(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> TokenWeights:
-    """Of a resid_delta node: the tokens whose logits its channel moves most, the final norm's gain taken in."""
+    """For a resid_delta node: the tokens whose logits its channel changes most, with the gain of the final norm."""
     if not place_of(site).endswith("resid_delta"):
         return []
     column = model.unembed.weight.detach()[:, channel]
@@ -118,12 +119,12 @@ def raises(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> TokenWe
 
 
 def short(value: float) -> float:
-    """Five significant digits: a page is read, not computed with."""
+    """The value to five significant digits, to keep the page small."""
     return float(f"{value:.5g}")
 
 
 def _largest(column: Tensor, tokenizer: Tokenizer) -> TokenWeights:
-    """The `TOKENS` largest positive and the `TOKENS` largest negative entries of [V], zeros never."""
+    """The `TOKENS` largest positive and the `TOKENS` largest negative entries of `column` [V]; zeros are left out."""
     values, ids = column.float().sort(descending=True)
     count = min(TOKENS, len(ids))
     places = [*range(count), *range(max(count, len(ids) - TOKENS), len(ids))]
@@ -132,7 +133,7 @@ def _largest(column: Tensor, tokenizer: Tokenizer) -> TokenWeights:
 
 
 def _degrees(circuit: Circuit, model: GPT) -> dict[str, Tensor]:
-    """Edges at each kept node: site -> [C]."""
+    """Number of edges at each kept node: site -> [C]."""
     degrees = {site: torch.zeros(len(kept)) for site, kept in circuit.nodes.items()}
     for edge_map in edge_maps(model):
         present = edges_present(model, edge_map, circuit.weights).cpu()

@@ -1,4 +1,4 @@
-"""A circuit as text: what it is, and for each node its edges and the tokens it touches."""
+"""A circuit as text: facts about it, and the edges and tokens of each node."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from sparsegpt2.model.sites import place_of
 from sparsegpt2.text.tokenizer import Tokenizer
 
 TOKENS = 5
-"""Tokens named beside a node that touches the embedding or the unembedding."""
+"""Number of tokens listed for a node that reads or writes the residual stream."""
 
 
 def list_circuit(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> Iterator[str]:
-    """Lines of text: facts, then the kept nodes in forward order with their in-edges, largest weight first.
+    """Lines of text: facts, then the kept nodes in forward order with their in-edges, largest magnitude first.
 
-    A node that reads the residual stream names the tokens whose embedding excites its channel most, one that writes it
-    the tokens whose logits its channel raises most (final norm left out).
+    A node that reads the residual stream is listed with the tokens whose embeddings excite its channel most. A node
+    that writes to it is listed with the tokens whose logits its channel raises most (without the final norm).
     """
     info = circuit.info
     circuit.check(model)
-    facts = [f"{name} {info[name]}" for name in ("task", "pruner", "seed", "target_loss") if name in info]
+    known = {"task": info.task, "pruner": info.pruner, "seed": info.seed, "target_loss": info.target_loss}
+    facts = [f"{name} {value}" for name, value in known.items() if value is not None]
     yield "  ".join(facts) or "circuit"
-    if "validation_loss" in info:
-        met = "" if info.get("reached", True) else "  (target not met: this is the whole model)"
-        yield f"validation loss {info['validation_loss']:.3f} nats, whole model {info['validation_loss_full']:.3f}{met}"
+    if info.validation_loss is not None:
+        met = "" if info.met else "  (target not met; this is the whole model)"
+        full = "" if info.validation_loss_full is None else f", whole model {info.validation_loss_full:.3f}"
+        yield f"validation loss {info.validation_loss:.3f} nats{full}{met}"
     trimmed = circuit.trimmed(model).edges(model)
-    yield f"{circuit.n_nodes} nodes, {circuit.edges(model)} edges, {trimmed} after trimming"
+    yield f"{circuit.n_nodes} nodes, {circuit.edges(model)} edges, {trimmed} without dangling nodes"
     for site, kept in circuit.nodes.items():
         for channel in kept.nonzero().flatten().tolist():
             yield f"{site}.{channel}{_tokens(model, tokenizer, site, channel)}"
@@ -52,7 +54,7 @@ def in_edges(circuit: Circuit, model: GPT, site: str, channel: int) -> list[tupl
 
 
 def _tokens(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> str:
-    """The tokens a node touches through the embedding or the unembedding, as text; empty for inner nodes."""
+    """The tokens that excite an act_in node or that a resid_delta node raises, as text; empty for other nodes."""
     place = place_of(site).split(".")[1]
     if place == "act_in":
         return _top("  excited by", model.wte.weight[:, channel], tokenizer)

@@ -1,4 +1,4 @@
-"""Labels and notes that a reader typed into a page and exported."""
+"""Reading the labels and notes that were typed into a page and exported."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ Notes = dict[str, dict[str, dict[str, str]]]
 
 
 def read_notes(path: str | Path, circuits: list[str]) -> Notes:
-    """Notes as a page exports them, of which at least one circuit is among `circuits`; else a `UserError`."""
+    """Notes from a file that a page exported.
+
+    circuits: names of the circuits on the page. `UserError` if the file is not such a file, or if it has notes but none
+    of these circuits.
+    """
     values = read_json(path, "notes file")
     if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
         raise UserError(
-            f"{path} is not a notes file of format {FORMAT}: export one from a page made by `sparsegpt2 view`"
+            f"{path} is not a notes file of format {FORMAT}; export one from a page made by `sparsegpt2 view`"
         )
     notes = values.get("circuits")
     if not isinstance(notes, dict) or not all(map(_is_of_nodes, notes.values())):
         raise UserError(f'{path} must hold "circuits": {{name: {{node: {{"label": text, "note": text}}}}}}')
     if notes and not set(notes) & set(circuits):
-        raise UserError(f"{path} has notes of {_listed(notes)}, and none of {_listed(circuits)}")
+        raise UserError(f"{path} has notes on {_listed(notes)}, but none on {_listed(circuits)}")
     return notes
 
 

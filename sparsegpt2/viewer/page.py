@@ -1,4 +1,4 @@
-"""One HTML file from gathered data: markup, style, scripts and libraries inlined, the data as inert JSON."""
+"""Writing the page: one HTML file with inlined style, scripts and libraries, and the data as inert JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparsegpt2.viewer.notes import Notes
 from sparsegpt2.viewer.schema import FORMAT, KIND, CircuitData, PageData, RunData
 
 LIBRARIES = ("cytoscape.min.js", "d3.min.js", "plot.min.js")
-"""In `assets/vendor`, each with its licence beside it, in the order in which they need each other."""
+"""Files in `assets/vendor`, where their licences are too. Later ones need earlier ones."""
 SCRIPTS = (
     "dom.js",
     "model.js",
@@ -30,13 +30,13 @@ SCRIPTS = (
     "run.js",
     "main.js",
 )
-"""In `assets`; they share one scope."""
+"""Files in `assets`, which run in one shared scope."""
 
 
 def page_data(
     circuits: list[CircuitData], run: RunData | None = None, notes: Notes | None = None, title: str = ""
 ) -> PageData:
-    """What a page of these circuits and this run holds."""
+    """The data of a page with these circuits and this run. title: by default the run's or the first circuit's name."""
     return {
         "format": FORMAT,
         "kind": KIND,
@@ -49,7 +49,7 @@ def page_data(
 
 
 def page_html(data: PageData) -> str:
-    """The whole page as text."""
+    """The whole page as HTML text."""
     assets = files("sparsegpt2.viewer").joinpath("assets")
 
     def read(*names: str) -> str:
@@ -67,14 +67,14 @@ def page_html(data: PageData) -> str:
 
 
 def write_page(path: str | Path, data: PageData) -> int:
-    """Write the page in one step; its size in bytes."""
+    """Write the page; returns its size in bytes."""
     write_text(path, page_html(data))
     return Path(path).stat().st_size
 
 
 def _inert(text: str) -> str:
-    """JSON in which no HTML parser finds markup: < > & are written as escapes, which JSON.parse undoes.
+    """JSON text in which < > & are written as escapes, so that an HTML parser finds no markup in it.
 
-    A snippet may hold `</script><script>`; so nothing of it ends the element that the data stands in.
+    Without this, a snippet that contains `</script>` would end the element that holds the data.
     """
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,4 +1,4 @@
-"""A run folder: training curves, and the benchmark's frontier with the circuits behind its points."""
+"""What a page shows of a run folder: training curves, and the frontier with the circuits of each model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sparsegpt2.viewer.graph import short
 from sparsegpt2.viewer.schema import CellData, ModelData, Points, RunData
 
 MEASURES = ("loss", "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
-"""What is drawn over steps."""
+"""Logged measures that are drawn over training steps."""
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether `path` is a folder with training metrics or results, its own or those of runs inside it."""
+    """Whether `path` is a folder with results, with training metrics, or with runs directly inside it."""
     folder = Path(path)
     return folder.is_dir() and ((folder / RESULTS).is_file() or bool(training_runs(folder)))
 
@@ -30,14 +30,15 @@ def training_runs(folder: Path) -> list[Path]:
 
 
 def run_results(folder: str | Path) -> list[Row]:
-    """The current rows of a run folder; none when nothing was benchmarked there."""
+    """The current rows of a run folder; empty if it has no results."""
     return load_results([folder]) if (Path(folder) / RESULTS).is_file() else []
 
 
 def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
-    """The circuit files that count and are there: those behind the frontier's points first, small before large.
+    """Existing circuit files, most important first.
 
-    Then those that `sparsegpt2 prune` wrote into the run, by name.
+    First circuits that count for shared tasks (those behind the frontier's points), then circuits that count for other
+    tasks, both with small ones first; then circuits that `sparsegpt2 prune` wrote into the run, by name.
     """
     folder, found = Path(folder), analyse(rows) if rows else None
     if found is None:
@@ -49,7 +50,7 @@ def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
 
 
 def pruned_files(run: Path) -> list[Path]:
-    """Circuits in the run's folder `circuits`, and in those of its checkpoints, where earlier versions put them."""
+    """Circuits in the run's folder `circuits` and, where earlier versions put them, in the checkpoints' `circuits`."""
     found: dict[str, Path] = {}
     for place in (run, *(run / checkpoint for checkpoint in CHECKPOINTS)):
         for file in sorted((place / "circuits").glob("*.json")):
@@ -59,10 +60,13 @@ def pruned_files(run: Path) -> list[Path]:
 
 
 def run_data(folder: str | Path, rows: list[Row], in_page: dict[str, int], not_shown: str = "") -> RunData:
-    """What the page shows of a run. in_page: circuit file -> its place in the page's list of circuits."""
+    """What the page shows of a run; `UserError` if `folder` is not a run.
+
+    in_page: circuit file -> its index in the page's list of circuits. not_shown: why some circuits are not on the page.
+    """
     folder = Path(folder)
     if not is_run(folder):
-        raise UserError(f"{folder} holds neither {METRICS} nor {RESULTS}: give a run or results folder, or a circuit")
+        raise UserError(f"{folder} has neither {METRICS} nor {RESULTS}; give a run, a results folder or a circuit file")
     found = analyse(rows) if rows else None
     return {
         "name": folder.resolve().name,

@@ -1,7 +1,7 @@
-"""What a page holds, as JSON: the contract between the Python that gathers and the JavaScript that shows.
+"""The data of a page, as JSON: the contract between the Python that gathers it and the JavaScript that shows it.
 
-A change that an older page's script would misread raises `FORMAT`. Nodes refer to each other by
-their place in `CircuitData.nodes`; losses are in nats; tokens are ids, whose texts stand in `CircuitData.texts`.
+Raise `FORMAT` with every change that an older script would misread. Nodes are referred to by their index in
+`CircuitData.nodes`; losses are in nats; tokens are ids, whose texts are in `CircuitData.texts`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ TokenWeights = list[tuple[str, float]]
 
 
 class Snippet(TypedDict):
-    """A stretch of text with one node's activation at each token."""
+    """A piece of text with the activation of one node at each token."""
 
     row: int
-    """Which of the source's rows."""
+    """Index of the row in its source."""
     start: int
     """First token shown."""
     peak: int
-    """The token the snippet was chosen for, counted from the row's beginning."""
+    """The token that the snippet was chosen for; like `start`, counted from the beginning of the row."""
     values: list[int]
-    """Activations from `start` on, in hundredths of `Activations.scale`."""
+    """Activations of the tokens from `start`, in hundredths of `Activations.scale`."""
 
 
 class Activations(TypedDict):
-    """One node over one source of text, in the whole model, nothing ablated."""
+    """Activations of one node on one source of text, in the whole model."""
 
     mean: float
     low: float
@@ -41,7 +41,7 @@ class Activations(TypedDict):
     zeros: float
     """Share of positions at which the node is exactly 0."""
     counts: list[int]
-    """Histogram of the values that are not 0, in equal bins from `low` to `high`."""
+    """Histogram of the nonzero values, in equal bins from `low` to `high`."""
     top: list[Snippet]
     bottom: list[Snippet]
     random: list[Snippet]
@@ -55,24 +55,25 @@ class NodeData(TypedDict):
     site: str
     channel: int
     head: int | None
-    """Of q, k and v."""
+    """The head, for nodes of q, k and v; None for others."""
     bias: float | None
     mean: float | None
-    """Over pretraining text: what the node is set to when it is ablated."""
+    """Mean over pretraining text, which is the node's value when it is ablated."""
     effect: float | None
     """Task loss of the circuit without the node, minus that of the circuit."""
     effect_full: float | None
     """Task loss of the whole model without the node, minus that of the whole model."""
     excited_by: TokenWeights
-    """act_in: entries of the channel's embedding column."""
+    """For act_in nodes: entries of the embedding in the node's channel."""
     raises: TokenWeights
-    """resid_delta: what one unit in the channel adds to the logits, with the final norm's gain but not its scale."""
+    """For resid_delta nodes: what one unit in the channel adds to the logits, with the gain of the final norm but
+    without its scale."""
     activations: dict[str, Activations]
-    """By source, `corpus` and `task`."""
+    """Source (`corpus` or `task`) -> activations."""
 
 
 class EdgeColumns(TypedDict):
-    """Edges, one list a column."""
+    """Edges as columns of equal length."""
 
     source: list[int]
     target: list[int]
@@ -91,21 +92,21 @@ class Lane(TypedDict):
 
 
 class Hidden(TypedDict):
-    """What the page leaves out of a large circuit."""
+    """How much of a large circuit the page leaves out."""
 
     nodes: int
     edges: int
     rule: str
-    """How it was chosen; empty when nothing is left out."""
+    """How the shown part was chosen; empty if nothing is left out."""
 
 
 class Choice(TypedDict):
-    """What a model says after one prompt."""
+    """What a model predicts after one prompt."""
 
     right: float
-    """Probability of the right choice against the wrong one."""
+    """Probability of the right choice, among the right and the wrong one."""
     answer: float | None
-    """Probability of the answer token over the vocabulary; None where anything else is right."""
+    """Probability of the answer token over the whole vocabulary; None if anything except one token is right."""
     alternative: float | None
     top: list[tuple[str, float]]
     """The most probable tokens."""
@@ -123,7 +124,7 @@ class SideData(TypedDict):
 
 
 class Scores(TypedDict):
-    """Mean task loss and accuracy over pairs of one split, of whole model, circuit and complement."""
+    """Mean task loss and accuracy over pairs of one split, for `full`, `circuit` and `complement`."""
 
     split: str
     pairs: int
@@ -132,13 +133,13 @@ class Scores(TypedDict):
 
 
 class Patterns(TypedDict):
-    """Attention of the kept heads on the first pairs, whole model and circuit."""
+    """Attention patterns of the kept heads on the first pairs, in the whole model and in the circuit."""
 
     pairs: int
-    """How many of `TaskData.pairs` have patterns."""
+    """Number of pairs in `TaskData.pairs` that have patterns: the first ones."""
     heads: dict[str, list[dict[str, str]]]
-    """`layer.head` -> for each row (two a pair) the patterns of `full` and `circuit`: base64 of bytes, share times 255,
-    for each query the keys it may see and then the sink."""
+    """`layer.head` -> for each row (two per pair) the patterns of `full` and `circuit`. A pattern is base64 of bytes,
+    each a share times 255: for each query, the keys that it can attend to and then the sink."""
     left_out: list[str]
     """Heads without patterns because the page would grow too large."""
 
@@ -147,7 +148,7 @@ class TaskData(TypedDict):
     name: str
     pairs: list[tuple[SideData, SideData]]
     split: str
-    """Of the pairs, the task's prompts and the ablation effects."""
+    """Split of `pairs`, of the prompts for activations and of the pairs for ablation effects."""
     scores: Scores
     patterns: Patterns
 
@@ -156,10 +157,10 @@ class CircuitData(TypedDict):
     """One circuit."""
 
     name: str
-    """Unique in the page, and the key of its notes."""
+    """Unique on the page; the key of the circuit's notes."""
     file: str
     facts: list[tuple[str, str]]
-    """Shown as they are."""
+    """(name, value), shown as they are."""
     config: dict[str, Any]
     """The model's settings."""
     nodes: list[NodeData]
@@ -171,15 +172,15 @@ class CircuitData(TypedDict):
     rows: dict[str, list[list[int]]]
     """Source -> its rows of tokens, for snippets."""
     sources: dict[str, str]
-    """Source -> what it is, in words."""
+    """Source -> its description."""
     task: TaskData | None
     curve: Points
     """[[nodes, edges, validation loss], ...]"""
     chosen: list[float] | None
-    """The circuit's own [nodes, edges, validation loss]."""
+    """[nodes, edges, validation loss] of this circuit."""
     target: float | None
     evidence: dict[str, Any]
-    """Reports found beside the circuit: name -> anything JSON holds."""
+    """Reports on the circuit: name -> any JSON value."""
 
 
 class CellData(TypedDict):
@@ -192,9 +193,9 @@ class CellData(TypedDict):
     loss: float | None
     loss_full: float | None
     files: list[str]
-    """Circuit files, one a pruning seed."""
+    """Circuit files, one per pruning seed."""
     circuits: list[int]
-    """Those of them that are in the page, by their place in `PageData.circuits`."""
+    """Those of these circuits that are on the page, as indices into `PageData.circuits`."""
 
 
 class ModelData(TypedDict):
@@ -205,7 +206,7 @@ class ModelData(TypedDict):
     held_out_loss: float | None
     had: int
     shared_edges: float | None
-    """Geometric mean over the shared tasks; None when the model is not compared."""
+    """Geometric mean of edges over the shared tasks; None if the model is not compared."""
     cells: list[CellData]
 
 
@@ -222,7 +223,7 @@ class RunData(TypedDict):
     curves: list[dict[str, Any]]
     """Figure (b): name, line and marks of each model, as [[edges, loss], ...]."""
     not_shown: str
-    """Why some circuits are not in the page; empty when all are."""
+    """Why some circuits are not on the page; empty if all are."""
 
 
 class PageData(TypedDict):

@@ -1,2 +1,2 @@
-"""Trained models that come with the package, a folder each, how such a folder is made (`export`), listed, released
-and fetched."""
+"""The zoo: trained models, one folder each, and the code that makes such a folder (`export`), lists, releases and
+fetches them."""

@@ -21,28 +21,30 @@ from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.text.tokenizer import Tokenizer
 
 LIMIT = 10_000_000
-"""Bytes that a model of the zoo may take, so that the package stays small."""
+"""Largest size of a zoo model in bytes, so that the package stays small."""
 KIND = Kind("a model of the zoo", (*FILES, CARD), MODEL.mark, MODEL.signs)
 """Folders that `export` may replace."""
 BENCHMARK, ROUNDED = "benchmark", "rounded"
-"""What a zoo model's info holds beside what training said: `benchmark_facts`, and name -> dtype of rounded tensors."""
+"""Keys that a zoo model's info has in addition to the training record: `benchmark_facts`, and the rounded tensors as
+name -> dtype."""
 
 
 def export(
     path: str | Path, out: str | Path, results: Sequence[str | Path] = (), target_loss: float | None = None
 ) -> int:
-    """Write the model at `path` (a model or run) as the zoo entry `out`, whose last part is its name; its bytes.
+    """Write the model at `path` (a model or run) as a zoo entry; returns its size in bytes.
 
-    Compact weights, node means, tokenizer, and a card README.md with its tasks and circuits from the folders
-    `results`, at `target_loss` (by default the one nearest to 0.15). The bigram table is rounded to bfloat16 where the
-    folder would be over `LIMIT` without, and the card says so. `UserError` for a model without tokenizer or node means,
-    for results that have none of it, and for a folder that is over `LIMIT` either way.
+    out: folder of the entry; its last part is the name of the model. It gets compact weights, node means, the tokenizer
+    and a card, README.md. results: results folders whose rows of this model the card shows, at `target_loss` (by
+    default the one nearest to 0.15). If the folder would be larger than `LIMIT`, the bigram table is rounded to
+    bfloat16, and the card says so. `UserError` if the model has no tokenizer or node means, if `results` has no rows of
+    it, or if the folder is larger than `LIMIT` even with the rounded table.
     """
     directory, name = model_directory(path), Path(out).resolve().name
     require(directory.resolve() != Path(out).resolve(), f"{out} is the model itself; name another folder for its copy")
     model, info = load_model(directory), model_info(directory)
-    require((directory / TOKENIZER).exists(), f"{directory} has no {TOKENIZER}, so nobody could pose tasks to it")
-    require(model.means is not None, f"{directory} has no node means, so nobody could prune it; train it to the end")
+    require((directory / TOKENIZER).exists(), f"{directory} has no {TOKENIZER}, so it could not be given tasks")
+    require(model.means is not None, f"{directory} has no node means, so it could not be pruned; train it to the end")
     if results:
         info = {**info, BENCHMARK: benchmark_facts(own_results(model, info, results, target_loss))}
     tokenizer = Tokenizer.load(directory)
@@ -53,7 +55,7 @@ def export(
             size = _write(model, folder, name, tokenizer, {**info, ROUNDED: {"bigram": "bfloat16"}})
         require(
             size <= LIMIT,
-            f"{path} takes {size / 1e6:.1f} MB without its zeros; a model of the zoo may take {LIMIT / 1e6:g}",
+            f"{path} takes {size / 1e6:.1f} MB without zeros; a zoo model may take at most {LIMIT / 1e6:g} MB",
         )
     return size
 
@@ -61,21 +63,21 @@ def export(
 def own_results(
     model: GPT, info: dict[str, Any], results: Sequence[str | Path], target_loss: float | None = None
 ) -> ModelResult:
-    """The results of this very model, told by its L0 and its held-out loss to the last digit; else a `UserError`."""
+    """The results of this model, identified by its L0 and its exact held-out loss; `UserError` if there are none."""
     rows = [
         row
         for row in load_results(results)
         if row.l0 == l0(model) and row.held_out_loss is not None and row.held_out_loss == info.get("held_out_loss")
     ]
     if not rows:
-        raise UserError(f"{', '.join(map(str, results))} holds no results of this model; make them with bench")
+        raise UserError(f"{', '.join(map(str, results))} has no results of this model; run `sparsegpt2 bench`")
     pruner = choose_pruner(rows)
     target = choose_target([row for row in rows if row.pruner == pruner], target_loss)
     return model_results(rows, pruner, target)[0]
 
 
 def benchmark_facts(result: ModelResult) -> dict[str, Any]:
-    """What a zoo model says of its tasks and circuits, as plain values; sizes are means over pruning seeds."""
+    """A zoo model's record of its tasks and circuits, as values that JSON can hold; sizes are means over seeds."""
     row, size = result.row, result.size()
     tasks = {
         task: {
@@ -103,7 +105,7 @@ def benchmark_facts(result: ModelResult) -> dict[str, Any]:
 
 
 def card(model: GPT, info: dict[str, Any], name: str) -> str:
-    """The card of a zoo model: what any model's card says, and its tasks with the sizes of their circuits."""
+    """The card of a zoo model: the card of any model, with a section on its tasks and the sizes of their circuits."""
     sections = []
     if ROUNDED in info:
         kinds = ", ".join(f"{tensor} to {dtype}" for tensor, dtype in info[ROUNDED].items())
@@ -115,26 +117,26 @@ def card(model: GPT, info: dict[str, Any], name: str) -> str:
 
 
 def _write(model: GPT, folder: Path, name: str, tokenizer: Tokenizer, info: dict[str, Any]) -> int:
-    """Write all files of an entry; how many bytes they take."""
+    """Write all files of an entry; returns their size in bytes."""
     write_model(model, folder, tokenizer=tokenizer, info=info, compact=True)
     write_text(folder / CARD, card(model, info, name))
     return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _circuit_section(facts: dict[str, Any]) -> list[str]:
-    """Which tasks the model has, and how large their circuits are."""
+    """Markdown lines: which tasks the model has, and how large their circuits are."""
     mean = f"{facts['edges']:,.0f} edges" if facts["edges"] else "no size"
     seeds = ", ".join(map(str, facts["seeds"]))
     lines = [
         "",
         "## Tasks and circuits",
         "",
-        f"It has {facts['had']} of {len(facts['tasks'])} tasks: its loss on their test pairs, before pruning, is under "
+        f"It has {facts['had']} of {len(facts['tasks'])} tasks: its loss on their test pairs, before pruning, is below "
         f"{facts['target_loss']:g}. Circuits of the `{facts['pruner']}` pruner at that target, geometric mean over "
         f"{facts['counted']} tasks: {mean}. Pruning seeds: {seeds}. Made at commit {facts['commit'] or 'unknown'} on "
         f"{facts['machine']}.",
         "",
-        "| task | loss of the model | has it | edges | after trimming | loss of the circuit |",
+        "| task | loss of the model | has the task | edges | without dangling nodes | loss of the circuit |",
         "|---|---|---|---|---|---|",
     ]
     for task, cell in facts["tasks"].items():
@@ -142,7 +144,7 @@ def _circuit_section(facts: dict[str, Any]) -> list[str]:
         has = "yes" if cell["has_task"] else "no"
         lines.append(f"| {task} | {_cell(cell['loss_full'], '.3f')} | {has} | {' | '.join(numbers)} |")
     settings = yaml.safe_dump(facts["settings"], sort_keys=False, default_flow_style=None).rstrip()
-    return [*lines, "", "Settings of pruning:", "", "```yaml", settings, "```"]
+    return [*lines, "", "Pruning settings:", "", "```yaml", settings, "```"]
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -1,4 +1,4 @@
-"""Fetching a model of the zoo that did not come with the package, from a release folder here or on the network."""
+"""Fetching a zoo model that is not in the package, from a release folder on this machine or on the network."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ SECONDS, CHUNK, SPARE = 30, 1 << 20, 1 << 16
 
 
 def get(name: str, address: str = "") -> Path:
-    """Fetch the model `name` into the user's cache, unless it is on this machine; its folder.
+    """Fetch the model `name` into the user's cache, unless it is already on this machine; returns its folder.
 
-    address: of the release, by default what `ADDRESS` holds. Every file is compared with the checksum in the package's
-    index before the folder takes its name; whatever goes wrong is a `UserError`, and nothing is left behind.
+    address: address of the release, by default the value of the environment variable `ADDRESS`. Every file is checked
+    against the checksum in the package's index before the folder gets its final name. Any failure is a `UserError`, and
+    leaves no files behind.
     """
     name = zoo.known(name)
     found = zoo.here(name)
@@ -37,8 +38,8 @@ def get(name: str, address: str = "") -> Path:
     address = address or os.environ.get(ADDRESS, "")
     if not address:
         raise UserError(
-            f"{name} can be fetched from a release: give its folder or address with --from, or in {ADDRESS}; "
-            f"a clone of the repository has all models"
+            f"{name} must be fetched from a release: give the folder or address of the release with --from or in "
+            f"{ADDRESS}; a clone of the repository has all models"
         )
     files, target = zoo.index()[name]["files"], zoo.cached(name)
     source = f"{address.rstrip('/')}/{archive_name(name)}"
@@ -47,22 +48,22 @@ def get(name: str, address: str = "") -> Path:
             _copy(source, archive, sum(file["bytes"] for file in files.values()) + SPARE)
             with replacing_directory(target, KIND) as folder:
                 _unpack(archive, name, files, folder, source)
-    except OSError as error:  # those of the source are told in _copy
-        raise UserError(f"{name} cannot be put into {target.parent}: {error.strerror or error}") from None
+    except OSError as error:  # of writing: errors of reading are handled in _copy
+        raise UserError(f"{name} cannot be written to {target.parent}: {error.strerror or error}") from None
     return target
 
 
 def _copy(source: str, archive: IO[bytes], most: int) -> None:
-    """Copy what is at `source` into `archive`, at most so many bytes."""
+    """Copy the file at `source` into `archive`; `UserError` if it is longer than `most` bytes."""
     scheme, separator, _ = source.partition("://")
     if separator and scheme not in ("file", "http", "https"):
-        raise UserError(f"{source} cannot be fetched: a release is a folder, or at file://, http:// or https://")
+        raise UserError(f"{source} cannot be fetched: a release is a folder or a file://, http:// or https:// address")
     try:
         with urlopen(source, timeout=SECONDS) if separator else Path(source).open("rb") as reader:
             while chunk := reader.read(CHUNK):
                 most -= len(chunk)
                 if most < 0:
-                    raise UserError(f"{source} is larger than the model it should hold; it is not of this version")
+                    raise UserError(f"{source} is larger than the model of this version; it is of another version")
                 archive.write(chunk)
     except HTTPError as error:
         raise UserError(f"{source} cannot be fetched: the server answers {error.code} {error.reason}") from None
@@ -70,19 +71,19 @@ def _copy(source: str, archive: IO[bytes], most: int) -> None:
         raise UserError(f"{source} cannot be fetched: {error.reason}") from None
     except OSError as error:
         raise UserError(f"{source} cannot be read: {error.strerror or error}") from None
-    except (HTTPException, ValueError) as error:  # a connection that ends early, an address that is none
+    except (HTTPException, ValueError) as error:  # the connection ended early, or the address is invalid
         raise UserError(f"{source} cannot be fetched: {type(error).__name__} {error}") from None
 
 
 def _unpack(archive: IO[bytes], name: str, files: dict[str, Any], folder: Path, source: str) -> None:
-    """Write the listed files, and no other that the archive may hold, each with the checksum that the index says."""
+    """Write the files that the index lists, after checking their checksums; other files in the archive are ignored."""
     try:
         with ZipFile(archive) as members:
             for file, expected in files.items():
                 with members.open(f"{name}/{file}") as member:
                     content = member.read(expected["bytes"] + 1)
                 if hashlib.sha256(content).hexdigest() != expected["sha256"]:
-                    raise UserError(f"{source} is damaged or of another version: its {file} has another checksum")
+                    raise UserError(f"{source} is damaged or of another version: {file} has the wrong checksum")
                 (folder / file).write_bytes(content)
     except (BadZipFile, KeyError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise UserError(f"{source} is damaged or no archive of a model ({str(error).strip(chr(39))})") from None
+        raise UserError(f"{source} is damaged or not an archive of a model ({str(error).strip(chr(39))})") from None

@@ -1,4 +1,4 @@
-"""What there is in the zoo, as a table."""
+"""The models of the zoo as a table."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sparsegpt2.results import aligned
 from sparsegpt2.sparsity.stats import l0
 from sparsegpt2.zoo.export import BENCHMARK
 
-HEADING = ("NAME", "LAYERS", "WIDTH", "CONTEXT", "L0", "HELD-OUT LOSS", "TASKS HAD", "EDGES", "WHERE")
+HEADING = ("NAME", "LAYERS", "WIDTH", "CONTEXT", "L0", "HELD-OUT LOSS", "TASKS", "EDGES", "WHERE")
 
 
 def zoo_lines() -> list[str]:
-    """The models as lines of a table: shape, L0, held-out loss, tasks had, circuit size, and where each is."""
+    """The models as lines of a table: shape, L0, held-out loss, number of tasks it has, circuit size, and place."""
     names, index = zoo.names(), zoo.index()
     if not names:
-        return ["no trained models come with this version; docs/zoo.md says how to make one"]
+        return ["this version has no trained models; docs/zoo.md explains how to make one"]
     lines = [HEADING]
     for name in names:
         facts = index[name]["facts"] if name in index else facts_of(name)
@@ -40,7 +40,7 @@ def zoo_lines() -> list[str]:
 
 
 def facts_of(name: str) -> dict[str, Any]:
-    """What the table says of a model on this machine; None for what its training or benchmark did not say."""
+    """The table's facts about a model on this machine; None for facts that its training or benchmark did not record."""
     address = zoo.PREFIX + name
     model, info = load_model(address), model_info(address)
     benchmark = info.get(BENCHMARK) or {}

@@ -1,4 +1,4 @@
-"""A release of the zoo: a folder with an archive for each model, from which `sparsegpt2 zoo --get NAME` fetches."""
+"""A release of the zoo: a folder with one archive per model, from which `sparsegpt2 zoo --get NAME` fetches."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from sparsegpt2.zoo.listing import facts_of
 
 
 def archive_name(name: str) -> str:
-    """File of a model in a release folder."""
+    """File name of a model's archive in a release folder."""
     return f"{name}.zip"
 
 
 def release(out: str | Path) -> list[Path]:
-    """Bring the package's index up to date, and write it and an archive of each model into the folder `out`.
+    """Update the package's index, and write it and an archive of each model into the folder `out`.
 
-    For a clone, which has all models: `UserError` where one that the index lists is not in the package.
+    Returns the paths of the archives. It needs a clone, which has all models: `UserError` if the package lacks a model
+    that the index lists.
     """
     gone = [name for name in zoo.index() if not (zoo.FOLDER / name / "config.json").exists()]
     require(
         not gone,
-        f"{', '.join(gone)} of {zoo.INDEX} is not in {zoo.FOLDER}; make a release in a clone of the repository, which "
-        f"has all models, or take it out of {zoo.INDEX} if it is given up",
+        f"{zoo.INDEX} lists {', '.join(gone)}, which is not in {zoo.FOLDER}; make a release in a clone of the "
+        f"repository, which has all models, or delete it from {zoo.INDEX} if the model was removed",
     )
     made = make_index()
     write_json(zoo.FOLDER / zoo.INDEX, made)
@@ -36,18 +37,18 @@ def release(out: str | Path) -> list[Path]:
 
 
 def write_archive(name: str, out: Path) -> Path:
-    """Write the archive of a model of the package into the folder `out`; the same files make the same archive."""
+    """Write the archive of one of the package's models into the folder `out`; the same files give the same bytes."""
     path = out / archive_name(name)
     with replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
         for file in sorted((zoo.FOLDER / name).iterdir()):
-            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # instead of the file's date
+            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # a fixed date, not the file's
             member.compress_type = ZIP_DEFLATED
             archive.writestr(member, file.read_bytes())
     return path
 
 
 def make_index() -> dict[str, Any]:
-    """The index of the models in the package's folder, from their files."""
+    """The index of the models in the package's folder: facts about each, and size and checksum of each of its files."""
     models = {}
     for folder in sorted(entry.parent for entry in zoo.FOLDER.glob("*/config.json")):
         files = {}

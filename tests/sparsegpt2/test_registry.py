@@ -114,7 +114,7 @@ def test_a_thing_of_a_notebook_is_introduced(kind):
 @pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:greet", "evil:greet", "sub/evil", "hf:a/b", "x\\y"])
 def test_a_name_from_a_file_runs_nothing(kind, write, name):
     write("evil.py", "open('PWNED', 'w')\ndef greet(name): pass\n")
-    with pytest.raises(UserError, match="code is run only from where you say yourself") as told:
+    with pytest.raises(UserError, match="code is run only if you name it yourself") as told:
         kind.named(name)
     assert repr(name) in str(told.value) and "\n" not in str(told.value)
     assert not kind.introduced and not Path("PWNED").exists()
@@ -128,7 +128,7 @@ def test_an_unknown_name_lists_what_there_is(kind):
         kind.resolve("helo")
     assert str(told.value) == (
         "there is no greeting 'helo'; there are goodbye, hello, "
-        "or give one of your own as FILE.py or MODULE:ATTRIBUTE; did you mean hello?"
+        "or give your own as FILE.py or MODULE:ATTRIBUTE; did you mean hello?"
     )
     assert "did you mean" not in unknown("greeting", "xyz", ["hello"])
 
@@ -159,7 +159,7 @@ def test_a_mistake_in_a_file_is_a_sentence_with_its_line(kind, write, content, s
     ("typed", "said"),
     [
         ("gone.py", "the greeting file gone.py does not exist"),
-        ("no_such.module:greet", "'no_such.module:greet' names no greeting: there is no module 'no_such'"),
+        ("no_such.module:greet", "'no_such.module:greet' is not a greeting: there is no module 'no_such'"),
         ("greetings_own:nothing", "greetings_own.py, line 1: this greeting file must define nothing, and does not"),
         ("greetings_broken:greet", "greetings_broken.py, line 2: ValueError: boom"),
         ("greetings_needs:greet", "greetings_needs.py, line 1: ModuleNotFoundError: No module named 'no_such'"),

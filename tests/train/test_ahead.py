@@ -43,4 +43,4 @@ def test_the_clock_adds_up_parts():
             time.sleep(seconds)
     assert clock.last >= 0.03 and clock.seconds["training"] >= 0.06
     clock.seconds = {"training": 97.0, "validation": 2.0, "logging": 1.0}
-    assert clock.summary() == "1:40 in all, 3.0% of it beside training: validation 2.0%, logging 1.0%"
+    assert clock.summary() == "1:40 in total, 3.0% of it not training: validation 2.0%, logging 1.0%"

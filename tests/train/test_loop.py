@@ -136,7 +136,7 @@ def test_an_interruption_saves_and_says_how_to_go_on(settings, tmp_path):
     while steps_done(tmp_path / "run") < 4 and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
-    assert "goes on from here" in finish(process, status=130)
+    assert "run the same command again to resume" in finish(process, status=130)
     assert json.loads((tmp_path / "run" / "last" / "progress.json").read_text())["step"] >= 4
 
 
@@ -193,7 +193,7 @@ def test_nan_stops_with_the_last_good_checkpoint_kept(settings, tmp_path, capsys
     [
         ({"model": {"d_modl": 3}}, "d_modl"),
         ({"tokens": "many"}, "tokens"),
-        ({"sparsity": {"density": 0}}, "density must be over 0"),
+        ({"sparsity": {"density": 0}}, "density must be above 0"),
         ({"sparsity": {"density": 0.01}}, "min_alive=4 reserves"),
         ({"model": SETTINGS["model"] | {"vocab_size": 400}}, "tokenizer has 300 tokens"),
         ({"data": SETTINGS["data"] | {"corpora": [{"name": "files", "path": "nowhere.py"}]}}, "nowhere.py"),

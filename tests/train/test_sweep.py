@@ -87,7 +87,7 @@ def test_what_a_sweep_refuses(config, capsys):
     assert "no value for seed" in refused("{seed: []}")
     assert "a value of seed twice" in refused("{seed: [1, 1]}")
     assert "numbers or words" in refused("{optimizer.betas: [[0.1, 0.2]]}")
-    assert "lr must be over 0" in refused("{optimizer.lr: [1e-3, -1]}")
+    assert "lr must be above 0" in refused("{optimizer.lr: [1e-3, -1]}")
     assert not out.exists()
     (out / "best").mkdir(parents=True)
     assert "best is in the way" in refused("{seed: [1]}")

@@ -1,20 +1,23 @@
 """The baseline without training: gradient times (activation - mean) (paper, figure 31: "attribution-based pruning").
 
-The score of node c is the mean over rows of | sum over positions t of dL/dx_tc * (x_tc - mean_c) |, with L the row's
-task loss in the unpruned model: to first order, how much ablating the node to its mean changes the row's loss (Nanda
-2023, "Attribution patching"). Rows are averaged in magnitude, so that a node which helps one side of a pair as much as
-it hurts the other does not cancel out.
+The score of node c is the mean over rows of | sum over positions t of dL/dx_tc * (x_tc - mean_c) |, where L is the
+row's task loss in the unpruned model. To first order, this is how much mean ablation of the node changes the row's loss
+(Nanda 2023, "Attribution patching"). Magnitudes are averaged, so that a node that helps one side of a pair as much as
+it hurts the other does not get score 0.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from sparsegpt2.circuits.config import PruneConfig
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.means import means_of
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Masks, Piece, Sites, mean_ablation
+from sparsegpt2.circuits.circuit import every_node
+from sparsegpt2.circuits.gates import MeanAblation
+from sparsegpt2.circuits.losses import task_batch, task_loss
 from sparsegpt2.circuits.ranking import Ranking
-from sparsegpt2.circuits.score import answer_logits, task_batch, task_loss
+from sparsegpt2.circuits.settings import AttributionSettings as Settings
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
@@ -24,24 +27,50 @@ ROWS = 64
 """Rows in one forward and backward pass."""
 
 
-def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
+def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
     """Nodes by mean absolute attribution over `config.attribution_pairs` train pairs, in float32."""
     sites, device = node_sites(model.config), model.wte.weight.device
     batch = task_batch(model, task, "train", config.attribution_pairs, config.seed)
     scores = {site: torch.zeros(width, device=device) for site, width in sites.items()}
-    done = 0
-    with frozen(model, torch.float32), torch.enable_grad():
-        for _, part in batch.by_length(ROWS):
-            # With a mask of ones for each row, dL/dm at m = 1 is the sum over positions of dL/dx * (x - mean).
-            masks = {site: torch.ones(len(part), width, device=device) for site, width in sites.items()}
-            for mask in masks.values():
-                mask.requires_grad_(True)
-            logits = answer_logits(model, part, MeanAblation(masks, means_of(model)), position_only=True)
+    gates, done = RowGates(mean_ablation(model).values), 0
+    with torch.enable_grad():
+        for _, part, logits in Ablated(model, every_node(model), ablation=gates).each(batch, ROWS):
             task_loss(logits, part).sum().backward()
-            for site, mask in masks.items():
+            del logits
+            for site, mask in gates.masks.items():
                 assert mask.grad is not None
                 scores[site] += mask.grad.abs().sum(dim=0) / len(batch)
             done += len(part)
             if progress is not None:
                 progress(done, len(batch), "attribution")
     return Ranking(scores)
+
+
+class RowGates:
+    """An ablation that ablates nothing, but records gradients: each row has its own gates, all open.
+
+    With a mask m of ones for a row, dL/dm is the sum over positions of dL/dx * (x - mean).
+    """
+
+    everywhere = False
+
+    def __init__(self, means: dict[str, Tensor]) -> None:
+        self.means = means
+        self.masks: dict[str, Tensor] = {}
+        """Site -> gates of the latest piece, [rows, C]."""
+
+    def edge_values(self) -> Masks:
+        return self.means
+
+    def over(self, kept: Masks) -> Sites:
+        """Make new gates for each piece."""
+
+        def site(piece: Piece) -> MeanAblation:
+            rows, device = len(piece.batch), piece.batch.device
+            self.masks = {
+                name: torch.ones(rows, mask.shape[-1], device=device).requires_grad_(True)
+                for name, mask in kept.items()
+            }
+            return MeanAblation(self.masks, self.means)
+
+        return site

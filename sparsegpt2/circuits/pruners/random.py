@@ -1,10 +1,10 @@
-"""The baseline that knows nothing: a random order of the nodes."""
+"""The random baseline: nodes in random order, whatever the model and the task."""
 
 from __future__ import annotations
 
 import torch
 
-from sparsegpt2.circuits.config import PruneConfig
+from sparsegpt2.circuits.aim import Aim
 from sparsegpt2.circuits.gates import split_nodes
 from sparsegpt2.circuits.ranking import Ranking
 from sparsegpt2.circuits.task import Task
@@ -12,8 +12,10 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
+Settings = Aim
 
-def rank(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
+
+def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
     """A uniformly random order, the same for the same seed."""
     sites = node_sites(model.config)
     generator = torch.Generator().manual_seed(config.seed)

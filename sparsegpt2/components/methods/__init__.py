@@ -1,8 +1,9 @@
 """Discovery methods by name: each file here is one.
 
-A method's file defines `Settings` (a keyword-only frozen dataclass of what is its own), `OBJECTIVE` (its paper's, from
-`objectives.OBJECTIVES`) and `discover(problem, settings, progress=None) -> Discovery`. So does a file of one's own,
-named by its path, by `module:attribute` or through an entry point of the group `sparsegpt2.methods` (registry.py).
+A method's file defines `Settings` (a keyword-only frozen dataclass of the method's own settings), `OBJECTIVE` (that of
+its paper, from `objectives.OBJECTIVES`) and `discover(problem, settings, progress=None) -> Discovery`. A method in your
+own file works the same way. It is named by its path, by `module:attribute`, or through an entry point of the group
+`sparsegpt2.methods` (registry.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sparsegpt2.registry import Kind, takes
 
 @dataclass(frozen=True)
 class Method:
-    """What a method's file holds."""
+    """The contents of a method's file."""
 
     name: str
     settings: type
@@ -27,7 +28,7 @@ class Method:
     summary: str
     """First line of the file."""
     fingerprint: str = ""
-    """16 hex digits of the source of a method of one's own; empty for a built-in one."""
+    """16 hex digits of the source of your own method; empty for a built-in one."""
 
 
 def _flaw(discover: Any, holder: Any) -> str:
@@ -35,9 +36,9 @@ def _flaw(discover: Any, holder: Any) -> str:
         return "must be a function that takes (problem, settings, progress)"
     settings, objective = getattr(holder, "Settings", None), getattr(holder, "OBJECTIVE", None)
     if not (isinstance(settings, type) and is_dataclass(settings)):
-        return "needs Settings beside it, a dataclass of the method's own settings"
+        return "needs Settings next to it, a dataclass of the method's own settings"
     if objective not in OBJECTIVES:
-        return f"needs OBJECTIVE beside it, one of {', '.join(OBJECTIVES)}"
+        return f"needs OBJECTIVE next to it, one of {', '.join(OBJECTIVES)}"
     return ""
 
 
@@ -45,21 +46,21 @@ METHODS = Kind("method", "sparsegpt2.methods", "discover", _flaw, (__name__,))
 
 
 def method_names() -> list[str]:
-    """The methods that are built in."""
+    """Names of the built-in methods."""
     return METHODS.names()
 
 
 def get_method(name: str) -> Method:
     """The method of that name, path or `module:attribute`.
 
-    `UserError` for an unknown one, which lists all, and for a mistake in a file of one's own.
+    `UserError` for an unknown one (it lists all methods), and for a mistake in your own file.
     """
     found = METHODS.resolve(name)
 
     def discover(*arguments: Any) -> Discovery:
         discovery = found.thing(*arguments)
         if not isinstance(discovery, Discovery):
-            raise found.mistake(f"the method must give a Discovery, not {type(discovery).__name__}")
+            raise found.mistake(f"the method must return a Discovery, not {type(discovery).__name__}")
         return discovery
 
     held = found.holder

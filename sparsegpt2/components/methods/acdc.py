@@ -1,8 +1,9 @@
-"""ACDC: from the outputs back, drop each edge whose removal raises the objective by less than a threshold.
+"""ACDC: from the logits backwards, drop each edge whose removal raises the objective by less than a threshold.
 
-Conmy et al. 2023, "Towards Automated Circuit Discovery for Mechanistic Interpretability". Readers are gone through from
-the logits to the first layer, for each the latest writer first. An edge into a node whose own edges are all gone is
-dropped untried: nothing it carries is read. All thresholds go through the edges side by side, each with its own mask.
+Conmy et al. 2023, "Towards Automated Circuit Discovery for Mechanistic Interpretability". Readers are visited from the
+logits to the first layer, and for each reader the latest writer comes first. Edges into a component all of whose
+outgoing edges are dropped are dropped without a test, since nothing reads what they carry. All thresholds are processed
+together, each with its own mask.
 """
 
 from __future__ import annotations
@@ -21,23 +22,24 @@ OBJECTIVE = "kl"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Thresholds, and how much evidence is taken for each edge."""
+    """Thresholds, and the number of prompts on which each edge is tested."""
 
     thresholds: tuple[float, ...] = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-    """An edge goes when the objective, averaged over rows, rises by less; a circuit each (paper: KL, swept)."""
+    """An edge is dropped if that raises the objective, averaged over rows, by less than this; one circuit for each
+    threshold (paper: KL, swept)."""
     pairs: int = 16
-    """Train pairs on which every edge is tried; replaces the common setting, as the cost is E forward passes."""
+    """Train pairs on which every edge is tested. Replaces the common setting, because the cost is E forward passes."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(sorted(map(float, self.thresholds))))
         require(bool(self.thresholds), "thresholds needs at least one number")
-        require(self.thresholds[0] > 0, f"thresholds must be over 0, got {self.thresholds[0]}")
+        require(self.thresholds[0] > 0, f"thresholds must be above 0, got {self.thresholds[0]}")
         require(self.pairs >= 1, f"pairs must be at least 1, got {self.pairs}")
 
 
 @torch.no_grad()
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """A circuit for each threshold. An edge's score is how many of the thresholds it survives."""
+    """A circuit for each threshold. An edge's score is the number of thresholds at which it is kept."""
     trial, graph = problem.trial("train", settings.pairs, problem.config.seed), problem.graph
     thresholds = torch.tensor(settings.thresholds, dtype=torch.float64)  # [N]
     kept = problem.everything().repeat(len(thresholds), 1, 1)  # [N, W, R]

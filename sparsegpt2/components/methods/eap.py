@@ -1,6 +1,6 @@
-"""Edge attribution patching: gradient times difference, two forward passes and one backward (Syed et al. 2023).
+"""Edge attribution patching: gradient times difference, from two forward passes and one backward (Syed et al. 2023).
 
-Edges are ranked by the magnitude of their mean attribution, and the best are kept.
+Edges are ranked by the magnitude of their mean attribution, and the highest are kept.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ OBJECTIVE = "logit_difference"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """EAP has none of its own."""
+    """EAP has no settings of its own."""
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges by |attribution| at the clean run."""
+    """Edges ranked by |attribution|, with the gradient at the clean run."""
     if problem.objective in FLAT_AT_FULL:
         raise UserError(
-            f"eap takes the gradient at the full model, where that of {problem.objective} is zero: "
+            f"eap computes the gradient at the full model, where that of {problem.objective} is zero: "
             "use the objective logit_difference or task, or the method eap_ig"
         )
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)

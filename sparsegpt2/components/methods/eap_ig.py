@@ -1,7 +1,7 @@
 """Edge attribution patching with integrated gradients on the embedding (Hanna et al. 2024).
 
-The gradient is averaged over points between the counterfactual and the clean embedding, so that it is not lost where
-the model is saturated at the clean run. Edges are ranked by the magnitude of their mean attribution.
+The gradient is averaged over points between the counterfactual and the clean embedding, because it can vanish at the
+clean run, where the model may be saturated. Edges are ranked by the magnitude of their mean attribution.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ OBJECTIVE = "kl"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How finely the gradient is integrated."""
+    """The number of points of the integral."""
 
     steps: int = 5
-    """Points at which the gradient is taken, the clean run the last of them (paper: 5); 1 is EAP."""
+    """Points at which the gradient is computed; the last is the clean run (paper: 5). With 1 this is EAP."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 1, f"steps must be at least 1, got {self.steps}")
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges by |attribution|, its gradient averaged over `settings.steps` points."""
+    """Edges ranked by |attribution|, with the gradient averaged over `settings.steps` points."""
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)
     effects = edge_attributions(problem, trial, settings.steps)
     if progress is not None:

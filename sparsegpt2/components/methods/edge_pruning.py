@@ -1,12 +1,13 @@
 """Edge Pruning: masks on edges and nodes trained to keep the full model's output at a sparsity (Bhaskar et al. 2024).
 
-A hard-concrete mask on every edge and on every writer; an edge's mask is the product of its own and its writer's. Loss:
-objective + lambda1 (s - t) + lambda2 (s - t)^2, with s the share of edges that are off, t the target, warmed up from 0,
-and the multipliers by gradient ascent. At the end the masks without noise say how many edges stay (sparsity = 1 - mean
-mask), and a threshold on them is found by bisection. One training run for each sparsity asked for.
+Every edge and every writer has a hard-concrete mask; an edge's effective mask is the product of its own and its
+writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2, where s is the share of edges that are off and t
+the target, which is warmed up from 0. The multipliers are trained by gradient ascent. At the end, the masks without
+noise determine how many edges are kept (sparsity = 1 - mean mask), and bisection finds the threshold on them. There is
+one training run for each requested sparsity.
 
-The objective is counted in units of what it is with all edges ablated, and the multipliers per edge, so that one rate
-suits graphs of 20 edges and of 30,000, and tasks on which 0.02 or 5 nats are at stake.
+The objective is divided by its value with all edges ablated, and the multipliers are per edge. So one learning rate
+works for graphs of 20 edges and of 30,000, and for tasks on which that value is 0.02 or 5 nats.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sparsegpt2.components import hard_concrete
+from sparsegpt2.circuits import hard_concrete
 from sparsegpt2.components.discovery import Discovery, Found
 from sparsegpt2.components.problem import Problem, Trial
 from sparsegpt2.config import require
@@ -26,45 +27,46 @@ from sparsegpt2.progress import Progress
 OBJECTIVE = "kl"
 
 BATCH_SEEDS = 1_000_003
-"""Distance between the batch seeds of two seeds: more than any number of batches."""
+"""Difference between the batch seeds of two neighbouring seeds; more than any number of batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How masks are trained; the paper's values unless a measurement is given."""
+    """How masks are trained; where a value differs from the paper's, the paper's is given."""
 
     steps: int = 250
     """Training steps (paper: 3000 on GPT-2; our graphs are a hundredth of its size)."""
     pairs: int = 8
-    """Prompt pairs a step, two sequences each (paper: 32 sequences)."""
+    """Prompt pairs per step, two sequences each (paper: 32 sequences)."""
     batches: int = 16
-    """Different batches, gone through in turn; each costs the memory of a recorded run."""
+    """Number of different batches, used in turn; each needs the memory of a recorded run."""
     lr: float = 0.1
-    """Adam's learning rate of the masks (paper: 0.8). Faster, all masks close at once before the objective has said
+    """Adam's learning rate for the masks (paper: 0.8). At a higher rate all masks close before the objective shows
     which of them matter, and a circuit that is a chain never opens again (docs/components.md)."""
     price_lr: float = 1e-4
-    """Adam's learning rate of the multipliers, an edge's price in units of the objective with all edges ablated. The
-    paper's is 0.8 for the share of edges, that is 2.5e-5 nats for each of GPT-2's 32,491, over 7 times the steps."""
+    """Adam's learning rate for the multipliers, which are the price of an edge in units of the objective with all edges
+    ablated. The paper's is 0.8 for the share of edges, that is 2.5e-5 nats for each of GPT-2's 32,491 edges, over 7
+    times as many steps."""
     warmup: float = 0.8
     """Share of the steps over which the target sparsity rises from 0 (paper: 2500 of 3000 steps)."""
     init_mean: float = 4.0
-    """Mean of the initial log alpha: nearly all masks begin at 1 (paper: 10, where they have no gradient yet)."""
+    """Mean of the initial log alpha: nearly all masks start at 1 (paper: 10, where they have no gradient at first)."""
     init_std: float = 0.01
     """Standard deviation of the initial log alpha (paper: 0.01)."""
     node_masks: bool = True
-    """Whether writers have masks of their own beside the edges."""
+    """Whether writers have masks too, in addition to those of the edges."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "pairs", "batches"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lr", "price_lr"):
-            require(0 < getattr(self, name) < math.inf, f"{name} must be over 0, got {getattr(self, name)}")
+            require(0 < getattr(self, name) < math.inf, f"{name} must be above 0, got {getattr(self, name)}")
         require(0 <= self.warmup <= 1, f"warmup is a share of the steps, 0 to 1, got {self.warmup}")
         require(self.init_std >= 0, f"init_std must be 0 or more, got {self.init_std}")
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """A circuit for each sparsity asked for. Scores are the mean over these runs of the masks' probability to be on."""
+    """A circuit for each requested sparsity. An edge's score is the mean over the runs of P(its mask is not 0)."""
     seeds = [problem.config.seed * BATCH_SEEDS + number for number in range(min(settings.batches, settings.steps))]
     trials = [problem.trial("train", settings.pairs, seed) for seed in seeds]
     found, targets = [], sorted(problem.config.sparsities)
@@ -89,7 +91,7 @@ class Masks:
 
     @property
     def parameters(self) -> list[Tensor]:
-        """What is trained."""
+        """The tensors to train."""
         return [self.edges, self.nodes] if self.with_nodes else [self.edges]
 
     def joined(self, edges: Tensor, nodes: Tensor) -> Tensor:
@@ -97,7 +99,7 @@ class Masks:
         return edges * nodes[..., self.graph.ends[0].to(nodes.device)] if self.with_nodes else edges
 
     def sample(self, rows: int) -> Tensor:
-        """A mask for each of many rows, [rows, W, R], differentiable."""
+        """A random mask for each row, [rows, W, R], differentiable."""
         edges, nodes = (hard_concrete.sample(one.expand(rows, -1), self.generator) for one in (self.edges, self.nodes))
         return self.graph.matrix(self.joined(edges, nodes))
 
@@ -106,7 +108,7 @@ class Masks:
         return self.joined(hard_concrete.expected_l0(self.edges), hard_concrete.expected_l0(self.nodes))
 
     def share(self) -> Tensor:
-        """About the mean of each edge's mask, [E], with a gradient everywhere (the sample has none at 0 and at 1)."""
+        """Approximate mean of each edge's mask, [E], with a gradient everywhere (a sample has none at 0 and at 1)."""
         return self.joined(torch.sigmoid(self.edges), torch.sigmoid(self.nodes))
 
     def settled(self) -> Tensor:
@@ -122,7 +124,7 @@ def train(
     progress: Progress | None,
     place: tuple[int, int],
 ) -> Found:
-    """Train masks for one target sparsity, and cut the circuit. place: which of how many runs this is."""
+    """Train masks for one target sparsity, and cut the circuit. place: (index of this run, number of runs)."""
     masks = Masks(problem, settings)
     prices = torch.zeros(2, device=problem.device, requires_grad=True)
     learner = torch.optim.Adam(masks.parameters, lr=settings.lr)
@@ -159,7 +161,7 @@ def train(
 
 
 def cut(masks: Tensor) -> Tensor:
-    """Bool [E]: masks [E] over the threshold, found by bisection, that leaves as many as their mean says."""
+    """Bool [E]: which masks [E] are above a threshold, found by bisection, that keeps as many as their sum."""
     wanted, low, high = float(masks.mean()) * len(masks), 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2

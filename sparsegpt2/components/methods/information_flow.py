@@ -1,11 +1,11 @@
 """Information flow routes: keep an edge when its share of what the reader reads is large (Ferrando & Voita 2024).
 
-No other prompt and no gradient: one forward pass. What a reader reads is the sum x of what was written before it; the
-share of the writer's part y is its proximity max(0, |x|_1 - |x - y|_1), divided by the sum of all writers' proximities
-(ALTI's measure). It is averaged over rows and over the positions of each prompt; for the logits over the last position
-only. The paper follows single positions through each head's attention from one prompt's last token; here, as the graph
-has components and not positions, an edge has one share. q, k and v of a head, and all heads of a layer, read the same
-sum and so get the same shares. The bias of c_proj is part of x and no writer's.
+It needs no other prompt and no gradient, only one forward pass. A reader reads the sum x of all earlier writers'
+outputs. The share of a writer's output y is its proximity max(0, |x|_1 - |x - y|_1), divided by the sum of all writers'
+proximities (ALTI's measure). It is averaged over rows and over the positions of each prompt; for the logits, over the
+last position only. The paper follows single positions through each head's attention, from the last token of one prompt.
+Here the graph has components but no positions, so each edge has one share. q, k and v of a head, and all heads of a
+layer, read the same sum and so get the same shares. The bias of c_proj is part of x but belongs to no writer.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ OBJECTIVE = "kl"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Information flow routes have none of their own."""
+    """Information flow routes have no settings of their own."""
 
 
 class Shares(Recorder):
-    """Takes, at the first reader of each place, every earlier writer's share; `shares` by the reader's sublayer."""
+    """Records every earlier writer's share at the first reader of each sublayer; `shares`: sublayer -> [W]."""
 
     def __init__(self, problem: Problem, part: Part) -> None:
         super().__init__(problem.model)
@@ -52,13 +52,13 @@ class Shares(Recorder):
 
 
 def sublayer_of(reader: str) -> str:
-    """`a0.h1.q` -> `a0`; MLPs and the logits are their own."""
+    """`a0.h1.q` -> `a0`; MLPs and the logits keep their name."""
     return reader.split(".")[0]
 
 
 @torch.no_grad()
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges by their share of what the reader reads."""
+    """Edges ranked by their share of the reader's input."""
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)
     scores = torch.zeros_like(problem.everything())
     for part in trial.parts:

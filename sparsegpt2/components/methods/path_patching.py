@@ -1,8 +1,8 @@
-"""Path patching: give one edge the counterfactual value, run the model again, see what changes (Wang et al. 2022).
+"""Path patching: give one edge the counterfactual value and run the model again (Wang et al. 2022).
 
-`Discovery.effects` is the sender -> receiver matrix: by how much the objective rises, averaged over rows, when the
-receiver reads the sender's counterfactual output and everything after it is computed anew. As many forward passes as
-edges, several at once. Edges are ranked by the magnitude of their effect.
+`Discovery.effects` is the writer -> reader matrix: how much the objective rises, averaged over rows, when the reader
+reads the writer's counterfactual output and everything after it is recomputed. This takes as many forward passes as
+there are edges, several of them in one batch. Edges are ranked by the magnitude of their effect.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ OBJECTIVE = "logit_difference"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How much evidence is taken for each edge."""
+    """The number of prompts on which each edge is patched."""
 
     pairs: int = 16
-    """Train pairs on which every edge is patched; replaces the common setting, as the cost is E forward passes."""
+    """Train pairs on which every edge is patched. Replaces the common setting, because the cost is E forward passes."""
 
     def __post_init__(self) -> None:
         require(self.pairs >= 1, f"pairs must be at least 1, got {self.pairs}")
@@ -32,7 +32,7 @@ class Settings:
 
 @torch.no_grad()
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges by |effect of patching them alone|."""
+    """Edges ranked by |effect of patching this edge alone|."""
     trial, graph = problem.trial("train", settings.pairs, problem.config.seed), problem.graph
     everything = problem.everything()
     base = problem.mean_damage(trial, everything[None])

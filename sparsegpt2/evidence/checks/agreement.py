@@ -1,9 +1,9 @@
-"""Agreement: does the circuit say what the model says, not only what is right?
+"""Agreement: does the circuit give the model's answers, also where they are wrong?
 
-On the test prompts, between the whole model's and the circuit's distributions: KL(model || circuit) over the two
-answers (right and wrong choice, renormalised) and over the vocabulary; whether both make the same choice; whether both
-have the same most likely token (exact match). Circuits are pruned on the choice alone, so the last two of these ask for
-more than pruning did: the shared choice decides, the rest is shown.
+It compares the whole model's and the circuit's distributions on the test prompts: KL(model || circuit) over the two
+answers (right and wrong choice, renormalised) and over the vocabulary; whether both make the same choice; and whether
+both have the same most likely token (exact match). Circuits are pruned on the choice alone, so KL over the vocabulary
+and exact match ask for more than pruning did. The same choice decides; the other numbers are only shown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.score import choice_logits
+from sparsegpt2.circuits.losses import choice_logits
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_least, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
@@ -21,7 +21,7 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """KL in nats, and the shares of prompts with the same choice and the same most likely token."""
+    """KL in nats, and the shares of prompts with the same choice and with the same most likely token."""
     model, circuit = case.full_logits, case.circuit_logits
     choices = [torch.stack(choice_logits(logits, case.batch), dim=1) for logits in (model, circuit)]  # each [B, 2]
     same_choice = (choices[0].argmax(1) == choices[1].argmax(1)).double()
@@ -36,14 +36,14 @@ def run(case: Case, progress: Progress) -> Finding:
     return Finding(
         verdict=at_least(numbers["same choice"], bar),
         says=f"circuit and model make the same choice on {100 * numbers['same choice'].value:.1f}% of prompts (the bar "
-        f"is {100 * bar:.0f}%) and agree on the likeliest token on {100 * numbers['exact match'].value:.1f}%",
+        f"is {100 * bar:.0f}%) and have the same most likely token on {100 * numbers['exact match'].value:.1f}%",
         numbers=numbers,
         details={"bar": bar},
     )
 
 
 def kl(model: Tensor, circuit: Tensor) -> Tensor:
-    """KL(softmax(model) || softmax(circuit)) of each row, nats, [B] from logits [B, K]."""
+    """KL(softmax(model) || softmax(circuit)) of each row in nats, [B], from logits [B, K]."""
     reference, other = F.log_softmax(model.double(), dim=1), F.log_softmax(circuit.double(), dim=1)
     return (reference.exp() * (reference - other)).sum(dim=1)
 

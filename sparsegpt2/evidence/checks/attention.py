@@ -1,9 +1,9 @@
-"""Attention: do the circuit's heads look where the model's look?
+"""Attention: do the circuit's heads attend where the model's heads attend?
 
-For each head with a kept v channel: 1 - total variation distance between the circuit's and the whole model's attention
-pattern, the sink counted as one more place, at the prompt's last position (which makes the answer) and over all
-positions. Beside it the same for patterns whose q and k are all ablated to their means, which is what a head has for
-nothing. Agreement of patterns does not say that what the heads move agrees.
+For each head with a kept v channel, the similarity is 1 - total variation distance between the circuit's and the whole
+model's attention pattern, with the sink as one more position. It is measured at the prompt's last position (which gives
+the answer) and over all positions. The same similarity is shown for patterns with all q and k ablated to their means,
+which a head has without keeping any q or k. Equal patterns do not imply that the heads move the same information.
 """
 
 from __future__ import annotations
@@ -12,35 +12,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.score import answer_logits
-from sparsegpt2.circuits.task import TaskBatch
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_least, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
 from sparsegpt2.kernels.attention import attention_pattern
-from sparsegpt2.model.sites import Chain, Record, Site
+from sparsegpt2.model.sites import Record
 from sparsegpt2.progress import Progress
 
 ROWS = 64
-"""Rows at once: patterns are [B, H, T, T]."""
+"""Rows per forward pass, few because patterns are [B, H, T, T]."""
 
 
+@torch.no_grad()
 def run(case: Case, progress: Progress) -> Finding:
-    """Similarity over kept heads at the last position decides."""
+    """The mean similarity over kept heads at the last position decides."""
     heads = kept_heads(case)
     if not heads:
         return Finding(verdict="not run", says="the circuit keeps no v channel, so it has no attention")
     last, everywhere, constant = (torch.empty(len(case.batch), device=case.device) for _ in range(3))
-    done = 0
-    for rows, part in case.batch.by_length(ROWS):
-        model = patterns(case, part, None, {})
-        circuit = patterns(case, part, MeanAblation(case.nodes, case.means), case.edge_parameters())
-        nothing = {
-            f"{layer}.attn.{place}": case.nodes[f"{layer}.attn.{place}"] & False for layer in heads for place in "qk"
-        }
-        ablated = patterns(case, part, MeanAblation(nothing, case.means), {})
+    nothing = {
+        f"{layer}.attn.{place}": case.nodes[f"{layer}.attn.{place}"] & False for layer in heads for place in "qk"
+    }
+    done, records = 0, [Record(_queries_and_keys(case)) for _ in range(3)]
+    variants = (
+        Ablated(case.model, through=records[0]),
+        case.ablated(through=records[1]),
+        Ablated(case.model, nothing, ablation=case.mean, through=records[2]),
+    )
+    steps = zip(*(variant.each(case.batch, ROWS) for variant in variants), strict=True)
+    for (rows, part, _), _, _ in steps:
+        model, circuit, ablated = (patterns(case, record) for record in records)
         here = {layer: similarity(model[layer][:, kept], circuit[layer][:, kept]) for layer, kept in heads.items()}
         there = {layer: similarity(model[layer][:, kept], ablated[layer][:, kept]) for layer, kept in heads.items()}
         last[rows], constant[rows] = _at_last(here, part.position), _at_last(there, part.position)
@@ -55,15 +58,15 @@ def run(case: Case, progress: Progress) -> Finding:
     bar = case.config.attention
     return Finding(
         verdict=at_least(numbers["similarity"], bar),
-        says=f"the circuit's heads attend as the model's do to {numbers['similarity']} (the bar is {bar:g}); "
-        f"with q and k ablated it would be {numbers['similarity without q and k']}",
+        says=f"the similarity of the circuit's and the model's attention is {numbers['similarity']} (the bar is "
+        f"{bar:g}); with q and k ablated it would be {numbers['similarity without q and k']}",
         numbers=numbers,
         details={"bar": bar, "heads": {str(layer): kept for layer, kept in heads.items()}},
     )
 
 
 def kept_heads(case: Case) -> dict[int, list[int]]:
-    """Layer -> heads of which the circuit keeps a v channel."""
+    """Layer -> heads with a v channel in the circuit."""
     config, found = case.model.config, {}
     for layer in range(config.n_layer):
         by_head = case.nodes[f"{layer}.attn.v"].unflatten(0, (config.n_head, config.d_head)).any(dim=1)
@@ -72,13 +75,12 @@ def kept_heads(case: Case) -> dict[int, list[int]]:
     return found
 
 
-@torch.no_grad()
-def patterns(case: Case, part: TaskBatch, site: Site | None, parameters: dict[str, Tensor]) -> dict[int, Tensor]:
-    """Attention of every head by layer, [B, H, T, T + 1], the sink last (0 without one), on the rows of a batch."""
-    names = [f"{layer}.attn.{place}" for layer in range(case.model.config.n_layer) for place in "qk"]
-    record = Record(names)
-    with frozen(case.model, torch.float32):
-        answer_logits(case.model, part, record if site is None else Chain(site, record), parameters=parameters)
+def _queries_and_keys(case: Case) -> list[str]:
+    return [f"{layer}.attn.{place}" for layer in range(case.model.config.n_layer) for place in "qk"]
+
+
+def patterns(case: Case, record: Record) -> dict[int, Tensor]:
+    """Layer -> attention of its heads, [B, H, T, T + 1], from recorded q and k; the sink is last (0 without one)."""
     found = {}
     for layer, block in enumerate(case.model.layers):
         q, k = (block.attn.heads(record.values[f"{layer}.attn.{place}"]) for place in "qk")
@@ -94,16 +96,16 @@ def similarity(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _at_last(by_layer: dict[int, Tensor], position: Tensor) -> Tensor:
-    """Mean over heads of all layers at each row's last position, [B]."""
+    """Mean over the heads of all layers at each row's last position, [B]."""
     joined = torch.cat(list(by_layer.values()), dim=1)  # [B, H, T]
     return joined[torch.arange(len(joined), device=joined.device), :, position].mean(dim=1)
 
 
 def _up_to_last(by_layer: dict[int, Tensor], position: Tensor) -> Tensor:
-    """Mean over heads and the positions of each prompt, [B]."""
+    """Mean over the heads of all layers and the positions of each prompt, [B]."""
     joined = torch.cat(list(by_layer.values()), dim=1).mean(dim=1)  # [B, T]
     inside = torch.arange(joined.shape[1], device=joined.device) <= position[:, None]
     return (joined * inside).sum(dim=1) / inside.sum(dim=1)
 
 
-CHECK = Check(asks="Do the circuit's heads look where the model's look?", run=run)
+CHECK = Check(asks="Do the circuit's heads attend where the model's heads attend?", run=run)

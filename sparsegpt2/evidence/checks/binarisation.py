@@ -1,10 +1,10 @@
-"""Binarisation: is what each node says no more than one bit?
+"""Binarisation: does each node carry no more than one bit?
 
-Each kept node becomes a two-level step: `low` below a threshold, `high` from it on (paper, appendix C). Levels and
-threshold start from a two-means fit on train pairs and are then fitted by gradient on train pairs, while the node goes
-over from its own value to a sigmoid between the levels and the sigmoid sharpens to a step. The loss is that of the hard
-steps, on test pairs. Passing says that the circuit can be read as logic; a circuit that fails may be faithful all the
-same, if it counts or compares.
+Each kept node is replaced by a two-level step: `low` below a threshold, `high` from there on (paper, appendix C).
+Levels and threshold are initialised by two-means on train pairs and then fitted by gradient descent on train pairs.
+During the fit the node moves from its own value to a sigmoid between the levels, and the sigmoid sharpens to a step.
+The reported loss is that of the hard steps, on test pairs. A circuit that passes can be read as logic. A circuit that
+fails may still be faithful, for example if it counts or compares.
 
 Shapes: C kept channels of a site, X values (all positions of all prompts).
 """
@@ -14,34 +14,33 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.checks.seeds import part
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
-from sparsegpt2.model.sites import Chain, Record
+from sparsegpt2.model.sites import Record
 from sparsegpt2.progress import Progress
 
 BLUNTEST, SHARPEST = 2.0, 32.0
 """Slope of the sigmoid at the start and at the end of annealing, per standard deviation of the node."""
 MIXED_BY = 0.7
-"""Share of the steps by which a node has gone over to its step."""
+"""Share of the training steps after which a node is fully replaced by its sigmoid or step."""
 FITTING_ROUNDS = 10
-"""Rounds of two-means."""
+"""Iterations of two-means."""
 FITTING_ROWS = 64
-"""Train pairs that the two-means fit sees."""
+"""Train pairs used for the two-means fit."""
 
 
 class Steps(nn.Module):
-    """A site object, after the ablation: each kept node x becomes (1 - mix) x + mix * (low + (high - low) * step).
+    """A site object for after the ablation: each kept node x becomes (1 - mix) x + mix * (low + (high - low) * step).
 
-    step is sigmoid(slope * (x - threshold) / std), or with `hard` 1 from the threshold on and 0 below.
+    step is sigmoid(slope * (x - threshold) / std); with `hard` it is 1 from the threshold on and 0 below.
     """
 
     def __init__(self, kept: dict[str, Tensor], values: dict[str, Tensor]) -> None:
-        """kept: site -> bool [C of the model]; values: what its kept nodes were, [X, C], to fit the start on."""
+        """kept: site -> bool over the model's channels. values: site -> recorded values of its kept nodes, [X, C]."""
         super().__init__()
         self.kept = kept
         self.mix, self.slope, self.hard = 1.0, SHARPEST, True
@@ -62,12 +61,12 @@ class Steps(nn.Module):
 
 
 def key(site: str) -> str:
-    """A site's name as torch wants names of parameters."""
+    """A site's name as a parameter name, which may not contain a dot in torch."""
     return site.replace(".", "_")
 
 
 def two_means(values: Tensor) -> Tensor:
-    """low, high and the threshold between them, [3, C], of values [X, C]: one-dimensional two-means by channel."""
+    """low, high and the threshold between them, [3, C], by one-dimensional two-means on each channel of [X, C]."""
     low, high = values.min(dim=0).values, values.max(dim=0).values
     for _ in range(FITTING_ROUNDS):
         upper = values >= (low + high) / 2
@@ -79,29 +78,33 @@ def two_means(values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def fitted_steps(case: Case, ablation: MeanAblation) -> Steps:
-    """Steps from the values that kept nodes have in the circuit on train pairs, positions of the prompts only."""
+def fitted_steps(case: Case) -> Steps:
+    """Steps initialised from the values of kept nodes in the circuit on train pairs, without padding positions."""
     batch = case.pairs("train", FITTING_ROWS)
     record = Record(case.sites)
-    with frozen(case.model, torch.float32):
-        answer_logits(case.model, batch, Chain(ablation, record), parameters=case.edge_parameters())
+    case.ablated(through=record).logits(batch, rows=None)
     inside = torch.arange(int(batch.position.max()) + 1, device=case.device) <= batch.position[:, None]  # [B, T]
     kept = {site: mask for site, mask in case.nodes.items() if bool(mask.any())}
     return Steps(kept, {site: record.values[site][inside][:, mask] for site, mask in kept.items()})
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Loss with every kept node a hard step against the bar; that before the fit by gradient is shown."""
+    """The loss with every kept node a hard step must meet the bar; the loss before the gradient fit is also shown."""
     if not case.circuit.n_nodes:
         return Finding(verdict="not run", says="the circuit has no nodes")
-    ablation, validation = MeanAblation(case.nodes, case.means), case.pairs("validation")
-    steps = fitted_steps(case, ablation)
-    site, rates = Chain(ablation, steps), case.config.binarisation_lrs
-    numbers = {"circuit": mean_over_pairs(case.circuit_loss), "two means": mean_over_pairs(case.losses_through(site))}
-    tried = {0.0: (case.losses_through(site, validation), case.losses_through(site))}
+    steps, validation, rates = fitted_steps(case), case.pairs("validation"), case.config.binarisation_lrs
+    stepped = case.ablated(through=steps)
+
+    @torch.no_grad()
+    def losses() -> tuple[Tensor, Tensor]:
+        """Losses with the current steps, on validation and on test pairs."""
+        return stepped.losses(validation, rows=None), stepped.losses(case.batch, rows=None)
+
+    tried = {0.0: losses()}
+    numbers = {"circuit": mean_over_pairs(case.circuit_loss), "two means": mean_over_pairs(tried[0.0][1])}
     for done, rate in enumerate(rates):
-        fit(case, steps, site, rate, part(progress, done, len(rates)))
-        tried[rate] = case.losses_through(site, validation), case.losses_through(site)
+        fit(case, steps, stepped, rate, part(progress, done, len(rates)))
+        tried[rate] = losses()
     best = min(tried, key=lambda rate: float(tried[rate][0].mean()))
     numbers["binarised"] = mean_over_pairs(tried[best][1])
     bar = case.bar()
@@ -113,20 +116,19 @@ def run(case: Case, progress: Progress) -> Finding:
     )
 
 
-def fit(case: Case, steps: Steps, site: Chain, rate: float, progress: Progress) -> None:
-    """Fit levels and thresholds anew on train pairs, annealed from the nodes' own values to hard steps."""
-    config, parameters = case.config, case.edge_parameters()
+def fit(case: Case, steps: Steps, stepped: Ablated, rate: float, progress: Progress) -> None:
+    """Fit levels and thresholds from their initial values on train pairs, annealing from own values to hard steps."""
+    config = case.config
     for move in steps.parameters():
         move.data.zero_()
     optimizer = torch.optim.Adam(steps.parameters(), lr=rate)
     steps.hard = False
-    with frozen(case.model, torch.float32), torch.enable_grad():
+    with torch.enable_grad():
         for step in range(config.binarisation_steps):
             share = (step + 1) / config.binarisation_steps
             steps.mix, steps.slope = min(1.0, share / MIXED_BY), BLUNTEST * (SHARPEST / BLUNTEST) ** share
             batch = case.pairs("train", config.binarisation_pairs, config.seed + 1 + step)
-            logits = case.calibrate(answer_logits(case.model, batch, site, parameters=parameters))
-            loss = task_loss(logits, batch).mean()
+            loss = stepped.losses(batch, rows=None).mean()
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(steps.parameters(), 1.0)
@@ -135,4 +137,4 @@ def fit(case: Case, steps: Steps, site: Chain, rate: float, progress: Progress) 
     steps.mix, steps.hard = 1.0, True
 
 
-CHECK = Check(asks="Can each node be replaced by a step between two levels?", run=run, dear=True)
+CHECK = Check(asks="Can each node be replaced by a step between two levels?", run=run, expensive=True)

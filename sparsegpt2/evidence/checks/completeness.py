@@ -1,8 +1,8 @@
-"""Completeness: when parts of the circuit fail, do circuit and model fail alike?
+"""Completeness: when parts of the circuit are knocked out, do circuit and model fail to the same degree?
 
-A circuit that misses a backup or a parallel path breaks where the model goes on (Wang et al. 2022, section 4.2). Random
-subsets K of the circuit's nodes are mean-ablated in the circuit (C \\ K) and in the whole model (M \\ K). The gap is
-|loss(C \\ K) - loss(M \\ K)|, losses averaged over pairs, then averaged over subsets.
+A circuit that lacks a backup or a parallel path breaks where the model still works (Wang et al. 2022, section 4.2).
+Random subsets K of the circuit's nodes are mean-ablated in the circuit (C \\ K) and in the whole model (M \\ K). The
+gap is |loss(C \\ K) - loss(M \\ K)|, with losses averaged over pairs, and is then averaged over subsets.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """The mean gap over knockouts of every size decides."""
+    """The mean gap over knockouts of all sizes decides."""
     generator = case.generator("completeness")
     numbers, gaps = {}, []
     for done, share in enumerate(case.config.knockouts, 1):
@@ -36,10 +36,10 @@ def run(case: Case, progress: Progress) -> Finding:
     bar = case.config.completeness_gap
     return Finding(
         verdict=at_most(numbers["gap"], bar),
-        says=f"knocked out alike, circuit and model differ by {numbers['gap']} nats; the bar is {bar:g}",
+        says=f"after the same knockouts, circuit and model differ by {numbers['gap']} nats; the bar is {bar:g}",
         numbers=numbers,
         details={"bar": bar},
     )
 
 
-CHECK = Check(asks="When parts of the circuit are knocked out, do circuit and model fail alike?", run=run)
+CHECK = Check(asks="When parts of the circuit are knocked out, do circuit and model fail to the same degree?", run=run)

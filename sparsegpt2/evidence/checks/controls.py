@@ -1,8 +1,9 @@
 """Controls: would the pruner have found as small a circuit where there is none?
 
-The same pruner, settings and target on the task with shuffled answers, and on models of the same shape and density that
-learned nothing (`twins.py` defines both). A control that cannot meet the target at all counts as larger than its whole
-model. A real circuit is far smaller than its controls; one that is not is not believable, whatever else it does.
+The same pruner runs with the same settings and target on the task with shuffled answers, and on models of the same
+shape and density that learned nothing (`twins.py` defines both). A control that cannot meet the target counts as larger
+than its whole model. A real circuit is far smaller than its controls. A circuit that is not is not believable, whatever
+the other checks say.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 Control = Callable[[int], tuple[GPT, Task]]
-"""Seed -> the model and the task of a control."""
+"""A function from a seed to the model and the task of a control."""
 
 
 def controls(case: Case) -> dict[str, Control]:
-    """Every control by name."""
+    """Name of each control -> the function that makes it."""
     vocabulary = case.model.config.vocab_size
     found: dict[str, Control] = {
         "shuffled answers": lambda seed: (case.model, NonsenseTask(case.task, vocabulary, seed))
@@ -46,7 +47,7 @@ def _in_random_model(case: Case, kind: str, seed: int) -> tuple[GPT, Task]:
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """log2 of control edges : circuit edges, for each control; every one must reach log2 of `control_ratio`."""
+    """log2(control edges / circuit edges) for each control; every one must reach log2(`control_ratio`)."""
     edges = case.circuit.edges(case.model)
     if not edges:
         return Finding(verdict="not run", says="the circuit has no edges to compare")
@@ -68,17 +69,17 @@ def run(case: Case, progress: Progress) -> Finding:
         said.append(f"{name} {'more than ' * missed}{2 ** numbers[name].value:.3g} times as large")
     return Finding(
         verdict=all_of(verdicts.values()),
-        says=f"against {edges} edges: {', '.join(said)}; the bar is {case.config.control_ratio:g} times",
+        says=f"compared with {edges} edges: {', '.join(said)}; the bar is {case.config.control_ratio:g} times",
         numbers={f"log2 of size ratio, {name}": number for name, number in numbers.items()},
         details={**details, "verdicts": verdicts},
     )
 
 
 def measure(case: Case, control: Control, seed: int, progress: Progress) -> dict[str, Any]:
-    """Edges, nodes, loss and whether the target was reached by the circuit of one control; unreached: all edges."""
+    """Edges, nodes and losses of one control's circuit, and whether it met the target; if not, the whole model's."""
     model, task = control(seed)
     found = find_circuit(model, task, replace(case.prune, seed=seed), progress)
-    reached = bool(found.info.get("reached", True))
+    reached = found.info.met
     circuit = found if reached else Circuit(every_node(model))
     score = evaluate(model, task, circuit, pairs=case.config.pairs, seed=case.config.seed)
     return {
@@ -90,4 +91,6 @@ def measure(case: Case, control: Control, seed: int, progress: Progress) -> dict
     }
 
 
-CHECK = Check(asks="Is the circuit far smaller than circuits of nonsense and of random models?", run=run, dear=True)
+CHECK = Check(
+    asks="Is the circuit far smaller than circuits of nonsense and of random models?", run=run, expensive=True
+)

@@ -1,17 +1,17 @@
-"""Generalisation: does the circuit do the task where it was not found?
+"""Generalisation: does the circuit do the task on prompts unlike those that it was found on?
 
-Beside the whole model's loss, on
-- seen: pairs of the train split, whose names the circuit was found on;
+The circuit's loss is compared with the whole model's on
+- seen: pairs of the train split, on whose names the circuit was found;
 - held-out names: pairs of the test split, which shares no names with it;
 - longer: test pairs with other code before them, up to the model's context;
 - distractors: test pairs after a finished program that asked the same question, with either answer.
 
-How a task poses the last two is its own affair (`task.VariedTask`; a generic way is in `surroundings.py`).
+A task may make the prompts of the last two itself (`task.VariedTask`); the generic way is in `surroundings.py`.
 """
 
 from __future__ import annotations
 
-from sparsegpt2.circuits.score import circuit_logits, task_loss
+from sparsegpt2.circuits.losses import task_loss
 from sparsegpt2.circuits.task import SURROUNDINGS
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.case import Case
@@ -23,7 +23,7 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """In all four the circuit must meet the bar that the whole model's loss there gives."""
+    """On all four the circuit must meet the bar, which is set by the whole model's loss on the same prompts."""
     batches, missing = {"seen": case.pairs("train"), "held-out names": case.batch}, {}
     for kind in SURROUNDINGS:
         try:
@@ -33,7 +33,7 @@ def run(case: Case, progress: Progress) -> Finding:
             missing[kind] = str(error)
     numbers, verdicts, bars, said = {}, [], {}, []
     for done, (kind, batch) in enumerate(batches.items(), 1):
-        full = task_loss(circuit_logits(case.model, None, batch), batch)
+        full = task_loss(case.whole_logits(batch), batch)
         loss = case.losses(case.nodes, weights=case.weights, batch=batch, calibrated=True)[0]
         numbers[kind], numbers[f"{kind}, whole model"] = mean_over_pairs(loss), mean_over_pairs(full)
         bars[kind] = case.bar(full)

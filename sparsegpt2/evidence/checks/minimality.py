@@ -1,8 +1,8 @@
-"""Minimality: does every node of the circuit earn its place?
+"""Minimality: is every node of the circuit needed?
 
-Each node alone is mean-ablated in the circuit and the loss it gains is measured on the same pairs (Wang et al. 2022,
-section 4.3, with single nodes as sets). A node is needed if that is at least `minimality_gain` nats. Nodes that stand
-in for each other each look idle, so this finds too many idle nodes, never too few.
+Each node alone is mean-ablated in the circuit, and the rise of the loss (the gain) is measured on the same pairs (Wang
+et al. 2022, section 4.3, with single nodes as sets). A node is needed if its gain is at least `minimality_gain` nats.
+Of several nodes that can replace each other, each looks unneeded, so the check can report too many unneeded nodes.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sparsegpt2.evidence.report import Finding
 from sparsegpt2.progress import Progress
 
 AT_ONCE = 64
-"""Nodes dropped between two lines of progress."""
+"""Number of nodes dropped between two progress reports."""
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """The share of needed nodes decides; gains are also given as mean, median and largest."""
+    """The share of needed nodes decides; the mean, median, largest and smallest gain are shown."""
     kept = join_nodes(case.nodes, case.sites)  # [N]
     members = kept.nonzero().flatten().cpu()
     if not len(members):
@@ -42,7 +42,8 @@ def run(case: Case, progress: Progress) -> Finding:
     bar, share = case.config.minimality_share, mean_of((gain >= case.config.minimality_gain).double(), "nodes")
     return Finding(
         verdict=at_least(share, bar),
-        says=f"{100 * share.value:.0f}% of the nodes cost {case.config.minimality_gain:g} nats or more when dropped; "
+        says=f"dropping a node raises the loss by {case.config.minimality_gain:g} nats or more for "
+        f"{100 * share.value:.0f}% of the nodes; "
         f"the bar is {100 * bar:.0f}%",
         numbers={"needed": share, "gain": mean_of(gain, "nodes")},
         details={
@@ -56,4 +57,4 @@ def run(case: Case, progress: Progress) -> Finding:
     )
 
 
-CHECK = Check(asks="Does every node of the circuit earn its place?", run=run)
+CHECK = Check(asks="Is every node of the circuit needed?", run=run)

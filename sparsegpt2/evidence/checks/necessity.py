@@ -1,8 +1,9 @@
 """Necessity: does the model fail without the circuit, and only without the circuit?
 
-The circuit alone is mean-ablated, all else is left (paper, figure 32), beside random node sets of the same size at
-every site. A circuit with a mask over weights is also taken out edge by edge (its edges carry their source's mean, the
-rest of its nodes' edges stay), beside as many random edges of every map; then that decides.
+Only the circuit is mean-ablated, and the rest is kept (paper, figure 32). The loss is compared with that after ablating
+random sets of as many nodes at every site. For a circuit with a mask over weights, only its edges are ablated as well
+(they carry their source's mean; the other edges of its nodes stay), and compared with as many random edges of every
+map. Then the comparison of edges decides.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Loss without the circuit and without random sets; chance, ln 2, is the bar for both."""
+    """Loss without the circuit must be at least chance, ln 2; loss without random sets must be at most chance."""
     generator, draws = case.generator("necessity"), case.config.draws
     without = mean_over_pairs(case.losses(case.complement())[0])
     random = case.losses(stack_masks([without_random(case.nodes, generator) for _ in range(draws)]))  # [R, B]
@@ -44,13 +45,13 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def _random_numbers(what: str, losses: Tensor) -> dict[str, Estimate]:
-    """Mean over draws of losses [R, B], and the worst draw by itself."""
+    """Mean over draws of losses [R, B], and the mean of the worst draw."""
     worst = losses[int(losses.mean(dim=1).argmax())]
     return {f"without {what}": mean_over_draws(losses), f"without {what}, worst": mean_over_pairs(worst)}
 
 
 def without_random(nodes: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """A mask that leaves out as many random nodes of every site as the circuit has there: site -> bool [C]."""
+    """A mask that drops as many random nodes at every site as the circuit has there: site -> bool [C]."""
     kept = {}
     for site, mask in nodes.items():
         order = torch.randperm(len(mask), generator=generator).to(mask.device)
@@ -59,7 +60,7 @@ def without_random(nodes: dict[str, Tensor], generator: torch.Generator) -> dict
 
 
 def without_edges(case: Case, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-    """A mask over weights without the circuit's edges, or (with a generator) as many random ones of each map."""
+    """A mask over weights without the circuit's edges or, with a generator, without as many random edges per map."""
     circuit = circuit_edges(case.model, case.nodes, case.weights)
     if generator is None:
         return {name: ~edges for name, edges in circuit.items()}

@@ -1,11 +1,12 @@
-"""Norm statistics: does the circuit need a scale of its own from RMSNorm?
+"""Norm statistics: does the circuit need norm scales that differ from the whole model's?
 
-RMSNorm divides the residual stream by its root mean square. With most nodes ablated that is smaller or larger than in
-the whole model, so a circuit's signals can be stronger than they ever are there. Here every norm (that before the
-logits too) divides by what it divided by in the whole model, on the same prompt and position.
+RMSNorm divides the residual stream by its root mean square. With most nodes ablated, that is smaller or larger than in
+the whole model, so a circuit's signals can be stronger than they ever are there. Here every norm, including the one
+before the logits, divides by the same number as in the whole model, on the same prompt and position.
 
-No second forward: the residual stream passes the sites `embed` and `*.resid_post`, and RMSNorm with another scale is
-RMSNorm times the ratio of scales, which AbsTopK does not mind. So it is exact for RMSNorm; other norms are not judged.
+This needs no special forward. The residual stream is seen at the sites `embed` and `*.resid_post`. RMSNorm with another
+scale equals RMSNorm times the ratio of the scales, and multiplying all channels by a number does not change which ones
+AbsTopK keeps. So the check is exact for RMSNorm; it is not run for other norms.
 """
 
 from __future__ import annotations
@@ -13,20 +14,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsegpt2.circuits.gates import MeanAblation, frozen
-from sparsegpt2.circuits.score import answer_logits
+from sparsegpt2.circuits.ablated import Ablated
+from sparsegpt2.circuits.ablations import Behind
 from sparsegpt2.evidence.case import Case
 from sparsegpt2.evidence.estimate import at_most, mean_over_pairs
 from sparsegpt2.evidence.registry import Check
 from sparsegpt2.evidence.report import Finding
-from sparsegpt2.model.sites import Chain
 from sparsegpt2.progress import Progress
 
 
 class Scales:
-    """A site object that notes 1 / RMS of the residual stream before each norm, [..., 1] by the site after it.
+    """A site object that records 1 / RMS of the residual stream before each norm in `found`: site after it -> [..., 1].
 
-    Given earlier scales it makes every norm use those instead of its own.
+    wanted: earlier `found` scales; then every norm uses those instead of its own.
     """
 
     def __init__(self, eps: float, position: Tensor, wanted: dict[str, Tensor] | None = None) -> None:
@@ -38,7 +38,7 @@ class Scales:
         if name == "embed" or name.endswith("resid_post"):
             self.current = torch.rsqrt(x.float().square().mean(dim=-1, keepdim=True) + self.eps)  # [B, T, 1]
         elif name.endswith("act_in"):
-            assert self.current is not None  # the residual stream comes by before every norm
+            assert self.current is not None  # every norm comes after a site of the residual stream
             rows = torch.arange(len(self.current), device=x.device)
             self.found[name] = self.current[rows, self.position] if name == "final.act_in" else self.current
             if self.wanted is not None:
@@ -47,16 +47,16 @@ class Scales:
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Loss with the whole model's scales decides; beside it how far the circuit's own scales are from them."""
+    """The loss with the whole model's scales decides; the ratio of the last norm's scales is shown."""
     if case.model.config.norm != "rms":
         return Finding(verdict="not run", says=f"the model's norm is {case.model.config.norm!r}, not 'rms'")
     eps, position = case.model.config.norm_eps, case.batch.position
     full, own = Scales(eps, position), Scales(eps, position)
-    with frozen(case.model, torch.float32), torch.no_grad():
-        answer_logits(case.model, case.batch, full)
-    ablation = MeanAblation(case.nodes, case.means)
-    case.losses_through(Chain(own, ablation))
-    frozen_loss = case.losses_through(Chain(Scales(eps, position, full.found), ablation))
+    with torch.no_grad():
+        Ablated(case.model, through=full).logits(case.batch, rows=None)
+        case.ablated(ablation=Behind(own, case.mean)).logits(case.batch, rows=None)
+        held = Behind(Scales(eps, position, full.found), case.mean)
+        frozen_loss = case.ablated(ablation=held).losses(case.batch, rows=None)
     ratio = (own.found["final.act_in"] / full.found["final.act_in"]).flatten()  # [B]
     numbers = {
         "recomputed": mean_over_pairs(case.circuit_loss),
@@ -74,4 +74,4 @@ def run(case: Case, progress: Progress) -> Finding:
     )
 
 
-CHECK = Check(asks="Does the circuit need a norm scale of its own?", run=run)
+CHECK = Check(asks="Does the circuit need norm scales that differ from the whole model's?", run=run)

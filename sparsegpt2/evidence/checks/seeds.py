@@ -1,9 +1,9 @@
 """Seeds: does pruning find the same circuit again?
 
-The same pruner and settings with other pruning seeds; intersection over union of nodes and of edges, averaged over all
-pairs of seeds (the error leaves out one seed at a time). Different circuits can each do the task, so a low IoU does not
-make one wrong: it says that "the circuit" is not singular. Bhaskar et al. 2024 (Edge Pruning) have 0.52 to 0.64 over
-edges with 12 seeds.
+The same pruner runs with the same settings and other pruning seeds. The result is the intersection over union (IoU) of
+nodes and of edges, averaged over all pairs of seeds, with an error by leaving out one seed at a time. Different
+circuits can do the same task, so a low IoU does not mean that a circuit is wrong; it means that it is not the only one.
+Bhaskar et al. 2024 (Edge Pruning) report 0.52 to 0.64 for edges, with 12 seeds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Mean IoU of nodes decides; IoU of edges and the spread of sizes are shown."""
-    circuits, reached = [case.circuit], [bool(case.circuit.info.get("reached", True))]
+    """The mean IoU of nodes decides; the IoU of edges and the range of sizes are shown."""
+    circuits, reached = [case.circuit], [case.circuit.info.met]
     wanted = other_seeds(case.prune.seed, case.config.seeds)
     for done, seed in enumerate(wanted):
         step = part(progress, done, len(wanted))
@@ -46,7 +46,7 @@ def run(case: Case, progress: Progress) -> Finding:
     bar = case.config.iou
     return Finding(
         verdict=at_least(numbers["IoU of nodes"], bar),
-        says=f"over {len(circuits)} pruning seeds circuits share {numbers['IoU of nodes']} of their nodes (IoU; the "
+        says=f"the circuits of {len(circuits)} pruning seeds share {numbers['IoU of nodes']} of their nodes (IoU; the "
         f"bar is {bar:g}) and {numbers['IoU of edges']} of their edges; {int(sizes.min())} to {int(sizes.max())} edges",
         numbers=numbers,
         details={
@@ -60,12 +60,12 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def other_seeds(own: int, count: int) -> list[int]:
-    """The first `count` - 1 seeds that are not the circuit's own."""
+    """The lowest `count` - 1 seeds other than the circuit's own."""
     return [seed for seed in range(count) if seed != own][: count - 1]
 
 
 def part(progress: Progress, done: int, total: int) -> Progress:
-    """The progress of one of several prunings as a share of all of them."""
+    """A progress callback for pruning number `done` (from 0) of `total`, which reports progress over all of them."""
 
     def show(steps: int, of: int, what: str) -> None:
         progress(1000 * done + 1000 * steps // max(1, of), 1000 * total, f"pruning {done + 1} of {total}: {what}")
@@ -74,17 +74,17 @@ def part(progress: Progress, done: int, total: int) -> Progress:
 
 
 def prune_again(case: Case, seed: int, progress: Progress) -> dict[str, Any]:
-    """The circuit of another pruning seed, as plain values."""
+    """Find the circuit of another pruning seed, and return it as plain values."""
     return pack(find_circuit(case.model, case.task, replace(case.prune, seed=seed), progress))
 
 
 def pack(circuit: Circuit) -> dict[str, Any]:
-    """Kept nodes, kept weights (both as indices) and whether the target was reached, for the report's memo."""
+    """Kept nodes and weights, as indices, and whether the target was met: plain values for the report's memo."""
     return {
         "nodes": {site: kept.nonzero().flatten().tolist() for site, kept in circuit.nodes.items()},
         "weights": circuit.weights
         and {name: kept.flatten().nonzero().flatten().tolist() for name, kept in circuit.weights.items()},
-        "reached": bool(circuit.info.get("reached", True)),
+        "reached": circuit.info.met,
     }
 
 
@@ -109,11 +109,11 @@ def edge_mask(case: Case, circuit: Circuit) -> Tensor:
 
 
 def iou(sets: Tensor) -> Tensor:
-    """Intersection over union of every two of the sets [S, N] bool: [S, S]; two empty sets are the same."""
+    """Intersection over union of each two of the sets [S, N] bool: [S, S]; 1 for two empty sets."""
     counts = sets.double()
     both = counts @ counts.T
     either = counts.sum(1)[:, None] + counts.sum(1)[None] - both
     return torch.where(either > 0, both / either.clamp(min=1), 1.0)
 
 
-CHECK = Check(asks="Do other pruning seeds find the same circuit?", run=run, dear=True)
+CHECK = Check(asks="Do other pruning seeds find the same circuit?", run=run, expensive=True)

@@ -1,8 +1,8 @@
-"""Stochastic ablation: does the circuit go on working in a model that is only partly ablated?
+"""Stochastic ablation: does the circuit still work when only part of the rest is ablated?
 
-A random share of the complement (each node outside the circuit; each edge that its mask over weights leaves out) is
-mean-ablated and the rest lives. Nodes ablated all together can cancel; a random part of them mostly can't, so a circuit
-made of such a cancellation fails here (Drori 2026 and the discussion there).
+A random share of the complement (the nodes outside the circuit, and the edges that its mask over weights leaves out) is
+mean-ablated, and the rest stays active. The effects of nodes can cancel when all of them are ablated, but mostly not
+when only a random part is. So a circuit that depends on such a cancellation fails here (Drori 2026 and its discussion).
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def partly_ablated(case: Case, rate: float, generator: torch.Generator) -> torch
         kept.append({site: ~mask for site, mask in ablated.items()})
     if not case.weights:
         return case.losses(stack_masks(kept))
-    # a mask over weights changes the model's parameters, which several masks of nodes cannot share
+    # a mask over weights changes the model's parameters, so each mask over nodes needs its own forward pass
     return torch.cat([case.losses(nodes, weights=alive_edges(case, rate, generator)) for nodes in kept])
 
 
 def alive_edges(case: Case, rate: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """The circuit's mask over weights with a share 1 - `rate` of what it leaves out put back."""
+    """The circuit's mask over weights, with a random share 1 - `rate` of what it leaves out restored."""
     masks = {}
     for name in {edge_map.parameter for edge_map in edge_maps(case.model)} & set(case.weights or {}):
         kept = (case.weights or {})[name]
@@ -62,4 +62,4 @@ def alive_edges(case: Case, rate: float, generator: torch.Generator) -> dict[str
     return masks
 
 
-CHECK = Check(asks="Does the circuit go on working when only part of the rest is ablated?", run=run)
+CHECK = Check(asks="Does the circuit still work when only part of the rest is ablated?", run=run)

@@ -1,8 +1,8 @@
-"""What a corpus is, the registry of corpora by name, and mixing several by weight.
+"""What a corpus is, the registry of corpora by name, and mixing several corpora by weight.
 
-To add a corpus, write one file with a class or function under `@corpus("name")` that makes it from a `CorpusConfig`. In
-this folder it is known by that name; a file of one's own is named by its path, by `module:attribute` or through an
-entry point of the group `sparsegpt2.corpora` (registry.py).
+To add a corpus, write a file with a class or function that makes it from a `CorpusConfig`, and decorate it with
+`@corpus("name")`. A corpus in this folder is found by that name. Your own file is found by its path, by
+`module:attribute`, or through an entry point of the group `sparsegpt2.corpora` (registry.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sparsegpt2.registry import Found, Kind, takes
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
-    """One corpus of a mixture. Which of the fields below `weight` count depends on the corpus."""
+    """One corpus of a mixture. Which fields after `weight` have an effect depends on the corpus."""
 
     name: str = "tinypython"
     """tinypython, stdlib, files, hub, or one of your own: `my_corpus.py` or `module:attribute`."""
@@ -31,11 +31,11 @@ class CorpusConfig:
     sample_by: str = "document"
     """files (.py, text): a document is a whole file ("document"), a "paragraph" or a "line"."""
     subset: str | None = None
-    """hub: the data set's configuration, where it has several."""
+    """hub: the data set's configuration, if it has several."""
     split: str = "train"
     """hub: the data set's split."""
     site_packages: bool = False
-    """stdlib: whether to take the installed packages' sources too."""
+    """stdlib: whether to add the sources of the installed packages."""
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -48,18 +48,18 @@ class Corpus(Protocol):
     """A source of documents."""
 
     def documents(self, seed: int) -> Iterator[str]:
-        """Documents in an order that `seed` alone decides; endless for a generator."""
+        """The documents, in an order that depends only on `seed`; a generator's never end."""
         ...
 
     def identity(self) -> str:
-        """A text that changes whenever the documents would: tells prepared data that it is out of date."""
+        """A text that changes whenever the documents change, so that prepared data of the old ones is not reused."""
         ...
 
 
 def corpus(
     name: str,
 ) -> Callable[[Callable[[CorpusConfig], Corpus]], Callable[[CorpusConfig], Corpus]]:
-    """Mark a function or class that makes a corpus from its config; it is known by `name` from now on."""
+    """Register the decorated function or class, which makes a corpus from its config, as `name`."""
 
     def mark(maker: Callable[[CorpusConfig], Corpus]) -> Callable[[CorpusConfig], Corpus]:
         maker.corpus_name = name  # type: ignore[attr-defined]
@@ -70,7 +70,7 @@ def corpus(
 
 
 def _marked(module: ModuleType) -> dict[str, Any]:
-    """What a module itself marks as corpora, by the names it gives them."""
+    """Name -> corpus, for the corpora that a module itself defines (not those that it imports)."""
     found = [one for one in vars(module).values() if getattr(one, "__module__", None) == module.__name__]
     return {one.corpus_name: one for one in found if hasattr(one, "corpus_name")}
 
@@ -82,7 +82,7 @@ def _flaw(maker: Any, _holder: Any) -> str:
 
 
 def _lacks(corpus: Any) -> str:
-    """What a corpus, or a class of corpora, lacks."""
+    """The method that a corpus, or a class of corpora, lacks, as the end of a sentence; empty if it lacks none."""
     for method, arguments in (("documents", "seed"), ("identity", "")):
         if not callable(getattr(corpus, method, None)):
             return f"needs a method {method}({arguments})"
@@ -98,12 +98,12 @@ def corpus_names() -> list[str]:
 
 
 def find_corpus(name: str) -> Found:
-    """The corpus of that name, path or `module:attribute`; an unknown one is a `UserError` that lists the known."""
+    """The corpus of that name, path or `module:attribute`; the `UserError` for an unknown one lists the known ones."""
     return CORPORA.resolve(name)
 
 
 def open_corpus(config: CorpusConfig) -> Corpus:
-    """Make the corpus a config names; `UserError` for an unknown one and for a mistake in a file of one's own."""
+    """Make the corpus that a config names; `UserError` for an unknown one, and for a mistake in a user's own file."""
     found = find_corpus(config.name)
     made: Corpus = found.thing(config)
     if wrong := _lacks(made):
@@ -112,10 +112,10 @@ def open_corpus(config: CorpusConfig) -> Corpus:
 
 
 def mixed_documents(corpora: list[tuple[Corpus, float]], seed: int) -> Iterator[str]:
-    """Documents of (corpus, weight) pairs, so that at every point the bytes given follow the weights.
+    """Mix the documents of (corpus, weight) pairs. At every point each corpus has its share of the bytes so far.
 
-    The next document comes from the corpus that is furthest behind its share; one that ends leaves the mixture.
-    No document is repeated.
+    The next document comes from the corpus that is furthest behind its share. A corpus that ends leaves the mixture:
+    no document is repeated.
     """
     streams = [source.documents(seed) for source, _ in corpora]
     weights = [weight for _, weight in corpora]

@@ -1,4 +1,4 @@
-"""files and hub: a user's own files and any data set of the Hugging Face hub, both read through `datasets`."""
+"""The corpora `files` (a user's own files) and `hub` (a data set of the Hugging Face hub), both read by `datasets`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sparsegpt2.text.corpus.base import CorpusConfig, corpus
 TEXT_SUFFIXES = (".py", ".txt", ".md")
 BUILDERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 SHUFFLE_BUFFER = 10_000
-"""Rows held to shuffle a stream; all of it is in memory."""
+"""Rows that are kept in RAM to shuffle a stream."""
 
 
 @corpus("files")
 class Files:
-    """Files, folders or a pattern: .py and text as documents, jsonl and parquet by their text field."""
+    """Files, a folder or a pattern: .py and text files are documents; jsonl and parquet files have them in a field."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.config = config
@@ -28,7 +28,7 @@ class Files:
         self.paths = find_files(config.path)
 
     def documents(self, seed: int) -> Iterator[str]:
-        """Text files first, then jsonl, then parquet; within each, files in a seeded order."""
+        """Text files come first, then jsonl, then parquet; the order of the files of each kind depends on `seed`."""
         config = self.config
         by_builder: dict[str, list[str]] = {"text": [], "json": [], "parquet": []}
         for path in self.paths:
@@ -53,7 +53,7 @@ class Files:
 
 @corpus("hub")
 class Hub:
-    """A data set of the hub by name, streamed, its rows shuffled within a buffer."""
+    """A data set of the hub, streamed. Rows are shuffled within a buffer."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.config = config
@@ -71,7 +71,7 @@ class Hub:
 
 
 def find_files(path: str) -> list[Path]:
-    """The readable files a path stands for, sorted; none is a `UserError`."""
+    """The readable files at a path or matching a pattern, sorted; `UserError` if there are none."""
     known = (*TEXT_SUFFIXES, *BUILDERS)
     root = Path(path).expanduser()
     if root.is_file():
@@ -81,16 +81,14 @@ def find_files(path: str) -> list[Path]:
     else:
         found = [Path(file) for file in glob.glob(str(root), recursive=True) if Path(file).is_file()]
         if not found:
-            raise UserError(
-                f"corpus files: {path} is neither a file, nor a folder, nor a pattern that matches any file"
-            )
+            raise UserError(f"corpus files: {path} is neither a file, nor a folder, nor a pattern that matches a file")
     if not found:
-        raise UserError(f"corpus files: folder {path} holds no file ending in {', '.join(known)}")
+        raise UserError(f"corpus files: folder {path} holds no file whose name ends in {', '.join(known)}")
     return sorted(found)
 
 
 def stream(builder: str, *, what: str, **settings: Any) -> Any:
-    """`datasets.load_dataset`, streaming, with every way it fails told in a sentence."""
+    """`datasets.load_dataset`, streaming; a `UserError` in one sentence if it fails in any way."""
     from datasets import load_dataset
 
     try:
@@ -100,7 +98,7 @@ def stream(builder: str, *, what: str, **settings: Any) -> Any:
 
 
 def texts_of(rows: Iterable[dict[str, Any]], field: str, what: str) -> Iterator[str]:
-    """The text of each row; rows without text are passed over, a missing field is a `UserError`."""
+    """The text of each row; rows without text are skipped. `UserError` if a row lacks the field."""
     iterator = iter(rows)
     while True:
         try:
@@ -116,7 +114,7 @@ def texts_of(rows: Iterable[dict[str, Any]], field: str, what: str) -> Iterator[
 
 
 def cannot_read(what: str, error: Exception) -> UserError:
-    """The sentence for an error of `datasets`, which raises its own and many libraries' kinds."""
+    """The `UserError` for any exception of `datasets`, which raises its own kinds and those of many libraries."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     if what.startswith("hub"):
         return UserError(f"{what} cannot be read: is there a network, and is the name right? ({reason})")

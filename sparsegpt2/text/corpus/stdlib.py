@@ -1,4 +1,4 @@
-"""stdlib: the Python sources of the running interpreter's standard library, as real code."""
+"""The corpus `stdlib`: real code, the Python sources of the running interpreter's standard library."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.text.corpus.base import CorpusConfig, corpus
 
 LARGEST = 200_000
-"""Bytes: larger sources are mostly tables and generated code, and are left out."""
+"""Bytes. Larger sources are mostly tables and generated code, and are left out."""
 
 
 @corpus("stdlib")
 class Stdlib:
-    """The standard library's .py files, and the installed packages' on request, in a seeded order."""
+    """The standard library's .py files and, if asked for, those of the installed packages, in a seeded order."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.library = Path(sysconfig.get_path("stdlib"))
         self.site_packages = Path(sysconfig.get_path("purelib")) if config.site_packages else None
 
     def paths(self) -> list[Path]:
-        """The sources, sorted, so that their order depends on the seed alone."""
+        """The sources, sorted, so that their order in `documents` depends only on the seed."""
         paths = [path for path in self.library.rglob("*.py") if "site-packages" not in path.parts]
         if self.site_packages is not None:
             paths += self.site_packages.rglob("*.py")
         if not paths:
-            raise UserError(f"corpus stdlib found no Python sources under {self.library}")
+            raise UserError(f"corpus stdlib found no Python sources in {self.library}")
         return sorted(paths)
 
     def documents(self, seed: int) -> Iterator[str]:
@@ -45,7 +45,7 @@ class Stdlib:
 
 
 def read_source(path: Path) -> str | None:
-    """The text of a source, or None where it is empty, huge, unreadable or not UTF-8."""
+    """The text of a source; None if it is empty, too large, unreadable or not UTF-8."""
     try:
         if path.stat().st_size > LARGEST:
             return None

@@ -1,6 +1,6 @@
-// One head's attention on a prompt pair: whole model and circuit side by side, sink included.
+// Attention of one head on a prompt pair, sink included: the whole model and the circuit side by side.
 
-// Bytes from base64 to rows of shares: for each query the keys it may see, then the sink.
+// Base64 to rows of shares in [0, 1]: for each query, the keys that it can attend to, then the sink.
 function unpackPattern(text, length, causal) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const rows = [];
@@ -19,7 +19,7 @@ function attentionSection(circuit, node) {
   const rows = task.patterns.heads[key];
   const heading = `Attention of head ${key}`;
   if (!rows) {
-    return section(heading, h("p", { class: "soft" }, task.patterns.left_out.includes(key) ? "Left out: the page would grow too large." : "This page was made without attention patterns."));
+    return section(heading, h("p", { class: "soft" }, task.patterns.left_out.includes(key) ? "Left out, because the page would be too large." : "This page was made without attention patterns."));
   }
   const body = h("div", {});
   const pairs = Array.from({ length: task.patterns.pairs }, (_, i) => h("option", { value: i }, `pair ${i + 1}`));
@@ -29,7 +29,7 @@ function attentionSection(circuit, node) {
     fill(body, [0, 1].map((side) => attentionOfPrompt(circuit, task.pairs[pair][side], rows[2 * pair + side])));
   };
   draw();
-  return section(heading, h("p", {}, "On ", choice, h("span", { class: "soft" }, " – choose a query with the slider or by clicking its token")), body);
+  return section(heading, h("p", {}, "Prompts of ", choice, h("span", { class: "soft" }, " – choose a query with the slider or by clicking its token")), body);
 }
 
 function attentionOfPrompt(circuit, side, packed) {

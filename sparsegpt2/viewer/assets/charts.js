@@ -1,15 +1,15 @@
-// Plots, all by Observable Plot. Every series has a colour and a dash or a mark of its own.
+// Charts, made with Observable Plot. Series differ in colour and also in dash or marker.
 
 const SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D31", "#56B4E9", "#000000", "#E69F00"];
 const DASHES = ["none", "7 3", "2 2", "8 3 2 3", "4 2 1 2", "12 3"];
 const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "plus"];
 const CHART_STYLE = { fontFamily: "system-ui, sans-serif", fontSize: "12px", overflow: "visible" };
-const HALO = { stroke: "#fff", strokeWidth: 4, paintOrder: "stroke" }; // keeps a name readable where lines cross it
+const HALO = { stroke: "#fff", strokeWidth: 4, paintOrder: "stroke" }; // keeps text readable on top of lines
 const lookOf = (place) => ({ stroke: SERIES[place % SERIES.length], strokeDasharray: DASHES[place % DASHES.length] });
 const tip = (points, options) => Plot.tip(points, Plot.pointer({ lineWidth: 30, lineHeight: 1.25, ...options }));
 const compact = (value) => d3.format(Math.abs(value) >= 1000 ? ".3~s" : ".3~g")(value);
 
-// On a logarithmic axis: 1, 2 and 5 times powers of ten; on a short one evenly spaced numbers.
+// Ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, or evenly spaced numbers if the range is narrow.
 function logTicks(low, high) {
   const steps = high / low > 1000 ? [1] : high / low > 60 ? [1, 3] : [1, 2, 5];
   const ticks = [];
@@ -64,7 +64,7 @@ function histogramChart(activations, label) {
   });
 }
 
-// A measure of several runs over steps; null where no run logged it. `place`: of a name among all of the run's series.
+// A measure of several runs over steps; null if no run logged it. `place`: run name -> index of its colour and dash.
 function trainingChart(runs, measure, label, place, options = {}) {
   const series = Object.entries(runs)
     .map(([run, measures]) => ({ run, points: (measures[measure] || []).map(([step, value]) => ({ run, step, value })) }))
@@ -99,7 +99,7 @@ function seriesLegend(names, place) {
   );
 }
 
-// Figure (a): held-out loss against circuit size, a point a model; a click hands the model on.
+// Figure (a): held-out loss against circuit size, one point per model. A click calls `choose` with the model's name.
 function frontierChart(run, place, choose) {
   const points = run.models
     .map((model) => ({ ...model, i: place(model.name) }))
@@ -109,8 +109,8 @@ function frontierChart(run, place, choose) {
   const losses = points.map((d) => d.held_out_loss);
   const room = Math.max(0.03, (Math.max(...losses) - Math.min(...losses)) * 0.25);
   const title = (d) =>
-    [`${d.name}: ${number(d.edges)} edges, geometric mean`, `held-out loss ${d.held_out_loss.toFixed(3)}, L0 ${compact(d.l0)}, ${d.had} tasks had`, "",
-      ...d.cells.filter((cell) => run.shared.includes(cell.task)).map((cell) => `${cell.task}: ${number(cell.edges)} edges`), "", "click for its circuits"].join("\n");
+    [`${d.name}: ${number(d.edges)} edges, geometric mean`, `held-out loss ${d.held_out_loss.toFixed(3)}, L0 ${compact(d.l0)}, has ${plural(d.had, "task")}`, "",
+      ...d.cells.filter((cell) => run.shared.includes(cell.task)).map((cell) => `${cell.task}: ${number(cell.edges)} edges`), "", "click to list its circuits"].join("\n");
   const colour = (d) => SERIES[d.i % SERIES.length];
   const chart = Plot.plot({
     width: 560, height: 380, marginLeft: 60, marginBottom: 42, marginRight: 60, style: CHART_STYLE,
@@ -128,7 +128,7 @@ function frontierChart(run, place, choose) {
   return chart;
 }
 
-// Figure (b): task loss against circuit size; lines along the pruner's ranking, marks for each target loss.
+// Figure (b): task loss against circuit size; lines along the pruner's ranking, one marker for each target loss.
 function sizesChart(curves, place) {
   const pointsOf = (kind) => curves.flatMap((curve) => curve[kind].map(([edges, loss]) => ({ i: place(curve.name), name: curve.name, edges: Math.max(1, edges), loss: Math.max(1e-4, loss) })));
   const lines = pointsOf("line");
@@ -149,7 +149,7 @@ function sizesChart(curves, place) {
   });
 }
 
-// An attention pattern [queries][keys and sink] as an image; one row outlined.
+// An attention pattern [queries][keys, then sink] as an image, with the sink drawn as the first column.
 function patternChart(pattern, label) {
   const queries = pattern.length;
   const keys = Math.max(...pattern.map((row) => row.length)) - 1;

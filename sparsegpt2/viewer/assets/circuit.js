@@ -1,4 +1,4 @@
-// The view of one circuit: tabs, the graph with its tools and side panel, the table of nodes, task and facts.
+// The view of one circuit in tabs: the graph with its tools and side panel, the table of nodes, the task, the facts.
 
 const TABS = { graph: "Graph", nodes: "Nodes", task: "Task", evidence: "Evidence", about: "About" };
 
@@ -7,12 +7,12 @@ class CircuitView {
     this.circuit = new CircuitModel(data);
     this.data = data;
     this.notes = notes;
-    this.navigate = navigate; // (tab, what): what is a node's id, "lane N" or ""
-    this.trail = []; // what was looked at before, for stepping back
+    this.navigate = navigate; // navigate(tab, what), where `what` is a node's id, "lane N" or ""
+    this.trail = []; // earlier values of `what`, for stepping back
     this.what = "";
     this.go = (i) => this.show("graph", i === null ? "" : this.circuit.nodes[i].id);
     this.panel = h("aside", { class: "panel", "aria-live": "polite", tabindex: 0, "aria-label": "Details" });
-    this.canvas = h("div", { class: "canvas", id: "graph", tabindex: 0, role: "application", "aria-label": "Circuit graph. Arrow keys move along edges, with shift they pan, Escape shows everything, Backspace steps back, plus and minus zoom, f fits, slash searches." });
+    this.canvas = h("div", { class: "canvas", id: "graph", tabindex: 0, role: "application", "aria-label": "Circuit graph. Arrow keys move along edges, Shift and arrow keys pan, Escape shows everything, Backspace goes back, plus and minus zoom, f fits the graph to the window, slash searches." });
     this.tip = h("div", { class: "tip", hidden: true });
     this.state = h("span", { class: "state", id: "state", role: "status" });
     this.printed = h("img", { class: "printed", alt: `Graph of ${data.name}` });
@@ -33,19 +33,19 @@ class CircuitView {
     this.canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  // To be called once the element is in the document: the graph needs its size.
+  // Call this after the element is in the document, because the graph needs its size.
   open(tab, what) {
     for (const [name, element] of Object.entries(this.sections)) element.hidden = name !== tab;
     for (const button of this.tabs.children) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
     const first = !this.graph && tab === "graph";
     if (first) this.draw();
-    if (tab === "graph") this.graph.cy.resize(); // it may have been hidden, or the window another size, meanwhile
+    if (tab === "graph") this.graph.cy.resize(); // it may have been hidden, or the window resized, since the last time
     if (tab === "nodes") fill(this.sections.nodes, this.nodeTable());
     this.select(what);
-    if (first) this.graph.fit(); // last, when everything around it has its size
+    if (first) this.graph.fit(); // last, when the layout of the page is final
   }
 
-  // Make the drawing; its section must be in sight.
+  // Make the drawing. Its section must be visible.
   draw() {
     this.graph = new Graph(this.circuit, this.canvas, {
       choose: (i) => this.go(i),
@@ -97,7 +97,7 @@ class CircuitView {
     });
     this.weight = h("input", { type: "range", id: "weight", min: 0, max: 100, value: 0, "aria-label": "Hide edges lighter than", oninput: () => this.filter() });
     this.weightText = h("output", { for: "weight" });
-    this.back = h("button", { id: "back", onclick: () => this.stepBack(), title: "Backspace" }, "Step back");
+    this.back = h("button", { id: "back", onclick: () => this.stepBack(), title: "Backspace" }, "Back");
     this.clear = h("button", { id: "clear", onclick: () => this.go(null), title: "Escape" }, "Show all");
     const places = Object.keys(PLACES).filter((place) => this.circuit.nodes.some((node) => placeOf(node) === place));
     return h(
@@ -121,7 +121,7 @@ class CircuitView {
     this.filter();
   }
 
-  // The slider runs over the edges by rank, so that half way hides half of them, however weights are spread.
+  // The slider moves through the edges by rank, so that halfway hides half of them whatever the weights are.
   filter() {
     const sizes = this.circuit.edges.map((edge) => Math.abs(edge.weight)).reverse();
     const skipped = Math.floor((Number(this.weight.value) / 100) * (sizes.length - 1));
@@ -199,7 +199,7 @@ class CircuitView {
     if (target.hasClass("node")) {
       const node = this.circuit.nodes[target.data("index")];
       const entry = this.notes.of(this.data.name, node.id);
-      shown.push(h("b", {}, node.id), ` ${entry.label}`, h("br", {}), `${PLACES[placeOf(node)].name}; loss when ablated ${node.effect === null ? "–" : signed(node.effect)}`);
+      shown.push(h("b", {}, node.id), ` ${entry.label}`, h("br", {}), `${PLACES[placeOf(node)].name}; loss rise when ablated ${node.effect === null ? "–" : signed(node.effect)}`);
     } else if (target.hasClass("lane")) shown.push(`residual channel ${target.data("channel")}`);
     else shown.push(`${target.data("source")} → ${target.data("target")}: ${signed(target.data("weight"))}`);
     fill(this.tip, shown);
@@ -223,8 +223,8 @@ class CircuitView {
       places.map((place) => h("span", {}, h("span", { class: `key ${PLACES[place].shape}`, style: { background: PLACES[place].colour } }), `${PLACES[place].letter} ${PLACES[place].name}`)),
       h("span", {}, h("span", { class: "key-line positive" }), "positive weight"),
       h("span", {}, h("span", { class: "key-line negative" }), "negative"),
-      h("span", {}, h("span", { class: "key-line lane" }), "residual channel, bold: shared"),
-      h("span", { class: "soft" }, this.circuit.nodes.some((node) => node.effect !== null) ? "size: loss when ablated" : "size: weights at the node"),
+      h("span", {}, h("span", { class: "key-line lane" }), "residual channel (bold: shared by sublayers)"),
+      h("span", { class: "soft" }, this.circuit.nodes.some((node) => node.effect !== null) ? "size: rise of the loss when ablated" : "size: sum of the node's weights"),
     );
   }
 
@@ -240,11 +240,11 @@ class CircuitView {
       "article",
       {},
       h("h2", {}, "Overview"),
-      h("p", { class: "soft" }, "Choose a node to isolate it with everything that reaches it and everything it reaches. A vertical line is a residual channel: what is written at its foot is read further up."),
+      h("p", { class: "soft" }, "Choose a node to show only what reaches it and what it reaches. A vertical line is a residual channel, written at its lower end and read further up."),
       this.data.task ? scoreTable(this.data.task.scores) : null,
       Object.values(this.data.evidence).map((report) => (report?.summary ? h("p", {}, "Evidence: ", String(report.summary)) : null)),
-      h("h3", {}, "Nodes that matter most"),
-      table(["node", "loss when ablated", ""], top.map((i) => {
+      h("h3", {}, "Most important nodes"),
+      table(["node", "loss rise when ablated", ""], top.map((i) => {
         const node = this.circuit.nodes[i];
         const tokens = [...node.excited_by, ...node.raises].filter(([, weight]) => weight > 0).slice(0, 3);
         return [nodeLink(this.circuit, this.notes, i, this.go), number(node.effect), tokens.map(([text]) => [tokenChip(text), " "])];
@@ -272,11 +272,11 @@ class CircuitView {
       return [nodeLink(this.circuit, this.notes, i, this.go), number(node.effect), number(node.effect_full), count(this.circuit.into[i].length), count(this.circuit.out[i].length), tokens, entry.note];
     });
     return h("section", {}, h("h2", {}, plural(rows.length, "node")),
-      h("p", { class: "soft" }, "By loss when ablated (nats, in the circuit and in the whole model). Tokens: those whose embedding excites a reading node most, or whose logits a writing node raises most."),
+      h("p", { class: "soft" }, "Sorted by the rise of the task loss when ablated (nats, in the circuit and in the whole model). Tokens: those whose embeddings excite a reading node most, or whose logits a writing node raises most."),
       table(["node", "circuit", "model", "in", "out", "tokens", "note"], rows, { class: "wide" }));
   }
 
-  // On paper every tab is there, whichever is open and whatever was looked at before.
+  // Print shows every tab, whichever is open, so all must be filled and the graph drawn.
   preparePrint() {
     const { hidden } = this.sections.graph;
     this.sections.graph.hidden = false;

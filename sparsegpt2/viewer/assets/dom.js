@@ -1,4 +1,4 @@
-// Elements, and how numbers and tokens read. Text from data becomes text nodes only, never markup.
+// Making elements, and formatting numbers and tokens. Text from the data becomes text nodes, never markup.
 
 function h(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -31,7 +31,7 @@ function table(header, rows, attributes) {
   );
 }
 
-// Three significant digits, with a true minus sign; a dash for what is not known.
+// Three significant digits, with a true minus sign; a dash for an unknown value.
 function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
@@ -44,7 +44,7 @@ const percent = (value) => (value === null || value === undefined ? "–" : (100
 const count = (value) => value.toLocaleString("en");
 const plural = (value, word) => `${count(value)} ${word}${value === 1 ? "" : "s"}`;
 
-// A token on one line: line ends and tabs as signs, spaces as they are.
+// A token on one line: line ends and tabs become symbols.
 const visible = (text) => text.replaceAll("\r", "␍").replaceAll("\n", "↵").replaceAll("\t", "⇥");
 
 function tokenChip(text) {

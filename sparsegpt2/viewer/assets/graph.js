@@ -1,9 +1,9 @@
-// The drawing of a circuit in Cytoscape: elements from the layout, and what can be done to them.
+// The drawing of a circuit in Cytoscape: elements made from the layout, and operations on them.
 
-const SIZES = [10, 28]; // diameter of the least and of the most important node; more in wide drawings
-const WIDTHS = [0.8, 5]; // of the lightest and of the heaviest edge
-const READABLE = 10.5; // pixels of a name that is to be read at any zoom
-const NAMES = 24; // nodes that are so named for their importance, at most
+const SIZES = [10, 28]; // diameters of the least and the most important node; larger in wide drawings
+const WIDTHS = [0.8, 5]; // widths of the lightest and the heaviest edge
+const READABLE = 10.5; // height in pixels of a name that stays readable at any zoom
+const NAMES = 24; // largest number of nodes whose names stay readable because of their importance
 
 function graphElements(circuit, layout) {
   const elements = [];
@@ -46,7 +46,7 @@ function graphElements(circuit, layout) {
     });
   });
   const heaviest = Math.max(1e-9, ...circuit.edges.map((edge) => Math.abs(edge.weight)));
-  circuit.edges.toReversed().forEach((edge, n) => { // the heaviest is drawn last, on top
+  circuit.edges.toReversed().forEach((edge, n) => { // heaviest last, so that it is on top
     const share = Math.abs(edge.weight) / heaviest;
     elements.push({
       data: {
@@ -65,7 +65,7 @@ function graphElements(circuit, layout) {
 
 const GRAPH_STYLE = [
   { selector: "node", style: { "font-family": "system-ui, sans-serif", "min-zoomed-font-size": 7 } },
-  { selector: "node, edge", style: { "z-index-compare": "manual" } }, // else edges would lie under the bands
+  { selector: "node, edge", style: { "z-index-compare": "manual" } }, // otherwise the bands would cover the edges
   {
     selector: ".node",
     style: {
@@ -130,7 +130,7 @@ class Graph {
     this.nodes = this.cy.nodes(".node");
     this.edges = this.cy.edges(".edge");
     this.lanes = this.cy.edges(".lane");
-    this.first = []; // nodes in the order in which they are to be named
+    this.first = []; // nodes in the order in which they get readable names
     this.cy.on("zoom", () => this.renewNames());
     this.cy.on("tap", ".node", (event) => handlers.choose(event.target.data("index")));
     this.cy.on("tap", ".lane", (event) => handlers.lane(event.target.data("channel")));
@@ -188,7 +188,7 @@ class Graph {
     return this.cy.getElementById(this.circuit.nodes[i].id);
   }
 
-  // Bring a node into view without moving what is already well in sight.
+  // Bring a node into view; do nothing if it is already visible.
   reveal(i) {
     const at = this.node(i).renderedPosition();
     const margin = 12;
@@ -204,7 +204,7 @@ class Graph {
     this.node(i).data("label", text || this.circuit.shortName(i)).toggleClass("noted", Boolean(text));
   }
 
-  // What is readable at any zoom: labels typed in, then as many of the names wanted first as find room.
+  // Choose the names that are readable at any zoom: labels typed by the user, then names in `first` while they fit.
   renewNames() {
     const apart = (a, b) => a.x2 < b.x1 || b.x2 < a.x1 || a.y2 < b.y1 || b.y2 < a.y1;
     const noted = this.nodes.filter(".noted").map((node) => node.data("index"));
@@ -213,7 +213,7 @@ class Graph {
       this.nodes.removeClass("named");
       for (const node of [...noted, ...this.first].map((i) => this.node(i))) {
         const font = Math.max(node.data("font"), READABLE / this.cy.zoom());
-        const half = 0.32 * font * node.data("label").length; // a letter is some two thirds as wide as high
+        const half = 0.32 * font * node.data("label").length; // a letter is about two thirds as wide as high
         const { x, y } = node.position();
         const foot = y - node.data("size") / 2;
         const box = { x1: x - half, x2: x + half, y1: foot - 1.3 * font, y2: foot };
@@ -224,7 +224,7 @@ class Graph {
     });
   }
 
-  // Edges lighter than the threshold, and nodes of hidden places with their edges, are taken out of the drawing.
+  // Hide edges lighter than the threshold, and nodes of hidden places with their edges.
   filter() {
     this.cy.batch(() => {
       this.nodes.forEach((node) => node.toggleClass("off", this.hiddenPlaces.has(node.data("place"))));

@@ -1,17 +1,17 @@
-// Where everything stands: layers bottom to top, residual lanes in the middle, attention left of them, MLPs right.
-// A read or a write stands on the lane of its channel. Coordinates are pixels at zoom 1, y downwards.
+// Layout of the drawing: layers from bottom to top, residual lanes in the middle, attention to their left, MLPs to their
+// right. A node that reads or writes is on the lane of its channel. Coordinates are pixels at zoom 1, y downwards.
 
-const STEP = 30; // between neighbours
-const ROW = 42; // between rows of one block, at least
-const GAP = 90; // between the lanes and the columns beside them
-const SWEEPS = 6; // of ordering lanes, heads and neurons by their neighbours
-const SHAPE = 0.66; // height of the drawing by its width, where its rows leave room
-const WIDEST = 3; // times by which the drawing of a deep circuit is stretched, at most
-const MARGIN = 9; // room for the names of low bands, in heights of their text
-const LETTERS = 62; // widths of the drawing in heights of its large text, which is to be read with everything in sight
+const STEP = 30; // distance between neighbours
+const ROW = 42; // least distance between rows of one block
+const GAP = 90; // distance between the lanes and the columns next to them
+const SWEEPS = 6; // rounds of ordering lanes, heads and neurons by their neighbours
+const SHAPE = 0.66; // height of the drawing divided by its width, if its rows leave room
+const WIDEST = 3; // largest factor by which the drawing of a deep circuit is stretched sideways
+const MARGIN = 9; // room for the names of low bands, in text heights
+const LETTERS = 62; // width of the drawing in heights of its large text, which is readable with the whole graph in view
 
-// The drawing is made again once its size is known: a large one gets large text, a wide one the height that keeps
-// edges from lying flat, a tall one more room between what stands side by side.
+// The layout is recomputed once its size is known: a large drawing gets larger text, a wide one more height so that
+// edges are not flat, and a tall one more width.
 function layoutCircuit(circuit) {
   const order = orderNodes(circuit);
   const width = (layout) => layout.right - layout.left;
@@ -42,7 +42,8 @@ function stretched(layout, times) {
   };
 }
 
-// `spread`: from the reads of a sublayer to what stands between, and on to its writes. `font`: height of large text.
+// `spread`: vertical distance from a sublayer's reads to its heads or neurons, and from these to its writes.
+// `font`: height of large text.
 function placeAll(circuit, order, spread, font) {
   const lanes = order.lanes;
   const laneStep = lanes.length > 120 ? 16 : lanes.length > 50 ? 21 : STEP;
@@ -53,7 +54,7 @@ function placeAll(circuit, order, spread, font) {
   const heads = [];
   const bands = [];
   const layers = circuit.data.config.n_layer;
-  let y = 0; // of the embedding; every further band lies above
+  let y = 0; // of the embedding; each band is above the one before
   let left = -GAP;
   let right = width + GAP;
   for (let layer = 0; layer < layers; layer++) {
@@ -83,9 +84,9 @@ function placeAll(circuit, order, spread, font) {
         const neurons = order.neurons.get(layer) || [];
         const columns = Math.max(6, Math.ceil(Math.sqrt(neurons.length * 5)));
         const rows = Math.ceil(neurons.length / columns);
-        const step = rows > 2 ? STEP : 1.5 * STEP; // few have room for their names
+        const step = rows > 2 ? STEP : 1.5 * STEP; // few neurons get room for their names
         neurons.forEach((i, n) => {
-          const column = Math.floor(n / Math.max(1, rows)); // down a column first: order runs left to right
+          const column = Math.floor(n / Math.max(1, rows)); // columns are filled one after the other, so the order runs left to right
           const at = { x: width + GAP + column * step, y: start - (n % Math.max(1, rows)) * row };
           positions.set(i, at);
           right = Math.max(right, at.x);
@@ -97,12 +98,12 @@ function placeAll(circuit, order, spread, font) {
       y = top - ROW / 2;
     }
   }
-  const lift = ROW / 2 + 0.8 * font; // bars are as thick as their text
+  const lift = ROW / 2 + 0.8 * font; // bars are as high as their text
   const ends = { embedding: lift, logits: y - lift };
   return { positions, heads, bands, ends, laneX, laneStep, left: left - STEP, right: right + STEP, width, segments: laneSegments(circuit, positions, ends) };
 }
 
-// Heads as boxes of three rows (q below, then k, then v), wrapped into rows of boxes, right-aligned to the lanes.
+// Heads are boxes of three rows (q at the bottom, then k, then v), in lines of boxes that are aligned right, to the lanes.
 function placeHeads(heads, circuit, start, width, gap) {
   const widest = Math.max(420, width * 0.7);
   const placed = [];
@@ -125,7 +126,7 @@ function placeHeads(heads, circuit, start, width, gap) {
   return placed;
 }
 
-// Lanes, heads and neurons in orders that keep edges short: each sorted by the mean place of its neighbours, in turn.
+// Order lanes, heads and neurons so that edges are short: each is sorted in turn by the mean place of its neighbours.
 function orderNodes(circuit) {
   const side = (lane) => {
     const kinds = new Set(lane.nodes.map((i) => circuit.nodes[i].site.split(".")[1]));
@@ -151,7 +152,7 @@ function orderNodes(circuit) {
   };
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     lanes.forEach((lane, n) => lane.nodes.forEach((i) => place.set(i, n)));
-    sortBy(heads, (head) => -mean(around(head.nodes))); // the first head stands nearest to the lanes
+    sortBy(heads, (head) => -mean(around(head.nodes))); // the first head is nearest to the lanes
     heads.forEach((head) => {
       head.nodes.sort((a, b) => mean(around([a])) - mean(around([b])));
       head.nodes.forEach((i) => place.set(i, mean(around(head.nodes)) - 0.3 * lanes.length));
@@ -165,8 +166,8 @@ function orderNodes(circuit) {
   return { lanes, heads, neurons };
 }
 
-// The stretches of each lane along which something written is still to be read: [{channel, from, to, shared}], y from
-// the write up to the last read of it. Stretches that overlap are one. Shared: several sublayers meet on the lane.
+// The parts of each lane that carry something: [{channel, from, to, shared}], with y from a write to its last read.
+// Overlapping parts are merged. shared: several sublayers read or write the lane.
 function laneSegments(circuit, positions, ends) {
   const segments = [];
   for (const lane of circuit.data.lanes) {

@@ -1,4 +1,4 @@
-// Start: read the data, then show what the address names: #run, or #circuit/PLACE/TAB/NODE.
+// Start: read the data, then show what the address names: #run, or #circuit/INDEX/TAB/NODE.
 
 const PAGE_FORMAT = 1;
 
@@ -7,7 +7,7 @@ function start() {
   const top = document.getElementById("top");
   const main = document.getElementById("main");
   if (page.format !== PAGE_FORMAT) {
-    main.append(h("p", { class: "notice" }, `This page's data has format ${page.format}; its script reads ${PAGE_FORMAT}.`));
+    main.append(h("p", { class: "notice" }, `The data of this page has format ${page.format}, but its script reads format ${PAGE_FORMAT}.`));
     return null;
   }
   const notes = new Notes(page.notes);

@@ -1,6 +1,6 @@
-// A circuit as the page works with it: neighbours, residual lanes, and what reaches what.
+// A circuit with the lookups that the page needs: neighbours, residual lanes, and what reaches what.
 
-// Places in forward order. Colours are Okabe and Ito's; every place also has its own shape and letter.
+// Places in forward order. The colours are those of Okabe and Ito; places also differ in shape or letter.
 const PLACES = {
   "attn.act_in": { name: "attention reads", letter: "r", colour: "#ffffff", shape: "rectangle" },
   "attn.q": { name: "query", letter: "q", colour: "#E69F00", shape: "triangle" },
@@ -43,7 +43,7 @@ class CircuitModel {
     return `${layerOf(this.nodes[i])}.${this.nodes[i].head}`;
   }
 
-  // Nodes that a write feeds, or that feed a read, through the residual stream.
+  // Through the residual stream: the reads after a write (forward), or the writes before a read.
   alongLane(i, forward) {
     const lane = this.laneOf.get(i);
     if (!lane || (forward ? !writes(this.nodes[i]) : !reads(this.nodes[i]))) return [];
@@ -51,7 +51,7 @@ class CircuitModel {
     return lane.nodes.filter((j) => wanted(this.nodes[j]) && (forward ? j > i : j < i));
   }
 
-  // q and k act through their head's pattern, on every v of the head.
+  // q and k act on every v of their head, through its attention pattern.
   throughPattern(i, forward) {
     const node = this.nodes[i];
     if (node.head === null || node.site.endsWith(".v") === forward) return [];
@@ -63,7 +63,7 @@ class CircuitModel {
     return [...edges, ...this.alongLane(i, forward), ...this.throughPattern(i, forward)];
   }
 
-  // Every node that `i` reaches (forward) or that reaches it, itself included.
+  // Every node that `i` reaches (forward) or that reaches `i`, including `i`.
   reach(i, forward) {
     const found = new Set([i]);
     const queue = [i];
@@ -78,7 +78,7 @@ class CircuitModel {
     return found;
   }
 
-  // What a node's size stands for: its effect when ablated, or the weights at it where no task was there to tell.
+  // Importance of a node, which its size shows: the rise of the loss when ablated, or without a task the sum of its weights.
   importance(i) {
     const effect = this.nodes[i].effect;
     if (effect !== null) return Math.max(0, effect);

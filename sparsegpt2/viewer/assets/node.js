@@ -1,4 +1,4 @@
-// The page of one node, and of one residual channel.
+// The side panel for one node, and for one residual channel.
 
 function nodeLink(circuit, notes, i, go) {
   const node = circuit.nodes[i];
@@ -39,7 +39,7 @@ function residualLinks(circuit, notes, i, go) {
   const end = reads(node) ? lane.embedded && "the embedding" : lane.unembedded && "the logits";
   return section(
     `Residual channel ${lane.channel}`,
-    h("p", {}, reads(node) ? "Read here; written before by " : "Written here; read later by ", links, end ? (links.length ? `and ${end}` : end) : links.length ? "" : "no kept node", "."),
+    h("p", {}, reads(node) ? "Read here. Written earlier by " : "Written here. Read later by ", links, end ? (links.length ? `and ${end}` : end) : links.length ? "" : "no kept node", "."),
   );
 }
 
@@ -55,9 +55,9 @@ function nodePage(circuit, notes, i, go) {
   const node = circuit.nodes[i];
   const place = PLACES[placeOf(node)];
   const facts = [
-    ["Loss when ablated, circuit", node.effect === null ? null : `${signed(node.effect)} nats`],
-    ["Loss when ablated, whole model", node.effect_full === null ? null : `${signed(node.effect_full)} nats`],
-    ["Mean (its value when ablated)", node.mean === null ? null : number(node.mean)],
+    ["Loss rise when ablated, circuit", node.effect === null ? null : `${signed(node.effect)} nats`],
+    ["Loss rise when ablated, whole model", node.effect_full === null ? null : `${signed(node.effect_full)} nats`],
+    ["Mean (value when ablated)", node.mean === null ? null : number(node.mean)],
     ["Bias", node.bias === null ? null : number(node.bias)],
     ["Head", node.head === null ? null : circuit.headOf(i)],
   ].filter(([, value]) => value !== null);
@@ -68,8 +68,8 @@ function nodePage(circuit, notes, i, go) {
     h("p", { class: "soft" }, `${place.name}, layer ${layerOf(node)}, channel ${node.channel}`),
     noteFields(circuit, notes, node),
     h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    node.excited_by.length ? section("Embedding: tokens that excite it most, and least", tokenList(node.excited_by)) : null,
-    node.raises.length ? section("Unembedding: logits it raises most, and lowers", tokenList(node.raises)) : null,
+    node.excited_by.length ? section("Embedding: tokens that excite the node most, and inhibit it most", tokenList(node.excited_by)) : null,
+    node.raises.length ? section("Unembedding: logits that the node raises most, and lowers most", tokenList(node.raises)) : null,
     residualLinks(circuit, notes, i, go),
     h(
       "div",
@@ -89,7 +89,7 @@ function lanePage(circuit, notes, channel, go) {
     "article",
     { class: "node-page" },
     h("h2", {}, `Residual channel ${channel}`),
-    h("p", {}, `The embedding ${lane.embedded ? "writes" : "does not write"} it, the logits ${lane.unembedded ? "read" : "do not read"} it.`),
-    table(["node", "", "loss when ablated"], rows),
+    h("p", {}, `The embedding ${lane.embedded ? "writes" : "does not write"} this channel; the logits ${lane.unembedded ? "read" : "do not read"} it.`),
+    table(["node", "", "loss rise when ablated"], rows),
   );
 }

@@ -1,4 +1,4 @@
-// Labels and notes: typed into the page, kept with it while it is open, exported and imported as JSON.
+// Labels and notes: typed into the page, kept while it is open, exported and imported as JSON.
 
 const NOTES_KIND = "sparsegpt2 notes";
 const NOTES_FORMAT = 1;
@@ -23,7 +23,7 @@ class Notes {
     this.changed(false);
   }
 
-  // Tell the listeners; `imported`: what was typed elsewhere must now be shown, also where it can be typed.
+  // Tell the listeners. `imported`: the notes come from a file, so the input fields must be updated too.
   changed(imported) {
     this.listeners.forEach((listener) => listener(imported));
   }
@@ -40,7 +40,8 @@ class Notes {
     this.exported = true;
   }
 
-  // Take over an exported file; what it says of a node replaces what was there. Throws a sentence for anything else.
+  // Import an exported file and return the number of notes; they replace those of the same nodes. Throws an Error whose
+  // message is one sentence for any other file.
   read(text) {
     let values;
     try {
@@ -49,7 +50,7 @@ class Notes {
       throw new Error("the file is not JSON");
     }
     const isText = (value) => value === undefined || typeof value === "string";
-    if (values?.kind !== NOTES_KIND || values.format !== NOTES_FORMAT || typeof values.circuits !== "object") throw new Error("the file does not hold notes of this format");
+    if (values?.kind !== NOTES_KIND || values.format !== NOTES_FORMAT || typeof values.circuits !== "object") throw new Error("the file does not contain notes of this format");
     let taken = 0;
     for (const [circuit, nodes] of Object.entries(values.circuits)) {
       for (const [node, entry] of Object.entries(nodes)) {

@@ -1,6 +1,6 @@
-// Stretches of text, each token shaded by one node's activation.
+// Pieces of text, each token shaded by the activation of one node.
 
-const KINDS = { top: "strongest", bottom: "weakest", random: "at random" };
+const KINDS = { top: "strongest", bottom: "weakest", random: "random" };
 const SOURCES = { corpus: "Corpus", task: "Task" };
 
 function snippetLine(data, source, snippet, share, value) {
@@ -25,10 +25,10 @@ function snippetLine(data, source, snippet, share, value) {
   );
 }
 
-// Corpus and task side by side: histogram, then snippets; both shaded on one scale.
+// Corpus and task side by side, each with histogram and snippets; both are shaded on the same scale.
 function activationColumns(data, node) {
   const sources = Object.keys(SOURCES).filter((source) => node.activations[source]);
-  if (!sources.length) return h("p", { class: "soft" }, "This page was made without activations; `sparsegpt2 view` of the circuit file gathers them.");
+  if (!sources.length) return h("p", { class: "soft" }, "This page was made without activations; run `sparsegpt2 view` on the circuit file to include them.");
   const scale = Math.max(1e-9, ...sources.map((source) => node.activations[source].scale));
   return h(
     "div",
@@ -43,7 +43,7 @@ function activationColumns(data, node) {
         h("h4", {}, SOURCES[source]),
         h("p", { class: "soft" }, data.sources[source]),
         histogramChart(found, SOURCES[source]),
-        h("p", { class: "soft" }, `mean ${number(found.mean)}, from ${number(found.low)} to ${number(found.high)}; exactly 0 at ${percent(found.zeros)} of positions, left out of the histogram`),
+        h("p", { class: "soft" }, `mean ${number(found.mean)}, from ${number(found.low)} to ${number(found.high)}; exactly 0 at ${percent(found.zeros)} of positions, which the histogram leaves out`),
         Object.entries(KINDS).map(([kind, name]) => [
           h("h5", {}, name),
           found[kind].map((snippet) => snippetLine(data, source, snippet, share, value)),

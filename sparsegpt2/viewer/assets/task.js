@@ -1,4 +1,4 @@
-// The task: losses of whole model, circuit and complement, and what each says after single prompts.
+// The task: losses of the whole model, the circuit and its complement, and what each predicts after example prompts.
 
 const VARIANTS = { full: "whole model", circuit: "circuit", complement: "complement" };
 
@@ -37,7 +37,7 @@ function sideBlock(data, side) {
 
 function taskSection(data) {
   const task = data.task;
-  if (!task) return h("section", {}, h("p", { class: "soft" }, "This page was made without the task."));
+  if (!task) return h("section", {}, h("p", { class: "soft" }, "This page was made without its task."));
   return h(
     "section",
     {},
@@ -45,15 +45,15 @@ function taskSection(data) {
     h("div", { class: "columns" },
       h("div", {},
         scoreTable(task.scores),
-        h("p", { class: "soft" }, `${count(task.scores.pairs)} ${task.scores.split} pairs, mean over both sides. Complement: everything but the circuit; the rest is set to its mean in either case.`)),
+        h("p", { class: "soft" }, `${count(task.scores.pairs)} ${task.scores.split} pairs, mean over both sides. Complement: everything except the circuit. In both, the rest is mean-ablated.`)),
       data.curve.length ? h("div", {}, h("h3", {}, "Loss against size"), curveChart(data), h("p", { class: "soft" }, "Along the pruner's ranking; dashed: the target loss.")) : null),
     h("h3", {}, "Example pairs"),
-    h("p", { class: "soft" }, `${task.split} pairs. Right: probability of the right choice against the wrong one; p: probabilities over the whole vocabulary.`),
+    h("p", { class: "soft" }, `${task.split} pairs. Right: probability of the right choice, among the right and the wrong one. p: probability over the whole vocabulary.`),
     task.pairs.map((pair, n) => h("div", { class: "pair" }, h("h4", {}, `Pair ${n + 1}`), h("div", { class: "columns" }, pair.map((side) => sideBlock(data, side))))),
   );
 }
 
-// Any JSON as nested lists and tables: objects as name and value, several like objects as the rows of a table.
+// Any JSON value as nested lists and tables: objects as names and values, objects with equal keys as rows of a table.
 function jsonView(value) {
   if (value === null || typeof value !== "object") return typeof value === "number" ? number(value) : String(value ?? "–");
   if (Array.isArray(value)) {
@@ -71,7 +71,7 @@ function jsonView(value) {
 
 const isFlat = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && Object.values(value).every((item) => item === null || typeof item !== "object");
 
-// Reports of `sparsegpt2 evaluate` begin with what they found; of any report everything is shown.
+// Reports of `sparsegpt2 evaluate` start with their findings; of other reports everything is shown.
 function evidenceSection(data) {
   return h("section", {}, h("h2", {}, "Is the circuit faithful?"), Object.entries(data.evidence).map(([name, report]) => [
     h("h3", {}, name),

@@ -102,7 +102,7 @@ def test_every_cell_gets_rows_with_the_right_numbers_and_its_circuit(tmp_path, m
         assert (row.edges, row.nodes) == (circuit.edges(loaded), circuit.n_nodes)
         assert row.edges_trimmed == circuit.trimmed(loaded).edges(loaded)
         assert row.counts and row.seconds > 0 and row.curve
-        assert circuit.info["seed"] == row.seed and circuit.info["pruner"] == row.pruner
+        assert circuit.info.seed == row.seed and circuit.info.pruner == row.pruner
         weights = {name: p for name, p in loaded.named_parameters() if p.ndim == 2 or name.endswith("bias")}
         assert row.l0 == sum(int(p.count_nonzero()) for name, p in weights.items() if name != "bigram")
     assert any(row.edges_trimmed < row.edges for row in rows if row.status == "pruned")
@@ -255,7 +255,7 @@ def test_the_run_prints_each_cell_and_a_table(tmp_path, model, task, capsys):
     rows = run([model("one"), model("two", seed=1)], tmp_path / "out", tasks, progress=True)
     text = capsys.readouterr().out
     assert "1/4  one · closing · random, seed 0: " in text
-    assert "two · impossible · random, seed 0: not posed" in text
+    assert "two · impossible · random, seed 0: unavailable" in text
     assert "random pruner, target loss 50 nats" in text
     for row in rows:
         if row.status == "pruned":

@@ -38,7 +38,7 @@ def test_discover_lists_and_writes_circuits(command, model, tmp_path):
     for row in rows:
         circuit = ComponentCircuit.load(tmp_path / row.circuit)
         assert circuit.n_edges == row.components["edges_kept"] >= row.components["edges"]
-        assert circuit.info["task"] == "for_while" and circuit.info["method"] == "eap"
+        assert circuit.info.task == "for_while" and circuit.info.method == "eap"
     assert current_rows(read_rows(tmp_path)) == []  # no circuits of nodes: the frontier does not see them
     status, again, _ = command(*arguments)
     assert status == 0 and again == out
@@ -143,4 +143,4 @@ def test_bad_arguments_are_one_sentence(command, model, tmp_path, arguments, sen
 def test_a_task_that_cannot_be_posed_is_a_row_that_says_so(command, model):
     status, out, err = command("discover", model, "--task", "ioi", "--method", "eap")
     assert status == 0, err
-    assert "not posed: " in out and "single token" in out
+    assert "unavailable: " in out and "single token" in out

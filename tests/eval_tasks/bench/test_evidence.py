@@ -15,6 +15,9 @@ from eval_tasks.bench.evidence import verdict_table
 from sparsegpt2 import GPT, GPTConfig, UserError, load_model, save_model
 from sparsegpt2.circuits import PruneConfig, find_circuit, node_means
 from sparsegpt2.circuits.task import SURROUNDINGS, VariedTask
+from sparsegpt2.commands.bench import bench_parser
+from sparsegpt2.commands.evaluate import evaluate_parser
+from sparsegpt2.config import to_dict
 from sparsegpt2.evidence import EvidenceConfig, check_names, load_report
 from sparsegpt2.results import read_rows
 
@@ -49,7 +52,7 @@ def model(tmp_path_factory, tokenizer) -> Path:
 def circuit(model, tokenizer, tmp_path) -> Path:
     """A random circuit of that model, which names its model and task."""
     found = find_circuit(load_model(model), get_task(TASK, tokenizer), PRUNE)
-    found.info["model"] = str(model)
+    found = found.noting(model=str(model))
     found.save(tmp_path / "circuit.json")
     return tmp_path / "circuit.json"
 
@@ -98,6 +101,28 @@ def test_evaluate_says_what_is_wrong_in_one_sentence(command, circuit, model, tm
         status, out, err = command("evaluate", *arguments)
         assert (status, out) == (2, "") and err.count("\n") == 1 and said in err, (arguments, err)
     assert not (tmp_path / "o.json").exists()
+
+
+@pytest.mark.parametrize("written", [["--no-expensive"], ["--expensive", "false"], ["--dear", "false"], ["--no-dear"]])
+def test_expensive_checks_can_be_left_out_by_the_old_name_too(written):
+    inside_bench = [
+        part.replace("no-", "no-check.").replace("--d", "--check.d").replace("--e", "--check.e") for part in written
+    ]
+    assert evaluate_parser().parse(["circuit.json", *written]).expensive is False
+    assert bench_parser().parse(["model", "--out", "results", *inside_bench]).check.expensive is False
+
+
+def test_a_settings_file_may_use_the_old_name(tmp_path):
+    one, nested = tmp_path / "one.yaml", tmp_path / "nested.yaml"
+    one.write_text("dear: false\n")
+    nested.write_text("check:\n  dear: false\n")
+    assert evaluate_parser().parse(["circuit.json", str(one)]).expensive is False
+    assert bench_parser().parse(["model", "--out", "results", str(nested)]).check.expensive is False
+
+
+def test_rows_store_the_setting_under_the_name_of_the_first_ones():
+    assert to_dict(EvidenceConfig(expensive=False))["dear"] is False
+    assert "expensive" not in to_dict(EvidenceConfig())
 
 
 def test_bench_puts_evidence_into_its_rows_when_asked(model, tmp_path, monkeypatch):

@@ -65,8 +65,8 @@ def test_a_calibrated_circuit_says_so_and_is_scored_so(planted: Any) -> None:
     ranking = rank_nodes(planted.model, planted.task, config)
     calibrated = circuit_at(LossCurve(planted.model, planted.task, ranking, config), 0.3)
     plain = circuit_at(LossCurve(planted.model, planted.task, ranking, PruneConfig(pruner="attribution")), 0.3)
-    assert calibrated.info["calibrated"] and not plain.info["calibrated"] and plain.info["calibration"] is None
-    assert calibrated.info["k"] == plain.info["k"]
-    assert calibrated.info["validation_loss"] < plain.info["validation_loss"] - 0.01
+    assert calibrated.info.calibrated and not plain.info.calibrated and plain.info.calibration is None
+    assert calibrated.info.k == plain.info.k
+    assert calibrated.info.validation_loss < plain.info.validation_loss - 0.01
     losses = [evaluate(planted.model, planted.task, circuit).loss for circuit in (calibrated, plain)]
     assert losses[0] < losses[1] - 0.01

@@ -8,6 +8,7 @@ import torch
 
 from sparsegpt2 import GPT, UserError
 from sparsegpt2.circuits.circuit import Circuit, every_node
+from sparsegpt2.circuits.info import CircuitInfo
 from sparsegpt2.model.sites import node_sites
 
 
@@ -18,7 +19,7 @@ def circuit(random_model: GPT) -> Circuit:
         nodes={site: torch.rand(width) < 0.3 for site, width in sites.items()},
         weights={"blocks.1.mlp.c_fc.weight": torch.rand(12, 8) < 0.5},
         scores={site: torch.randn(width) / 3 for site, width in sites.items()},
-        info={"pruner": "node", "curve": [[1, 0, 0.7], [9, 4, 0.1]], "reached": True},
+        info=CircuitInfo(pruner="node", curve=[[1, 0, 0.7], [9, 4, 0.1]], reached=True),
     )
 
 

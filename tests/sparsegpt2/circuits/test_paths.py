@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from sparsegpt2 import GPT, GPTConfig
+from sparsegpt2.circuits import host
 from sparsegpt2.circuits.circuit import Circuit, every_node
+from sparsegpt2.circuits.paths import nodes_on_paths
 from sparsegpt2.model.sites import node_sites
 
 MakeMasks = Callable[[GPT, dict[str, list[int]]], dict[str, Tensor]]
@@ -233,3 +235,27 @@ def test_trimming_equals_a_search_of_the_graph(seed: int) -> None:
     nodes = {site: torch.rand(width) < 0.7 for site, width in node_sites(model.config).items()}
     trimmed = kept_after_trimming(model, nodes)
     assert {(site, c) for site, channels in trimmed.items() for c in channels} == brute_force(model, nodes)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_a_fixed_number_of_sweeps_drops_all_that_falls(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Off the CPU sweeps are counted and not compared, as a comparison would wait for the device."""
+    generator, dropped = torch.Generator().manual_seed(layers), 0
+    for trial in range(40):
+        shape = {"vocab_size": 6, "context": 4, "d_model": 4, "d_head": 2, "d_mlp": 4, "activation_density": 1.0}
+        model = GPT(GPTConfig(**shape, n_layer=layers, sink=trial % 4 > 0)).requires_grad_(False)
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(torch.rand(parameter.shape, generator=generator) < 0.5)
+        sites = node_sites(model.config)
+        model.means = {site: (torch.rand(width, generator=generator) < 0.2).float() for site, width in sites.items()}
+        nodes = {site: torch.rand(width, generator=generator) < 0.8 for site, width in sites.items()}
+        exact = nodes_on_paths(model, nodes)
+        with monkeypatch.context() as patch:
+            patch.setattr(host, "looks_are_free", lambda _device: False)
+            counted = nodes_on_paths(model, nodes)
+        again = nodes_on_paths(model, exact)
+        for site in nodes:
+            assert torch.equal(counted[site], exact[site]) and torch.equal(again[site], exact[site])
+            dropped += int((nodes[site] & ~exact[site]).sum())
+    assert dropped > 0

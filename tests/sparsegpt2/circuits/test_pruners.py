@@ -11,9 +11,10 @@ import torch
 import sparsegpt2.circuits.pruners as pruners
 from sparsegpt2 import UserError
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, rank_nodes
+from sparsegpt2.circuits.gate_training import Penalty, initial_tau, schedule
 from sparsegpt2.circuits.gates import join_nodes
-from sparsegpt2.circuits.pruners.node import Penalty, initial_tau, rank_together, schedule
-from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.circuits.losses import answer_logits, task_loss
+from sparsegpt2.circuits.pruners.node import rank_together
 from sparsegpt2.model.sites import Record
 
 SHORT = PruneConfig(steps=12, pairs=8, attribution_pairs=8, dtype="float32")
@@ -139,28 +140,34 @@ def test_the_learning_rate_warms_up_and_falls_to_zero() -> None:
     assert [schedule(x, 0.0) for x in (0.0, 0.25, 1.0)] == pytest.approx([1, 0.75, 0])
 
 
+def nats(loss: float) -> torch.Tensor:
+    return torch.tensor(loss, dtype=torch.float64)
+
+
 def test_the_controller_raises_the_penalty_under_the_target_and_lowers_it_over() -> None:
     settings = {"controller_margin": 0.5, "controller_rate": 0.1, "controller_gain": 2.0, "controller_memory": 0.0}
     penalty = Penalty(PruneConfig(target_loss=0.2, k_coef=1e-4, **settings))
-    penalty.update(0.001)  # far under the aim of 0.1: the largest lasting and immediate steps up
-    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(0.1 + 2))
-    penalty.update(0.1)  # at the aim only the lasting part stays
-    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(0.1))
-    penalty.update(5.0)
-    penalty.update(5.0)
-    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(-0.1 - 2))
-    penalty.update(0.1 * math.exp(-0.5))
-    assert penalty.k_coef == pytest.approx(1e-4 * math.exp(-0.1 + 0.05 + 1))
+    penalty.update(
+        torch.tensor(0.001, dtype=torch.float64)
+    )  # far under the aim of 0.1: the largest lasting and immediate steps up
+    assert float(penalty.k_coef) == pytest.approx(1e-4 * math.exp(0.1 + 2))
+    penalty.update(nats(0.1))  # at the aim only the lasting part stays
+    assert float(penalty.k_coef) == pytest.approx(1e-4 * math.exp(0.1))
+    penalty.update(nats(5.0))
+    penalty.update(nats(5.0))
+    assert float(penalty.k_coef) == pytest.approx(1e-4 * math.exp(-0.1 - 2))
+    penalty.update(nats(0.1 * math.exp(-0.5)))
+    assert float(penalty.k_coef) == pytest.approx(1e-4 * math.exp(-0.1 + 0.05 + 1))
     fixed = Penalty(PruneConfig(penalty="fixed", k_coef=0.003))
-    fixed.update(0.001)
-    assert fixed.k_coef == 0.003
+    fixed.update(torch.tensor(0.001))
+    assert float(fixed.k_coef) == 0.003
 
 
 def test_the_controller_follows_a_running_loss() -> None:
     penalty = Penalty(PruneConfig(controller_memory=0.75))
     for loss in (0.4, 0.8):
-        penalty.update(loss)
-    assert penalty.running == pytest.approx(0.5)
+        penalty.update(nats(loss))
+    assert float(penalty.running) == pytest.approx(0.5)
 
 
 def test_a_larger_fixed_penalty_keeps_fewer_nodes(planted: Any) -> None:
@@ -242,8 +249,8 @@ def test_nan_weights_or_means_cannot_be_pruned(planted: Any, pruner: str) -> Non
     ("settings", "sentence"),
     [
         ({"steps": 0}, "steps must be at least 1"),
-        ({"target_loss": 0.0}, "target_loss must be over 0"),
-        ({"lr": math.nan}, "lr must be over 0"),
+        ({"target_loss": 0.0}, "target_loss must be above 0"),
+        ({"lr": math.nan}, "lr must be above 0"),
         ({"penalty": "none"}, "penalty must be controller or fixed, got 'none'"),
         ({"search": "guess"}, "search must be scan or bisect"),
         ({"dtype": "int8"}, "dtype must be bfloat16 or float32"),

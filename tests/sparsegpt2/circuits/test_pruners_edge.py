@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 
 from sparsegpt2 import GPT, GPTConfig, UserError
-from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, find_circuit, rank_nodes
+from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, find_circuit, hard_concrete, rank_nodes
+from sparsegpt2.circuits.ablations import Piece
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.edges import EdgeList, edge_maps
-from sparsegpt2.circuits.gates import hard_concrete, hard_concrete_open
-from sparsegpt2.circuits.pruners.edge import DanglingAblation, gated_losses
-from sparsegpt2.circuits.pruners.node import NodeTraining, gate_of_node, starting_k_coef
+from sparsegpt2.circuits.gate_training import starting_k_coef
+from sparsegpt2.circuits.node_training import gate_of_node
+from sparsegpt2.circuits.pruners.edge import LOG_ALPHA, DanglingAblation, EdgeTraining, GatedEdges
+from sparsegpt2.circuits.pruners.stochastic import StochasticTraining
 from sparsegpt2.circuits.score import circuit_logits
 from sparsegpt2.model.sites import node_sites
 
@@ -81,21 +83,22 @@ def test_the_folded_bias_equals_ablating_edge_by_edge(plain_model: GPT, planted:
 
 def test_gates_change_the_loss_as_their_gradient_says(plain_model: GPT, planted: Any) -> None:
     edges, batch = EdgeList.of(plain_model, every_node(plain_model)), planted.task.batch("train", 4, 0)
-    gates = torch.full((len(edges),), 0.7, requires_grad=True)
+    gates, gated = torch.full((len(edges),), 0.7, requires_grad=True), GatedEdges(plain_model, edges)
     with torch.enable_grad():
-        gated_losses(plain_model, batch, edges, gates).mean().backward()
+        gated.losses(batch, gates).mean().backward()
     assert gates.grad is not None
     for edge in gates.grad.abs().argsort(descending=True)[:40:4].tolist():
         step = torch.zeros(len(edges))
         step[edge] = 0.05
-        up, down = (float(gated_losses(plain_model, batch, edges, gates.detach() + s * step).mean()) for s in (1, -1))
+        up, down = (float(gated.losses(batch, gates.detach() + s * step).mean()) for s in (1, -1))
         assert (up - down) / 0.1 == pytest.approx(float(gates.grad[edge]), rel=0.05, abs=2e-5)
 
 
 def test_nodes_without_a_path_are_ablated_but_pass_their_gradient(planted: Any) -> None:
     x = torch.randn(2, 3, 12, requires_grad=True)
     nodes, kept, means = torch.arange(12) < 8, torch.arange(12) < 4, torch.randn(12)
-    site = DanglingAblation({"0.mlp.post_act": nodes}, {"0.mlp.post_act": kept}, {"0.mlp.post_act": means})
+    ablation = DanglingAblation({"0.mlp.post_act": nodes}, {"0.mlp.post_act": means})
+    site = ablation.over({"0.mlp.post_act": kept})(Piece(planted.task.batch("train", 1, 0), torch.arange(2)))
     y = site("0.mlp.post_act", x)
     assert torch.equal(y[..., :4], x[..., :4]) and torch.allclose(y[..., 4:], means[4:].expand(2, 3, -1))
     (gradient,) = torch.autograd.grad(y.sum(), x)
@@ -107,7 +110,7 @@ def test_the_edge_pruner_recovers_the_planted_edges(planted: Any) -> None:
     for start in ("model", "circuit"):
         config = PruneConfig(pruner="edge", target_loss=0.02, edge_start=start)
         circuit = find_circuit(planted.model, planted.task, config)
-        assert circuit.edges(planted.model) == planted.edges == circuit.info["k"]
+        assert circuit.edges(planted.model) == planted.edges == circuit.info.k
         assert all(torch.equal(circuit.nodes[site], planted.nodes[site]) for site in circuit.nodes)
         assert evaluate(planted.model, planted.task, circuit).loss < 0.025
 
@@ -119,12 +122,17 @@ def test_hard_concrete_gates_recover_the_planted_edges(planted: Any) -> None:
     assert find_circuit(planted.model, planted.task, config).edges(planted.model) == planted.edges
 
 
-def test_hard_concrete_gates_follow_their_definition() -> None:
-    tau, uniform = torch.tensor([-1.0, -0.2, 0.0, 0.3, 1.0]), torch.rand(20000, 5).clamp(1e-6, 1 - 1e-6)
-    z = hard_concrete(tau.expand(20000, -1), uniform)
-    assert float(z.min()) == 0 and float(z.max()) == 1
-    torch.testing.assert_close((z > 0).float().mean(0), hard_concrete_open(tau), atol=0.02, rtol=0)
-    middle = hard_concrete(tau, torch.full((5,), 0.5))
+def test_hard_concrete_gates_open_as_often_as_the_penalty_counts(planted: Any) -> None:
+    tau = torch.tensor([-1.0, -0.2, 0.0, 0.3, 1.0])
+    config = PruneConfig(pruner="edge", edge_gate="hard_concrete")
+    run = EdgeTraining(planted.model, planted.task, config, len(tau))
+    with torch.no_grad():
+        run.tau.copy_(tau)
+        gates = torch.stack([run.gates() for _ in range(4000)])
+    assert float(gates.min()) == 0 and float(gates.max()) == 1
+    open_gates = float((gates > 0).float().mean(0).sum())
+    assert float(run.open_gates(gates[0]).detach()) == pytest.approx(open_gates, abs=0.05)
+    middle = hard_concrete.stretched(torch.full((5,), 0.5), LOG_ALPHA * tau).clamp(0, 1)
     expected = [min(1, max(0, 1.2 / (1 + math.exp(-5 * value * 1.5)) - 0.1)) for value in tau.tolist()]
     assert middle.tolist() == pytest.approx(expected, abs=1e-6)
 
@@ -168,9 +176,9 @@ def test_tied_gates_close_q_and_k_together(random_model: Any, planted: Any) -> N
 
 def test_closed_nodes_are_spared_at_the_rate_asked_for(planted: Any) -> None:
     config = PruneConfig(ablation_rate=0.4, pairs=2000)
-    run = NodeTraining(planted.model, planted.task, config)
+    run = StochasticTraining(planted.model, planted.task, config)
     gates = (torch.arange(68) < 20).float()
-    masks = run.spare(gates)  # [B, N]
+    masks = run.masks(gates)  # [B, N]
     assert masks.shape == (4000, 68) and bool((masks[:, :20] == 1).all())
     ablated = 1 - masks[:, 20:].mean(dim=1)  # by row
     assert float(ablated.mean()) == pytest.approx(0.7, abs=0.01)
@@ -201,7 +209,7 @@ def test_the_controllers_start_is_bounded_for_all_gates_together() -> None:
         ({"edge_start": "top"}, "edge_start must be model or circuit"),
         ({"edge_gate": "soft"}, "edge_gate must be heaviside or hard_concrete"),
         ({"ablation_rate": 1.5}, "ablation_rate must be from 0 to 1"),
-        ({"pressure": 0.0}, "pressure must be over 0"),
+        ({"pressure": 0.0}, "pressure must be above 0"),
     ],
 )
 def test_impossible_settings_of_the_new_pruners_are_said(settings: dict[str, Any], sentence: str) -> None:

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig
+from sparsegpt2.circuits.ablated import Ablated
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.gates import MeanAblation
+from sparsegpt2.circuits.losses import answer_logits, task_loss
 from sparsegpt2.circuits.means import node_means
 from sparsegpt2.circuits.reduce import Reduction
-from sparsegpt2.circuits.score import answer_logits, task_loss, task_losses
 from sparsegpt2.model.sites import node_sites
 
 SMALL: dict[str, Any] = {"vocab_size": 9, "context": 8, "n_layer": 1, "d_model": 8, "d_head": 4, "d_mlp": 12}
@@ -59,7 +60,7 @@ def test_the_same_losses_and_gate_gradients_as_in_the_whole_model(
     for reduced in (False, True):
         leaves = {site: mask.clone().requires_grad_(True) for site, mask in masks.items()}
         if reduced:
-            losses = task_losses(Reduction(model, live, torch.float32), batch, leaves, owner, rows=4)
+            losses = Ablated(model, leaves, live=live).under(leaves, owner=owner).losses(batch, rows=4)
         else:
             losses = task_loss(answer_logits(model, batch, MeanAblation(leaves, model.means or {}, owner)), batch)
         losses.sum().backward()
@@ -77,19 +78,19 @@ def test_matrices_shrink_to_the_live_channels() -> None:
     live["0.mlp.act_in"][:3] = False
     live["0.mlp.post_act"][4:] = False
     live["0.mlp.resid_delta"][1:] = False
-    parameters = Reduction(model, live, torch.bfloat16).parameters
+    parameters = Reduction(model, live, torch.bfloat16, model.means or {}).parameters
     assert parameters["blocks.0.attn.c_attn.weight"].shape == (24, 2)
     assert parameters["blocks.0.mlp.c_fc.weight"].shape == (4, 5)
     assert parameters["blocks.0.mlp.c_proj.weight"].shape == (1, 4)
     assert parameters["blocks.0.attn.c_proj.weight"].shape == (8, 8)
     assert {p.dtype for p in parameters.values()} == {torch.bfloat16}
     competing = noisy_model({"activation_density": 0.5})
-    parameters = Reduction(competing, live, torch.float32).parameters
+    parameters = Reduction(competing, live, torch.float32, competing.means or {}).parameters
     assert parameters["blocks.0.mlp.c_fc.weight"].shape == (12, 5)  # AbsTopK chooses among all neurons
     assert parameters["blocks.0.mlp.c_proj.weight"].shape == (8, 4)
 
 
 def test_without_biases_nothing_shrinks() -> None:
     model = noisy_model({"bias": False})
-    reduction = Reduction(model, random_nodes(model, 0.1, 0), torch.float32)
+    reduction = Reduction(model, random_nodes(model, 0.1, 0), torch.float32, model.means or {})
     assert reduction.channels == {} and reduction.parameters["blocks.0.mlp.c_fc.weight"].shape == (12, 8)

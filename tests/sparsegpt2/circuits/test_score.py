@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from sparsegpt2 import UserError
+from sparsegpt2.circuits.calibrate import Calibration
 from sparsegpt2.circuits.circuit import Circuit, every_node
-from sparsegpt2.circuits.score import answer_logits, evaluate, task_loss, unpruned_loss
+from sparsegpt2.circuits.losses import answer_logits, task_loss
+from sparsegpt2.circuits.score import evaluate, unpruned_loss
 from sparsegpt2.circuits.task import TaskBatch
 
 
@@ -92,7 +94,7 @@ def test_padding_and_pieces_change_nothing(planted: Any) -> None:
 def test_a_calibration_in_the_circuit_is_applied(planted: Any) -> None:
     circuit = Circuit(planted.nodes)
     plain = evaluate(planted.model, planted.task, circuit)
-    circuit.info["calibration"] = {"scale": 1.0, "shifts": {"7": 50.0}}
+    circuit = circuit.noting(calibration=Calibration(scale=1.0, shifts={7: 50.0}))
     shifted = evaluate(planted.model, planted.task, circuit)
     assert plain.accuracy == 1 and shifted.accuracy == 0.5  # FOR_A always wins
     assert shifted.loss_full == plain.loss_full

@@ -9,10 +9,11 @@ from sparsegpt2 import UserError
 from sparsegpt2.circuits import Circuit, PruneConfig, evaluate, find_circuit
 from sparsegpt2.circuits.circuit import every_node
 from sparsegpt2.circuits.gates import join_nodes
+from sparsegpt2.circuits.losses import task_loss
 from sparsegpt2.circuits.means import node_means
+from sparsegpt2.circuits.node_training import NodeTraining
 from sparsegpt2.circuits.paths import nodes_on_paths
-from sparsegpt2.circuits.pruners.node import NodeTraining
-from sparsegpt2.circuits.score import circuit_logits, task_loss
+from sparsegpt2.circuits.score import circuit_logits
 from sparsegpt2.circuits.trim import loss_under, trim
 from sparsegpt2.model.sites import node_sites
 
@@ -48,7 +49,7 @@ def assert_known_answer(planted: Any, circuit: Circuit) -> None:
 @pytest.mark.parametrize("pruner", ["node+trim", "node+tied+trim", "edge+trim", "stochastic+trim", "attribution+trim"])
 def test_every_pruner_finds_the_planted_circuit_among_decoys(decoys: Any, pruner: str) -> None:
     circuit = find_circuit(decoys.model, decoys.task, PruneConfig(pruner=pruner, target_loss=TARGET))
-    assert circuit.info["reached"] and circuit.info["trim"] == "edges"
+    assert circuit.info.reached and circuit.info.trim == "edges"
     assert_known_answer(decoys, circuit)
     assert evaluate(decoys.model, decoys.task, circuit).loss <= TARGET * 1.2
 
@@ -96,10 +97,10 @@ def test_what_is_trimmed_is_told(decoys: Any) -> None:
     circuit = find_circuit(
         decoys.model, decoys.task, PruneConfig(pruner="attribution", trim="nodes", target_loss=TARGET)
     )
-    assert circuit.info["trim"] == "nodes" and circuit.info["edges_before_trim"] >= circuit.edges(decoys.model)
-    assert circuit.info["validation_loss"] <= TARGET and circuit.weights is None
+    assert circuit.info.trim == "nodes" and circuit.info.edges_before_trim >= circuit.edges(decoys.model)
+    assert circuit.info.validation_loss <= TARGET and circuit.weights is None
     missed = find_circuit(decoys.model, decoys.task, PruneConfig(pruner="random+trim", target_loss=1e-9))
-    assert not missed.info["reached"] and missed.info["edges_before_trim"] is None
+    assert not missed.info.reached and missed.info.edges_before_trim is None
 
 
 @pytest.mark.parametrize("name", ["node+magic", "node+trim+"])

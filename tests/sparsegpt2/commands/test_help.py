@@ -63,7 +63,7 @@ def test_completion_is_a_script_that_bash_runs(command, shell):
     assert completed("sparsegpt2 pr", 1) == ["prune"]
     assert completed("sparsegpt2 bench --targ", 2) == ["--target_losses"]
     assert completed("sparsegpt2 prune --trim ''", 3) == ["none", "nodes", "edges"]
-    assert completed("sparsegpt2 evaluate --no-", 2) == ["--no-dear"]
+    assert completed("sparsegpt2 evaluate --no-", 2) == ["--no-expensive"]
     assert completed("sparsegpt2 view runs", 2) == []  # a file: left to the shell
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sparsegpt2 import GPTConfig, UserError
 from sparsegpt2.components import ComponentCircuit, ComponentGraph
-from sparsegpt2.components.circuit import top_edges
+from sparsegpt2.components.circuit import ComponentInfo, top_edges
 
 
 @settings(max_examples=25, deadline=None)
@@ -67,10 +67,10 @@ def test_ties_go_to_the_first_edges():
 
 def test_a_circuit_is_written_and_read(tmp_path):
     graph = ComponentGraph(2, 2)
-    circuit = ComponentCircuit(graph, graph.mask(["emb→m0", "m0→logits"]), {"task": "x"})
+    circuit = ComponentCircuit(graph, graph.mask(["emb→m0", "m0→logits"]), ComponentInfo(task="x"))
     circuit.save(tmp_path / "c.json")
     again = ComponentCircuit.load(tmp_path / "c.json")
-    assert again.graph == graph and torch.equal(again.kept, circuit.kept) and again.info == {"task": "x"}
+    assert again.graph == graph and torch.equal(again.kept, circuit.kept) and again.info == circuit.info
     assert again.nodes == ["emb", "m0"] and again.sparsity == 1 - 2 / graph.n_edges
     assert again.node_sparsity == 1 - 2 / 7
 

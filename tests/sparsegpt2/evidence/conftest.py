@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from sparsegpt2 import GPT
-from sparsegpt2.circuits import Circuit, PruneConfig, node_means
+from sparsegpt2.circuits import Circuit, CircuitInfo, PruneConfig, node_means
 from sparsegpt2.circuits.edges import ablate_edges
-from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.circuits.losses import answer_logits, task_loss
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.evidence import EvidenceConfig
 from sparsegpt2.evidence.case import Case
@@ -31,7 +31,7 @@ def silent(_done: int, _total: int, _what: str) -> None:
 @pytest.fixture
 def make_case() -> Callable[..., Case]:
     def make(model: GPT, task: Task, nodes: dict[str, Tensor], weights: Any = None, **settings: Any) -> Case:
-        info, prune = settings.pop("info", {}), settings.pop("prune", PRUNE)
+        info, prune = settings.pop("info", CircuitInfo()), settings.pop("prune", PRUNE)
         config = EvidenceConfig(**{**SMALL, **QUICK, **settings})
         text = prompt_text(model, task, config.text_rows)
         circuit = Circuit(nodes, weights=weights, info=info)

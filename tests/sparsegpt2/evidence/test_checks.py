@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits import Circuit, CircuitInfo
 from sparsegpt2.circuits.calibrate import Calibration
+from sparsegpt2.circuits.losses import choice_logits
 from sparsegpt2.circuits.means import node_means
-from sparsegpt2.circuits.score import choice_logits, circuit_logits
+from sparsegpt2.circuits.score import circuit_logits
 from sparsegpt2.evidence.checks.minimality import AT_ONCE
 from sparsegpt2.evidence.checks.necessity import without_edges, without_random
 
@@ -45,7 +46,7 @@ def test_circuit_and_model_losses_agree_with_evaluate(planted: Any, make_case: A
 
 def test_a_calibration_acts_on_the_circuit_only(planted: Any, make_case: Any) -> None:
     calibration = Calibration(scale=0.0, shifts={7: 3.0})
-    case = make_case(planted.model, planted.task, planted.nodes, info={"calibration": calibration.to_dict()})
+    case = make_case(planted.model, planted.task, planted.nodes, info=CircuitInfo(calibration=calibration))
     assert case.circuit_loss[0].item() == pytest.approx(math.log1p(math.exp(-3)))
     assert case.circuit_loss[1].item() == pytest.approx(math.log1p(math.exp(3)))
     assert float(case.full_loss.max()) < 0.1

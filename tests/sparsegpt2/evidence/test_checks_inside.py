@@ -11,7 +11,7 @@ import torch
 
 from sparsegpt2.circuits import PruneConfig
 from sparsegpt2.circuits.gates import MeanAblation
-from sparsegpt2.circuits.score import answer_logits, task_loss
+from sparsegpt2.circuits.losses import answer_logits, task_loss
 from sparsegpt2.evidence.checks.binarisation import fitted_steps, two_means
 from sparsegpt2.evidence.checks.seeds import edge_mask, iou, other_seeds, pack, unpack
 from sparsegpt2.kernels.abs_topk import abs_topk
@@ -220,7 +220,7 @@ def test_two_means_against_all_splits() -> None:
 
 def test_binarised_nodes_have_two_values(planted: Any, make_case: Any, run_check: Any) -> None:
     case = make_case(planted.model, planted.task, planted.nodes)
-    steps = fitted_steps(case, MeanAblation(case.nodes, case.means))
+    steps = fitted_steps(case)
     record = Record()
     ablation = MeanAblation(case.nodes, case.means)
     answer_logits(planted.model, case.batch, lambda name, x: record(name, steps(name, ablation(name, x))))

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from sparsegpt2 import UserError
-from sparsegpt2.circuits import Circuit, PruneConfig
-from sparsegpt2.config import to_dict
+from sparsegpt2.circuits import Circuit, CircuitInfo, PruneConfig
 from sparsegpt2.evidence import (
     Estimate,
     EvidenceConfig,
@@ -43,7 +42,7 @@ CHEAP = ["agreement", "attention", "completeness", "generalisation", "minimality
 
 @pytest.fixture
 def circuit(planted: Any) -> Circuit:
-    return Circuit(planted.nodes, info={"config": to_dict(PRUNE), "target_loss": 0.15, "seed": 0})
+    return Circuit(planted.nodes, info=CircuitInfo(config=PRUNE.to_dict(), target_loss=0.15, seed=0))
 
 
 def finding(verdict: Any) -> Finding:
@@ -109,8 +108,8 @@ def test_every_check_runs_and_the_report_is_json(planted: Any, circuit: Circuit,
         assert one.verdict == "not run" or all(number.n >= 1 for number in one.numbers.values())
 
 
-def test_dear_checks_can_be_left_out_and_checks_chosen(planted: Any, circuit: Circuit) -> None:
-    cheap = collect_evidence(planted.model, planted.task, circuit, replace(TINY, dear=False))
+def test_expensive_checks_can_be_left_out_and_checks_chosen(planted: Any, circuit: Circuit) -> None:
+    cheap = collect_evidence(planted.model, planted.task, circuit, replace(TINY, expensive=False))
     assert list(cheap.findings) == [*CHEAP, "sufficiency"] and cheap.verdict in ("undecided", "doubtful")
     one = collect_evidence(planted.model, planted.task, circuit, replace(TINY, checks=("necessity",)))
     assert list(one.findings) == ["necessity"]
@@ -180,9 +179,9 @@ def test_the_stand_in_for_text_is_prompts_with_answers(planted: Any) -> None:
         ({"rates": (0.5, 1.0)}, "rates are shares between 0 and 1"),
         ({"knockouts": ()}, "knockouts needs at least one"),
         ({"slack": 0.5}, "slack must be at least 1"),
-        ({"minimality_gain": 0.0}, "minimality_gain must be over 0"),
-        ({"agreement": 1.5}, "agreement must be over 0 and at most 1"),
-        ({"binarisation_lrs": (0.1, -1.0)}, "binarisation_lrs must be over 0"),
+        ({"minimality_gain": 0.0}, "minimality_gain must be above 0"),
+        ({"agreement": 1.5}, "agreement must be above 0 and at most 1"),
+        ({"binarisation_lrs": (0.1, -1.0)}, "binarisation_lrs must be above 0"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], said: str) -> None:

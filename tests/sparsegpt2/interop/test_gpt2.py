@@ -91,7 +91,7 @@ DAMAGES = {
     "extra": (lambda d: edit(d, lambda t: t.update(surprise=torch.ones(1))), "unexpected tensor 'surprise'"),
     "shape": (
         lambda d: edit(d, lambda t: t.update({"transformer.wpe.weight": torch.ones(2, 2)})),
-        r"wpe.weight has shape \[2, 2\], the config wants \[16, 32\]",
+        r"wpe.weight has shape \[2, 2\], but the config needs \[16, 32\]",
     ),
     "not_tied": (lambda d: edit(d, lambda t: t.update({"lm_head.weight": torch.ones(60, 32)})), "is tied"),
     "truncated": (

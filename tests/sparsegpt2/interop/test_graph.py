@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig, UserError, save_model
-from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits import Circuit, CircuitInfo
 from sparsegpt2.interop import graph
 from sparsegpt2.model.sites import node_sites
 
@@ -25,9 +25,9 @@ def found(tmp_path):
             parameter.mul_(torch.rand_like(parameter) < 0.4)
     model.means = {site: torch.randn(width) for site, width in node_sites(config).items()}
     nodes = {site: torch.arange(width) % 3 == 1 for site, width in node_sites(config).items()}
-    circuit = Circuit(nodes=nodes, info={"task": "for_while", "seed": 3, "target_loss": 0.15, "curve": [[1, 2]]})
+    circuit = Circuit(nodes=nodes, info=CircuitInfo(task="for_while", seed=3, target_loss=0.15, curve=[[1, 2]]))
     save_model(model, tmp_path / "model")
-    circuit.info["model"] = str(tmp_path / "model")
+    circuit = circuit.noting(model=str(tmp_path / "model"))
     circuit.save(tmp_path / "circuit.json")
     return circuit, model
 

@@ -133,7 +133,7 @@ def test_remove_batch_dim(model):
         (lambda model: model.run_with_cache(TOKENS, "0.attn.q")[1]["1.attn.q"], "the names filter left it out"),
         (lambda model: model.run_with_cache(TOKENS, remove_batch_dim=True), "one row, got 3"),
         (lambda model: model.run_with_hooks(TOKENS, return_type="logit"), "return_type is 'logit'"),
-        (lambda model: hooks.HookPoint("embed").layer(), "in no layer"),
+        (lambda model: hooks.HookPoint("embed").layer(), "is not in a layer"),
     ],
 )
 def test_mistakes_are_one_sentence(model, call, sentence):

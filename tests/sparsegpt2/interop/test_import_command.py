@@ -44,7 +44,7 @@ def test_everything_works_on_a_published_model(theirs, tmp_path, command):
     status, out, err = command("import", "openai", theirs, "--out", path, "--means_tokens", 2000)
     assert status == 0, err
     info = model_info(path)
-    assert info["means_tokens"] == 20 * 96 and info["means_corpus"] == "tinypython" and f"{info['l0']:,} of L0" in out
+    assert info["means_tokens"] == 20 * 96 and info["means_corpus"] == "tinypython" and f"L0 {info['l0']:,}" in out
     status, out, err = command("tasks", "--tokenizer", path)
     assert status == 0 and "20 of 20 tasks can be posed" in out, err
     circuit = tmp_path / "c.json"

@@ -196,15 +196,15 @@ DAMAGES = {
     ),
     "shape": (
         lambda settings, state: state.update({"transformer.wte.weight": torch.ones(3, 3)}),
-        r"transformer.wte.weight has shape \[3, 3\], the config wants \[40, 16\]",
+        r"transformer.wte.weight has shape \[3, 3\], but the config needs \[40, 16\]",
     ),
     "position_shape": (
         lambda settings, state: state.update({"transformer.wpe.weight": torch.ones(3, 16)}),
-        r"wpe.weight has shape \[3, 16\], the config wants \[10, 16\]",
+        r"wpe.weight has shape \[3, 16\], but the config needs \[10, 16\]",
     ),
     "bias_shape": (
         lambda settings, state: state.update({"final_logits_bias": torch.ones(3)}),
-        r"final_logits_bias has shape \[3\], the config wants \[40\]",
+        r"final_logits_bias has shape \[3\], but the config needs \[40\]",
     ),
     "integers": (
         lambda settings, state: state.update({"transformer.wte.weight": torch.ones(40, 16, dtype=torch.int64)}),

@@ -11,8 +11,8 @@ import torch
 
 from eval_tasks.registry import get_task
 from sparsegpt2 import GPT, GPTConfig, save_model
-from sparsegpt2.circuits import Circuit
-from sparsegpt2.circuits.score import task_batch
+from sparsegpt2.circuits import Circuit, CircuitInfo
+from sparsegpt2.circuits.losses import task_batch
 from sparsegpt2.commands import read_page
 from sparsegpt2.commands.read import read as read_command
 from sparsegpt2.errors import UserError
@@ -69,7 +69,7 @@ def model() -> GPT:
 def circuit(model) -> Circuit:
     nodes = {site: torch.zeros(width, dtype=torch.bool) for site, width in node_sites(model.config).items()}
     nodes["0.attn.act_in"][0] = nodes["0.attn.v"][0] = nodes["0.attn.resid_delta"][1] = True
-    return Circuit(nodes=nodes, info={"task": "single_double_quote", "pruner": "node", "seed": 0})
+    return Circuit(nodes=nodes, info=CircuitInfo(task="single_double_quote", pruner="node", seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def made(tmp_path_factory, model, tokenizer, circuit) -> Path:
     circuit.save(folder / "quote.json")
     nothing = {site: torch.zeros_like(kept) for site, kept in circuit.nodes.items()}
     replace(circuit, nodes=nothing).save(folder / "empty.json")
-    replace(circuit, info={}).save(folder / "nameless.json")
+    replace(circuit, info=CircuitInfo()).save(folder / "nameless.json")
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig
-from sparsegpt2.circuits import Circuit
+from sparsegpt2.circuits import Circuit, CircuitInfo
 from sparsegpt2.report.board import curve_figure, density_figure, log_curve, weights_figure
 
 CURVE = [[2, 0, 0.7], [5, 4, 0.3], [9, 30, 0.1]]
@@ -19,7 +19,7 @@ def model() -> GPT:
 
 @pytest.fixture
 def circuit() -> Circuit:
-    return Circuit(nodes={}, info={"task": "made_up", "curve": CURVE, "target_loss": 0.3, "validation_loss": 0.2})
+    return Circuit(nodes={}, info=CircuitInfo(task="made_up", curve=CURVE, target_loss=0.3, validation_loss=0.2))
 
 
 def test_densities_stand_over_their_layers(model):
@@ -58,5 +58,5 @@ def test_a_curve_can_be_read_by_tensorboard(circuit, tmp_path):
 
 
 def test_a_circuit_without_a_curve_writes_nothing(tmp_path):
-    log_curve(Circuit(nodes={}, info={"task": "made_up"}), 0, tmp_path / "curve")
+    log_curve(Circuit(nodes={}, info=CircuitInfo(task="made_up")), 0, tmp_path / "curve")
     assert not (tmp_path / "curve").exists()

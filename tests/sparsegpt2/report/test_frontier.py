@@ -196,10 +196,10 @@ def test_settings_that_make_no_sense_are_refused(settings, sentence):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"models": ["nobody"]}, "no results of a model named 'nobody'; there are some of dense, w128-210k"),
+        ({"models": ["nobody"]}, "no results of a model named 'nobody', only of dense, w128-210k"),
         ({"pruner": "edge"}, "no results of the pruner 'edge'"),
         ({"target_loss": 0.2}, "no results for the target loss 0.2"),
-        ({"min_shared": 9}, "no models share 9 tasks at the target loss 0.15; the best has 7"),
+        ({"min_shared": 9}, "no models share 9 tasks at the target loss 0.15; the best model has 7"),
     ],
 )
 def test_what_is_not_there_is_refused_and_nothing_is_written(tmp_path, family, written, settings, sentence):
@@ -214,7 +214,7 @@ def test_models_without_any_task_or_any_loss_are_refused(tmp_path, row, fakes, w
     with pytest.raises(UserError, match=r"no model has any of the 7 tasks at the target loss 0\.15"):
         write_frontier([tmp_path / "a"], tmp_path / "f.png")
     written(tmp_path / "b", [row(held_out_loss=None)])
-    with pytest.raises(UserError, match="no model says its held-out loss"):
+    with pytest.raises(UserError, match="no model records its held-out loss"):
         write_frontier([tmp_path / "b"], tmp_path / "f.png")
 
 

@@ -68,12 +68,12 @@ def test_the_page_stands_alone_and_says_the_headline(tmp_path, results, run):
     ratio = re.search(r"The circuits of wide & <sparse> are (\d+\.\d) times smaller than those of dense", text)
     dense, sparse = found.points
     assert float(ratio[1]) == pytest.approx(dense.size.value / sparse.size.value, abs=0.06)
-    assert "geometric mean over 6 tasks that both have" in text
+    assert "geometric mean over 6 tasks that count for both" in text
     assert "over 2 pruning seeds" in text
     assert "2.210 nats per token (wide & <sparse>) against 2.239 (dense)" in text
     for fact in (facts.command, "12.3 minutes", "2 cores", "655,000", "6 of 8", "lacks the task (0.600)"):
         assert fact in text
-    assert "Cannot be posed: odd ('x' is 2 tokens)." in text
+    assert "Unavailable: odd ('x' is 2 tokens)." in text
 
 
 def test_the_closing_text_says_where_and_what(tmp_path, results):
@@ -81,7 +81,7 @@ def test_the_closing_text_says_where_and_what(tmp_path, results):
     lines = closing_text(found, "runs/summary.html").splitlines()
     assert lines[0] == "Summary: runs/summary.html"
     assert re.match(
-        r"  dense +held-out loss 2\.239  L0  655k  6 of 8 tasks  [\d,]+ edges \(mean of 6 shared\)", lines[2]
+        r"  dense +held-out loss 2\.239  L0  655k  has 6 of 8 tasks  [\d,]+ edges \(mean over 6 shared\)", lines[2]
     )
     assert "times smaller than those of dense" in lines[-1]
 
@@ -92,14 +92,14 @@ def test_a_sparse_model_that_is_worse_is_said_to_be(tmp_path, fakes, written):
     rows += fakes("far", d_model=128, l0=6_500, density=0.01, loss=2.9, edges=10)
     found = write_summary(tmp_path / "s.html", [written(tmp_path / "r", rows)])
     text = closing_text(found, "s.html")
-    assert "No sparse model reaches a dense one's held-out loss. The nearest: 2.250 nats per token (near)" in text
+    assert "No sparse model reaches the held-out loss of a dense model. The nearest: 2.250 nats per token" in text
     assert "times larger than those of dense" in text
 
 
 def test_without_a_dense_model_the_smallest_circuits_are_named(tmp_path, fakes, written):
     rows = fakes("only", d_model=128, l0=65_000, density=0.1, loss=2.25, edges=1000)
     found = write_summary(tmp_path / "s.html", [written(tmp_path / "r", rows)])
-    assert "The smallest circuits are those of only: " in closing_text(found, "s.html")
+    assert "only has the smallest circuits: " in closing_text(found, "s.html")
 
 
 def test_when_no_task_counts_the_page_says_so_without_figures(tmp_path, fakes, written):

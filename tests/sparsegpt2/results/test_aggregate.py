@@ -164,9 +164,9 @@ def test_choices_that_are_not_there_are_errors_that_say_what_is(row):
     assert choose_pruner(rows) == "attribution"
     assert choose_pruner([*rows, row()]) == "node"
     assert choose_target(rows) == 0.3
-    with pytest.raises(UserError, match=r"no results of the pruner 'node'; there are some of attribution, random"):
+    with pytest.raises(UserError, match=r"no results of the pruner 'node', only of attribution, random"):
         choose_pruner(rows, "node")
-    with pytest.raises(UserError, match=r"target loss 0\.15; there are for 0\.01, 0\.3"):
+    with pytest.raises(UserError, match=r"target loss 0\.15, only for 0\.01, 0\.3"):
         choose_target(rows, 0.15)
 
 

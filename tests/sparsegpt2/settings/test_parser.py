@@ -129,14 +129,14 @@ def test_a_mistake_on_the_command_line(arguments, sentence):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("seedz: 1", "seedz in F is no setting of try; did you mean seeds?"),
-        ("inner: {widht: 1}", "inner.widht in F is no setting of try; did you mean inner.width?"),
+        ("seedz: 1", "seedz in F is not a setting of try; did you mean seeds?"),
+        ("inner: {widht: 1}", "inner.widht in F is not a setting of try; did you mean inner.width?"),
         ("inner:", "inner in F has no value; give one, or leave the line out"),
         ("seeds:", "seeds in F has no value; give one, or leave the line out"),
         ("inner: 3", "inner in F needs settings by name, such as {name: value}, not 3"),
         ("inner: {width: {a: b}}", "inner.width in F needs a whole number, not a group of settings"),
         ("seeds: [1.5]", "seeds in F needs whole numbers with commas between, such as 0,1, not [1.5]"),
-        ("3: 4", "3 in F is no setting of try"),
+        ("3: 4", "3 in F is not a setting of try"),
     ],
 )
 def test_a_mistake_in_a_file(tmp_path, text, sentence):

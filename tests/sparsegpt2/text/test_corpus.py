@@ -162,7 +162,7 @@ def test_missing_files_are_told(tmp_path):
         read(name="files")
     with pytest.raises(UserError, match="neither a file, nor a folder, nor a pattern"):
         read(name="files", path=str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=r"holds no file ending in \.py"):
+    with pytest.raises(UserError, match=r"holds no file whose name ends in \.py"):
         read(name="files", path=str(tmp_path))
 
 

@@ -283,7 +283,7 @@ def test_a_broken_tokenizer_is_told(tmp_path, tokenizer):
 def test_an_empty_corpus_is_told(config, tmp_path):
     (tmp_path / "empty.txt").write_text("")
     config = replace(config, corpora=[CorpusConfig(name="files", path=str(tmp_path / "empty.txt"))])
-    with pytest.raises(UserError, match=r"empty\.txt: there is no document with any text"):
+    with pytest.raises(UserError, match=r"empty\.txt: no document has any text"):
         prepare(config, tmp_path / "data", progress=False)
     assert not (tmp_path / "data").exists()
 
@@ -291,7 +291,7 @@ def test_an_empty_corpus_is_told(config, tmp_path):
 def test_a_split_without_documents_is_told(config, tmp_path):
     (tmp_path / "one.txt").write_text("the only text")
     config = replace(config, corpora=[CorpusConfig(name="files", path=str(tmp_path / "one.txt"))])
-    with pytest.raises(UserError, match="of 1 documents none fell into the held_out split"):
+    with pytest.raises(UserError, match="of 1 documents none is in the held_out split"):
         prepare(config, tmp_path / "data", progress=False)
 
 
@@ -333,7 +333,7 @@ def test_a_directory_of_something_else_is_left_alone(config, tmp_path):
 
 def test_too_few_tokens_for_a_window_are_told(data):
     too_long = data.tokens("held_out")
-    with pytest.raises(UserError, match=f"too few for one window of {too_long + 1}"):
+    with pytest.raises(UserError, match=f"too few for a window of {too_long + 1}"):
         data.held_out(1, too_long, 1)
     with pytest.raises(UserError, match="the train split"):
         data.batch("train", 0, 1, 30_000, seed=0)
@@ -352,7 +352,7 @@ def test_missing_data_are_told(tmp_path):
 def test_a_truncated_shard_is_told(config, small):
     shard = small / "train-00000.bin"
     shard.write_bytes(shard.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"train-00000\.bin has \d+ bytes where its manifest says \d+: delete"):
+    with pytest.raises(UserError, match=r"train-00000\.bin has \d+ bytes, but its manifest says \d+: delete"):
         TokenData(small)
     with pytest.raises(UserError, match="delete"):
         prepare(replace(config, tokens=2_000), small, progress=False)
@@ -374,5 +374,5 @@ def test_another_tokenizer_beside_the_shards_is_told(small):
     changed = json.loads(path.read_text())
     changed["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] += "|never"
     path.write_text(json.dumps(changed))
-    with pytest.raises(UserError, match="not the one its shards were written with"):
+    with pytest.raises(UserError, match="not the one that its shards were written with"):
         TokenData(small)

@@ -28,7 +28,7 @@ def test_without_a_run_or_a_corpus_text_is_generated(tmp_path, tokenizer):
 
 def test_too_little_text_is_one_sentence(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_text("short")
-    with pytest.raises(UserError, match="a window takes 16"):
+    with pytest.raises(UserError, match="a window needs 16"):
         sample_windows(CorpusConfig(name="files", path=str(tmp_path / "a.txt")), tokenizer, 3, 16)
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from sparsegpt2 import GPT, GPTConfig
-from sparsegpt2.circuits import Circuit, TaskBatch
+from sparsegpt2.circuits import Circuit, CircuitInfo, TaskBatch
 from sparsegpt2.config import NODE_PLACES
 from sparsegpt2.model.sites import node_sites
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -100,7 +100,7 @@ def planted_circuit(planted_model) -> Circuit:
         for site, width in node_sites(planted_model.config).items()
     }
     curve = [[4, 2, 0.9], [13, 8, 0.1], [72, 8, 0.05]]
-    return Circuit(nodes=nodes, info={"task": "planted", "curve": curve, "validation_loss": 0.1, "target_loss": 0.15})
+    return Circuit(nodes=nodes, info=CircuitInfo(task="planted", curve=curve, validation_loss=0.1, target_loss=0.15))
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from sparsegpt2 import save_model
-from sparsegpt2.circuits import Circuit, node_means
+from sparsegpt2.circuits import Circuit, CircuitInfo, node_means
 from sparsegpt2.circuits.locate import circuit_model
-from sparsegpt2.circuits.score import circuit_logits, task_batch, task_loss
+from sparsegpt2.circuits.losses import task_batch, task_loss
+from sparsegpt2.circuits.score import circuit_logits
 from sparsegpt2.errors import UserError
 from sparsegpt2.model.sites import Record
 from sparsegpt2.viewer import ViewConfig, circuit_data, evidence_beside
@@ -179,15 +180,15 @@ def test_reports_beside_a_circuit_are_found(tmp_path):
         evidence_beside(tmp_path / "c.json")
 
 
-def test_a_model_is_found_where_both_have_moved(tmp_path, planted, planted_circuit):
-    save_model(planted.model, tmp_path / "moved" / "model")
-    named = replace(planted_circuit, info={"model": "runs/elsewhere/model"})
+def test_a_model_is_found_where_both_have_moved(tmp_path, planted_model, planted_circuit):
+    save_model(planted_model, tmp_path / "moved" / "model")
+    named = replace(planted_circuit, info=CircuitInfo(model="runs/elsewhere/model"))
     file = tmp_path / "moved" / "circuits" / "model" / "c.json"
     assert circuit_model(named, file) == tmp_path / "moved" / "model"
-    with pytest.raises(UserError, match="is not there; give it with --model"):
+    with pytest.raises(UserError, match="does not exist; give it with --model"):
         circuit_model(named, tmp_path / "c.json")
     with pytest.raises(UserError, match="--model"):
-        circuit_model(replace(planted_circuit, info={}), file)
+        circuit_model(replace(planted_circuit, info=CircuitInfo()), file)
 
 
 def test_a_circuit_of_another_model_is_refused(planted_circuit, subject):

@@ -57,7 +57,7 @@ def test_python_and_javascript_agree_on_the_format():
         ('{"kind": "sparsegpt2 notes", "format": 2}', "not a notes file of format 1"),
         ('{"kind": "sparsegpt2 notes", "format": 1, "circuits": {"a": {"n": {"label": 3}}}}', "must hold"),
         ('{"kind": "sparsegpt2 notes", "format": 1, "circuits": {"a": {"n": {"colour": "red"}}}}', "must hold"),
-        ('{"kind": "sparsegpt2 notes", "format": 1, "circuits": {"a": {"n": {"label": "x"}}}}', "notes of 'a'"),
+        ('{"kind": "sparsegpt2 notes", "format": 1, "circuits": {"a": {"n": {"label": "x"}}}}', "notes on 'a'"),
     ],
 )
 def test_bad_notes_are_one_sentence(tmp_path, content, sentence):

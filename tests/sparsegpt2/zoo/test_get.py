@@ -110,12 +110,15 @@ def no_weights(members):
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (truncated, "is damaged or no archive"),
+        (truncated, "is damaged or not an archive"),
         (flipped, "is damaged or"),
-        (lambda release: (release / f"{NAME}.zip").write_text("<html>not found</html>"), "is damaged or no archive"),
+        (
+            lambda release: (release / f"{NAME}.zip").write_text("<html>not found</html>"),
+            "is damaged or not an archive",
+        ),
         (lambda release: (release / f"{NAME}.zip").write_bytes(bytes(1 << 20)), "is larger than the model"),
-        (partial(rewritten, other_config), "is damaged or of another version: its config.json has another checksum"),
-        (partial(rewritten, no_weights), "is damaged or no archive .*small/model.safetensors"),
+        (partial(rewritten, other_config), "is damaged or of another version: config.json has the wrong checksum"),
+        (partial(rewritten, no_weights), "is damaged or not an archive .*small/model.safetensors"),
         (lambda release: (release / f"{NAME}.zip").unlink(), "cannot be read: No such file"),
     ],
     ids=["truncated", "flipped", "a page", "too large", "other version", "a file lacks", "nothing there"],
@@ -129,10 +132,10 @@ def test_what_is_damaged_is_one_sentence_and_leaves_nothing(released, tmp_path, 
 
 def test_addresses_that_lead_nowhere_are_one_sentence(released, server, tmp_path):
     for address, sentence in (
-        ("", "give its folder or address with --from, or in SPARSEGPT2_ZOO"),
+        ("", "give the folder or address of the release with --from or in SPARSEGPT2_ZOO"),
         (f"{server}/elsewhere", "the server answers 404"),
         ("http://127.0.0.1:9", "cannot be fetched"),
-        ("ftp://example.org", "a release is a folder, or at file://, http:// or https://"),
+        ("ftp://example.org", "a release is a folder or a file://, http:// or https:// address"),
         ("http://[", "cannot be fetched"),
     ):
         with pytest.raises(UserError, match=sentence):

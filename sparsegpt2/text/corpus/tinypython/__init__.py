@@ -1,4 +1,4 @@
-"""tinypython: simple, idiomatic, deliberately repetitive Python programs, made from a seed without end."""
+"""The corpus `tinypython`: an endless series of simple, idiomatic, deliberately repetitive Python programs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from sparsegpt2.text.corpus.tinypython.programs import program_lines
 
 
 def document(seed: int, index: int, source: random.Random | None = None) -> str:
-    """Program `index` of `seed`, whichever others are made. `source` is reseeded and used: one saves making many.
+    """Program number `index` of `seed`. It depends on these two numbers only.
 
-    Only `Random.random` is used, whose numbers for an integer seed are the same in every version of Python.
+    source: a generator to reseed and use, which is faster than a new one for each program. Only `Random.random` is
+    called, whose numbers for an integer seed are the same in every version of Python.
     """
     source = source or random.Random()
     source.seed((seed << 40) | index)
@@ -26,7 +27,7 @@ def document(seed: int, index: int, source: random.Random | None = None) -> str:
 
 @corpus("tinypython")
 class TinyPython:
-    """An endless corpus of programs."""
+    """The corpus: programs 0, 1, 2, ... of a seed, without end."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.config = config
@@ -39,7 +40,7 @@ class TinyPython:
             yield document(seed, index, source)
 
     def identity(self) -> str:
-        """Hash of the generator's own sources."""
+        """Hash of the generator's own source files."""
         digest = hashlib.sha256()
         for file in sorted(files(__package__).iterdir(), key=lambda file: file.name):
             if file.name.endswith((".py", ".txt")):

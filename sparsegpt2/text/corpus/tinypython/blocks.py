@@ -1,4 +1,4 @@
-"""Blocks: loops, branches, files; and bodies, which are runs of statements and blocks."""
+"""Blocks (loops, branches, files), and bodies, which are sequences of statements and blocks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sparsegpt2.text.corpus.tinypython.words import Thing
 LINES = Thing("line", "lines", "text")
 Statement = Callable[[Program, Scope, int], object]
 DEEPEST = 4
-"""Depth at which no further block opens (16 spaces)."""
+"""Depth of indentation at which no more blocks are opened (16 spaces)."""
 
 
 def room(program: Program, depth: int) -> bool:
@@ -38,13 +38,13 @@ def room(program: Program, depth: int) -> bool:
 
 
 def loop_head(program: Program, scope: Scope, depth: int) -> None:
-    """Write `for ... :` over something in scope and make its variables known."""
+    """Write `for ... :` over something in scope, and add its variables to the scope."""
     pad = PADS[depth]
     choice = program.random()
     index = fresh(program, scope, "index")
     many, thing = program.pick(scope.lists) if scope.lists else ("", program.thing)
     if thing.one in scope.numbers or thing.one in scope.texts or thing.one in scope.objects:
-        many = many if choice < 0.1 else ""  # the name is taken: a loop around goes over the same list
+        many = many if choice < 0.1 else ""  # the name is taken: an outer loop goes over the same list
     if not many or choice < 0.25:
         if many and choice < 0.1:
             program.lines.append(f"{pad}for {index} in range(len({many})):")
@@ -65,7 +65,7 @@ def loop_head(program: Program, scope: Scope, depth: int) -> None:
 
 
 def know_element(scope: Scope, name: str, kind: str) -> None:
-    """A variable that a loop sets anew each time."""
+    """Add a loop variable to the scope. Statements must not change it."""
     scope.add(name, kind)
     scope.fixed.add(name)
     scope.elements.append((name, kind))
@@ -88,7 +88,7 @@ def loop(program: Program, scope: Scope, depth: int) -> None:
 
 
 def loop_body(program: Program, scope: Scope, depth: int) -> None:
-    """One to three lines or blocks about the loop's element."""
+    """Write one to three statements or blocks, mostly about the loop's element."""
     for _ in range(1 + int(program.random() * 2.4)):
         choice = program.random()
         if choice < 0.55 and scope.holders:
@@ -102,7 +102,7 @@ def loop_body(program: Program, scope: Scope, depth: int) -> None:
 
 
 def branch(program: Program, scope: Scope, depth: int) -> None:
-    """if, with elif and else at times."""
+    """Write an `if`, sometimes with `elif` and `else`."""
     pad = PADS[depth]
     program.lines.append(f"{pad}if {condition(program, scope)}:")
     branch_body(program, scope, depth + 1)
@@ -132,8 +132,8 @@ def branch_body(program: Program, scope: Scope, depth: int) -> None:
 
 
 def repeat(program: Program, scope: Scope, depth: int) -> None:
-    """while: for ever with a break, until a list is empty, until a thing is missing, until a flag changes, or until a
-    number runs out."""
+    """Write a `while` loop that ends with a break, when a list is empty, when there is no next thing, when a flag
+    changes, or when a number reaches a limit."""
     choice = program.random()
     if choice < 0.2:
         ask_until(program, scope, depth)
@@ -173,7 +173,7 @@ def empty_list(program: Program, scope: Scope, depth: int) -> None:
 
 
 def take_while_any(program: Program, scope: Scope, depth: int) -> None:
-    """Things from a list, one before the loop and one at the end of each round: the names that `for` has elsewhere."""
+    """Take things from a list, one before the loop and one at the end of each round, with the names of a `for` loop."""
     mark = scope.mark()
     many, thing = program.pick(scope.lists)
     take = f"{thing.one} = {many}.pop() if {many} else None"
@@ -215,7 +215,7 @@ def count_while(program: Program, scope: Scope, depth: int) -> None:
 
 
 def file_path(program: Program, scope: Scope, depth: int, reading: bool) -> str:
-    """A quoted file name, or a variable that holds it; either tells whether it is for reading."""
+    """A quoted file name, or a variable that holds it. Files to read and files to write have different names."""
     name = program.quoted(program.pick(words.SOURCES if reading else words.TARGETS))
     if program.random() < 0.6:
         return name
@@ -227,7 +227,7 @@ def file_path(program: Program, scope: Scope, depth: int, reading: bool) -> str:
 
 
 def use_file(program: Program, scope: Scope, depth: int) -> None:
-    """A file opened in a `with` block, or opened and closed by hand."""
+    """Open a file in a `with` block, or open and close it with calls, and read or write it."""
     pad = PADS[depth]
     reading = program.random() < 0.55
     path = file_path(program, scope, depth, reading)
@@ -246,7 +246,7 @@ def use_file(program: Program, scope: Scope, depth: int) -> None:
 
 
 def read_file(program: Program, scope: Scope, depth: int, f: str) -> None:
-    """Go over a file's lines, or take all its text."""
+    """Loop over the lines of a file, or read all its text or lines at once."""
     pad = PADS[depth]
     choice = program.random()
     if choice < 0.45:
@@ -286,7 +286,7 @@ def write_lines(program: Program, scope: Scope, depth: int, f: str) -> None:
 
 
 def collect(program: Program, scope: Scope, depth: int) -> tuple[str, str]:
-    """Start one to three holders, go over a list and fill each; returns the (name, kind) of one of them."""
+    """Create one to three holders and fill each of them in a loop. Returns the (name, kind) of one of them."""
     started = [start_holder(program, scope, depth) for _ in range(1 + int(program.random() * 2.4))]
     if not scope.lists:
         set_list(program, scope, depth)
@@ -308,7 +308,7 @@ def collect(program: Program, scope: Scope, depth: int) -> tuple[str, str]:
     return program.pick(started)
 
 
-# What bodies are made of; a statement's share is how often it stands here.
+# What bodies are made of. A statement that is listed more often is chosen more often.
 BLOCKS: tuple[Statement, ...] = (loop, loop, branch, branch, repeat, use_file)
 IN_LOOP: tuple[Statement, ...] = (show, show, show, choose, set_flag, set_flag, introduce, change, change, swap, swap)
 IN_BRANCH: tuple[Statement, ...] = (show, show, show, change, change, change, set_flag, introduce, choose, swap, swap)
@@ -326,7 +326,7 @@ def body(program: Program, scope: Scope, depth: int, count: int) -> None:
 
 
 def last_value(program: Program, scope: Scope) -> tuple[str, str]:
-    """Something to return that the scope has made, as (expression, kind)."""
+    """Something for a function to return, as (expression, kind), mostly a name in scope."""
     choice = program.random()
     if choice < 0.3 and scope.holders:
         return program.pick(scope.holders)

@@ -1,4 +1,4 @@
-"""Classes whose fields come from the arguments of the same name, with small methods."""
+"""Classes that take each field as an argument of the same name, with small methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparsegpt2.text.corpus.tinypython.program import PADS, Function, Program, S
 
 
 def class_definition(program: Program) -> None:
-    """A class for the program's subject."""
+    """Write a class for the program's subject."""
     thing = program.thing
     names = [field.name for field in program.fields]
     parent = "(object)" if program.random() < 0.05 else ""
@@ -30,14 +30,14 @@ def class_definition(program: Program) -> None:
 
 
 def own_scope() -> Scope:
-    """What a method knows: its object."""
+    """The scope of a method: it knows its object, `self`."""
     scope = Scope()
     scope.add("self", "object")
     return scope
 
 
 def define(program: Program, name: str, parameters: list[tuple[str, str]], returns: str) -> None:
-    """Note a method for scripts to call."""
+    """Record a method, so that the script can call it."""
     program.methods.append(Function(name, parameters, returns))
 
 
@@ -97,7 +97,7 @@ def act(program: Program) -> None:
 
 
 def grow_field(program: Program) -> None:
-    """A method that adds to a field in the way its kind asks for."""
+    """A method that changes a field: appends to a list, adds to a number or text, sets a flag."""
     name, kind = program.pick(program.fields)
     one = name[:-1] if kind == "list" else "amount" if kind == "number" else "word"
     if kind == "flag":
@@ -122,7 +122,7 @@ def instance(program: Program) -> str:
 
 
 def make_objects(program: Program, scope: Scope, depth: int) -> None:
-    """One object, or a list of some, or both: what the program's functions take."""
+    """Create an object, a list of objects, or both, depending on the parameters of the program's functions."""
     thing, pad = program.thing, PADS[depth]
     taken = {name for defined in program.functions for name, _ in defined.parameters}
     some = thing.many in taken or (thing.one not in taken and program.random() < 0.3)

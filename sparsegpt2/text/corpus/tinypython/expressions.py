@@ -1,4 +1,4 @@
-"""Expressions: values by kind, conditions, literals and the texts that are printed."""
+"""Expressions: values of each kind, conditions, literals and printed texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMPARISONS = (">", "<", ">", "<", ">=", "<=", "==", "==", "==", "!=")
 
 
 def field_of(program: Program, scope: Scope, kind: str) -> str | None:
-    """`thing.field` of an object in scope whose field holds `kind`, if there is one."""
+    """`thing.field` of an object in scope, if the field drawn has this kind; else None."""
     if not scope.objects:
         return None
     field = program.pick(program.fields)
@@ -34,7 +34,7 @@ def text_name(program: Program, scope: Scope) -> str | None:
 
 
 def number(program: Program, scope: Scope, other: str | None = None) -> str:
-    """A number that is not called `other`."""
+    """A number: a name other than `other`, the length of a list, or a literal."""
     choice = program.random()
     if choice < 0.6 and (name := number_name(program, scope)) and name != other:
         return name
@@ -44,7 +44,7 @@ def number(program: Program, scope: Scope, other: str | None = None) -> str:
 
 
 def text(program: Program, scope: Scope, other: str | None = None) -> str:
-    """A text that is not called `other`."""
+    """A text: a name other than `other`, or a literal."""
     if program.random() < 0.6 and (name := text_name(program, scope)) and name != other:
         return name
     word = program.pick(program.words)
@@ -68,7 +68,7 @@ def arithmetic(program: Program, scope: Scope) -> str:
 
 
 def value(program: Program, scope: Scope, kind: str) -> str:
-    """A short expression of a kind: number, text, flag, list or object."""
+    """A short expression of the given kind: number, text, flag, list or object."""
     if kind == "number":
         return number(program, scope)
     if kind == "text":
@@ -85,7 +85,7 @@ def value(program: Program, scope: Scope, kind: str) -> str:
 
 
 def element(program: Program, scope: Scope) -> tuple[str, str]:
-    """What a loop body works with: its own variable, or a field of it; as (expression, kind)."""
+    """What a loop body works on, as (expression, kind): mostly its own variable or a field of it."""
     if scope.elements and program.random() < 0.85:
         name, kind = scope.elements[-1]
         if kind == "object":
@@ -101,7 +101,7 @@ def element(program: Program, scope: Scope) -> tuple[str, str]:
 
 
 def bare(program: Program, scope: Scope) -> str | None:
-    """A name whose truth is asked: a flag, or something that may be empty."""
+    """A name to use as a condition: a flag, or something that can be empty."""
     choice = program.random()
     if choice < 0.6 and scope.flags:
         return program.recent(scope.flags)
@@ -115,7 +115,7 @@ def bare(program: Program, scope: Scope) -> str | None:
 
 
 def condition(program: Program, scope: Scope) -> str:
-    """A condition other than the last one of the program."""
+    """A condition, different from the program's last one if a few attempts find one."""
     asked = new_condition(program, scope)
     for _ in range(3):
         if asked != program.asked:
@@ -155,7 +155,7 @@ def new_condition(program: Program, scope: Scope) -> str:
 
 
 def asked_of_text(program: Program, scope: Scope, name: str) -> str:
-    """A question put to a text by one of its methods, at times with another beside it."""
+    """A condition that calls a method of a text, sometimes joined to a second condition."""
     word = program.quoted(program.pick(program.words))
     choice = program.random()
     if choice < 0.5:
@@ -170,7 +170,7 @@ def asked_of_text(program: Program, scope: Scope, name: str) -> str:
 
 
 def atoms(program: Program, kind: str, count: int) -> list[str]:
-    """`count` literals of one kind; texts share their quote."""
+    """`count` literals of one kind. Texts all have the same quotes."""
     if kind == "number":
         return [program.pick(program.digits) for _ in range(count)]
     quote = program.quote()
@@ -183,7 +183,7 @@ def short_list(program: Program, thing: Thing) -> str:
 
 
 def nested_list(program: Program, scope: Scope) -> str:
-    """A list of lists, whole or in part, on one line."""
+    """A list on one line whose elements are lists, all or some of them."""
     kind = "number" if program.random() < 0.7 else "text"
     names = scope.numbers if kind == "number" else scope.texts
 
@@ -204,7 +204,7 @@ def nested_list(program: Program, scope: Scope) -> str:
 
 
 def list_rows(program: Program) -> list[str]:
-    """The lines of a list over several lines: one element each, some numbers each, or a list each."""
+    """The lines of a list over several lines: each has one element, a few numbers, or a list."""
     choice = program.random()
     count = 2 + int(program.random() * 3)
     if choice < 0.4:
@@ -215,7 +215,7 @@ def list_rows(program: Program) -> list[str]:
 
 
 def over_lines(rows: list[str], opening: str, closing: str, depth: int) -> str:
-    """Rows one a line, closed at `depth`."""
+    """The rows, one on each line, between brackets; the closing bracket is indented to `depth`."""
     inner = PADS[depth + 1]
     body = f",\n{inner}".join(rows)
     return f"{opening}\n{inner}{body},\n{PADS[depth]}{closing}"
@@ -242,7 +242,7 @@ def plain_message(program: Program) -> str:
 
 
 def shown(program: Program, scope: Scope) -> str | None:
-    """What an f-string shows: a name, a field, a length."""
+    """A name, a field or a length for an f-string to show; None if there is none in scope."""
     if program.random() < 0.6:
         name = number_name(program, scope) or text_name(program, scope)
     else:
@@ -257,7 +257,7 @@ def shown(program: Program, scope: Scope) -> str | None:
 
 
 def filled_message(program: Program, scope: Scope) -> str:
-    """An f-string; its label often says the name of what it shows. A plain message where there is nothing to show."""
+    """An f-string, often with the shown name as its label; a plain message if there is nothing to show."""
     quote = program.quote()
     choice = program.random()
     first = shown(program, scope)

@@ -1,4 +1,4 @@
-"""Functions: their names, their parameters and what they do."""
+"""Functions: their names, parameters and bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULTS = ("None", "None", "None", "None", "None", "None", "0", "1", "True", "F
 
 
 def function_name(program: Program, verbs: tuple[str, ...]) -> str:
-    """`verb_noun`, not taken yet as far as a few tries find one."""
+    """A name such as `verb_noun`, one that is not taken if a few attempts find one."""
     for _ in range(6):
         choice = program.random()
         if choice < 0.4:
@@ -32,7 +32,7 @@ def function_name(program: Program, verbs: tuple[str, ...]) -> str:
 
 
 def new_parameters(program: Program, scope: Scope) -> list[tuple[str, str]]:
-    """One to four parameters as (name, kind), made known to the scope."""
+    """One to four parameters as (name, kind), added to the scope."""
     parameters: list[tuple[str, str]] = []
     if program.random() < 0.6:
         thing = program.pick(program.things)
@@ -51,10 +51,10 @@ def new_parameters(program: Program, scope: Scope) -> list[tuple[str, str]]:
 
 
 def signature(program: Program, names: list[str], scope: Scope | None = None) -> str:
-    """Names joined for a `def`; in some the last ones have defaults, of which those that are None go to the scope."""
+    """The parameters of a `def`. Sometimes the last ones get defaults; the scope notes which may be None."""
     if len(names) < 2 or program.random() > (0.1 if len(names) == 2 else 0.4):
         return ", ".join(names)
-    plain = 1 + int(program.random() * max(1, len(names) - 2))  # two defaults at least, where there are three names
+    plain = 1 + int(program.random() * max(1, len(names) - 2))  # with three names or more, at least two defaults
     defaults = ["None" if program.random() < 0.85 else program.pick(DEFAULTS) for _ in names[plain:]]
     if scope is not None:
         scope.optional += [name for name, default in zip(names[plain:], defaults, strict=True) if default == "None"]
@@ -63,7 +63,7 @@ def signature(program: Program, names: list[str], scope: Scope | None = None) ->
 
 
 def fill_optional(program: Program, scope: Scope, depth: int, parameters: list[tuple[str, str]]) -> None:
-    """`if name is None:` and a value for it, for a parameter that may be None."""
+    """For some parameters that may be None, write `if name is None:` and assign a value."""
     for name, kind in parameters:
         if name in scope.optional and program.random() < 0.4:
             filled = text(program, Scope()) if kind == "text" else "[]" if kind == "list" else number(program, Scope())
@@ -80,7 +80,7 @@ def docstring(program: Program, depth: int, name: str) -> None:
 
 
 def function(program: Program) -> None:
-    """A function that collects, asks, computes, or just does something."""
+    """Write a function that collects things, answers a question, computes a value, or only does something."""
     choice = program.random()
     if choice < 0.4:
         verbs = words.COLLECTING
@@ -111,7 +111,7 @@ def function(program: Program) -> None:
 
 
 def gather(program: Program, scope: Scope) -> str:
-    """Collect things in a loop or a comprehension and return them; the kind returned."""
+    """Write a body that collects things in a loop or a comprehension. Returns the kind of what the body returns."""
     if program.random() < 0.15 and scope.lists:
         comprehend(program, scope, 1)
         program.lines.append(f"    return {program.lines[-1].split()[0]}")
@@ -126,7 +126,7 @@ def gather(program: Program, scope: Scope) -> str:
 
 
 def search(program: Program, scope: Scope) -> str:
-    """A test, or a loop of tests, that returns True or False as soon as it holds, and the other in the end."""
+    """Write a body that returns True (or False) once a condition holds, often in a loop, else the opposite."""
     found, missed = ("True", "False") if program.random() < 0.7 else ("False", "True")
     depth = 1
     mark = scope.mark()
@@ -148,7 +148,7 @@ RESULT_KINDS = {"flag": "flag", "number": "number", "count": "number", "text": "
 
 
 def call(program: Program, scope: Scope, defined: Function, depth: int) -> None:
-    """Call a function of the program, with what it returns used or kept."""
+    """Write a call of a function of the program, and use or store its result."""
     arguments = [name if name in scope.used else value(program, scope, kind) for name, kind in defined.parameters]
     made = f"{defined.name}({', '.join(arguments)})"
     pad = PADS[depth]

@@ -1,4 +1,4 @@
-"""What one program has settled on, and which names a block of it can use."""
+"""The choices that one program has made, and the names that each of its blocks can use."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PADS = tuple(" " * (4 * depth) for depth in range(8))
 
 
 VARIETY = {"number": 7, "text": 5, "flag": 4, "holder": 5, "index": 2}
-"""Names of each kind that one program uses."""
+"""How many names of each kind one program uses."""
 
 FULL = 45
-"""Lines after which a program opens no further block inside another."""
+"""Number of lines after which a program opens no more nested blocks."""
 
 
 def plain(thing: Thing) -> Thing:
-    """Things that would be objects, in a program without a class for them: numbers."""
+    """The thing as a number if it would be an object: a program without a class for it has no such objects."""
     return thing._replace(kind="number") if thing.kind == "object" else thing
 
 
 class Function(NamedTuple):
-    """A function the program has defined: its name, its parameters as (name, kind), and what it returns."""
+    """A function that the program has defined: its name, its parameters as (name, kind), and the kind it returns."""
 
     name: str
     parameters: list[tuple[str, str]]
@@ -36,7 +36,7 @@ class Function(NamedTuple):
 
 
 class Program:
-    """One document being written: its random numbers, its subject, what it has defined, and its lines."""
+    """A document that is being written: its random numbers, its subject, its definitions and its lines."""
 
     __slots__ = ("asked", "class_name", "digits", "fields", "functions", "labels", "lines", "methods", "names",
                  "quote_style", "random", "taken", "thing", "things", "words")  # fmt: skip
@@ -44,12 +44,12 @@ class Program:
     def __init__(self, source: random.Random) -> None:
         self.random = source.random
         self.lines: list[str] = []
-        self.quote_style = self.pick(("'", "'", '"', '"', ""))  # empty: each statement picks its own
+        self.quote_style = self.pick(("'", "'", '"', '"', ""))  # empty: each statement chooses its own
         self.things = [plain(self.pick(words.THINGS)) for _ in range(3)]
         self.thing = self.things[0]
         if self.random() < 0.4:
             self.thing = self.things[0] = self.thing._replace(kind="object")  # there will be a class for it
-        # What this program calls things and says: few of the words there are, so that they come back.
+        # The names and words of this program: only a few of the vocabulary, so that they recur.
         self.names = {kind: self.some(words.NAMES[kind], count) for kind, count in VARIETY.items()}
         self.words = self.some(words.WORDS, 6) if self.random() < 0.7 else self.some(words.PEOPLE, 6)
         self.labels = self.some(words.LABELS, 3)
@@ -59,13 +59,13 @@ class Program:
         self.class_name = self.thing.one.capitalize() if self.thing.kind == "object" else ""
         self.methods: list[Function] = []
         self.taken: set[str] = set()
-        self.asked = ""  # the last condition: the next is another
+        self.asked = ""  # the last condition, which the next one should differ from
 
     def pick(self, options: Sequence[T]) -> T:
         return options[int(self.random() * len(options))]
 
     def recent(self, names: Sequence[T]) -> T:
-        """A name, the later the likelier: what was just defined is used next."""
+        """One of the names. Later ones are likelier, because programs tend to use what they have just defined."""
         return names[-1 - int(self.random() * self.random() * len(names))]
 
     def some(self, options: Sequence[T], count: int) -> list[T]:
@@ -87,7 +87,7 @@ class Program:
 
 
 class Scope:
-    """The names a block can use, by what they hold. Names of an inner block go when it ends (`mark`, `reset`)."""
+    """The names that a block can use, by kind. `mark` and `reset` remove the names of an inner block when it ends."""
 
     __slots__ = ("elements", "fixed", "flags", "holders", "lists", "numbers", "objects", "optional", "tables", "texts",
                  "used")  # fmt: skip
@@ -98,11 +98,11 @@ class Scope:
         self.flags: list[str] = []
         self.objects: list[str] = []
         self.lists: list[tuple[str, Thing]] = []
-        self.holders: list[tuple[str, str]] = []  # (name, what: set, text, list, count or dict), grown in loops
-        self.elements: list[tuple[str, str]] = []  # (name, kind) of the loops around, innermost last
+        self.holders: list[tuple[str, str]] = []  # (name, kind: set, text, list, count or dict), filled in loops
+        self.elements: list[tuple[str, str]] = []  # (name, kind) of the enclosing loops, innermost last
         self.optional: list[str] = []  # parameters that may be None
         self.tables: list[tuple[str, str, str]] = []  # (dict, a key of it, kind of its values)
-        self.fixed: set[str] = set()  # loop variables, which nothing but their loop changes
+        self.fixed: set[str] = set()  # loop variables, which only their loop may change
         self.used: set[str] = set()
 
     def mark(self) -> tuple[int, ...]:
@@ -115,7 +115,7 @@ class Scope:
         del self.lists[lists:], self.holders[holders:], self.elements[elements:], self.tables[tables:]
 
     def add(self, name: str, kind: str) -> None:
-        """Make a name known by its kind: number, text, flag or object."""
+        """Add a name of a kind: number, text, flag or object."""
         self.used.add(name)
         if kind == "number":
             self.numbers.append(name)
@@ -132,7 +132,10 @@ class Scope:
 
 
 def fresh(program: Program, scope: Scope, kind: str) -> str:
-    """A name for a number, text, flag, holder or index that the scope does not use yet: the program's own first."""
+    """A name for a number, text, flag, holder or index that the scope does not use yet, if one is found.
+
+    The program's own names are tried before the rest of the vocabulary.
+    """
     for options in (program.names[kind], words.NAMES[kind]):
         for _ in range(5):
             name = program.pick(options)
@@ -144,7 +147,7 @@ def fresh(program: Program, scope: Scope, kind: str) -> str:
 
 
 def fresh_list(program: Program, scope: Scope) -> Thing:
-    """A kind of thing whose plural is free: mostly of the program's own subject."""
+    """A thing whose plural the scope does not use yet, if one is found; mostly one of the program's own subjects."""
     thing = program.pick(program.things)
     for _ in range(6):
         if thing.many not in scope.used:

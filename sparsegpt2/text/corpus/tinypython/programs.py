@@ -11,7 +11,7 @@ from sparsegpt2.text.corpus.tinypython.statements import set_list
 
 
 def script(program: Program, depth: int) -> None:
-    """The part that runs: some data, calls of what was defined, and a little more."""
+    """Write the part that runs: some data, calls of the functions and methods, and a few more statements."""
     scope = Scope()
     if program.class_name:
         make_objects(program, scope, depth)

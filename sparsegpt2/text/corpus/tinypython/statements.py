@@ -1,4 +1,4 @@
-"""Statements of one or a few lines; what they define goes into the scope."""
+"""Statements of one or a few lines. The names that they define are added to the scope."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def set_nested(program: Program, scope: Scope, depth: int) -> None:
 
 
 def set_table(program: Program, scope: Scope, depth: int) -> None:
-    """A dict or a list over several lines."""
+    """Assign a dict or a list that is written over several lines."""
     name = program.pick(("data", "config", "scores", "prices", "settings", "names", "codes", "ages", "colors"))
     choice = program.random()
     if choice < 0.4:
@@ -139,7 +139,7 @@ def set_table(program: Program, scope: Scope, depth: int) -> None:
 
 
 def show(program: Program, scope: Scope, depth: int) -> None:
-    """A print: a plain text, an f-string, a value, or a label with a value."""
+    """Print a plain text, an f-string, a value, or a label with a value."""
     pad = PADS[depth]
     choice = program.random()
     if choice < 0.42:
@@ -158,13 +158,13 @@ def show(program: Program, scope: Scope, depth: int) -> None:
 
 
 def introduce(program: Program, scope: Scope, depth: int) -> None:
-    """A new name in a branch, shown at once."""
+    """Define a new name in a branch, and print it at once."""
     program.pick((set_number, set_text))(program, scope, depth)
     program.lines.append(f"{PADS[depth]}print({filled_message(program, scope)})")
 
 
 def choose(program: Program, scope: Scope, depth: int) -> None:
-    """A ternary."""
+    """Assign a conditional expression, `one if condition else other`."""
     asked = condition(program, scope)
     if program.random() < 0.4:
         name, kind = fresh(program, scope, "number"), "number"
@@ -186,7 +186,7 @@ def choose(program: Program, scope: Scope, depth: int) -> None:
 
 
 def swap(program: Program, scope: Scope, depth: int) -> None:
-    """Two variables change places; sometimes only when they are out of order."""
+    """Swap two variables, sometimes only if they are out of order."""
     pad = PADS[depth]
     names, set_another = (scope.texts, set_text) if program.random() < 0.4 else (scope.numbers, set_number)
     while len(changeable := sorted(set(names) - scope.fixed)) < 2:
@@ -230,7 +230,7 @@ def define_lambda(program: Program, scope: Scope, depth: int) -> None:
 
 
 def comprehend(program: Program, scope: Scope, depth: int) -> None:
-    """A comprehension over a list in scope."""
+    """Assign a comprehension over a list in scope; define a list if there is none."""
     if not scope.lists:
         return set_list(program, scope, depth)
     many, thing = program.pick(scope.lists)
@@ -251,13 +251,13 @@ def comprehend(program: Program, scope: Scope, depth: int) -> None:
     scope.used.add(name)
 
 
-# --- Holders: empty at first, grown in loops ------------------------------------------------------------------------
+# --- Holders: empty at first, filled in loops -----------------------------------------------------------------------
 
 HOLDER_KINDS = ("set", "set", "set", "set", "text", "text", "text", "text", "list", "count", "dict")
 
 
 def start_holder(program: Program, scope: Scope, depth: int, kind: str | None = None) -> tuple[str, str]:
-    """`seen = set()`, `text = ""`, ...; the name says little about the kind."""
+    """Write `seen = set()`, `text = ""` and so on. The name hardly tells the kind."""
     kind = kind or program.pick(HOLDER_KINDS)
     if kind == "count":
         name = fresh(program, scope, "number")
@@ -278,7 +278,7 @@ def start_holder(program: Program, scope: Scope, depth: int, kind: str | None = 
 
 
 def grow_holder(program: Program, scope: Scope, depth: int, holder: tuple[str, str] | None = None) -> None:
-    """Put something into a holder in the way its kind asks for."""
+    """Put something into a holder: add it to a set, append it to a list or text, count it, or set a key of a dict."""
     name, kind = holder or program.pick(scope.holders)
     part, part_kind = element(program, scope)
     choice = program.random()
@@ -301,7 +301,7 @@ def grow_holder(program: Program, scope: Scope, depth: int, holder: tuple[str, s
 
 
 def change(program: Program, scope: Scope, depth: int) -> None:
-    """Something already defined, other than a loop's variable, gets a new value."""
+    """Give a new value to something that is already defined, but not to a loop variable."""
     pad = PADS[depth]
     choice = program.random()
     if choice < 0.4 and scope.flags:

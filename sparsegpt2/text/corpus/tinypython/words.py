@@ -1,4 +1,4 @@
-"""The vocabulary of tinypython, read from words.txt once."""
+"""The vocabulary of tinypython, read from words.txt at import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Thing(NamedTuple):
-    """A noun programs are about: one of them, many of them, and what one is (text, number or object)."""
+    """A noun that programs are about: its singular, its plural, and the kind of one (text, number or object)."""
 
     one: str
     many: str
@@ -15,7 +15,7 @@ class Thing(NamedTuple):
 
 
 class Field(NamedTuple):
-    """An attribute of objects and what it holds (text, number, list or flag)."""
+    """An attribute of objects, and the kind of its value (text, number, list or flag)."""
 
     name: str
     kind: str
@@ -53,7 +53,7 @@ NAMES = {
     "holder": _words("holders"),
     "index": _words("indices"),
 }
-"""Names by what they hold; a holder is a set, text, list or dict that a loop fills."""
+"""Names by kind. A holder is a set, text, list or dict that a loop fills."""
 DIGITS = _words("digits")
 HELPERS = _words("helpers")
 VERBS = _words("verbs")

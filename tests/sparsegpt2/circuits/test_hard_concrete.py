@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sparsegpt2.components import hard_concrete as hc
+from sparsegpt2.circuits import hard_concrete as hc
 
 ALPHAS = [-3.0, -0.5, 0.0, 1.0, 4.0]
 
