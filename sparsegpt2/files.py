@@ -144,7 +144,7 @@ def clear_leftovers(path: Path) -> None:
 
 
 def clear_all_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed writers have left anywhere in `folder`, and end the swaps they had begun."""
+    """Remove what killed writers have left anywhere in `folder`, and end the swaps that they had begun."""
     for leftover in list(folder.rglob(".*.tmp")):
         _clear(leftover)
     for previous in list(folder.rglob(".*.previous")):
