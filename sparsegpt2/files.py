@@ -102,8 +102,7 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
     kind.check(path)
     make_folder(path.parent)
     clear_leftovers(path)
-    with _swapping(path):
-        recover_directory(path)
+    end_swap(path)
     temporary, lock = _temporary(path, folder=True)
     try:
         yield temporary
@@ -145,9 +144,17 @@ def clear_leftovers(path: Path) -> None:
 
 
 def clear_all_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed writers have left anywhere in `folder`."""
+    """Remove what killed writers have left anywhere in `folder`, and end the swaps that they had begun."""
     for leftover in list(folder.rglob(".*.tmp")):
         _clear(leftover)
+    for previous in list(folder.rglob(".*.previous")):
+        end_swap(previous.with_name(previous.name[1:].removesuffix(".previous")))
+
+
+def end_swap(path: Path) -> None:
+    """End a swap of the folder `path` that a writer died in; one that lives is waited for."""
+    with _swapping(path):
+        recover_directory(path)
 
 
 def make_folder(path: Path) -> None:

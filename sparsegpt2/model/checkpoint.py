@@ -110,7 +110,7 @@ def require_finite(tensors: dict[str, Tensor], source: str) -> None:
     """`UserError` that names the first of `tensors` that holds NaN or infinity."""
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
-            raise UserError(f"{source}: {name} holds numbers that are not finite; the model cannot be used")
+            raise UserError(f"{source}: {name} holds NaN or infinite numbers; the model cannot be used")
 
 
 def model_info(path: str | Path) -> dict[str, Any]:

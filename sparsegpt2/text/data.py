@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from sparsegpt2.checksum import check_files, check_seal, checksums, digest, sealed
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import Kind, read_json, replacing_directory, settled, write_json
+from sparsegpt2.files import Kind, clear_leftovers, end_swap, read_json, replacing_directory, settled, write_json
 from sparsegpt2.locate import TOKENIZER
 from sparsegpt2.lock import locked_file
 from sparsegpt2.progress import ProgressDisplay
@@ -60,11 +61,15 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True) ->
     if tokenizer is not None:
         check_vocabulary(tokenizer.vocab_size)
     request = _request(config, corpora, tokenizer)
+    lock, what = directory.with_name(f".{directory.name}.lock"), f"prepared data {directory}"
     if _holds(settled(directory), request):
+        if lock.exists():  # a process was killed when it had finished but not yet tidied; or one just finishes
+            with suppress(UserError, OSError), locked_file(lock, what):
+                clear_leftovers(directory)
+                end_swap(directory)
         return TokenData(settled(directory))
     PREPARED.check(directory)
-    lock = directory.with_name(f".{directory.name}.lock")
-    with locked_file(lock, f"prepared data {directory}", wait=True):
+    with locked_file(lock, what, wait=True):
         if not _holds(settled(directory), request):
             with replacing_directory(directory, PREPARED) as unfinished:
                 _write(config, corpora, tokenizer, request, unfinished, progress)

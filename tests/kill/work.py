@@ -56,18 +56,23 @@ def tiny(**changes: Any) -> dict[str, Any]:
     return {**TINY, "data": {**TINY["data"], "corpora": [{"name": "files", "path": "text"}]}, **changes}
 
 
+def has_tasks() -> dict[str, Any]:
+    """Settings of a tiny model that can be benchmarked: with a tokenizer that knows the tasks' answers."""
+    base = {**tiny(), "model": {**TINY["model"], "context": 64, "vocab_size": 768}}
+    base["data"] = {**base["data"], "tokenizer": str(MODEL / "best" / "tokenizer.json")}
+    return {name: value for name, value in base.items() if name != "data_folder"}
+
+
 def family(folder: Path) -> None:
     """Two tiny models over one base."""
-    base = {**tiny(), "model": {**TINY["model"], "context": 64}}
-    base.pop("data_folder")
+    base = has_tasks()
     files = {"family/base.yaml": base, "family/bench.yaml": BENCH}
     text_and(folder, files | {"family/one.yaml": {"seed": 1}, "family/two.yaml": {"seed": 2}})
 
 
 def quickstart(folder: Path) -> None:
     """The quickstart's three models, tiny."""
-    base = {**tiny(), "model": {**TINY["model"], "context": 64}}
-    base.pop("data_folder")
+    base = has_tasks()
     names = ("dense", "sparse-128", "sparse-256")
     files = {f"quickstart/{name}.yaml": {**base, "optimizer": {"lr": 1e-3 * n}} for n, name in enumerate(names, 1)}
     text_and(folder, {**files, "quickstart/bench.yaml": {**BENCH, "pruners": ["random"]}})

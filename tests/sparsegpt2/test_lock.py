@@ -64,6 +64,17 @@ def test_a_second_writer_is_told_who_holds_it_and_a_kill_frees_it(tmp_path):
     assert os.listdir(tmp_path / "run") == []  # it was there before
 
 
+def test_the_holder_ends_what_killed_writers_had_begun(tmp_path):
+    for name in ("best", "last"):
+        (tmp_path / "run" / f".{name}.previous").mkdir(parents=True)
+        (tmp_path / "run" / f".{name}.previous" / "old").write_text(name)
+        (tmp_path / "run" / f".{name}.01234567.tmp").mkdir()
+    (tmp_path / "run" / "best").mkdir()
+    with locked(tmp_path / "run", "run folder"):
+        assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".lock", "best", "last"]
+    assert (tmp_path / "run" / "last" / "old").read_text() == "last"
+
+
 def test_a_folder_made_for_nothing_is_gone(tmp_path):
     with locked(tmp_path / "a" / "b", "run folder"):
         assert os.listdir(tmp_path / "a" / "b") == [".lock"]

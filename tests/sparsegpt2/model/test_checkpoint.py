@@ -145,7 +145,7 @@ def test_weights_and_means_that_are_no_numbers_are_told(saved, value):
         kept = tensor.flatten()[0].item()
         tensor.view(-1)[0] = value
         save_model(model, path)
-        with pytest.raises(UserError, match=f"{name} holds numbers that are not finite"):
+        with pytest.raises(UserError, match=f"{name} holds NaN or infinite numbers"):
             load_model(path)
         tensor.view(-1)[0] = kept
 

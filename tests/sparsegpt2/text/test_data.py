@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import islice, pairwise
 from types import SimpleNamespace
@@ -153,6 +154,14 @@ def test_what_a_killed_run_left_is_cleared_away(config, tmp_path):
     (leftover / "train-00000.bin").write_bytes(b"half")
     prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
     assert not leftover.exists()
+
+
+def test_what_a_process_killed_after_its_last_rename_left_is_cleared_away(config, tmp_path):
+    prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
+    (tmp_path / ".data.lock").write_text("process 1 on another machine")
+    shutil.copytree(tmp_path / "data", tmp_path / ".data.previous")
+    prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 # --- Batches --------------------------------------------------------------------------------------------------------
