@@ -1,5 +1,6 @@
 """Patches that are run on every circuit: does the whole model's answer depend on what the circuit carries?
 
+A patch turns an answer if the unpatched model answers right and the patched one wrong (`flipped` in experiment.py).
 The predictions were written before anything was measured, so their texts must not change.
 """
 
