@@ -38,7 +38,7 @@ def sink_attention(
 
 
 class _NarrowHeads(torch.autograd.Function):
-    """Attention by the loops of `kernels.cpu.attention`: bfloat16, heads of 16 channels."""
+    """Attention by the loops of `cpu/attention.py`: bfloat16, heads of 16 channels."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, causal: bool) -> Tensor:

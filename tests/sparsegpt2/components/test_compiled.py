@@ -202,7 +202,7 @@ def test_the_output_is_the_variable_that_agrees_most(folder):
         (lambda folder: edit(folder, lambda about: about.update(activation="tanh")), "ReLU"),
         (lambda folder: edit(folder, lambda about: about.update(d_model=13)), "token_embed"),
         (lambda folder: rewrite(folder, without("layer_1/mlp/linear_2/w")), "linear_2"),
-        (lambda folder: shutil.rmtree(folder), "no folder"),
+        (lambda folder: shutil.rmtree(folder), "is not a folder"),
     ],
 )
 def test_a_broken_folder_is_one_sentence(folder, damage, sentence):

@@ -103,7 +103,7 @@ DAMAGES = {
     "kind": (set_key("model_type", "llama"), "model_type is 'llama'"),
     "scaling": (set_key("scale_attn_by_inverse_layer_idx", True), "scale_attn_by_inverse_layer_idx is True"),
     "activation": (set_key("activation_function", "silu"), "activation_function is 'silu'"),
-    "heads": (set_key("n_head", 5), "no multiple of n_head"),
+    "heads": (set_key("n_head", 5), "not a multiple of n_head"),
     "number": (set_key("n_layer", "two"), "n_layer is 'two'"),
 }
 
