@@ -125,7 +125,7 @@ def with_nan(model: Path, tmp_path: Path) -> Path:
         (lambda model, folder: folder / "nowhere", "does not exist"),
         (truncated, "truncated"),
         (unposable, "can't be posed"),
-        (with_nan, "not finite"),
+        (with_nan, "holds NaN or infinite numbers"),
     ],
 )
 def test_a_bad_model_is_one_sentence(command, model, tmp_path, damage, sentence):
