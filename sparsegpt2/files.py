@@ -260,14 +260,17 @@ def settled(path: str | Path, seconds: float = 0.5) -> Path:
 
 
 def read_settled(path: str | Path, read: Callable[[Path], Result]) -> Result:
-    """`read(folder)` of the folder `path`; it is read again if a writer replaced the folder in the meantime."""
-    for _ in range(READS):
+    """`read(folder)` of the folder `path`; it is read again if a writer replaced the folder in the meantime.
+
+    A folder that is missing is looked for until the last read: a writer may be between its two renames each time.
+    """
+    for left in reversed(range(READS)):
         folder = settled(path)
         before = _state(folder)
         try:
             result = read(folder)
         except (UserError, OSError):
-            if _state(folder) == before:
+            if _state(folder) == before and (before is not None or not left):
                 raise
         else:
             if _state(folder) == before:

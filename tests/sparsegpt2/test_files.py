@@ -139,11 +139,13 @@ def test_readers_see_one_state_while_a_writer_replaces_it(tmp_path):
     thread = threading.Thread(target=writer)
     thread.start()
     reads = 0
-    while not over.is_set():
-        one, other = read_settled(tmp_path / "d", read)
-        assert one == other
-        reads += 1
-    thread.join()
+    try:
+        while not over.is_set():
+            one, other = read_settled(tmp_path / "d", read)
+            assert one == other
+            reads += 1
+    finally:
+        thread.join()  # a writer left running would rename under the feet of the next test
     assert not failures and reads > 10
 
 
@@ -198,3 +200,24 @@ def test_broken_json_is_one_sentence(tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(UserError, match=r"manifest .* does not exist"):
         read_json(tmp_path / "b.json", "manifest")
+
+
+def test_a_reader_waits_for_a_writer_that_pauses_between_its_two_renames(tmp_path, monkeypatch):
+    """The folder is looked at twice in the gap, once by `settled` just before it: it must not count as missing."""
+    write(tmp_path / "d", "old")
+    looks = iter(range(100))
+
+    def settled_too_early(path):
+        if next(looks) == 0:
+            os.replace(tmp_path / "d", tmp_path / ".d.previous")
+        elif (tmp_path / ".d.previous").exists():
+            os.replace(tmp_path / ".d.previous", tmp_path / "d")
+        return Path(path)
+
+    monkeypatch.setattr(files, "settled", settled_too_early)
+    assert read_settled(tmp_path / "d", lambda folder: (folder / "old").read_text()) == "old"
+
+
+def test_a_missing_folder_is_said_by_its_reader(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_settled(tmp_path / "d", lambda folder: (folder / "old").read_text())
