@@ -10,7 +10,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description='` {` or anything else: `print(f"` or `print("`',
+    description='` {` or anything else after a label: whether its string began with `f"` or with `"`',
     answers=(" {", None),
     max_differing=3,
     templates="""
