@@ -32,7 +32,6 @@ def read_parser() -> Parser:
     parser.add("seed", int, 0, help="Seed for the prompts and for the random nodes of the control.")
     parser.add("tasks", tuple[str, ...], (), help="Files of your own tasks.", metavar="FILE.py,FILE.py")
     parser.alias(task="tasks")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 

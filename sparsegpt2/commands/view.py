@@ -36,7 +36,6 @@ def view_parser() -> Parser:
     parser.add("evidence", str, "", help="A JSON report; by default all reports next to the circuit.", metavar="FILE")
     parser.add("corpus", str, "", help="Text for activations: a corpus's name, or files.")
     parser.add("circuits", int, 24, help="Circuits of a run to put on the page, at most.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     parser.add_settings(ViewConfig)
     parser.front(
         "How much to show",
