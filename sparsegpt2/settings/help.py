@@ -79,7 +79,8 @@ def _head(parser: Parser) -> list[str]:
     if parser.reads_files:
         if not parser.positionals:
             lines.append("")
-        lines += _columns("  SETTINGS.yaml...", "Files of settings. Later files override earlier ones, flags all.")
+        order = "Settings files. Later files override earlier ones, and flags override all files."
+        lines += _columns("  SETTINGS.yaml...", order)
     return lines
 
 
@@ -101,9 +102,9 @@ def _metavar(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    """` [0.1]`, in the notation of the command line; empty if there is no default, or if it stands for none."""
+    """` [0.1]`, in the notation of the command line; empty if there is no default or if the default means "none"."""
     if option.required:
-        return " (needed)"
+        return " (required)"
     value = option.default
     if isinstance(value, bool):
         return f" [yes; --no-{option.name}]" if value else ""
