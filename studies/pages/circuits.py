@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any
 
 from studies.pages.registry import number
-from studies.pages.rows import RESULTS
+from studies.pages.rows import RESULTS, ROOT
 
 FOLDER = RESULTS / "circuits"
 
@@ -32,3 +33,12 @@ def flipped(task: str, experiment: str, nodes: str) -> str:
     """The share of the whole model's answers that a patch flips. nodes: the level, with _ for spaces."""
     level = experiments(task)[experiment]["levels"][nodes.replace("_", " ")]
     return f"{level['both']['flipped']:.0%}"
+
+
+@number
+def read_edges(task: str) -> str:
+    """Edges of a circuit that was read, from the overview that `sparsegpt2 read` writes."""
+    page = (ROOT / "docs/results/circuits.md").read_text(encoding="utf-8")
+    found = re.search(rf"^\| \[{task}\]\(#{task}\) \| [\d,]+ \| ([\d,]+) \|", page, re.MULTILINE)
+    assert found, f"no line for {task}"
+    return found[1]

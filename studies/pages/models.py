@@ -36,11 +36,13 @@ def missed_of(model: ModelResult) -> tuple[int, int]:
 
 
 @number
-def models_table(results: str) -> str:
-    """A line for each model."""
+def models_table(results: str, names: str = "") -> str:
+    """A line for each model, or for those in `names`, separated by commas."""
     head = ["model", "width", "L0", "density", "held-out loss", "tasks it has", "edges", "over", "miss on test (†)"]
     lines = []
     for model in models(results).values():
+        if names and model.name not in names.split(","):
+            continue
         row, size, (missed, circuits) = model.row, model.size(), missed_of(model)
         lines.append(
             [

@@ -55,3 +55,9 @@ def pruner_ratio(results: str, model: str, larger: str, smaller: str) -> str:
     tasks, found = tasks_of(results, model), pruners_of(results, model)
     quotient = found[larger].size(tasks).value / found[smaller].size(tasks).value
     return f"{quotient:.0f}" if quotient >= 10 else f"{quotient:.1f}"
+
+
+@number
+def edges_of_pruner(results: str, model: str, pruner: str) -> str:
+    """Geometric-mean edges of a pruner's circuits, over the tasks that count with every pruner."""
+    return f"{pruners_of(results, model)[pruner].size(tasks_of(results, model)).value:,.0f}"

@@ -6,6 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
+from sparsegpt2.results import ratio_mean
 from studies.pages.registry import number
 from studies.pages.rows import ROOT, table
 
@@ -76,6 +77,31 @@ def speed_inference() -> str:
         for one in section("inference")[1]
     ]
     return table(["density", "dense, tokens/s", "sparse, tokens/s", "ratio", "maps that are sparse, of 9"], lines)
+
+
+@number
+def speed_pruning() -> str:
+    """A line for each model and task: seconds and edges of our way and of the plain ones."""
+    lines = []
+    for one in section("pruning")[1]:
+        cells = [cell for way in ("ours", "plain", "published") for cell in (one[f"{way} s"], one[f"{way} edges"])]
+        shown = [f"{cell:.1f}" if isinstance(cell, float) else f"{cell:,}" for cell in cells]
+        lines.append([one["model"], one["task"], *shown])
+    head = ["model", "task", "ours: s", "edges", "plain: s", "edges", "published: s", "edges"]
+    return table(head, lines)
+
+
+@number
+def speed_pruning_mean(way: str, what: str, digits: str = "1") -> str:
+    """How many times the `s` (seconds) or `edges` of our way a plain way takes, geometric mean of the table's lines."""
+    found = ratio_mean(one[f"{way} {what}"] / one[f"ours {what}"] for one in section("pruning")[1])
+    return f"{found:.{digits}f}"
+
+
+@number
+def speed_gflops() -> str:
+    """The rate of large bfloat16 products, GFLOP/s."""
+    return f"{section('parts')[1]['rates']['flops'] / 1e9:.0f}"
 
 
 @number
