@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from sparsegpt2.results import PACKED, RESULTS
+from sparsegpt2.report.frontier import analyse
+from sparsegpt2.results import PACKED, RESULTS, load_results, write_table
 from studies.pages import __main__ as command
 from studies.pages import fair, models, ratios, registry, rows
 from studies.pages.markers import MarkerError, fill
@@ -120,6 +121,14 @@ def test_committed_rows_are_packed():
     for folder in rows.FOLDERS.values():
         assert (folder / PACKED).is_file()
         assert not (folder / RESULTS).exists(), "run `python -m studies.pages --pack`"
+
+
+@pytest.mark.parametrize("folder", rows.FOLDERS.values(), ids=rows.FOLDERS)
+def test_tables_beside_the_figures_are_those_of_the_rows(folder, tmp_path):
+    found = analyse(load_results([folder]))
+    for name, table in (("", found.model_table()), ("-tasks", found.task_table()), ("-sizes", found.sizes_table())):
+        write_table(tmp_path / "made.csv", table)
+        assert (tmp_path / "made.csv").read_text() == (folder / f"frontier{name}.csv").read_text(), "draw with --figures"
 
 
 def test_every_committed_picture_of_results_is_linked():
