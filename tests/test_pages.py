@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from sparsegpt2.reading.page import WORDS
 from sparsegpt2.report.frontier import analyse
 from sparsegpt2.results import PACKED, RESULTS, load_results, write_table
 from studies.pages import __main__ as command
@@ -15,7 +16,9 @@ from studies.pages import fair, models, ratios, registry, rows
 from studies.pages.markers import MarkerError, fill
 
 ROOT = rows.ROOT
-FILLED = "Edges: <!-- n: edges main dense-80 -->780<!-- /n -->.\n\n<!-- numbers: two -->\n\n| a |\n\n<!-- /numbers -->\n"
+FILLED = (
+    "Edges: <!-- n: edges main dense-80 -->780<!-- /n -->.\n\n<!-- numbers: two -->\n\n| a |\n\n<!-- /numbers -->\n"
+)
 
 
 def test_every_number_is_that_of_the_committed_results():
@@ -117,6 +120,14 @@ def test_circuits_that_miss_on_test_pairs_are_marked_and_counted():
     assert f"{missed} of the {circuits} circuits" in " ".join(table.split())
 
 
+def test_the_page_of_read_circuits_has_the_words_of_today():
+    page = (ROOT / "docs" / "results" / "circuits.md").read_text()
+    for file in WORDS.glob("*.md"):
+        fingerprint, words = file.read_text().split("\n", 1)
+        assert fingerprint.removeprefix("circuit: ") in page
+        assert words.strip() in page, f"put the words of {file.name} into docs/results/circuits.md"
+
+
 def test_committed_rows_are_packed():
     for folder in rows.FOLDERS.values():
         assert (folder / PACKED).is_file()
@@ -128,7 +139,9 @@ def test_tables_beside_the_figures_are_those_of_the_rows(folder, tmp_path):
     found = analyse(load_results([folder]))
     for name, table in (("", found.model_table()), ("-tasks", found.task_table()), ("-sizes", found.sizes_table())):
         write_table(tmp_path / "made.csv", table)
-        assert (tmp_path / "made.csv").read_text() == (folder / f"frontier{name}.csv").read_text(), "draw with --figures"
+        assert (tmp_path / "made.csv").read_text() == (folder / f"frontier{name}.csv").read_text(), (
+            "draw with --figures"
+        )
 
 
 def test_every_committed_picture_of_results_is_linked():

@@ -18,7 +18,7 @@ from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Task, circuit_a
 from sparsegpt2.circuits.pruners.node import rank_together
 from sparsegpt2.locate import CHECKPOINTS, model_directory
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results import geometric_mean
+from sparsegpt2.results import ratio_mean
 from sparsegpt2.text.tokenizer import Tokenizer
 
 TASKS = ("var_if", "fstring_brace")
@@ -50,8 +50,8 @@ def run(bench: Bench) -> list[dict[str, Any]]:
         return []
     print(table(list(rows[0]), [list(row.values()) for row in rows]))
     for way in list(WAYS)[1:]:
-        slower = geometric_mean(row[f"{way} s"] / row["ours s"] for row in rows)
-        larger = geometric_mean(row[f"{way} edges"] / row["ours edges"] for row in rows)
+        slower = ratio_mean(row[f"{way} s"] / row["ours s"] for row in rows)
+        larger = ratio_mean(row[f"{way} edges"] / row["ours edges"] for row in rows)
         print(f"{way}: {slower:.1f} times the seconds, {larger:.2f} times the edges, geometric means of {len(rows)}")
     return rows
 

@@ -23,7 +23,8 @@ from studies.pages.rows import FOLDERS, ROOT
 
 def pages() -> dict[str, str]:
     """Path relative to the repository -> text, for every page that may hold markers."""
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    words = sorted((ROOT / "sparsegpt2" / "reading" / "words").glob("*.md"))  # parts of docs/results/circuits.md
+    paths = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *words]
     return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
 
 

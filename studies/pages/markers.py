@@ -1,7 +1,7 @@
 """Markers in Markdown between which code writes: found, filled, compared.
 
-    <!-- numbers: NAME ARGUMENT... -->      a block of lines, such as a table
-    <!-- n: NAME ARGUMENT... -->19.3<!-- /n -->      a number inside a line
+<!-- numbers: NAME ARGUMENT... -->      a block of lines, such as a table
+<!-- n: NAME ARGUMENT... -->19.3<!-- /n -->      a number inside a line
 """
 
 from __future__ import annotations

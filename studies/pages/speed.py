@@ -11,12 +11,14 @@ from studies.pages.registry import number
 from studies.pages.rows import ROOT, table
 
 FOLDER = ROOT / "benchmarks" / "results"
+MACHINE = "amd-epyc-family-25-model-17-avx512-bf16-"
+"""Start of the names of the files that the page shows."""
 
 
 @cache
 def section(name: str) -> tuple[dict[str, Any], Any]:
-    """(environment, numbers) of one section, from the last file that has it; file names hold the date."""
-    for path in sorted(FOLDER.glob("*.json"), reverse=True):
+    """(environment, numbers) of one section, from the last file of `MACHINE` that has it; file names hold the date."""
+    for path in sorted(FOLDER.glob(f"{MACHINE}*.json"), reverse=True):
         found = json.loads(path.read_text(encoding="utf-8"))
         if name in found:
             return found["environment"], found[name]
@@ -125,7 +127,8 @@ def speed_step(form: str) -> str:
 def made_speed(name: str) -> str:
     """Machine, threads, versions and commit of a section."""
     about = section(name)[0]
+    runs = "one run of each" if name == "pruning" else f"medians of {about['repeats']} rounds"
     return (
         f"{about['machine']}, {about['threads']} thread{'s' * (about['threads'] != 1)}, Python {about['python']}, "
-        f"torch {about['torch']}, medians of {about['repeats']} rounds, commit {about['commit']}"
+        f"torch {about['torch']}, {runs}, commit {about['commit']}"
     )
