@@ -1,6 +1,7 @@
 """How well each method finds the known circuit of a compiled program: missing and extra edges, and AUC, as JSON.
 
-    python -m studies.compiled_circuits tests/sparsegpt2/components/compiled/* --out docs/results/components/compiled.json
+    python -m studies.compiled_circuits tests/sparsegpt2/components/compiled/* \
+        --out docs/results/components/compiled.json
 
 Edges are zero-ablated. The known circuit has every edge whose ablation alone changes the output on some of 300 pairs.
 Edge Pruning and ACDC choose the size of a circuit themselves. From a ranking, the fewest edges are taken with which the

@@ -1,13 +1,13 @@
 """Write the numbers of README and docs from committed results: `python -m studies.pages`.
 
     python -m studies.pages              fill every marker of README.md and docs
-    python -m studies.pages --check      name file, marker, what is there and what is right; exit status 1 if they differ
+    python -m studies.pages --check      name file, marker, what is there and what is right; status 1 if they differ
     python -m studies.pages --figures    draw the figures of docs/results again, then fill the markers
-    python -m studies.pages --pack       move rows that were added to docs/results into the packed files, then the same
+    python -m studies.pages --pack       first move rows that were added to docs/results into the packed files
 
-The numbers come from `docs/results/*/results.jsonl.gz` (and `results.jsonl`, where rows were added), from the JSON files
-of `docs/results` and from `benchmarks/results`. How a marker looks: `markers.py` beside this file. What can be named:
-the functions under `@number` in this folder.
+The numbers come from `docs/results/*/results.jsonl.gz` (and `results.jsonl`, where rows were added), from JSON files of
+`docs/results` and from `benchmarks/results`. How a marker looks: `markers.py` in this folder. What can be named: the
+functions under `@number` in this folder.
 """
 
 from __future__ import annotations

@@ -34,8 +34,14 @@ def rate(value: float) -> str:
 def speed_training() -> str:
     """A line for each shape: tokens/s of our training step and of the plain one."""
     lines = [
-        [str(one["width"]), str(one["layers"]), f"{one['density']:g}", rate(one["ours"]), rate(one["plain"])]
-        + [f"{one['ratio']:.1f}"]
+        [
+            str(one["width"]),
+            str(one["layers"]),
+            f"{one['density']:g}",
+            rate(one["ours"]),
+            rate(one["plain"]),
+            f"{one['ratio']:.1f}",
+        ]
         for one in section("training")[1]
     ]
     return table(["width", "layers", "density", "ours, tokens/s", "plain, tokens/s", "ratio"], lines)
@@ -53,8 +59,13 @@ def speed_parts() -> str:
 def speed_projection() -> str:
     """A line for each size: milliseconds of the projection."""
     lines = [
-        [f"{one['weights'] / 1e6:.2f}M", f"{one['density']:g}", f"{one['ours']:.1f}", f"{one['torch.topk']:.1f}"]
-        + [f"{one['one pass']:.2f}"]
+        [
+            f"{one['weights'] / 1e6:.2f}M",
+            f"{one['density']:g}",
+            f"{one['ours']:.1f}",
+            f"{one['torch.topk']:.1f}",
+            f"{one['one pass']:.2f}",
+        ]
         for one in section("kernels")[1]["projection"]
     ]
     return table(["weights", "density", "ours", "torch.topk", "one pass"], lines)
@@ -64,8 +75,14 @@ def speed_projection() -> str:
 def speed_abs_topk() -> str:
     """A line for each width: milliseconds of AbsTopK."""
     lines = [
-        [f"{one['width']:,}", f"{one['ours']:.1f}", f"{one['torch.topk']:.1f}", f"{one['GELU']:.1f}"]
-        + [f"{one['one pass']:.2f}", f"{one['over GELU']:.2f}"]
+        [
+            f"{one['width']:,}",
+            f"{one['ours']:.1f}",
+            f"{one['torch.topk']:.1f}",
+            f"{one['GELU']:.1f}",
+            f"{one['one pass']:.2f}",
+            f"{one['over GELU']:.2f}",
+        ]
         for one in section("kernels")[1]["abs_topk"]
     ]
     return table(["width", "ours", "torch.topk", "GELU", "one pass", "ours : GELU"], lines)
