@@ -39,8 +39,8 @@ def fair() -> str:
     missed, circuits = (sum(column) for column in zip(missed_of(pair.dense), missed_of(pair.sparse), strict=True))
     text = (
         f"At equal held-out loss ({SPARSE} {sparse:.4f}, {TUNED} {dense:.4f} nats per token) the sparse model's "
-        f"circuits are {_measured(pair)} times smaller than those of a dense model trained at its best rate. One training seed. "
-        f"{missed} of the {circuits} circuits behind this number miss the target on test pairs (†)."
+        f"circuits are {_measured(pair)} times smaller than those of a dense model trained at its best rate. "
+        f"One training seed. {missed} of the {circuits} circuits behind this number miss the target on test pairs (†)."
     )
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
 
@@ -52,7 +52,7 @@ def caveat() -> str:
     loss = f"{pair.dense.row.held_out_loss:.4f}" if pair else "1.1770"
     text = (
         "**These dense models are not tuned.** They were trained at two to four times their best rate. A dense-64 "
-        f"tuned to a rate of 2.5e-3 ends at {loss} nats per token, the loss of memory-768, and brings the ratio at equal "
-        f"held-out loss to {_measured(pair) if pair else LOGGED} (one training seed)."
+        f"tuned to a rate of 2.5e-3 ends at {loss} nats per token, the loss of memory-768, and brings the ratio at "
+        f"equal held-out loss to {_measured(pair) if pair else LOGGED} (one training seed)."
     )
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)
