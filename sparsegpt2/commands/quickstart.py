@@ -23,7 +23,6 @@ def quickstart_parser() -> Parser:
     parser.add("out", str, "runs/quickstart", help="Folder for everything it writes.", metavar="DIR")
     parser.add("seed", int, 0, help="Seed for training and for pruning.")
     parser.add("dry_run", bool, False, help="Print what it would train and prune, and stop.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
