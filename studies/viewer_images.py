@@ -4,8 +4,8 @@
     python -m studies.viewer_images quote.json docs/results/main --out docs/images
 
 Writes viewer-circuit.png (the most important value channel selected, with the attention of its head), viewer-node.png
-(the activations of the same channel) and viewer-run.png (the figures of a results folder). Needs chromium, chromedriver and
-selenium.
+(the activations of the same channel) and viewer-run.png (the figures of a results folder). Needs chromium, chromedriver
+and selenium.
 """
 
 from __future__ import annotations

@@ -106,6 +106,9 @@ def test_the_fair_pair_comes_first_once_its_rows_are_there(tuned):
     first, second = registry.value("ratios_table main").splitlines()[2:4]
     assert first.startswith(f"| {fair.SPARSE} | {ratios.TUNED} (tuned) | +0.000 |")
     assert "(not tuned)" in second
+    made_of = registry.value("made_of_table main dense-80 memory-512-98k edge+trim").splitlines()
+    assert made_of[0].startswith(f"| size of a circuit | {ratios.TUNED} : {fair.SPARSE} |")
+    assert " | - | " in made_of[-1], "there are no circuits of edges of the tuned model"
     assert f"{ratios.TUNED} : {fair.SPARSE}" in registry.value("targets_table main").splitlines()[0]
 
 

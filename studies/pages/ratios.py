@@ -111,7 +111,9 @@ def targets_table(results: str) -> str:
 
 @number
 def made_of_table(results: str, dense: str, sparse: str, edge_pruner: str) -> str:
-    """What a ratio is made of: the same two models, compared by other measures of size."""
+    """What a ratio is made of: two models, and the fair pair where it is there, by other measures of size."""
+    columns = [(each.dense.name, each.sparse.name) for each in pairs(results) if each.dense.name == TUNED]
+    columns.append((dense, sparse))
     lines = []
     for what, options in (
         ("edges of circuits of nodes", {}),
@@ -120,9 +122,13 @@ def made_of_table(results: str, dense: str, sparse: str, edge_pruner: str) -> st
         ("edges of circuits of nodes, tasks of the next line", {"over": edge_pruner}),
         (f"edges of circuits of edges (`{edge_pruner}`)", {"pruner": edge_pruner}),
     ):
-        spread = compared(results, dense, sparse, **options).spread
-        lines.append([what, ranged(spread, 1), str(spread.tasks)])
-    return table(["size of a circuit", f"{dense} : {sparse}", "tasks"], lines)
+        needed = models(results, edge_pruner) if edge_pruner in options.values() else models(results)
+        cells = []
+        for pair in columns:
+            spread = compared(results, *pair, **options).spread if all(name in needed for name in pair) else None
+            cells.append(f"{ranged(spread, 1)}, {spread.tasks} tasks" if spread else "-")
+        lines.append([what, *cells])
+    return table(["size of a circuit", *(f"{one} : {other}" for one, other in columns)], lines)
 
 
 @number
