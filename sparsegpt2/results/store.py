@@ -47,7 +47,7 @@ def read_rows(path: str | Path) -> list[Row]:
     rows, files = [], results_files(path)
     for file in files:
         try:
-            text = (unpacked(file) if file.suffix == ".gz" else _settled(file)).decode("utf-8")
+            text = _content(file).decode("utf-8")
         except UnicodeDecodeError as error:
             raise UserError(f"{file} is not UTF-8 text ({error}), so it is not a results file") from None
         for number, line in enumerate(text.split("\n"), start=1):
@@ -58,8 +58,10 @@ def read_rows(path: str | Path) -> list[Row]:
     return rows
 
 
-def _settled(file: Path) -> bytes:
-    """The content of a file to which another process may be appending a row."""
+def _content(file: Path) -> bytes:
+    """The lines of a file of rows, to which another process may be appending one."""
+    if file.suffix == ".gz":
+        return unpacked(file)
     data = file.read_bytes()
     until = time.monotonic() + 0.5
     while data and not data.endswith(b"\n") and time.monotonic() < until:
@@ -106,12 +108,13 @@ def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
 
 
 def pack_rows(folder: str | Path) -> Path:
-    """Move all rows of a results folder, in order, into its packed file, whose path is returned.
+    """Move all rows of a results folder, in order and as they were written, into its packed file; returns its path.
 
-    `UserError` if the folder has no rows.
+    `UserError` if the folder has no rows or one that cannot be read.
     """
     path = Path(folder) / PACKED
     with locked(folder, "results folder"):
-        write_packed(path, "".join(map(row_line, read_rows(folder))).encode("utf-8"))
+        read_rows(folder)
+        write_packed(path, b"".join(map(_content, results_files(folder))))
         (Path(folder) / RESULTS).unlink(missing_ok=True)
     return path
