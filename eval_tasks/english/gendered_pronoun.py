@@ -1,4 +1,4 @@
-"""Gendered pronoun: the pronoun that goes with a name (Mathwin et al. 2023)."""
+"""Gendered pronoun: the pronoun that matches a person's name (Mathwin et al. 2023)."""
 
 from __future__ import annotations
 
