@@ -13,8 +13,8 @@ def frontier_parser() -> Parser:
 
     parser = Parser(
         "frontier DIR... --out FILE",
-        "Draw two figures from results of `bench`: the held-out loss of models against the size of their circuits, and "
-        "the task loss of circuits against their size.",
+        "Draw figures from results of `bench`. The main ones are the held-out loss of models against the size of their "
+        "circuits, and the task loss of circuits against their size.",
     )
     parser.positional("folders", "Results folders written by `bench`.", metavar="DIR", many=True)
     parser.add_settings(FrontierConfig)

@@ -1,4 +1,4 @@
-// The side panel for one node, and for one residual channel.
+// The content of the side panel, for one node or for one residual channel.
 
 function nodeLink(circuit, notes, i, go) {
   const node = circuit.nodes[i];
@@ -68,8 +68,8 @@ function nodePage(circuit, notes, i, go) {
     h("p", { class: "soft" }, `${place.name}, layer ${layerOf(node)}, channel ${node.channel}`),
     noteFields(circuit, notes, node),
     h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    node.excited_by.length ? section("Embedding: tokens that excite the node most, and inhibit it most", tokenList(node.excited_by)) : null,
-    node.raises.length ? section("Unembedding: logits that the node raises most, and lowers most", tokenList(node.raises)) : null,
+    node.excited_by.length ? section("Embedding: tokens that excite or inhibit the node most", tokenList(node.excited_by)) : null,
+    node.raises.length ? section("Unembedding: tokens whose logits the node raises or lowers most", tokenList(node.raises)) : null,
     residualLinks(circuit, notes, i, go),
     h(
       "div",
