@@ -256,7 +256,7 @@ class PosedTask:
         if 2 * len(posable) < len(templates):
             found = next(f"in template {i}, {flaw}" for i, flaw in enumerate(flaws.values(), 1) if flaw is not None)
             raise Unposable(
-                self.name, f"it can use {len(posable)} of {len(templates)} templates, but needs half of them; {found}"
+                self.name, f"it fits {len(posable)} of {len(templates)} templates, and half are needed; {found}"
             )
         return posable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="` he` or ` she`: the pronoun of the person who was named",
+    description="` he` or ` she`: the pronoun that matches the person's name",
     answers=(" he", " she"),
     single=(" $male", " $female"),
     words="""

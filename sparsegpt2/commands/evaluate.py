@@ -24,7 +24,7 @@ def evaluate_parser() -> Parser:
 
     parser = Parser(
         "evaluate CIRCUIT",
-        "Check whether a circuit is faithful to its model: a verdict from every check, and a one-line summary.",
+        "Check whether a circuit is faithful to its model. Each check gives a verdict, and a summary combines them.",
     )
     parser.positional("circuit", "A circuit file written by `prune` or `bench`.")
     parser.add_settings(EvidenceConfig)
@@ -42,14 +42,14 @@ def evaluate_parser() -> Parser:
         expensive="Also run the expensive checks, which train or prune again.",
         pairs="Number of prompt pairs that each loss is measured on.",
         seeds="Number of pruning seeds whose circuits the check `seeds` compares.",
-        seed="Seed for prompt pairs and for everything random.",
+        seed="Seed for prompt pairs and for everything else that is random.",
     )
     parser.front("The circuit and its report", own)
     return parser
 
 
 def evaluate(arguments: list[str]) -> None:
-    """Check whether a circuit is faithful to its model: a verdict from every check, and a one-line summary."""
+    """Check whether a circuit is faithful to its model, and print and save the report."""
     settings = evaluate_parser().parse(arguments)
 
     from sparsegpt2.circuits import Circuit

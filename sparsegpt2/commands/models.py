@@ -69,7 +69,7 @@ def push_parser() -> Parser:
     """The parser of the settings of `push`."""
     parser = Parser("push MODEL USER/NAME", "Upload a model to the Hugging Face hub, with a model card.")
     parser.positional("model", "A model or a run.")
-    parser.positional("name", "Repository on the hub: user/name.", metavar="USER/NAME")
+    parser.positional("name", "Repository on the Hugging Face hub: user/name.", metavar="USER/NAME")
     parser.add("private", bool, False, help="If the repository is new, make it private.")
     parser.add("message", str, "", help="Commit message.")
     return parser

@@ -138,7 +138,7 @@ def gather_circuit(
     except UserError as error:
         if task:
             raise
-        print(f"the page is made without the task, because {error}; give the task with --task FILE.py", file=sys.stderr)
+        print(f"the page is made without the task, because {error}; give it with --task FILE.py", file=sys.stderr)
         posed = None
     text, text_name = None, ""
     if config.windows and model.folder is not None:

@@ -68,7 +68,8 @@ class _Found:
 def node_activations(
     model: GPT, text: Text, shown: Shown, *, batch_size: int, seed: int, progress: Progress | None, what: str
 ) -> list[Activations]:
-    """The activations of each shown node on `text`, in the whole model, computed in float32. In the order of the nodes.
+    """The activations of the shown nodes on `text`, in the whole model, computed in float32. The list has an entry for
+    each node, in the order of `shown.nodes`.
 
     what: name of the text, for the progress display.
     """

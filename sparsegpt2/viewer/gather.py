@@ -53,7 +53,7 @@ class Viewed:
     corpus: Tensor | None = None
     """Corpus text, int64 [N, T]; None: no activations on the corpus are shown."""
     corpus_name: str = ""
-    """Description of that text."""
+    """Description of the corpus text, for the page."""
 
 
 def circuit_data(

@@ -27,9 +27,9 @@ class Shown:
     """The nodes of a circuit that a page shows, in forward order."""
 
     nodes: list[tuple[str, int]]
-    """(site, channel)"""
+    """The nodes, each as (site, channel)."""
     left_out: int
-    """Number of kept nodes that are not shown."""
+    """Number of the circuit's nodes that are not shown."""
 
     @property
     def index(self) -> dict[tuple[str, int], int]:

@@ -27,7 +27,7 @@ def is_run(path: str | Path) -> bool:
 
 
 def training_runs(folder: Path) -> list[Path]:
-    """`folder` and the folders directly inside it, as far as they are training runs."""
+    """Those of `folder` and the folders directly inside it that are training runs."""
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     return [path for path in candidates if (path / METRICS).is_file()]
 
