@@ -35,7 +35,7 @@ def test_an_unknown_config_is_one_sentence(name):
 
 
 def test_an_unknown_folder_says_which_there_are():
-    with pytest.raises(UserError, match="folder nowhere .* the folders family, main, quickstart"):
+    with pytest.raises(UserError, match=r"folder nowhere .* the folders family, main, quickstart"):
         configs.find_folder("nowhere")
 
 
