@@ -1,7 +1,8 @@
-"""Where the trained models of the package are: `zoo:NAME`.
+"""Find the trained models that belong to the package, which are named `zoo:NAME`.
 
-A wheel brings a few of them, a clone of the repository all, each a folder in sparsegpt2/zoo; another one comes into a
-cache of the user by `sparsegpt2 zoo --get NAME`. `index.json` lists them all, with the checksum of each file.
+Each is a folder in sparsegpt2/zoo. A clone of the repository has all of them, an installed package only a few.
+`sparsegpt2 zoo --get NAME` fetches another one into the user's cache. `index.json` lists all models, with the checksum
+of each file.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ INDEX = "index.json"
 
 
 def names() -> list[str]:
-    """Names of the models there are, on this machine or not, sorted."""
+    """Sorted names of all models of the zoo, including those that are not on this machine."""
     return sorted({entry.parent.name for entry in FOLDER.glob("*/config.json")} | set(index()))
 
 
 def index() -> dict[str, dict[str, Any]]:
-    """Name -> what the package says of a model: its "files" (name -> {"bytes", "sha256"}) and its "facts"."""
+    """Content of index.json: name of a model -> its "files" (file name -> {"bytes", "sha256"}) and its "facts"."""
     path = FOLDER / INDEX
     if not path.exists():
         return {}
@@ -36,7 +37,10 @@ def index() -> dict[str, dict[str, Any]]:
 
 
 def directory(name: str) -> Path:
-    """The folder of the model `name`, with or without `zoo:` in front; unknown or not on this machine: `UserError`."""
+    """The folder of the model `name`, which may start with `zoo:`.
+
+    `UserError` if there is no such model or if it is not on this machine.
+    """
     name = known(name)
     found = here(name)
     if found is None:
@@ -45,7 +49,7 @@ def directory(name: str) -> Path:
 
 
 def known(name: str) -> str:
-    """The name without `zoo:` in front; `UserError` if there is no such model anywhere."""
+    """`name` without `zoo:` at its start; `UserError` if the zoo has no such model, on this machine or elsewhere."""
     name, there_are = name.removeprefix(PREFIX), names()
     if name not in there_are:
         if not there_are:
@@ -61,9 +65,9 @@ def here(name: str) -> Path | None:
 
 
 def cached(name: str) -> Path:
-    """Where a model of the index goes when it is fetched; another version of it goes elsewhere."""
+    """The folder that a model of the index is fetched into. Each version of a model has a different folder."""
     version = hashlib.sha256(json.dumps(index()[name]["files"], sort_keys=True).encode()).hexdigest()[:12]
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not caches.is_absolute():  # so says the XDG specification
+    if not caches.is_absolute():  # the XDG specification says to ignore a relative path
         caches = Path.home() / ".cache"
     return caches / "sparsegpt2" / "zoo" / version / name

@@ -258,7 +258,7 @@ def test_templates_that_cannot_be_posed_are_left_out_up_to_half(tokenizer: Token
     good, bad = "{{while|for}} $name{{answer}}{{| f:}}", "{{while not|for}} $name{{answer}}{{| f:}}"
     task = PosedTask("t", define(templates=f"{bad}\n---\n{good}"), tokenizer)
     assert all(pair.left.prompt.startswith("while ") for pair in task.pairs("train", 8, seed=0))
-    with pytest.raises(Unposable, match="can use 1 of 3 templates, but needs half of them; in template 1, "):
+    with pytest.raises(Unposable, match="it fits 1 of 3 templates, and half are needed; in template 1, "):
         PosedTask("t", define(templates=f"{bad}\n---\n{good}\n---\n{bad}"), tokenizer)
 
 

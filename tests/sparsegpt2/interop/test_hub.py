@@ -48,7 +48,7 @@ def test_a_revision_can_be_named(stand_in, saved):
     model, path = saved
     hub.push(path, "ada/tiny")
     assert load_model("hf:ada/tiny@main").config == model.config
-    with pytest.raises(UserError, match="hf:ada/tiny@old: the hub knows no such revision"):
+    with pytest.raises(UserError, match="hf:ada/tiny@old: the hub has no such revision of it"):
         load_model("hf:ada/tiny@old")
 
 
@@ -93,7 +93,7 @@ def test_gpt2_by_its_name(stand_in, tmp_path):
         (["push", "RUN", "ada/ti ny"], "write user/name"),
         (["push", "RUN", "forbidden/tiny"], "the hub refused with status 403"),
         (["push", "nowhere", "ada/tiny"], "does not exist"),
-        (["prune", "hf:nobody/nothing", "--task", "for_while"], "is not on the hub, or you may not see it"),
+        (["prune", "hf:nobody/nothing", "--task", "for_while"], "is not on the hub, or you have no access to it"),
         (["prune", "hf:a/b/c", "--task", "for_while"], "is not a model on the hub"),
         (["import", "gpt2", "nobody/nothing", "--out", "OUT"], "is not on the hub"),
     ],

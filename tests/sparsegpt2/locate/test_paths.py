@@ -52,10 +52,10 @@ def test_what_is_not_there_is_one_sentence(run):
     (run.parent / "empty").mkdir()
     for find, name, said in (
         (model_directory, "runs/gone", "model runs/gone does not exist"),
-        (model_directory, "runs/empty", "runs/empty holds no model: there is no config.json in it"),
+        (model_directory, "runs/empty", "runs/empty contains no model: it has no config.json"),
         (tokenizer_file, "runs/gone", "tokenizer runs/gone does not exist; give a tokenizer.json, a folder"),
         (tokenizer_file, "gone.json", "tokenizer gone.json does not exist"),
-        (tokenizer_file, "runs/empty", "tokenizer runs/empty/tokenizer.json does not exist, nor is there one in"),
+        (tokenizer_file, "runs/empty", "tokenizer runs/empty/tokenizer.json does not exist, and the folders best and"),
         (model_directory, "zoo:sparse-255", "did you mean sparse-256?"),
         (tokenizer_file, "zoo:sparse-255", "did you mean sparse-256?"),
     ):

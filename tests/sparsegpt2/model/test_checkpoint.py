@@ -84,7 +84,7 @@ def edit_config(path, change):
         (lambda p: (p / "config.json").write_text('{"format": 1, '), "not valid JSON"),
         (lambda p: edit_config(p, lambda h: h["model"].update(d_modl=3)), "unknown key 'd_modl'"),
         (lambda p: edit_config(p, lambda h: h.update(format=7)), "format 1"),
-        (lambda p: (p / "config.json").unlink(), "holds no model"),
+        (lambda p: (p / "config.json").unlink(), "contains no model"),
     ],
 )
 def test_a_damaged_model_is_one_sentence(saved, damage, sentence):
