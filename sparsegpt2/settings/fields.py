@@ -85,7 +85,11 @@ def _number(given: Any, kind: type) -> int | float:
     if isinstance(given, bool) or not isinstance(given, wanted):
         raise Wrong
     value = int(given) if isinstance(given, numbers.Integral) else float(given)
-    if not math.isfinite(value) if isinstance(value, float) else abs(value) > LARGEST:
+    try:
+        fits = abs(value) <= LARGEST if kind is int else math.isfinite(value)
+    except OverflowError:  # a whole number above the largest float
+        fits = False
+    if not fits:
         raise Wrong
     return given if type(given) is type(value) else value
 
