@@ -14,6 +14,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
 from sparsegpt2.interop import data_gym
 from sparsegpt2.locate import hub
+from sparsegpt2.locate.foreign import refuse_foreign
 from sparsegpt2.model.checkpoint import allocated, require_finite, unfilled_model, unshared
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.tensors import check_shapes, load_into, read_tensors, shapes_of
@@ -92,11 +93,13 @@ def locate(source: str | Path) -> Path:
     name = str(source).removeprefix(hub.PREFIX)
     if not hub.is_name(name):
         raise UserError(f"{source} is neither a folder nor a name on the hub such as openai-community/gpt2")
+    _config(hub.download(name, (CONFIG,)))  # before gigabytes of weights
     return hub.download(name, FILES)
 
 
 def _config(directory: Path) -> GPTConfig:
     path = directory / CONFIG
+    refuse_foreign(directory, str(directory), but="gpt2")
     given = read_json(path, "model config")
     require(isinstance(given, dict), f"{path} is not a JSON object with the keys of a model config")
     for key, value in FIXED.items():

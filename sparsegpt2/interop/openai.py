@@ -19,6 +19,7 @@ from sparsegpt2.config import NODE_PLACES, RESIDUAL_PLACES, GPTConfig, require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, replacing_directory, write_json
 from sparsegpt2.interop import data_gym, torch_file
+from sparsegpt2.locate.foreign import refuse_foreign
 from sparsegpt2.model.checkpoint import allocated, require_finite, unfilled_model, unshared
 from sparsegpt2.model.gpt import GPT, sinusoids
 from sparsegpt2.model.tensors import check_shapes, load_into, shapes_of
@@ -131,8 +132,10 @@ def load(directory: str | Path) -> GPT:
 
 
 def locate(source: str | Path) -> Path:
-    """The folder itself; `UserError` if it does not exist."""
+    """The folder itself; `UserError` if it does not exist or holds a model in another format."""
     require(Path(source).is_dir(), f"{source} is not a folder; give a folder with {CONFIG} and {WEIGHTS}")
+    if not (Path(source) / CONFIG).exists():
+        refuse_foreign(Path(source), str(source))
     return Path(source)
 
 

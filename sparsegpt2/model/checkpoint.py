@@ -16,6 +16,7 @@ from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, write_json
 from sparsegpt2.locate import CONFIG, FILES, MEANS, WEIGHTS, model_directory
+from sparsegpt2.locate.foreign import refuse_foreign
 from sparsegpt2.model.compact import encode
 from sparsegpt2.model.gpt import GPT, sinusoids
 from sparsegpt2.model.sites import node_sites
@@ -179,6 +180,7 @@ def allocated(model: GPT) -> GPT:
 
 
 def _header(directory: Path) -> dict[str, Any]:
+    refuse_foreign(directory, str(directory))
     header = read_json(directory / CONFIG, "model config")
     if (
         not isinstance(header, dict)

@@ -107,7 +107,13 @@ class GPT(nn.Module):
         from sparsegpt2.text.tokenizer import Tokenizer
 
         if self._tokenizer is None and self.folder is not None and (self.folder / TOKENIZER).is_file():
-            self._tokenizer = Tokenizer.load(self.folder)
+            tokenizer = Tokenizer.load(self.folder)
+            if tokenizer.vocab_size > self.config.vocab_size:
+                raise UserError(
+                    f"the tokenizer in {self.folder} has {tokenizer.vocab_size:,} tokens, more than the "
+                    f"{self.config.vocab_size:,} of the model; it belongs to another model"
+                )
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     @tokenizer.setter
