@@ -305,7 +305,7 @@ def read_json(path: str | Path, what: str = "file") -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, digits without end, or lists within lists
         raise UserError(f"{what} {path} is not valid JSON ({error}); it may be truncated") from None
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None

@@ -62,6 +62,8 @@ def _records(path: Path) -> set[int]:
             if any(member.compress_type != ZIP_STORED for member in members):
                 raise UserError(f"checkpoint file {path} is compressed; save it again with torch.save")
             wrong = archive.testzip()  # torch does not look at the archive's checksums
+    except UserError:
+        raise
     except (BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UserError(f"checkpoint file {path} is damaged or truncated ({error}); download it again") from None
     if wrong is not None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from sparsegpt2.errors import UserError
 from sparsegpt2.model import compact
 
-SPARE, EACH_BYTE = 1 << 25, 256
+SPARE, EACH_BYTE = 1 << 25, 64
 """How many numbers a file may ask for: as many as this, and this many more for each of its bytes. Our models have
 fewer than 4 for each byte; a compact file that holds hardly anything else than zeros can ask for any number."""
 LIMIT = "SPARSEGPT2_MOST_NUMBERS"
