@@ -104,7 +104,10 @@ def _config(directory: Path) -> GPTConfig:
     require(isinstance(given, dict), f"{path} is not a JSON object with the keys of a model config")
     for key, value in FIXED.items():
         found = given.get(key, value)
-        require(type(found) is type(value) and found == value, f"{path}: {key} is {found!r}, but only {value!r} can be imported")
+        require(
+            type(found) is type(value) and found == value,
+            f"{path}: {key} is {found!r}, but only {value!r} can be imported",
+        )
     activation = given.get("activation_function", "gelu_new")
     require(
         isinstance(activation, str) and activation in ACTIVATIONS,

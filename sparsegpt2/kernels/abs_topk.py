@@ -10,7 +10,6 @@ from torch import Tensor
 from sparsegpt2.errors import UserError
 from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels, over_rows, trial
 
-
 ROW_INTEGERS = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
 """The dtypes with a fast path on the CPU, and for each the integers of the same size."""
 
@@ -51,7 +50,9 @@ class _AbsTopK(torch.autograd.Function):
         (kept,) = ctx.saved_tensors
         if kept.dtype == torch.int8:
             gpu = gpu_kernels(kept)
-            return (torch.where(kept.bool(), gradients[0], 0.0) if gpu is None else gpu.mask_entries(gradients[0], kept)), None
+            return (
+                torch.where(kept.bool(), gradients[0], 0.0) if gpu is None else gpu.mask_entries(gradients[0], kept)
+            ), None
         kernels = cpu_kernels(gradients[0], "topk") if kept.dtype == torch.uint32 else None
         if kernels is None:
             return torch.where(kept, gradients[0], 0.0), None

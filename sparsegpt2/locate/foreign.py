@@ -8,8 +8,8 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
 
 HINTS = {
-    "circuitgpt": "a published sparse model in the form of transformers, which cannot be read; get its beeg_config.json "
-    "and final_model.pt and use `sparsegpt2 import openai FOLDER --out DIR`",
+    "circuitgpt": "a published sparse model in the form of transformers, which cannot be read; "
+    "get its beeg_config.json and final_model.pt and use `sparsegpt2 import openai FOLDER --out DIR`",
     "gpt2": "a GPT-2; use `sparsegpt2 import gpt2 SOURCE --out DIR`",
     "sparsegpt2": "a model that was exported for transformers; use the model that it was exported from",
 }

@@ -137,9 +137,7 @@ def _listed(metadata: Mapping[str, str], source: str) -> dict[str, tuple[str, tu
 def _check_parts(form: str, parts: Sequence[tuple[int, ...]], shape: tuple[int, ...], source: str) -> None:
     """`UserError` unless parts of these shapes can make a tensor of this shape."""
     if form == "dense":
-        require(
-            parts[0] == shape, f"{source} has shape {list(parts[0])}, but its list of tensors says {list(shape)}"
-        )
+        require(parts[0] == shape, f"{source} has shape {list(parts[0])}, but its list of tensors says {list(shape)}")
         return
     rows, columns = _rows_and_columns(shape)
     indices, values = parts[0], parts[-1]

@@ -28,8 +28,7 @@ def without_padding(model: GPT, tokens: int) -> GPT:
     have = model.config.vocab_size
     require(
         tokens <= have <= tokens + MOST_PADDING,
-        f"the tokenizer has {tokens} tokens and the model {have}; give the tokenizer that the model was trained "
-        "with",
+        f"the tokenizer has {tokens} tokens and the model {have}; give the tokenizer that the model was trained with",
     )
     if have == tokens:
         return model

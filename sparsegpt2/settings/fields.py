@@ -10,7 +10,7 @@ import functools
 import math
 import numbers
 import types
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from sparsegpt2.settings.values import LARGEST, SEVERAL, Wrong, wrong_value
@@ -33,8 +33,10 @@ def check_fields(settings: Any) -> None:
 
 
 @functools.cache
-def _annotations(kind: type) -> dict[str, Any]:
-    return {name: hint for name, hint in get_type_hints(kind).items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+def _annotations(kind: Any) -> dict[str, Any]:
+    """Field -> annotation of a dataclass."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _exact(given: Any, kind: Any) -> Any:

@@ -118,10 +118,7 @@ def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def has_nan(bits, indices):  # type: ignore[no-untyped-def]
     """Whether an entry at `indices` is NaN."""
-    for index in indices:
-        if bits[index] & HIGHEST > INFINITY:
-            return True
-    return False
+    return any(bits[index] & HIGHEST > INFINITY for index in indices)
 
 
 @njit(cache=True, nogil=True)

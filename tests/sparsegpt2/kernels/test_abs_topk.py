@@ -76,7 +76,9 @@ def test_every_dtype_with_nan_and_infinity(dtype, plain, monkeypatch):
     x.requires_grad_()
     out = abs_topk(x, 2)
     out.backward(torch.full_like(out, inf))  # a gradient that is not finite stays where it belongs
-    expected = torch.tensor([[0.0, inf, -inf, 0.0, 0.0], [nan, 0.0, nan, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0, 0.0]]).to(dtype)
+    expected = torch.tensor([[0.0, inf, -inf, 0.0, 0.0], [nan, 0.0, nan, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0, 0.0]]).to(
+        dtype
+    )
     assert out.dtype == dtype and torch.equal(out.detach().nan_to_num(7), expected.nan_to_num(7))
     assert torch.equal(x.grad, torch.where(expected != 0, inf, 0.0).to(dtype))
     assert abs_topk(x[:0], 2).shape == (0, 5)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, save_model
 from sparsegpt2.model.compact import LAYOUT, encode
-from sparsegpt2.model.tensors import read_tensors
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.model.tensors import read_tensors
 from sparsegpt2.sparsity.project import project_model_
 
 CONFIG = GPTConfig(vocab_size=300, context=12, n_layer=1, d_model=32)
@@ -141,7 +141,10 @@ def listing(path, change):
         (lambda p: edit(p, backwards), "out of order"),
         (lambda p: edit(p, put(f"{ENTRIES}.counts", 0, 30)), "its counts add up to"),
         (lambda p: edit(p, lambda t: t.update({f"{ENTRIES}.counts": torch.zeros(3).int()})), "3 counts for 128 rows"),
-        (lambda p: edit(p, lambda t: t.update({f"{ENTRIES}.columns": t[f"{ENTRIES}.columns"] * 1.0})), "not a list of whole numbers"),
+        (
+            lambda p: edit(p, lambda t: t.update({f"{ENTRIES}.columns": t[f"{ENTRIES}.columns"] * 1.0})),
+            "not a list of whole numbers",
+        ),
         (lambda p: edit(p, lambda t: t.update({f"{ROWS}.values": torch.zeros(2, 2)})), r"values of shape \[2, 2\]"),
         (lambda p: edit(p, lambda t: None, {"layout": "sparsegpt2 compact 9"}), "layout 'sparsegpt2 compact 9'"),
         (lambda p: edit(p, lambda t: None, {"layout": LAYOUT, "tensors": "{"}), "no readable list"),

@@ -30,7 +30,25 @@ from sparsegpt2.model.sites import node_sites
 
 COMPILED = Path(__file__).parents[1] / "components" / "compiled" / "hist"
 GPT2 = {"model_type": "gpt2", "vocab_size": 60, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
-VALUES = [None, True, False, 0, -1, 1, 3, 1.5, 1e308, -1e308, 2**31, 2**63, 10**30, float("nan"), float("inf"), "", "nan"]
+VALUES = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    3,
+    1.5,
+    1e308,
+    -1e308,
+    2**31,
+    2**63,
+    10**30,
+    float("nan"),
+    float("inf"),
+    "",
+    "nan",
+]
 VALUES += ["rms", "\ud800", "x" * 300, [], {}, [None], {"a": 1}, [2**63] * 3, [[1]]]
 
 
@@ -50,8 +68,9 @@ def folders(tmp_path_factory):
     for name in ("model", "compact"):  # without checksums, as in earlier versions, so that changes reach the readers
         (root / name / "config.json").write_text(json.dumps({key: config[key] for key in ("format", "model", "info")}))
     openai.export(GPT(GPTConfig(vocab_size=60, context=16, d_model=16, n_layer=1)), root / "openai")
-    shape = GPTConfig(vocab_size=60, context=16, d_model=16, n_layer=1, n_head=2, d_head=8, norm="layer", sink=False,
-                      positions="learned", bigram_table=False, activation_density=1.0, tied_unembedding=True)  # fmt: skip
+    like_gpt2 = {"norm": "layer", "positions": "learned", "activation_density": 1.0, "tied_unembedding": True}
+    like_gpt2 |= {"vocab_size": 60, "context": 16, "d_model": 16, "n_layer": 1, "n_head": 2, "d_head": 8}
+    shape = GPTConfig(sink=False, bigram_table=False, **like_gpt2)
     (root / "gpt2").mkdir()
     (root / "gpt2" / "config.json").write_text(json.dumps(GPT2))
     stored = {name: value.detach().contiguous() for name, value in gpt2._published_tensors(GPT(shape)).items()}
@@ -119,7 +138,9 @@ def test_changed_values_are_one_sentence(folders, tmp_path, name):
     assert refused > 20
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "3", '"x"', "[" * 100_000, "1" * 5000, "\ufeff{}", '{"a": 1e999999}'])
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "3", '"x"', "[" * 100_000, "1" * 5000, "\ufeff{}", '{"a": 1e999999}']
+)
 @pytest.mark.parametrize("name", ["model", "openai", "gpt2", "compiled"])
 def test_strange_json_is_one_sentence(folders, tmp_path, name, text):
     source, read, described = folders[name]
@@ -199,7 +220,7 @@ print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 def edited(folder, described, **values):
     config = json.loads((folder / described).read_text())
-    (config["model"] if "model" in config else config).update(values)
+    (config.get("model", config)).update(values)
     (folder / described).write_text(json.dumps(config))
 
 
@@ -232,7 +253,9 @@ def demanding(folders, root):
     for key, value in {"n_layer": 10**9, "d_head": 2**33, "d_mlp": 2**33, "n_head": 2**40}.items():
         edited(copy_of("compiled"), "model.json", **{key: value})
     # a compact file that agrees with its config, and holds nothing
-    config = GPTConfig(vocab_size=60_000, context=8, d_model=20_000, n_layer=1, bigram_table=False, sink=False, bias=False)
+    config = GPTConfig(
+        vocab_size=60_000, context=8, d_model=20_000, n_layer=1, bigram_table=False, sink=False, bias=False
+    )
     with torch.device("meta"):
         shapes = {name: list(value.shape) for name, value in GPT(config).state_dict().items()}
     folder = copy_of("model")
@@ -246,10 +269,10 @@ def demanding(folders, root):
     torch.save({"lm_head.weight": torch.zeros(1).expand(2**20, 2**20)}, folder / "final_model.pt")
     folder = copy_of("openai")
     torch.save({"lm_head.weight": torch.zeros(2**22)}, folder / "large.pt")
-    with zipfile.ZipFile(folder / "large.pt") as plain:
-        with zipfile.ZipFile(folder / "final_model.pt", "w", zipfile.ZIP_DEFLATED) as small:
-            for member in plain.infolist():
-                small.writestr(member.filename, plain.read(member))
+    packed = zipfile.ZipFile(folder / "final_model.pt", "w", zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(folder / "large.pt") as plain, packed as small:
+        for member in plain.infolist():
+            small.writestr(member.filename, plain.read(member))
     (folder / "large.pt").unlink()
     folder = copy_of("compiled")
     with np.load(folder / "weights.npz") as file:
@@ -293,5 +316,5 @@ def test_a_flipped_bit_in_a_torch_file_is_found(tmp_path):
     content = bytearray((tmp_path / "x.pt").read_bytes())
     content[content.index(torch.arange(100.0).numpy().tobytes()) + 50] ^= 1
     (tmp_path / "x.pt").write_bytes(bytes(content))
-    with pytest.raises(UserError, match="checksum of .*data/0 is wrong"):
+    with pytest.raises(UserError, match=r"checksum of .*data/0 is wrong"):
         load_state_dict(tmp_path / "x.pt")

@@ -155,7 +155,9 @@ def sorted_mask(weight, k):
 
 @pytest.mark.parametrize("plain", [False, True])
 @settings(deadline=None, max_examples=60)
-@given(data=st.data(), dtype=st.sampled_from(DTYPES), shape=st.sampled_from([(0,), (1,), (7,), (3, 5), (0, 4), (2, 3, 5)]))
+@given(
+    data=st.data(), dtype=st.sampled_from(DTYPES), shape=st.sampled_from([(0,), (1,), (7,), (3, 5), (0, 4), (2, 3, 5)])
+)
 def test_exact_in_every_dtype(plain, data, dtype, shape):
     size = math.prod(shape)
     values = data.draw(st.lists(st.sampled_from(ODD) | st.floats(-9, 9, width=64), min_size=size, max_size=size))
