@@ -118,7 +118,10 @@ def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def has_nan(bits, indices):  # type: ignore[no-untyped-def]
     """Whether an entry at `indices` is NaN."""
-    return any(bits[index] & HIGHEST > INFINITY for index in indices)
+    found = False
+    for index in indices:  # numba compiles no `any` over a generator
+        found |= bits[index] & HIGHEST > INFINITY
+    return found
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError
+from sparsegpt2.kernels.dispatch import cpu_kernels
 from sparsegpt2.kernels.select import keep_largest_, keep_largest_all_, largest_mask
 from sparsegpt2.sparsity.project import check_feasible, project_, project_model_, projected_parameters
 
@@ -215,3 +216,8 @@ def test_an_empty_matrix_has_nothing_to_reserve():
         project_(torch.zeros(5, 0), 0.5, min_alive=2, neuron_dim=0)
     with pytest.raises(UserError, match="min_alive must be 0 or more"):
         project_(torch.ones(2, 2), 0.5, min_alive=-1, neuron_dim=0)
+
+
+@pytest.mark.skipif(cpu_kernels(torch.ones(1)) is None, reason="numba is not installed")
+def test_the_fast_path_is_the_one_that_is_tested():
+    assert cpu_kernels(torch.ones(1), "select") is not None
