@@ -256,8 +256,9 @@ def _positions(
     if not settings["d_pos_emb"]:
         return "none" if table is None or not bool(table.any()) else "learned"
     size = (settings["block_size"], settings["d_pos_emb"])
-    fits = settings["sinusoidal_cat_pos_emb"] and table is not None and tuple(table.shape) == size
-    if fits and torch.equal(table.float(), sinusoids(*size)):
+    if table is None or tuple(table.shape) != size or not settings["sinusoidal_cat_pos_emb"]:
+        return "concat_learned"
+    if torch.equal(table.float(), sinusoids(*size)):
         return "concat_sinusoidal"  # one of our models, exported before
     return "concat_learned"
 

@@ -22,7 +22,8 @@ def check_fields(settings: Any) -> None:
     A whole number serves as a number, and stays what it is; NaN and infinity do not. Lists become tuples, and numbers
     of numpy become Python's, because settings are compared, hashed and saved as JSON.
     """
-    for name, kind in _annotations(type(settings)).items():
+    made: Any = type(settings)
+    for name, kind in _annotations(made).items():
         given = getattr(settings, name)
         try:
             value = _exact(given, kind)
