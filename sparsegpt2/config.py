@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.settings.fields import check_fields
+from sparsegpt2.settings.values import shown
 
 # Places inside a layer where AbsTopK may act; the first eight are also the node sites of a circuit.
 NODE_PLACES = (
@@ -87,9 +89,11 @@ class GPTConfig:
     """Standard deviation of the initial weights; for both c_proj of a layer it is divided by sqrt(2 n_layer)."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "activation_places", tuple(self.activation_places))
+        check_fields(self)
         for name in ("vocab_size", "context", "n_layer", "d_model", "d_head"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("norm_eps", "init_std"):
+            require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.n_head == 0:
             object.__setattr__(self, "n_head", max(1, self.d_model // self.d_head))
         if self.d_mlp == 0:
@@ -161,6 +165,7 @@ class SparsityConfig:
     """Share of its value that a dropped weight starts its next step from, outside the model (paper: 0)."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("density", "embedding_density", "bias_density"):
             value = getattr(self, name)
             require(value is None or 0 < value <= 1, f"{name} must be above 0 and at most 1, got {value}")
@@ -205,14 +210,14 @@ class OptimizerConfig:
     """Divide all gradients by their joint root mean square (script), or only if it exceeds 1 (paper), or never."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        check_fields(self)
         require(self.lr > 0, f"lr must be above 0, got {self.lr}")
         require(0 <= self.warmup < 1, f"warmup must be a share of training, at least 0 and below 1, got {self.warmup}")
         for name in ("eps", "bigram_eps"):
             require(getattr(self, name) > 0, f"{name} must be above 0, got {getattr(self, name)}")
         require(self.weight_decay >= 0, f"weight_decay must be 0 or more, got {self.weight_decay}")
         require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            all(0 <= beta < 1 for beta in self.betas),
             f"betas must be two numbers, each at least 0 and below 1, got {self.betas}",
         )
 
@@ -226,13 +231,17 @@ def to_dict(config: Any) -> dict[str, Any]:
     return asdict(config) if own is None else dict(own())
 
 
-def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:
-    """A settings object from `values`; `UserError`, naming `source`, for an unknown key or a wrong value."""
+def from_dict(kind: type[Config], values: Any, source: str) -> Config:
+    """A settings object from a dictionary; `UserError`, naming `source`, for an unknown key or a wrong value."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    require(isinstance(values, dict), f"{source} needs settings by name for a {kind.__name__}, not {shown(values)}")
     unknown = sorted(set(values) - known)
     first = unknown[0] if unknown else ""
     require(not unknown, f"{source} has the unknown key {first!r}; the known keys are {sorted(known)}")
     try:
         return kind(**values)
+    except UserError as error:
+        named = source in str(error)
+        raise UserError(str(error) if named else f"{source.rstrip(',')}: {error}") from None
     except TypeError as error:
         raise UserError(f"{source} does not describe a {kind.__name__}: {error}") from None

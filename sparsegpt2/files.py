@@ -79,6 +79,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to. If the block ends without an exception, it is renamed to `path`."""
     path = Path(path)
     make_folder(path.parent)
+    if path.is_dir():  # also a link to a folder, which the rename would replace
+        raise UserError(f"{path} is a folder; name a file")
     clear_leftovers(path)
     temporary, lock = _temporary(path, folder=False)
     try:
@@ -130,7 +132,7 @@ def recover_directory(path: str | Path) -> None:
     """Restore the old folder if a process died while `replacing_directory` swapped `path`. For writers only."""
     path = Path(path)
     previous = _previous(path)
-    if not previous.exists():
+    if previous.is_symlink() or not previous.exists():  # a link is not what a swap leaves
         return
     if path.exists():
         shutil.rmtree(previous)
@@ -162,6 +164,8 @@ def make_folder(path: Path) -> None:
     """Make a folder and its parents, and flush them to the disk; `UserError` if a file is in the way."""
     missing = []
     while not path.exists():
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link to {os.readlink(path)}, which does not exist; name a folder")
         missing.append(path)
         path = path.parent
     if not path.is_dir():
@@ -169,6 +173,21 @@ def make_folder(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         sync(folder.parent)
+
+
+def inside(folder: str | Path, *names: str | Path) -> Path:
+    """The path below `folder`, to write to; `UserError` if a part of it is a symbolic link, which could lead anywhere.
+
+    `folder` itself may be one: it is what the user named.
+    """
+    path = Path(folder)
+    for part in Path(*names).parts:
+        path = path / part
+        if path.is_symlink():
+            raise UserError(
+                f"{path} is a symbolic link, through which nothing is written; remove it, or name a new folder"
+            )
+    return path
 
 
 def check_writable(path: Path) -> None:
@@ -322,7 +341,7 @@ def read_json(path: str | Path, what: str = "file") -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, digits without end, or lists within lists
         raise UserError(f"{what} {path} is not valid JSON ({error}); it may be truncated") from None
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None

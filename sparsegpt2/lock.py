@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import clear_all_leftovers, make_folder, sync
+from sparsegpt2.files import clear_all_leftovers, inside, make_folder, sync
 
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -28,6 +28,7 @@ def locked(folder: str | Path, what: str) -> Iterator[None]:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the {what.split()[0]}")
+    inside(folder, LOCK)
     with locked_file(folder / LOCK, f"{what} {folder}"):
         clear_all_leftovers(folder)
         yield
@@ -61,7 +62,7 @@ def appending(path: Path) -> Iterator[int]:
     """
     import fcntl
 
-    new = not path.exists()
+    new = not inside(path.parent, path.name).exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         with suppress(OSError):

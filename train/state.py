@@ -17,13 +17,12 @@ from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory,
 from sparsegpt2.locate import CONFIG, FILES, WEIGHTS
 from sparsegpt2.model.checkpoint import (
     MODEL,
-    load_into,
-    read_tensors,
     require_finite,
     unshared,
     write_model,
 )
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.tensors import load_into, read_tensors
 from sparsegpt2.sparsity.memory import REMEMBERED
 
 PROGRESS, STATES = "progress.json", "optimizer.safetensors"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class BenchConfig:
     """`auto`: a GPU if there is one, else the CPU; or a torch device such as `cuda:1`."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "target_losses", tuple(map(float, self.target_losses)))
         for name in ("tasks", "pruners", "target_losses", "seeds"):
             values = tuple(getattr(self, name))

@@ -17,6 +17,7 @@ from eval_tasks.bench.subjects import Posed, Subject
 from sparsegpt2.circuits import Circuit
 from sparsegpt2.circuits.locate import name_model
 from sparsegpt2.components import ComponentCircuit
+from sparsegpt2.files import inside
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
@@ -70,7 +71,7 @@ class Runner:
         else:
             if circuit is not None and row.circuit is not None:
                 circuit = name_model(circuit, subject.place, self.out / row.circuit, subject.fingerprint)
-                circuit.save(self.out / row.circuit)
+                circuit.save(inside(self.out, row.circuit))
             append_row(self.out, row)
         self.known[row.identity] = row
         return row

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "tied": {"tied_qk": True},
@@ -62,6 +63,7 @@ class Aim:
     """Seed of the initial gates, the training pairs and random scores."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value in self.name.settings.items():
             object.__setattr__(self, name, value)
         positive(self, "target_loss")

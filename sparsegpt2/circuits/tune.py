@@ -21,7 +21,7 @@ from sparsegpt2.circuits.edges import count_edges
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import replacing
+from sparsegpt2.files import inside, make_folder, replacing
 from sparsegpt2.lock import locked_file
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
@@ -228,7 +228,8 @@ def open_study(storage: str | Path, name: str) -> Any:
         raise UserError("tuning needs Optuna: install it with `pip install 'sparsegpt2[tune]'`") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = Path(storage)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    inside(path.parent, path.name)
     backend = JournalFileBackend(str(path), lock_obj=Unlocked())  # type: ignore[arg-type]
     return optuna.create_study(
         study_name=name,

@@ -17,7 +17,6 @@ from sparsegpt2.settings.values import alternatives, value_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sparsegpt2.model.gpt import GPT
     from sparsegpt2.text.tokenizer import Tokenizer
 
 FORMATS_IN = Literal["openai", "gpt2"]
@@ -100,6 +99,7 @@ def import_model(arguments: list[str]) -> None:
     from sparsegpt2.circuits import node_means
     from sparsegpt2.interop import gpt2, openai
     from sparsegpt2.model.checkpoint import MODEL, save_model
+    from sparsegpt2.model.vocabulary import without_padding
     from sparsegpt2.sparsity.stats import l0
     from sparsegpt2.text.corpus import open_corpus
     from sparsegpt2.text.sample import corpus_config
@@ -117,7 +117,14 @@ def import_model(arguments: list[str]) -> None:
             f"give the folder of a tokenizer with --tokenizer"
         )
     else:
-        _check_sizes(model, tokenizer)
+        padded = model.config.vocab_size - tokenizer.vocab_size
+        model = without_padding(model, tokenizer.vocab_size)
+        if padded:
+            info |= {"l0": l0(model), "padding_dropped": padded}
+            print(
+                f"the model has {padded} ids more than its tokenizer's {tokenizer.vocab_size:,}: rows of padding, "
+                "which were dropped; the logits of all other ids are the same"
+            )
         if settings.corpus != "none":
             tokens = _tokens(
                 open_corpus(corpus_config(settings.corpus)).documents(0),
@@ -162,6 +169,8 @@ def export(arguments: list[str]) -> None:
             openai.export(model, settings.out, tokenizer=tokenizer, inert=model_info(directory).get("openai"))
         else:
             transformers.export(model, settings.out, tokenizer=tokenizer)
+            if tokenizer is not None:
+                print(transformers.SAME_TEXT)
     print(settings.out)
 
 
@@ -209,14 +218,6 @@ def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
     directory: Path = reader.locate(source)
     names.append(TOKENIZER)
     return reader.load_tokenizer(directory) if any((directory / name).exists() for name in names) else None
-
-
-def _check_sizes(model: GPT, tokenizer: Tokenizer) -> None:
-    if tokenizer.vocab_size != model.config.vocab_size:
-        raise UserError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.config.vocab_size}; "
-            f"give the tokenizer that the model was trained with"
-        )
 
 
 def _tokens(documents: Iterator[str], tokenizer: Tokenizer, context: int, count: int) -> Tensor:

@@ -95,11 +95,12 @@ def _circuits_of(model: str) -> Path:
     whole when the run saves a better one.
     """
     from eval_tasks.bench.subjects import short_names
+    from sparsegpt2.files import inside
     from sparsegpt2.locate import is_published, model_directory, run_folder
 
     if is_published(model):
         return Path("circuits", short_names([model])[0])
-    return run_folder(model_directory(model)) / "circuits"
+    return inside(run_folder(model_directory(model)), "circuits")
 
 
 def _report(circuit, model, score, out: Path) -> None:  # type: ignore[no-untyped-def]

@@ -18,6 +18,7 @@ from pathlib import Path
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import settled
 from sparsegpt2.locate import hub, zoo
+from sparsegpt2.locate.foreign import refuse_foreign
 
 CONFIG, WEIGHTS, MEANS, TOKENIZER = "config.json", "model.safetensors", "node_means.safetensors", "tokenizer.json"
 FILES = (CONFIG, WEIGHTS, MEANS, TOKENIZER)
@@ -35,7 +36,9 @@ def model_directory(path: str | Path) -> Path:
     if str(path).startswith(zoo.PREFIX):
         return zoo.directory(str(path))
     if str(path).startswith(hub.PREFIX):
-        path = hub.download(str(path).removeprefix(hub.PREFIX), FILES)
+        name = str(path).removeprefix(hub.PREFIX)
+        refuse_foreign(hub.download(name, (CONFIG,)), str(path))  # before gigabytes of weights
+        path = hub.download(name, FILES)
     path = settled(path)
     if not path.exists():
         raise UserError(f"model {path} does not exist; give a directory written by save_model or by `sparsegpt2 train`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class ViewConfig:
     """Seed for the task's pairs and for the choice of random snippets."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("max_nodes", "max_edges", "pairs", "score_pairs", "examples", "batch_size"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("windows", "effect_pairs", "pattern_bytes", "seed"):

@@ -9,6 +9,8 @@ import numpy as np
 from numba import njit
 
 HIGHEST = np.uint32(0x7FFFFFFF)  # above the key of every finite float32 and of infinity
+INFINITY = np.uint32(0x7F800000)
+NAN = np.uint32(0x7FC00000)
 
 
 @njit(cache=True, nogil=True)
@@ -114,6 +116,15 @@ def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def has_nan(bits, indices):  # type: ignore[no-untyped-def]
+    """Whether an entry at `indices` is NaN."""
+    found = False
+    for index in indices:  # numba compiles no `any` over a generator
+        found |= bits[index] & HIGHEST > INFINITY
+    return found
+
+
+@njit(cache=True, nogil=True)
 def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[no-untyped-def]
     """Zero all but the k largest magnitudes of a float32 matrix, given as uint32 `bits` [rows * columns].
 
@@ -123,6 +134,12 @@ def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[
     """
     threshold, ties, count = threshold_of(bits, k)
     indices = at_least(bits, threshold, count)
+    if has_nan(bits, indices):  # NaN has many bit patterns, which must rank alike
+        for i in range(bits.size):
+            if bits[i] & HIGHEST > INFINITY:
+                bits[i] = NAN
+        threshold, ties, count = threshold_of(bits, k)
+        indices = at_least(bits, threshold, count)
     kept = without_ties(indices, bits[indices] & HIGHEST, threshold, ties)
     if min_alive > 0 and fewest_kept(kept, rows, columns, by_column) < min_alive:
         first = reserved(bits, rows, columns, indices, min_alive, by_column).ravel()

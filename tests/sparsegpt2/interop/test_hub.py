@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import yaml
@@ -117,3 +119,24 @@ def test_a_fetched_tokenizer_is_the_one_pushed(stand_in, saved, tokenizer):
 
     hub.push(saved[1], "ada/tiny")
     assert Tokenizer.load(model_directory("hf:ada/tiny")).fingerprint == tokenizer.fingerprint
+
+
+def test_models_of_other_formats_get_a_hint_before_their_weights_are_fetched(stand_in, tmp_path, command):
+    config = json.dumps({"model_type": "circuitgpt", "block_size": 256, "mup": False}).encode()
+    stand_in.repositories["lab/circuit"] = {"config.json": config, "model.safetensors": b"gigabytes"}
+    hint = "get its beeg_config.json and final_model.pt and use `sparsegpt2 import openai"
+    for load in (lambda: load_model("hf:lab/circuit"), lambda: gpt2.load("lab/circuit")):
+        with pytest.raises(UserError, match=hint):
+            load()
+    assert not list((tmp_path / "cache").rglob("model.safetensors"))
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "config.json").write_bytes(config)
+    for arguments in (("import", "openai", folder, "--out", tmp_path / "out"), ("tasks", "--tokenizer", folder)):
+        status, _, err = command(*arguments)
+        assert status == 2 and ("openai" not in arguments or hint in err)
+    with pytest.raises(UserError, match=hint):
+        load_model(folder)
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UserError, match="use `sparsegpt2 import gpt2"):
+        load_model(folder)
