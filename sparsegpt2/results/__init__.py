@@ -35,7 +35,7 @@ from sparsegpt2.results.listing import Results
 from sparsegpt2.results.provenance import commit, provenance
 from sparsegpt2.results.rows import Row, row_identity
 from sparsegpt2.results.store import RESULTS, append_row, merge_results, read_rows, repair, results_file
-from sparsegpt2.results.tables import Table, aligned, write_table
+from sparsegpt2.results.tables import Table, aligned, write_cells, write_table
 
 __all__ = [
     "DENSE_FROM",
@@ -73,5 +73,6 @@ __all__ = [
     "row_identity",
     "shared_tasks",
     "size_ratio",
+    "write_cells",
     "write_table",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
 from sparsegpt2.lock import appending, locked
+from sparsegpt2.plain import read_bytes
 from sparsegpt2.results.lines import parse_row, row_line
 from sparsegpt2.results.rows import Row
 
@@ -37,11 +38,11 @@ def read_rows(path: str | Path) -> list[Row]:
     there are no rows.
     """
     file = results_file(path)
-    data = file.read_bytes()
+    data = read_bytes(file, "results file")
     until = time.monotonic() + 0.5
     while data and not data.endswith(b"\n") and time.monotonic() < until:  # a row is being appended
         time.sleep(0.01)
-        data = file.read_bytes()
+        data = read_bytes(file, "results file")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

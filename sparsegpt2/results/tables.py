@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sparsegpt2.files import write_text
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""The first characters of a cell that spreadsheets take for a formula."""
 
 Table = list[dict[str, Any]]
 """Rows of a table, all with the same keys in the same order."""
@@ -17,11 +20,20 @@ Table = list[dict[str, Any]]
 def write_table(path: str | Path, table: Sequence[Mapping[str, Any]]) -> Path:
     """Write a table as CSV with a header; unknown values are empty fields. Returns the path."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(table[0]) if table else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
+    write_cells(buffer, list(table[0]) if table else [], table)
     write_text(path, buffer.getvalue())
     return Path(path)
+
+
+def write_cells(file: IO[str], columns: Sequence[str], table: Iterable[Mapping[str, Any]]) -> None:
+    """Write a header and lines of CSV. A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
+    writer.writerow({column: _inert(column) for column in columns})
+    writer.writerows({column: _inert(value) for column, value in line.items()} for line in table)
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

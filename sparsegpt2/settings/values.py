@@ -86,7 +86,7 @@ def _number(given: Any) -> float:
         value = float(given)
     except (ValueError, OverflowError):
         raise _Wrong from None
-    if math.isnan(value):
+    if not math.isfinite(value):
         raise _Wrong
     return value
 
