@@ -39,8 +39,11 @@ def read_bytes(path: str | Path, what: str = "file") -> bytes:
     path = Path(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer for ever
-            raise UserError(f"{what} {path} is {'a folder' if path.is_dir() else 'a pipe or device'}; name a file")
+            kind = "folder" if path.is_dir() else "pipe or a device"
+            raise UserError(f"{what} {path} cannot be read: it is a {kind}, not a file")
         return path.read_bytes()
+    except UserError:
+        raise
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
     except OSError as error:
@@ -163,7 +166,7 @@ def check_fields(kind: type, values: Any, source: str, *, others: bool = False) 
         raise UserError(f"{source} is not a JSON object, but a {type(values).__name__}")
     hints = _hints(kind)
     for unknown in sorted(set(values) - set(hints)) if not others else ():
-        raise UserError(f"{source} has the unknown field {shown(unknown)}; a newer version may have written it")
+        raise UserError(f"{source} has the unknown field {str(unknown)[:SHOWN]!r}; a newer version may have written it")
     for field in fields(kind):
         if field.name not in values:
             if not others and field.default is MISSING and field.default_factory is MISSING:
@@ -191,7 +194,7 @@ def reading(source: str, remedy: str) -> Iterator[None]:
 
 def shown(value: Any) -> str:
     """A short text, of one line, for a value in a message."""
-    text = repr(value) if isinstance(value, str | float | int | None) else json.dumps(value, default=repr)
+    text = json.dumps(value, default=repr)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 

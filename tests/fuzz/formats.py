@@ -58,8 +58,9 @@ def tokenizer(room: Path, file: Path) -> None:
 def data_gym(room: Path, file: Path) -> None:
     """Merges and ids are two files; here they are one, with `SPLIT` between."""
     from sparsegpt2.interop import openai
+    from sparsegpt2.plain import read_bytes
 
-    merges, _, ids = file.read_bytes().partition(b"SPLIT")
+    merges, _, ids = read_bytes(file).partition(b"SPLIT")
     (room / "bpe" / "vocab.bpe").write_bytes(merges)
     (room / "bpe" / "encoder.json").write_bytes(ids)
     _use(openai.load_tokenizer(room / "bpe"), room)
@@ -420,11 +421,11 @@ FORMATS: dict[str, Format] = {
     "run_config": Format("yaml", "run/config.yaml", run_config, (_old("run/config.yaml"),)),
     "manifest": Format("json", "data/1/manifest.json", manifest, (_unsealed("data/1/manifest.json"),) * 3),
     "progress": Format("json", "run/last/progress.json", progress, (_unsealed("run/last/progress.json"),) * 3),
-    "optimizer": Format("safetensors", "run/last/optimizer.safetensors", progress),
+    "optimizer": Format("safetensors", "plain_last/optimizer.safetensors", progress),
     "model_config": Format("json", "run/best/config.json", model, (_unsealed("run/best/config.json"),) * 3),
-    "weights": Format("safetensors", "run/best/model.safetensors", model),
-    "means": Format("safetensors", "run/best/node_means.safetensors", model),
-    "compact": Format("safetensors", "compact/model.safetensors", model),
+    "weights": Format("safetensors", "plain/model.safetensors", model),
+    "means": Format("safetensors", "plain/node_means.safetensors", model),
+    "compact": Format("safetensors", "plain_compact/model.safetensors", model),
     "gpt2_config": Format("json", "gpt2/config.json", gpt2),
     "gpt2_weights": Format("safetensors", "gpt2/model.safetensors", gpt2),
     "openai_config": Format("json", "openai/beeg_config.json", openai),

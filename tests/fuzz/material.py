@@ -45,9 +45,10 @@ def make(folder: Path) -> None:
     _run(folder, model, tokenizer, train, info)
     _circuits(folder / "circuits", model)
     _results(folder)
+    _zoo(folder / "zoo", folder / "compact")
+    _without_checksums(folder)
     _imports(folder, model, tokenizer)
     _corpora(folder / "corpora")
-    _zoo(folder / "zoo", folder / "compact")
     _journal(folder / "tuning.journal")
 
 
@@ -55,6 +56,16 @@ def without_checksums(path: Path) -> bytes:
     """A JSON file as earlier versions wrote it, where a change inside is not seen by its checksum."""
     values = json.loads(path.read_bytes())
     return json.dumps({key: value for key, value in values.items() if key not in ("files", "sha256")}).encode()
+
+
+def _without_checksums(folder: Path) -> None:
+    """Copies of models as earlier versions wrote them, whose tensors can be changed without a checksum that differs."""
+    for name, copied in (("run/best", "plain"), ("run/last", "plain_last"), ("compact", "plain_compact")):
+        shutil.copytree(folder / name, folder / copied)
+        for file in ("config.json", "progress.json"):
+            path = folder / copied / file
+            if path.exists():
+                path.write_bytes(without_checksums(path))
 
 
 def _model(tokenizer: Tokenizer) -> GPT:
@@ -160,8 +171,8 @@ def _imports(folder: Path, model: GPT, tokenizer: Tokenizer) -> None:
     GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=None, eos_token_id=None)).save_pretrained(folder / "gpt2")
     tokenizer.save(folder / "gpt2")
     content = json.loads((folder / "gpt2" / "tokenizer.json").read_bytes())
-    vocab = tokenizer.letters()  # one merge for each token, as GPT-2's own file has
-    content["model"]["merges"] = [data_gym._last_merge(one, vocab) for one in list(vocab)[256:]]
+    merges = data_gym.files(tokenizer)["vocab.bpe"].split("\n")[1:-1]  # one for each token, as GPT-2's own file has
+    content["model"]["merges"] = merges
     content["pre_tokenizer"] = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
     (folder / "gpt2" / "tokenizer.json").write_text(json.dumps(content))
     openai.export(model, folder / "openai", tokenizer=tokenizer)

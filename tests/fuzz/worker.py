@@ -27,7 +27,7 @@ SECONDS = 5.0
 WAITING = 15.0
 MEMORY = 2**30
 """Bytes that a process may allocate beyond what it had when it had read the valid files."""
-LONGEST = 1500
+LONGEST = 1200
 """Characters of a refusal, which must be one line."""
 BATCH = 250
 """Cases that one process tries."""
