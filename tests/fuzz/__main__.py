@@ -1,27 +1,33 @@
 """Try mutated files: `python -m tests.fuzz --cases N [--seed S] [--format NAME] [--jobs J] [--case FORMAT:NUMBER]`.
 
-For each format it prints: how many cases were tried; how many were accepted (read and used), refused (a `UserError` of
-one line) and failed; and the seconds of the slowest case that ended. A case fails by any other exception, by a refusal
-that is not one line, after 5 seconds of the processor or 15 in all, by allocating more than 1 GB beyond the valid file,
-and by ending its process. Failing inputs are written into --out with what went wrong. The status is 1 if any case
-failed. A case depends on the seed, its format and its number alone; `--case circuit:17 --seed S` tries one again.
+For each format it prints
+
+    cases      how many files were tried
+    accepted   how many were read and used without any error
+    refused    how many gave a `UserError` of one line
+    failed     all others: another exception, a sentence that is not one line, more than 5 seconds of the processor or
+               15 in all, more than 1 GB allocated beyond what the valid file takes, or the end of the process
+    slowest    seconds of the processor of the slowest case
+    together   seconds of the processor of all cases
+
+Failing inputs are written into the folder --out with what went wrong. The status is 1 if any case failed. A case
+depends on the seed, its format and its number alone: `--case circuit:17 --seed S` tries one again.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
+import math
 import multiprocessing
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 from tests.fuzz import material
 from tests.fuzz.formats import FORMATS
-from tests.fuzz.worker import Outcome, attempt, case_of, run
+from tests.fuzz.worker import Case, Outcome, attempt, case_of, run
 
 PACKAGES = ("matplotlib.figure", "datasets", "pandas", "networkx", "optuna.storages.journal", "sparsegpt2.viewer.gather")
 PACKAGES += ("sparsegpt2.commands.evaluate", "sparsegpt2.report.frontier", "train.state", "eval_tasks.bench.config")
@@ -31,7 +37,7 @@ PACKAGES += ("sparsegpt2.commands.evaluate", "sparsegpt2.report.frontier", "trai
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.split("\n\n")[0])
     parser.add_argument("--cases", type=int, default=0, help="cases of all formats together")
-    parser.add_argument("--each", type=int, default=0, help="cases of each format, whatever they cost")
+    parser.add_argument("--each", type=int, default=0, help="cases of each format, fewer of slow ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--format", action="append", choices=[*FORMATS], help="only this format; may be given again")
     parser.add_argument("--jobs", type=int, default=1)
@@ -53,58 +59,66 @@ def main(arguments: list[str]) -> int:
         return report(made, options)
 
 
-def again(made: Path, case: str, seed: int) -> int:
-    """Try one case in this process, with no limits, and print what became of it."""
-    name, _, number = case.partition(":")
-    content = case_of(name, int(number), seed, FORMATS[name].valid(made))
-    outcome = attempt(FORMATS[name], made, case, content)
-    print(f"{case}, {content if isinstance(content, str) else f'{len(content)} bytes'}: {outcome.result}\n{outcome.says}")
+def again(made: Path, name: str, seed: int) -> int:
+    """Try one case in this process, without limits, and print what became of it."""
+    form, _, number = name.partition(":")
+    case = numbered(form, int(number), seed)
+    outcome = attempt(case, made, FORMATS[form].valid(made))
+    print(f"{name}: {outcome.result}\n{outcome.says}")
     return int(outcome.result == "failed")
+
+
+def numbered(form: str, number: int, seed: int) -> Case:
+    """The case of that number."""
+    return Case(form, f"{form}:{number}", lambda valid: case_of(form, number, seed, valid))
+
+
+def planned(options: argparse.Namespace, names: list[str]) -> list[Case]:
+    """The cases to try: so many of each format, and those in the folder of inputs."""
+    total = sum(FORMATS[name].share for name in names)
+    cases = []
+    for name in names:
+        count = math.ceil((options.each or options.cases / total) * FORMATS[name].share)
+        cases += [numbered(name, number, options.seed) for number in range(count)]
+        for file in sorted(options.inputs.resolve().glob(f"{name}-*")) if options.inputs else ():
+            cases.append(Case(name, file.name, lambda _, file=file: file.read_bytes()))
+    return cases
 
 
 def report(made: Path, options: argparse.Namespace) -> int:
     """Try all cases, print the table, and write the failing inputs."""
-    work: list[tuple[str, list[tuple[str, Any]]]] = []
     names = options.format or list(FORMATS)
-    total = sum(FORMATS[name].share for name in names)
-    for name in names:
-        count = options.each or round(options.cases * FORMATS[name].share / total)
-        work.append((name, [(f"{name}:{number}", _maker(name, number, options.seed)) for number in range(count)]))
-    for file in sorted(options.inputs.iterdir()) if options.inputs else ():
-        name = file.name.split("-")[0]
-        if name in names:
-            work.append((name, [(file.name, lambda _, file=file: file.read_bytes())]))
+    cases = {case.name: case for case in planned(options, names)}
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    slowest: dict[str, float] = defaultdict(float)
-    failures: list[tuple[str, Outcome]] = []
-    makers = {case: make for _, cases in work for case, make in cases}
-    for name, outcome in run(made, work, options.jobs):
-        counts[name][outcome.result] += 1
-        slowest[name] = max(slowest[name], outcome.seconds)
+    seconds: dict[str, list[float]] = defaultdict(lambda: [0.0])
+    for outcome in run(made, list(cases.values()), options.jobs):
+        counts[outcome.form][outcome.result] += 1
+        seconds[outcome.form].append(outcome.seconds)
         if outcome.result == "failed":
-            failures.append((name, outcome))
-            _keep(options.out, name, outcome, makers, made)
+            _keep(options.out, outcome, cases, made)
             print(f"FAILED {outcome.case}: {outcome.says.splitlines()[0][:200]}", flush=True)
-    print(f"{'format':<18}{'cases':>8}{'accepted':>10}{'refused':>9}{'failed':>8}{'slowest':>9}")
+    heads = ("cases", "accepted", "refused", "failed", "slowest", "together")
+    print(f"{'format':<18}{''.join(f'{head:>10}' for head in heads)}")
     for name in names:
-        one = counts[name]
-        print(f"{name:<18}{one.total():>8}{one['accepted']:>10}{one['refused']:>9}{one['failed']:>8}{slowest[name]:>8.2f}s")
+        print(_line(name, counts[name], seconds[name]))
     everything = sum(counts.values(), Counter())
-    print(f"{'all':<18}{everything.total():>8}{everything['accepted']:>10}{everything['refused']:>9}{len(failures):>8}")
-    return int(bool(failures))
+    print(_line("all", everything, [one for of_form in seconds.values() for one in of_form]))
+    return int(everything["failed"] > 0)
 
 
-def _maker(name: str, number: int, seed: int) -> Any:
-    return lambda valid: case_of(name, number, seed, valid)
+def _line(name: str, counts: Counter[str], seconds: list[float]) -> str:
+    numbers = (counts.total(), counts["accepted"], counts["refused"], counts["failed"])
+    return f"{name:<18}{''.join(f'{n:>10,}' for n in numbers)}{max(seconds):>9.2f}s{sum(seconds):>9.1f}s"
 
 
-def _keep(out: Path, name: str, outcome: Outcome, makers: dict[str, Any], made: Path) -> None:
+def _keep(out: Path, outcome: Outcome, cases: dict[str, Case], made: Path) -> None:
     """Write a failing input and what went wrong."""
     out.mkdir(parents=True, exist_ok=True)
-    stem = outcome.case.replace(":", "-").replace(" ", "_").replace("/", "_")
-    (out / f"{stem}.txt").write_text(f"{outcome.case}\n{outcome.says}\n", encoding="utf-8", errors="backslashreplace")
-    if outcome.case in makers:
-        content = makers[outcome.case](FORMATS[name].valid(made))
+    stem = outcome.case.replace(":", "-").replace(" ", "_")
+    text = f"{outcome.form}, {outcome.case}\n{outcome.says}\n"
+    (out / f"{stem}.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+    if outcome.case in cases:
+        content = cases[outcome.case].content(FORMATS[outcome.form].valid(made))
         if isinstance(content, bytes):
             (out / f"{stem}.bin").write_bytes(content)
 

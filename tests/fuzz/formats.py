@@ -289,14 +289,18 @@ def zoo_archive(room: Path, file: Path) -> None:
 # --- Settings, tasks, searches --------------------------------------------------------------------------------------
 
 
+@cache
+def _parser(command: str, module: str) -> Any:
+    from importlib import import_module
+
+    return getattr(import_module(f"sparsegpt2.commands.{module}"), f"{command}_parser")()
+
+
 def _settings(command: str, module: str, *arguments: str) -> Callable[[Path, Path], None]:
     def read(room: Path, file: Path) -> None:
-        from importlib import import_module
-
         from sparsegpt2.settings import settings_from
 
-        parser = getattr(import_module(f"sparsegpt2.commands.{module}"), f"{command}_parser")()
-        parsed = parser.parse([str(file), *arguments])
+        parsed = _parser(command, module).parse([str(file), *arguments])
         if command == "train":
             from train.config import TrainConfig
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import multiprocessing
 import os
 import random
@@ -13,13 +14,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.formats import FORMATS, Format
+from tests.fuzz.formats import FORMATS
 from tests.fuzz.mutate import mutated
 
 SECONDS = 5.0
@@ -29,17 +30,26 @@ MEMORY = 2**30
 """Bytes that a process may allocate beyond what it had when it had read the valid files."""
 LONGEST = 1200
 """Characters of a refusal, which must be one line."""
-BATCH = 250
+BATCH = 1000
 """Cases that one process tries."""
 
-Case = tuple[str, bytes | str]
-"""(name, content of the file), the content as `mutated` gives it."""
+
+@dataclass(frozen=True)
+class Case:
+    """One file to try."""
+
+    form: str
+    """Name of its format."""
+    name: str
+    content: Callable[[list[bytes]], bytes | str]
+    """Makes its content, as `mutated` does, from the contents of valid files."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one case."""
 
+    form: str
     case: str
     result: str
     """accepted, refused or failed"""
@@ -75,14 +85,15 @@ def put(content: bytes | str, file: Path) -> None:
         file.symlink_to(file.name if content == "a link to itself" else "nothing")
 
 
-def attempt(form: Format, room: Path, name: str, content: bytes | str) -> Outcome:
+def attempt(case: Case, room: Path, valid: list[bytes]) -> Outcome:
     """Read one case, and say what became of it."""
     from sparsegpt2.errors import UserError
 
+    form = FORMATS[case.form]
     started = time.process_time()
     result, says = "accepted", ""
     try:
-        put(content, room / form.file)
+        put(case.content(valid), room / form.file)
         form.read(room, room / form.file)
     except UserError as error:
         result, says = "refused", str(error)
@@ -92,7 +103,7 @@ def attempt(form: Format, room: Path, name: str, content: bytes | str) -> Outcom
     except BaseException as error:  # a panic of a Rust library is a BaseException
         says = f"{type(error).__name__}: {str(error)[:300]}\n{traceback.format_exc()}"
         result = "failed"
-    return Outcome(name, result, says, time.process_time() - started)
+    return Outcome(case.form, case.name, result, says, time.process_time() - started)
 
 
 def _wrong_with(error: BaseException) -> str:
@@ -108,25 +119,30 @@ def _wrong_with(error: BaseException) -> str:
     return ""
 
 
-def _work(name: str, room: Path, cases: Iterator[tuple[str, Callable[[list[bytes]], bytes | str]]], out: Connection) -> None:
-    """Send an outcome for each case. cases: (name, what makes its content from the valid files)."""
+def _work(room: Path, cases: Sequence[Case], out: Connection) -> None:
+    """Send an outcome for each case, after those of the valid files and None."""
     os.chdir(room)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     with contextlib.suppress(OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # end with the parent
-    form = FORMATS[name]
-    valid = form.valid(room)
-    for place, content in enumerate(valid):
-        first = attempt(form, room, f"{name}: valid file {place}", content)
-        if first.result != "accepted":
-            out.send(Outcome(first.case, "failed", f"a valid file was not accepted\n{first.says}"))
+    valid = {name: FORMATS[name].valid(room) for name in dict.fromkeys(case.form for case in cases)}
+    for name, contents in valid.items():
+        for place, content in enumerate(contents):
+            first = attempt(Case(name, f"{name}: valid file {place}", lambda _, content=content: content), room, contents)
+            if first.result != "accepted":
+                out.send(replace(first, result="failed", says=f"a valid file was not accepted\n{first.says}"))
+        put(contents[0], room / FORMATS[name].file)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-    out.send(None)  # ready
-    for case, make in cases:
-        out.send(attempt(form, room, case, make(valid)))
+    out.send(None)
+    before = ""
+    for case in cases:
+        if before and case.form != before:  # other formats may read its file too
+            put(valid[before][0], room / FORMATS[before].file)
+        before = case.form
+        out.send(attempt(case, room, valid[case.form]))
     out.close()
 
 
@@ -137,8 +153,7 @@ def _work(name: str, room: Path, cases: Iterator[tuple[str, Callable[[list[bytes
 class _Running:
     process: Any
     inbox: Connection
-    name: str
-    left: list[tuple[str, Any]]
+    left: list[Case]
     """The cases without an outcome yet; the first is being tried."""
     room: Path
     since: float
@@ -148,13 +163,34 @@ class _Running:
     def too_slow(self) -> str:
         """Why the case that is being tried has failed; empty while it has not."""
         waited, used = time.monotonic() - self.since, _processor_seconds(self.process.pid) - self.cpu
-        limit = SECONDS if self.ready else 60.0
+        limit = SECONDS if self.ready else 120.0
         if used > limit or waited > max(WAITING, limit):
             return f"it was not finished after {used:.1f} seconds of the processor, {waited:.1f} in all"
         return ""
 
-    def next(self) -> None:
-        self.since, self.cpu = time.monotonic(), _processor_seconds(self.process.pid)
+    def receive(self) -> tuple[list[Outcome], bool]:
+        """(the outcomes that have arrived, whether the process has ended)."""
+        outcomes: list[Outcome] = []
+        while self.inbox.poll():
+            try:
+                outcome = self.inbox.recv()
+            except EOFError:
+                return outcomes, True
+            self.since, self.cpu = time.monotonic(), _processor_seconds(self.process.pid)
+            if outcome is None:
+                self.ready = True
+                continue
+            if self.ready:
+                self.left.pop(0)
+            outcomes.append(outcome)
+        return outcomes, False
+
+    def end(self) -> None:
+        """End the process, if it has not ended, and remove its folder."""
+        self.process.kill()
+        self.process.join()
+        self.inbox.close()
+        shutil.rmtree(self.room, ignore_errors=True)
 
 
 def _processor_seconds(pid: int) -> float:
@@ -165,56 +201,40 @@ def _processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(material: Path, work: list[tuple[str, list[tuple[str, Any]]]], jobs: int) -> Iterator[tuple[str, Outcome]]:
-    """(format, outcome) of every case. work: (format, its cases as `_work` takes them)."""
-    batches = [(name, cases[at : at + BATCH]) for name, cases in work for at in range(0, len(cases), BATCH)]
-    batches.reverse()
+def run(material: Path, cases: Sequence[Case], jobs: int) -> Iterator[Outcome]:
+    """The outcome of every case, and of every valid file that was not accepted."""
+    batches = [list(cases[at : at + BATCH]) for at in range(0, len(cases), BATCH)][::-1]
     running: list[_Running] = []
-    rooms = 0
-    while batches or running:
-        while batches and len(running) < jobs:
-            name, cases = batches.pop()
-            rooms += 1
-            room = material.parent / f"room-{os.getpid()}-{rooms}"
-            shutil.copytree(material, room, symlinks=True)
-            running.append(_start(name, cases, room))
-        wait([one.inbox for one in running], 0.2)
-        for one in list(running):
-            ended, why = False, ""
-            while not ended and one.inbox.poll():
-                try:
-                    outcome = one.inbox.recv()
-                except EOFError:
-                    ended = True
-                    break
-                one.next()
-                if outcome is None:
-                    one.ready = True
-                else:
-                    if one.ready:
-                        one.left.pop(0)
-                    yield one.name, outcome
-            if not ended:
-                why = one.too_slow()
-            if ended or why:
-                running.remove(one)
-                one.process.kill()
-                one.process.join()
-                one.inbox.close()
-                shutil.rmtree(one.room, ignore_errors=True)
-                if one.left:
-                    case = one.left[0][0] if one.ready else f"{one.name}: the valid files"
-                    status = one.process.exitcode
-                    yield one.name, Outcome(case, "failed", why or f"the process ended with status {status}")
-                    if one.ready and one.left[1:]:
-                        batches.append((one.name, one.left[1:]))
+    rooms = (material.parent / f"room-{number}" for number in itertools.count())
+    try:
+        while batches or running:
+            while batches and len(running) < jobs:
+                running.append(_start(batches.pop(), material, next(rooms)))
+            wait([one.inbox for one in running], 0.2)
+            for one in list(running):
+                outcomes, ended = one.receive()
+                yield from outcomes
+                why = "" if ended else one.too_slow()
+                if ended or why:
+                    running.remove(one)
+                    one.end()
+                    if one.left:
+                        stuck = one.left.pop(0) if one.ready else Case(one.left[0].form, "the valid files", lambda _: b"")
+                        why = why or f"its process ended with status {one.process.exitcode}"
+                        yield Outcome(stuck.form, stuck.name, "failed", why)
+                        if one.ready and one.left:
+                            batches.append(one.left)
+    finally:
+        for one in running:
+            one.end()
 
 
-def _start(name: str, cases: list[tuple[str, Any]], room: Path) -> _Running:
+def _start(cases: list[Case], material: Path, room: Path) -> _Running:
+    shutil.copytree(material, room, symlinks=True)
     context = multiprocessing.get_context("fork")
     inbox, outbox = context.Pipe(duplex=False)
     sys.stdout.flush()
-    process = context.Process(target=_work, args=(name, room, iter(list(cases)), outbox), daemon=True)
+    process = context.Process(target=_work, args=(room, tuple(cases), outbox), daemon=True)
     process.start()
     outbox.close()
-    return _Running(process, inbox, name, list(cases), room, time.monotonic())
+    return _Running(process, inbox, cases, room, time.monotonic())
