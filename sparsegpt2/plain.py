@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from sparsegpt2.errors import UserError
@@ -59,6 +59,12 @@ def read_text(path: str | Path, what: str = "file") -> str:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{what} {path} is not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a path that a file names cannot leave the folder that it is relative to."""
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and "\0" not in name
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -188,7 +194,9 @@ def reading(source: str, remedy: str) -> Iterator[None]:
         if source in str(error):
             raise
         raise UserError(f"{source} is damaged ({error}); {remedy}") from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+    except KeyError as error:
+        raise UserError(f"{source} lacks {str(error.args[0])[:SHOWN]!r}; {remedy}") from None
+    except (IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{source} is damaged ({type(error).__name__}: {shown(str(error))}); {remedy}") from None
 
 

@@ -141,6 +141,8 @@ class Circuit:
             scores = check(values.get("scores"), dict[str, list[float]] | None, "scores")
             shapes = {site: [check(entry["width"], int, "width")] for site, entry in nodes.items()}
             _check_sizes(shapes | {name: entry["shape"] for name, entry in (weights or {}).items()})
+            if scores and set(scores) != set(nodes):
+                raise UserError("its scores are of other sites than its nodes")
             return Circuit(
                 nodes={site: _mask(shapes[site], entry["kept"]) for site, entry in nodes.items()},
                 weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},

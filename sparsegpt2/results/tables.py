@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from sparsegpt2.files import write_text
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@")
 """The first characters of a cell that spreadsheets take for a formula."""
 
 Table = list[dict[str, Any]]
@@ -33,7 +33,10 @@ def write_cells(file: IO[str], columns: Sequence[str], table: Iterable[Mapping[s
 
 
 def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # which Python's csv does not quote
+    return f"'{value}" if value.lstrip().startswith(FORMULA) else value
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -220,8 +220,11 @@ def progress(room: Path, file: Path) -> None:
     from sparsegpt2 import GPT, GPTConfig
     from sparsegpt2.config import OptimizerConfig
     from sparsegpt2.sparsity.optimizer import make_optimizer
+    from train.cost import progress_of
     from train.state import load_state
 
+    if file.parent.name == "last":
+        progress_of(file.parent.parent)
     torch.manual_seed(0)
     model = GPT(GPTConfig(**SHAPE))  # type: ignore[arg-type]
     load_state(file.parent, model, make_optimizer(model, OptimizerConfig()))
