@@ -64,7 +64,9 @@ def read_text(path: str | Path, what: str = "file") -> str:
 def stays_inside(name: str) -> bool:
     """Whether a path that a file names cannot leave the folder that it is relative to."""
     path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and "\0" not in name
+    return (
+        bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and "\0" not in name
+    )
 
 
 # --- JSON -----------------------------------------------------------------------------------------------------------
@@ -208,4 +210,8 @@ def shown(value: Any) -> str:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    return {name: hint for name, hint in typing.get_type_hints(kind).items() if typing.get_origin(hint) is not typing.ClassVar}
+    return {
+        name: hint
+        for name, hint in typing.get_type_hints(kind).items()
+        if typing.get_origin(hint) is not typing.ClassVar
+    }

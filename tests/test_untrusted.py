@@ -54,7 +54,12 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path):
 
 
 def test_a_card_shows_text_as_text(random_model):
-    info = {"commit": EVIL, "seed": 1, "density": 0.5, "train": {"data": {"corpora": [{"path": EVIL, "name": "files"}]}}}
+    info = {
+        "commit": EVIL,
+        "seed": 1,
+        "density": 0.5,
+        "train": {"data": {"corpora": [{"path": EVIL, "name": "files"}]}},
+    }
     benchmark = {"pruner": EVIL, "target_loss": 0.15, "seeds": [0], "settings": {"x": EVIL}, "had": 1, "counted": 0}
     cell = {"has_task": True, "counts": False, "loss_full": 0.1, "loss": None, "edges": None, "edges_trimmed": None}
     benchmark |= {"edges": None, "tasks": {EVIL: cell}, "commit": EVIL, "machine": EVIL}
@@ -135,7 +140,7 @@ def test_a_circuit_whose_values_cannot_be_is_refused(tmp_path, random_model, mak
     else:
         values[outer] = value
     (tmp_path / "c.json").write_text(json.dumps(values))
-    with pytest.raises(UserError, match="c.json") as error:
+    with pytest.raises(UserError, match=r"circuit file .* is damaged") as error:
         Circuit.load(tmp_path / "c.json")
     assert why in str(error.value)
 
@@ -242,7 +247,10 @@ def test_a_tokenizer_file_of_another_kind_is_refused(tmp_path, key, value):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("\n".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else 'x'] * 10)}]" for i in range(9)), "more than 100,000"),
+        (
+            "\n".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else 'x'] * 10)}]" for i in range(9)),
+            "more than 100,000",
+        ),
         ("a: &a [*a]", "more than 100,000"),
         ("a: " + "[" * 90 + "]" * 90, "nested too deeply"),
         ("a: " + "[" * 3000, "nested too deeply|not valid"),

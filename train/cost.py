@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from sparsegpt2.files import read_json, read_settled
-from sparsegpt2.plain import check, reading
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.plain import check, reading
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from train.config import TrainConfig
 from train.log import synchronise

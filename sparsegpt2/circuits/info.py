@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from sparsegpt2.circuits.calibrate import Calibration
 from sparsegpt2.plain import check_fields
 
+
 @dataclass(frozen=True, kw_only=True)
 class Info:
     """The fields common to circuits of every kind."""

@@ -26,7 +26,7 @@ def write_table(path: str | Path, table: Sequence[Mapping[str, Any]]) -> Path:
 
 
 def write_cells(file: IO[str], columns: Sequence[str], table: Iterable[Mapping[str, Any]]) -> None:
-    """Write a header and lines of CSV. A text that a spreadsheet would run as a formula gets an apostrophe before it."""
+    """Write a header and lines of CSV. A text that a spreadsheet would run as a formula gets an apostrophe first."""
     writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
     writer.writerow({column: _inert(column) for column in columns})
     writer.writerows({column: _inert(value) for column, value in line.items()} for line in table)

@@ -239,7 +239,9 @@ def _from_file(content: dict[str, Any]) -> tuple[dict[bytes, int], str, int]:
     model, added = check(content["model"], dict[str, Any], "model"), content["added_tokens"]
     vocab: dict[str, int] = check(model["vocab"], dict[str, int], "vocab")
     check(added, list[dict[str, Any]], "added_tokens")
-    end_of_text = check(next((one["id"] for one in added if one["content"] == END_OF_TEXT), None), int, "the end-of-text id")
+    end_of_text = check(
+        next((one["id"] for one in added if one["content"] == END_OF_TEXT), None), int, "the end-of-text id"
+    )
     special = {check(one["content"], str, "the text of an added token") for one in added}
     ranks = {_to_bytes(letters): rank for letters, rank in vocab.items() if letters not in special}
     pre_tokenizer = check(content["pre_tokenizer"], dict[str, Any], "pre_tokenizer")

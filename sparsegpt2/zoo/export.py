@@ -133,9 +133,9 @@ def _circuit_section(facts: dict[str, Any]) -> list[str]:
         "## Tasks and circuits",
         "",
         f"It has {facts['had']} of {len(facts['tasks'])} tasks: its loss on their test pairs, before pruning, is below "
-        f"{facts['target_loss']:g}. Circuits of the {plain(facts['pruner'])} pruner at that target, geometric mean over "
-        f"{facts['counted']} tasks: {mean}. Pruning seeds: {seeds}. Made at commit {plain(facts['commit'] or 'unknown')} on "
-        f"{plain(facts['machine'])}.",
+        f"{facts['target_loss']:g}. Circuits of the {plain(facts['pruner'])} pruner at that target, geometric mean "
+        f"over {facts['counted']} tasks: {mean}. Pruning seeds: {seeds}. Made at commit "
+        f"{plain(facts['commit'] or 'unknown')} on {plain(facts['machine'])}.",
         "",
         "| task | loss of the model | has the task | edges | without dangling nodes | loss of the circuit |",
         "|---|---|---|---|---|---|",

@@ -29,7 +29,14 @@ from tests.fuzz import material
 from tests.fuzz.formats import FORMATS
 from tests.fuzz.worker import Case, Outcome, attempt, case_of, run
 
-PACKAGES = ("matplotlib.figure", "datasets", "pandas", "networkx", "optuna.storages.journal", "sparsegpt2.viewer.gather")
+PACKAGES = (
+    "matplotlib.figure",
+    "datasets",
+    "pandas",
+    "networkx",
+    "optuna.storages.journal",
+    "sparsegpt2.viewer.gather",
+)
 PACKAGES += ("sparsegpt2.commands.evaluate", "sparsegpt2.report.frontier", "train.state", "eval_tasks.bench.config")
 """What the formats' readers import."""
 
@@ -49,7 +56,9 @@ def main(arguments: list[str]) -> int:
         importlib.import_module(package)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         made = Path(folder) / "material"
-        child = multiprocessing.get_context("fork").Process(target=material.make, args=(made,))  # leaves no threads here
+        child = multiprocessing.get_context("fork").Process(
+            target=material.make, args=(made,)
+        )  # leaves no threads here
         child.start()
         child.join()
         if child.exitcode:

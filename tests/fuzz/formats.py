@@ -285,7 +285,11 @@ def zoo_archive(room: Path, file: Path) -> None:
 
     cache_folder = room / "cache"
     shutil.rmtree(cache_folder, ignore_errors=True)
-    with _zoo(room), patch.dict("os.environ", {"XDG_CACHE_HOME": str(cache_folder)}), patch.object(zoo, "here", lambda _: None):
+    with (
+        _zoo(room),
+        patch.dict("os.environ", {"XDG_CACHE_HOME": str(cache_folder)}),
+        patch.object(zoo, "here", lambda _: None),
+    ):
         get("mine", str(file.parent))
 
 
@@ -339,7 +343,6 @@ def template(room: Path, file: Path) -> None:
     """The fields of a task, as its Python file gives them to PairTask, in JSON."""
     from eval_tasks.base import PairTask, PosedTask
     from sparsegpt2.errors import UserError
-    from sparsegpt2.text.tokenizer import Tokenizer
 
     try:
         fields = json.loads(file.read_bytes())
@@ -414,7 +417,9 @@ FORMATS: dict[str, Format] = {
     "tokenizer": Format("json", "run/best/tokenizer.json", tokenizer),
     "data_gym": Format("text", "bpe/both", data_gym, (_bpe,)),
     "gpt2_tokenizer": Format("json", "gpt2/tokenizer.json", gpt2_tokenizer),
-    "circuit": Format("json", "circuits/nodes.json", circuit, (lambda room: (room / "circuits/weights.json").read_bytes(),)),
+    "circuit": Format(
+        "json", "circuits/nodes.json", circuit, (lambda room: (room / "circuits/weights.json").read_bytes(),)
+    ),
     "circuit_view": Format("json", "circuits/nodes.json", circuit_view),
     "graph": Format("json", "circuits/weights.json", graph),
     "components": Format("json", "circuits/components.json", components),
@@ -442,8 +447,12 @@ FORMATS: dict[str, Format] = {
     "zoo_index": Format("json", "zoo/index.json", zoo_index),
     "zoo_archive": Format("bytes", "zoo/mine.zip", zoo_archive),
     "train_yaml": Format("yaml", "run/config.yaml", _settings("train", "train")),
-    "prune_yaml": Format("yaml", "prune.yaml", _settings("prune", "prune", "m", "--task", "t"), (_written_settings("prune"),)),
-    "bench_yaml": Format("yaml", "bench.yaml", _settings("bench", "bench", "m", "--out", "o"), (_written_settings("bench"),)),
+    "prune_yaml": Format(
+        "yaml", "prune.yaml", _settings("prune", "prune", "m", "--task", "t"), (_written_settings("prune"),)
+    ),
+    "bench_yaml": Format(
+        "yaml", "bench.yaml", _settings("bench", "bench", "m", "--out", "o"), (_written_settings("bench"),)
+    ),
     "template": Format("json", "task.json", template, (_a_task,)),
     "journal": Format("jsonl", "tuning.journal", journal),
     "corpus_text": Format("text", "corpora/a.txt", corpus, share=0.1),

@@ -19,7 +19,6 @@ from sparsegpt2.model.checkpoint import save_model
 from sparsegpt2.results import append_row
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from sparsegpt2.text.config import DataConfig
-from sparsegpt2.text.corpus import CorpusConfig
 from sparsegpt2.text.corpus.tinypython import document
 from sparsegpt2.text.data import prepare
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -204,7 +203,8 @@ def _zoo(folder: Path, model: Path) -> None:
 
     shutil.copytree(model, folder / "mine")
     files = {
-        file.name: {"bytes": file.stat().st_size, "sha256": digest(file)} for file in sorted((folder / "mine").iterdir())
+        file.name: {"bytes": file.stat().st_size, "sha256": digest(file)}
+        for file in sorted((folder / "mine").iterdir())
     }
     facts = {"n_layer": 1, "d_model": 16, "context": 16, "l0": 900, "held_out_loss": 3.2}
     facts |= {"had": 3, "tasks": 20, "counted": 3, "edges": 41.5}

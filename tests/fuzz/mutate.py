@@ -25,20 +25,81 @@ DEEP, LONG = "@deep@", "@long@"
 NUMBERS: tuple[Any, ...] = (0, -1, 1, 2, 7, 1.5, -0.0, 0.1, 1e308, -1e308, 1e-320, 255, 65536, 2**31, 2**32 + 1, 2**40)
 NUMBERS += (2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**30, 10**400, float("nan"), float("inf"))
 NUMBERS += (-float("inf"), 3_000_000_000, LONG)
-TEXTS = ("", "x", "nan", "null", "1", "1e5", "true", " ", "\n", "\t", "\x00", "\x1b[31m", "é", "日本", "\ud800", "a\udfffb")
-TEXTS += ("a" * 5000, "$\\frac{$", "$x_{$", "_$", "%s", "{0}", "{{answer}}", "{{a|b}}", "$name", "${x", "...", "---", "#")
-TEXTS += ("=1+1", "+1", "-1", "@A1", "=HYPERLINK(\"x\")", "</script><script>alert(1)</script>", "| a |", "```", "&amp;")
-TEXTS += ("../../etc/passwd", "/etc/passwd", "~", "hf:a/b", "zoo:none", "zoo:../x", "x.py", "/tmp/x.py", "os:system", "[")
+TEXTS = (
+    "",
+    "x",
+    "nan",
+    "null",
+    "1",
+    "1e5",
+    "true",
+    " ",
+    "\n",
+    "\t",
+    "\x00",
+    "\x1b[31m",
+    "é",
+    "日本",
+    "\ud800",
+    "a\udfffb",
+)
+TEXTS += (
+    "a" * 5000,
+    "$\\frac{$",
+    "$x_{$",
+    "_$",
+    "%s",
+    "{0}",
+    "{{answer}}",
+    "{{a|b}}",
+    "$name",
+    "${x",
+    "...",
+    "---",
+    "#",
+)
+TEXTS += ("=1+1", "+1", "-1", "@A1", '=HYPERLINK("x")', "</script><script>alert(1)</script>", "| a |", "```", "&amp;")
+TEXTS += (
+    "../../etc/passwd",
+    "/etc/passwd",
+    "~",
+    "hf:a/b",
+    "zoo:none",
+    "zoo:../x",
+    "x.py",
+    "/tmp/x.py",
+    "os:system",
+    "[",
+)
 TEXTS += ("(?P<", "(a+)+$", "\\", "cuda", "float16", "<|endoftext|>", "Ġ", "Ġ Ġ")
 OTHERS: tuple[Any, ...] = (None, True, False, [], {}, [[]], [None], {"a": 1}, {"": None}, [0] * 300, [["x"]], DEEP)
 OTHERS += ([1, [2, [3, [4]]]], {"a": {"a": {"a": {"a": {}}}}}, {str(i): i for i in range(300)})
 
 YAML_LINES = ("a: &a [1, 2]\nb: *a\n", "<<: {tokens: 1}\n", "? [1]\n: 2\n", "!!python/object:os.system x\n", "\tx: 1\n")
 YAML_LINES += ("tokens: 1\ntokens: 2\n", "- a\n- b\n", "%YAML 3.0\n---\n", "--- 1\n--- 2\n", "x: !!int abc\n", "x: |\n")
-YAML_LINES += ("x: 2020-13-45\n", "x: !!binary =\n", "x: 0x\n", "x: 1:99:99\n", "*undefined\n", "{[: ]}\n", "x: *x\n", "x: &x [*x]\n")
+YAML_LINES += (
+    "x: 2020-13-45\n",
+    "x: !!binary =\n",
+    "x: 0x\n",
+    "x: 1:99:99\n",
+    "*undefined\n",
+    "{[: ]}\n",
+    "x: *x\n",
+    "x: &x [*x]\n",
+)
 YAML_LINES += ("".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}' if i else 'x'] * 10)}]\n" for i in range(9)),)
-YAML_LINES += ("".join(f"a{i}: &a{i} {{{', '.join(f'k{j}: ' + (f'*a{i - 1}' if i else 'x') for j in range(10))}}}\n" for i in range(9)),)
-YAML_LINES += ("a: " + "[" * 3000 + "\n", "a: " + "{a: " * 2000 + "\n", "\ufeffa: 1\n", "a: " + "9" * 5000 + "\n", "a: 1e999\n")
+YAML_LINES += (
+    "".join(
+        f"a{i}: &a{i} {{{', '.join(f'k{j}: ' + (f'*a{i - 1}' if i else 'x') for j in range(10))}}}\n" for i in range(9)
+    ),
+)
+YAML_LINES += (
+    "a: " + "[" * 3000 + "\n",
+    "a: " + "{a: " * 2000 + "\n",
+    "\ufeffa: 1\n",
+    "a: " + "9" * 5000 + "\n",
+    "a: 1e999\n",
+)
 
 
 def mutated(data: bytes, kind: Kind, source: random.Random) -> bytes | str:
@@ -161,7 +222,9 @@ def _replacement(value: Any, whole: Any, source: random.Random) -> Any:
         third = value / 3 if abs(value) < 1e300 else 0.5
         return source.choice((-value, value + 1, value - 1, value * 1000, third, str(value), [value]))
     if way < 0.35 and isinstance(value, list) and value:
-        return source.choice((value[:-1], value + value[:1], value[::-1], value * 3, value[0], dict.fromkeys(map(str, value[:5]))))
+        return source.choice(
+            (value[:-1], value + value[:1], value[::-1], value * 3, value[0], dict.fromkeys(map(str, value[:5])))
+        )
     if way < 0.35 and isinstance(value, str) and value:
         cut = source.randrange(len(value))
         return source.choice((value[:cut], value[cut:], value + value, value + source.choice(TEXTS), list(value[:9])))
@@ -210,7 +273,9 @@ def _yaml(data: bytes, source: random.Random) -> bytes:
     import yaml
 
     value = changed_values(yaml.safe_load(data), source)
-    text = yaml.safe_dump(value, default_flow_style=source.choice((None, False, True)), allow_unicode=source.random() < 0.5)
+    text = yaml.safe_dump(
+        value, default_flow_style=source.choice((None, False, True)), allow_unicode=source.random() < 0.5
+    )
     text = text.replace(f"'{DEEP}'", "[" * 3000).replace(f"'{LONG}'", "9" * 5000)
     return text.encode("utf-8", errors="surrogatepass")
 

@@ -130,7 +130,9 @@ def _work(room: Path, cases: Sequence[Case], out: Connection) -> None:
     valid = {name: FORMATS[name].valid(room) for name in dict.fromkeys(case.form for case in cases)}
     for name, contents in valid.items():
         for place, content in enumerate(contents):
-            first = attempt(Case(name, f"{name}: valid file {place}", lambda _, content=content: content), room, contents)
+            first = attempt(
+                Case(name, f"{name}: valid file {place}", lambda _, content=content: content), room, contents
+            )
             if first.result != "accepted":
                 out.send(replace(first, result="failed", says=f"a valid file was not accepted\n{first.says}"))
         put(contents[0], room / FORMATS[name].file)
@@ -219,7 +221,9 @@ def run(material: Path, cases: Sequence[Case], jobs: int) -> Iterator[Outcome]:
                     running.remove(one)
                     one.end()
                     if one.left:
-                        stuck = one.left.pop(0) if one.ready else Case(one.left[0].form, "the valid files", lambda _: b"")
+                        stuck = (
+                            one.left.pop(0) if one.ready else Case(one.left[0].form, "the valid files", lambda _: b"")
+                        )
                         why = why or f"its process ended with status {one.process.exitcode}"
                         yield Outcome(stuck.form, stuck.name, "failed", why)
                         if one.ready and one.left:
