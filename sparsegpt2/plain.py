@@ -197,7 +197,7 @@ def reading(source: str, remedy: str) -> Iterator[None]:
             raise
         raise UserError(f"{source} is damaged ({error}); {remedy}") from None
     except KeyError as error:
-        raise UserError(f"{source} lacks {str(error.args[0])[:SHOWN]!r}; {remedy}") from None
+        raise UserError(f"{source} is damaged (it lacks {str(error.args[0])[:SHOWN]!r}); {remedy}") from None
     except (IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise UserError(f"{source} is damaged ({type(error).__name__}: {shown(str(error))}); {remedy}") from None
 

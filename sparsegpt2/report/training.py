@@ -17,7 +17,7 @@ METRICS = "metrics.jsonl"
 """Name of the file inside a run folder."""
 
 
-NEEDED = ("step", "tokens", "loss")
+NEEDED = ("tokens", "loss", "step")
 MEASURES = (*NEEDED, "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
 """Fields of a line that are drawn; each is a number."""
 
