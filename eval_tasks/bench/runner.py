@@ -20,7 +20,7 @@ from sparsegpt2.components import ComponentCircuit
 from sparsegpt2.model.checkpoint import load_model
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
-from sparsegpt2.results import RESULTS, Row, append_row, read_rows, repair
+from sparsegpt2.results import Row, append_row, has_rows, read_rows, repair
 
 SHAPES_KEPT = "64"
 """Number of shapes for which oneDNN keeps compiled bfloat16 products; its default is 1024. Prompts and circuits have
@@ -84,7 +84,7 @@ def finished_rows(out: Path) -> dict[str, Row]:
     """Identity -> row of earlier runs. Creates `out` if missing and removes an incomplete last line."""
     out.mkdir(parents=True, exist_ok=True)
     repair(out)
-    if not (out / RESULTS).exists() or not (out / RESULTS).stat().st_size:
+    if not has_rows(out):
         return {}
     return {row.identity: row for row in read_rows(out)}
 

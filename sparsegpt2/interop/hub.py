@@ -47,9 +47,10 @@ def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, se
     """
     check_record(info)
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
-    weights = l0(model)
+    weights, table = l0(model), model.bigram
     facts = {
         "L0 (nonzero weights and biases)": f"{weights:,} of {parameters:,}",
+        "nonzero entries of the bigram table, not in L0": None if table is None else f"{int((table != 0).sum()):,}",
         "density": f"{weights / parameters if info.get('density') is None else info['density']:.4g}",
         "held-out loss (nats per token)": _number(info.get("held_out_loss"), ".4f"),
         "tokens seen": _number(info.get("tokens"), ",d"),

@@ -9,7 +9,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.locate import CHECKPOINTS
 from sparsegpt2.report.frontier import Frontier, analyse
 from sparsegpt2.report.training import METRICS, read_metrics
-from sparsegpt2.results import RESULTS, ModelResult, Row, load_results
+from sparsegpt2.results import RESULTS, ModelResult, Row, has_rows, load_results
 from sparsegpt2.viewer.graph import short
 from sparsegpt2.viewer.schema import CellData, ModelData, Points, RunData
 
@@ -20,7 +20,7 @@ MEASURES = ("loss", "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_
 def is_run(path: str | Path) -> bool:
     """Whether `path` is a folder with results, with training metrics, or with runs directly inside it."""
     folder = Path(path)
-    return folder.is_dir() and ((folder / RESULTS).is_file() or bool(training_runs(folder)))
+    return folder.is_dir() and (has_rows(folder) or bool(training_runs(folder)))
 
 
 def training_runs(folder: Path) -> list[Path]:
@@ -31,7 +31,7 @@ def training_runs(folder: Path) -> list[Path]:
 
 def run_results(folder: str | Path) -> list[Row]:
     """The current rows of a run folder; empty if it has no results."""
-    return load_results([folder]) if (Path(folder) / RESULTS).is_file() else []
+    return load_results([folder]) if has_rows(folder) else []
 
 
 def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:

@@ -117,6 +117,11 @@ def card(model: GPT, info: dict[str, Any], name: str) -> str:
     return model_card(model, info, title=name, address=zoo.PREFIX + name, sections=sections)
 
 
+def card_of(name: str) -> str:
+    """The card of a model of the zoo, from its files as they are."""
+    return card(load_model(zoo.PREFIX + name), model_info(zoo.PREFIX + name), name)
+
+
 def _write(model: GPT, folder: Path, name: str, tokenizer: Tokenizer, info: dict[str, Any]) -> int:
     """Write all files of an entry; returns their size in bytes."""
     write_model(model, folder, tokenizer=tokenizer, info=info, compact=True)
@@ -140,11 +145,20 @@ def _circuit_section(facts: dict[str, Any]) -> list[str]:
         "| task | loss of the model | has the task | edges | without dangling nodes | loss of the circuit |",
         "|---|---|---|---|---|---|",
     ]
+    missed = 0
     for task, cell in facts["tasks"].items():
         numbers = [_cell(cell["edges"], ",.0f"), _cell(cell["edges_trimmed"], ",.0f"), _cell(cell["loss"], ".3f")]
+        if cell["counts"] and cell["loss"] is not None and cell["loss"] > facts["target_loss"]:
+            missed, numbers[-1] = missed + 1, f"{numbers[-1]} †"
         has = "yes" if cell["has_task"] else "no"
         lines.append(f"| {plain(task)} | {_cell(cell['loss_full'], '.3f')} | {has} | {' | '.join(numbers)} |")
-    return [*lines, "", "Pruning settings:", "", *yaml_block(facts["settings"], short_lists_on_a_line=True)]
+    if missed:
+        lines += [
+            "",
+            f"† {missed} of {facts['counted']} tasks: above the target on test pairs, though not on validation pairs.",
+        ]
+    pruning = {name: value for name, value in facts["settings"].items() if name != "evidence"}  # of checks, not pruning
+    return [*lines, "", "Pruning settings:", "", *yaml_block(pruning, short_lists_on_a_line=True)]
 
 
 def _cell(value: float | None, form: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sparsegpt2.config import require
-from sparsegpt2.files import replacing, write_json
+from sparsegpt2.files import replacing, write_json, write_text
+from sparsegpt2.interop.hub import CARD
 from sparsegpt2.locate import zoo
+from sparsegpt2.zoo.export import card_of
 from sparsegpt2.zoo.listing import facts_of
 
 
@@ -19,7 +21,7 @@ def archive_name(name: str) -> str:
 
 
 def release(out: str | Path) -> list[Path]:
-    """Update the package's index, and write it and an archive of each model into the folder `out`.
+    """Update the package's cards and index, and write the index and an archive of each model into the folder `out`.
 
     Returns the paths of the archives. It needs a clone, which has all models: `UserError` if the package lacks a model
     that the index lists.
@@ -30,6 +32,8 @@ def release(out: str | Path) -> list[Path]:
         f"{zoo.INDEX} lists {', '.join(gone)}, which is not in {zoo.FOLDER}; make a release in a clone of the "
         f"repository, which has all models, or delete it from {zoo.INDEX} if the model was removed",
     )
+    for entry in zoo.FOLDER.glob("*/config.json"):
+        write_text(entry.parent / CARD, card_of(entry.parent.name))
     made = make_index()
     write_json(zoo.FOLDER / zoo.INDEX, made)
     write_json(Path(out) / zoo.INDEX, made)

@@ -6,7 +6,7 @@ For each format it prints
     accepted   how many were read and used without any error
     refused    how many gave a `UserError` of one line
     failed     all others: another exception, a sentence that is not one line, more than 5 seconds of the processor or
-               15 in all, more than 1 GB allocated beyond what the valid file takes, or the end of the process
+               15 of waiting, more than 1 GB allocated beyond what the valid file takes, or the end of the process
     slowest    seconds of the processor of the slowest case
     together   seconds of the processor of all cases
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -401,6 +402,10 @@ def evaluate_text(room: Path, file: Path) -> None:
     read_text(file, _model(room).tokenizer, SHAPE["context"], 2)
 
 
+def _packed(room: Path) -> bytes:
+    return gzip.compress((room / "results" / "results.jsonl").read_bytes(), mtime=0)
+
+
 def _bpe(room: Path) -> bytes:
     return b"SPLIT".join((room / "bpe" / name).read_bytes() for name in ("vocab.bpe", "encoder.json"))
 
@@ -426,6 +431,7 @@ FORMATS: dict[str, Format] = {
     "report": Format("json", "circuits/report.json", report_view),
     "notes": Format("json", "notes.json", notes),
     "results": Format("jsonl", "results/results.jsonl", results),
+    "results_packed": Format("gz", "packed/results.jsonl.gz", results, (_packed,)),
     "frames": Format("jsonl", "results/results.jsonl", frames),
     "figures": Format("jsonl", "results/results.jsonl", figures, share=0.02),
     "metrics": Format("jsonl", "run/metrics.jsonl", metrics, (_old("run/metrics.jsonl"),)),

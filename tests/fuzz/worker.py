@@ -164,8 +164,11 @@ class _Running:
 
     def too_slow(self) -> str:
         """Why the case that is being tried has failed; empty while it has not."""
-        waited, used = time.monotonic() - self.since, _processor_seconds(self.process.pid) - self.cpu
+        waited, (state, used) = time.monotonic() - self.since, _state(self.process.pid)
+        used -= self.cpu
         limit = SECONDS if self.ready else 120.0
+        if state not in "SD":  # it could run, if other processes let it
+            waited = 0.0
         if used > limit or waited > max(WAITING, limit):
             return f"it was not finished after {used:.1f} seconds of the processor, {waited:.1f} in all"
         return ""
@@ -178,7 +181,7 @@ class _Running:
                 outcome = self.inbox.recv()
             except EOFError:
                 return outcomes, True
-            self.since, self.cpu = time.monotonic(), _processor_seconds(self.process.pid)
+            self.since, self.cpu = time.monotonic(), _state(self.process.pid)[1]
             if outcome is None:
                 self.ready = True
                 continue
@@ -195,12 +198,13 @@ class _Running:
         shutil.rmtree(self.room, ignore_errors=True)
 
 
-def _processor_seconds(pid: int) -> float:
+def _state(pid: int) -> tuple[str, float]:
+    """(state of a process: R for running, S for sleeping and so on, seconds of the processor that it has used)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return "R", 0.0
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def run(material: Path, cases: Sequence[Case], jobs: int) -> Iterator[Outcome]:

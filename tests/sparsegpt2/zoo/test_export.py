@@ -177,3 +177,5 @@ def test_every_entry_of_this_package_loads_and_is_small():
         assert load_model(f"zoo:{name}").means is not None
         assert sum(file.stat().st_size for file in zoo.directory(name).iterdir()) <= entries.LIMIT
         assert "held_out_loss" in model_info(f"zoo:{name}")
+        card = (zoo.directory(name) / entries.CARD).read_text()
+        assert card == entries.card_of(name), "run `sparsegpt2 zoo --release FOLDER`, which writes the cards again"
