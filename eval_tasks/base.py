@@ -18,6 +18,7 @@ from eval_tasks.template import Flaw, Rendered, Template, fill, section, slots_o
 from eval_tasks.words import Pools, common_pools, deal, is_divided
 from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch, Unposable
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import check_record, fits
 from sparsegpt2.text.tokenizer import Tokenizer
 
 LONGEST = 256
@@ -65,8 +66,11 @@ class PairTask:
     must also have a slot whose words are divided, so that the splits share no prompts."""
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.answers, tuple) and len(self.answers) == 2 and self.answers != (None, None)):
+        if not fits(self.answers, tuple[str | None, str | None]) or tuple(self.answers) == (None, None):
             raise UserError("answers must be two texts, or one text and None")
+        check_record(type(self), vars(self), "the task")
+        for name in ("answers", "alternatives", "single", "everywhere"):  # a list is as good as a tuple
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.answers[0] == self.answers[1]:
             raise UserError(f"both sides have the answer {self.answers[0]!r}; the two prompts need different answers")
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import parse_json, read_text
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Temporary names under which files and folders are written."""
@@ -336,12 +337,4 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path, what: str = "file") -> Any:
     """The value in a JSON file; `UserError` if the file is missing or malformed. what: what it should be."""
-    path = Path(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{what} {path} does not exist") from None
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, digits without end, or lists within lists
-        raise UserError(f"{what} {path} is not valid JSON ({error}); it may be truncated") from None
-    except OSError as error:
-        raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None
+    return parse_json(read_text(path, what), f"{what} {path}")

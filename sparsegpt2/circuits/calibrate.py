@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparsegpt2.plain import check
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
@@ -35,7 +37,8 @@ class Calibration:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Calibration:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; `UserError` for anything else."""
+        check(values, dict[str, float | dict[str, float]], "the calibration of a circuit")
         return Calibration(
             scale=float(values["scale"]),
             shifts={int(token): float(shift) for token, shift in values["shifts"].items()},

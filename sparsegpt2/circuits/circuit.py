@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.plain import check, reading
 from sparsegpt2.results.markup import bar, table
 
 FORMAT, KIND = 1, "sparsegpt2 circuit"
+MOST_ENTRIES = 2**29
+"""Largest number of entries of the masks in one file, nodes and weights together: a byte of memory each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,16 +134,21 @@ class Circuit:
         values = read_json(path, "circuit file")
         if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
             raise UserError(f"{path} is not a circuit file of format {FORMAT}: write one with `sparsegpt2 prune`")
-        try:
-            weights, scores = values.get("weights"), values.get("scores")
+        with reading(f"circuit file {path}", "prune again"):
+            info = CircuitInfo.from_dict(check(values.get("info"), dict[str, Any], "info"))
+            nodes = check(values.get("nodes"), dict[str, dict[str, int | list[int]]], "nodes")
+            weights = check(values.get("weights"), dict[str, dict[str, list[int]]] | None, "weights")
+            scores = check(values.get("scores"), dict[str, list[float]] | None, "scores")
+            shapes = {site: [check(entry["width"], int, "width")] for site, entry in nodes.items()}
+            _check_sizes(shapes | {name: entry["shape"] for name, entry in (weights or {}).items()})
+            if scores and set(scores) != set(nodes):
+                raise UserError("its scores are of other sites than its nodes")
             return Circuit(
-                nodes={site: _mask([entry["width"]], entry["kept"]) for site, entry in values["nodes"].items()},
+                nodes={site: _mask(shapes[site], entry["kept"]) for site, entry in nodes.items()},
                 weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},
-                scores=scores and {site: torch.tensor(score) for site, score in scores.items()},
-                info=CircuitInfo.from_dict(values["info"]),
+                scores=scores and {site: _ranking(score, shapes[site]) for site, score in scores.items()},
+                info=info,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None
 
 
 def is_circuit(path: str | Path) -> bool:
@@ -156,13 +165,31 @@ def every_node(model: GPT) -> dict[str, Tensor]:
     return {site: torch.ones(width, dtype=torch.bool) for site, width in node_sites(model.config).items()}
 
 
-def _mask(shape: list[int], kept: list[int]) -> Tensor:
-    mask = torch.zeros(shape, dtype=torch.bool)
-    indices = torch.tensor(kept, dtype=torch.int64)
-    if len(kept) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():
-        raise ValueError(f"kept entries must be from 0 to {mask.numel() - 1}")
-    mask.view(-1)[indices] = True
+def _check_sizes(shapes: dict[str, list[int]]) -> None:
+    """`UserError` unless masks of these shapes fit in memory; called before any of them is made."""
+    for name, shape in shapes.items():
+        if min(shape, default=0) < 1:
+            raise UserError(f"{name} has the shape {shape}")
+    entries = sum(math.prod(shape) for shape in shapes.values())
+    if entries > MOST_ENTRIES:
+        raise UserError(f"its masks have {entries:,} entries, and at most {MOST_ENTRIES:,} are read")
+
+
+def _mask(shape: list[int], listed: Any, value: bool = True) -> Tensor:
+    """A mask of that shape that is `value` at the listed entries, counted row by row, and not `value` elsewhere."""
+    indices = torch.tensor(check(listed, list[int], "kept entries"), dtype=torch.int64)
+    mask = torch.full(shape, not value)
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():
+        raise UserError(f"kept entries must be from 0 to {mask.numel() - 1}")
+    mask.view(-1)[indices] = value
     return mask
+
+
+def _ranking(score: list[float], shape: list[int]) -> Tensor:
+    ranking = torch.tensor(score, dtype=torch.float32)
+    if list(ranking.shape) != shape or not bool(ranking.isfinite().all()):
+        raise UserError(f"the scores of a site with {shape[0]} channels are not as many finite numbers")
+    return ranking
 
 
 def _entries(kept: Tensor) -> dict[str, Any]:
@@ -174,7 +201,8 @@ def _entries(kept: Tensor) -> dict[str, Any]:
 
 def _weight_mask(values: dict[str, Any]) -> Tensor:
     """The inverse of `_entries`."""
-    return _mask(values["shape"], values["kept"]) if "kept" in values else ~_mask(values["shape"], values["removed"])
+    which = "kept" if "kept" in values else "removed"
+    return _mask(values["shape"], values[which], which == "kept")
 
 
 def _short(scores: Tensor) -> list[float]:

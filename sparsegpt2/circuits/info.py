@@ -11,18 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 from sparsegpt2.circuits.calibrate import Calibration
-
-PLAIN: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (float, int),
-    "bool": (bool,),
-    "dict": (dict,),
-    "list": (list,),
-    "tuple": (tuple, list),
-    "Calibration": (Calibration,),
-}
-"""The types that a field may hold, by the first word of its annotation."""
+from sparsegpt2.plain import check_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +33,11 @@ class Info:
     """The order of the fields in a file."""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value, kinds = getattr(self, one.name), PLAIN[str(one.type).split("[")[0].split(" ")[0]]
-            wrong = isinstance(value, bool) and bool not in kinds
-            if value is not None and (wrong or not isinstance(value, kinds)):
-                raise ValueError(f"{one.name} must be {str(one.type).removesuffix(' | None')}, got {value!r}")
+        check_record(type(self), {one.name: getattr(self, one.name) for one in fields(self)}, "the circuit's info")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read the plain values of a file; `ValueError` for a field of the wrong type."""
+        """Read the plain values of a file; `UserError` for a field of the wrong type."""
         known = {name: value for name, value in values.items() if name in cls.order}
         return cls(**known, extra={name: value for name, value in values.items() if name not in cls.order})
 
@@ -111,8 +96,8 @@ class CircuitInfo(Info):
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """As in `Info`; a calibration is read from its own plain values."""
         calibration = values.get("calibration")
-        if isinstance(calibration, Mapping):
-            values = {**values, "calibration": Calibration.from_dict(dict(calibration))}
+        if calibration is not None:
+            values = {**values, "calibration": Calibration.from_dict(calibration)}
         return super().from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import inside, make_folder, replacing
 from sparsegpt2.lock import locked_file
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.plain import read_bytes, shown
 from sparsegpt2.progress import Progress
 
 SPACE: dict[str, tuple[float, float, bool]] = {
@@ -187,7 +189,7 @@ def repair_journal(path: Path) -> None:
     """
     for stale in path.parent.glob(f"{path.name}.lock*"):  # Optuna's own locks, which remain after a kill
         stale.unlink(missing_ok=True)
-    data = path.read_bytes() if path.exists() else b""
+    data = read_bytes(path, "tuning journal") if os.path.lexists(path) else b""
     *lines, _ = data.split(b"\n")
     whole = b"".join(_entry(line, f"{path} line {number}") + b"\n" for number, line in enumerate(lines, start=1))
     if whole != data:
@@ -200,9 +202,9 @@ def _entry(line: bytes, source: str) -> bytes:
     start = 0
     while start >= 0:
         try:
-            if "op_code" in json.loads(line[start:]):
+            if type(json.loads(line[start:]).get("op_code")) is int:
                 return line[start:]
-        except (ValueError, TypeError):
+        except (ValueError, AttributeError, RecursionError):
             pass
         start = line.find(b'{"op_code"', start + 1)
     raise UserError(f"{source} is damaged; delete the journal to start the search again")
@@ -231,12 +233,20 @@ def open_study(storage: str | Path, name: str) -> Any:
     make_folder(path.parent)
     inside(path.parent, path.name)
     backend = JournalFileBackend(str(path), lock_obj=Unlocked())  # type: ignore[arg-type]
-    return optuna.create_study(
-        study_name=name,
-        storage=JournalStorage(backend),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
-        load_if_exists=True,
-    )
+    try:  # replays the whole journal; what an entry must hold is known to Optuna alone
+        return optuna.create_study(
+            study_name=name,
+            storage=JournalStorage(backend),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
+            load_if_exists=True,
+        )
+    except OSError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"tuning journal {path} is damaged ({type(error).__name__}: {shown(str(error))}); "
+            "delete it to start the search again"
+        ) from None
 
 
 def next_trial(study: Any, config: PruneConfig, index: int) -> Any:

@@ -10,16 +10,46 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
+from sparsegpt2.plain import check, check_record, reading, shown
 from sparsegpt2.registry import unknown
 
 PREFIX = "zoo:"
 FOLDER = Path(__file__).parents[1] / "zoo"
 INDEX = "index.json"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class File:
+    """What the index says of one file of a model."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the list of models shows of one."""
+
+    n_layer: int
+    d_model: int
+    context: int
+    l0: int
+    held_out_loss: float | None
+    """In nats per token; None if its training did not record it."""
+    had: int | None
+    """Number of tasks that it has; like the following, None or 0 if it was not benchmarked."""
+    tasks: int
+    counted: int | None
+    edges: float | None
+    """Geometric mean of its circuits' sizes over the tasks that count."""
 
 
 def names() -> list[str]:
@@ -32,8 +62,22 @@ def index() -> dict[str, dict[str, Any]]:
     path = FOLDER / INDEX
     if not path.exists():
         return {}
-    models: dict[str, dict[str, Any]] = read_json(path, "the zoo's index")["models"]
+    with reading(f"the zoo's index {path}", "restore it from the package"):
+        models = check(read_json(path, "the zoo's index")["models"], dict[str, dict[str, dict[str, Any]]], "models")
+        for name, model in models.items():
+            if not is_name(name):
+                raise UserError(f"{shown(name)} is not the name of a model")
+            for file, stated in model["files"].items():
+                if not is_name(file):
+                    raise UserError(f"{shown(file)} is not the name of a file")
+                check_record(File, stated, file)
+            check_record(Facts, model["facts"], name)
     return models
+
+
+def is_name(name: str) -> bool:
+    """Whether a name can only be one inside the folder that it is looked for in: no path, and nothing hidden."""
+    return bool(NAME.fullmatch(name))
 
 
 def directory(name: str) -> Path:

@@ -37,7 +37,7 @@ from sparsegpt2.results.packed import PACKED
 from sparsegpt2.results.provenance import commit, provenance
 from sparsegpt2.results.rows import Row, row_identity
 from sparsegpt2.results.store import RESULTS, append_row, has_rows, merge_results, pack_rows, read_rows, repair
-from sparsegpt2.results.tables import Table, aligned, write_table
+from sparsegpt2.results.tables import Table, aligned, write_cells, write_table
 
 __all__ = [
     "DENSE_FROM",
@@ -77,5 +77,6 @@ __all__ = [
     "row_identity",
     "shared_tasks",
     "size_ratio",
+    "write_cells",
     "write_table",
 ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
 from sparsegpt2.lock import appending, locked
+from sparsegpt2.plain import read_bytes
 from sparsegpt2.results.lines import parse_row, row_line
 from sparsegpt2.results.packed import PACKED, unpacked, write_packed
 from sparsegpt2.results.rows import Row
@@ -62,11 +63,11 @@ def _content(file: Path) -> bytes:
     """The lines of a file of rows, to which another process may be appending one."""
     if file.suffix == ".gz":
         return unpacked(file)
-    data = file.read_bytes()
+    data = read_bytes(file, "results file")
     until = time.monotonic() + 0.5
     while data and not data.endswith(b"\n") and time.monotonic() < until:
         time.sleep(0.01)
-        data = file.read_bytes()
+        data = read_bytes(file, "results file")
     return data
 
 

@@ -91,7 +91,7 @@ def _number(given: Any) -> float:
         value = float(given)
     except (ValueError, OverflowError):
         raise Wrong from None
-    if math.isnan(value):
+    if not math.isfinite(value):
         raise Wrong
     return value
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, replacing_directory, write_text
+from sparsegpt2.interop.card import check_card, plain, yaml_block
 from sparsegpt2.interop.hub import CARD, model_card
 from sparsegpt2.locate import FILES, TOKENIZER, model_directory, zoo
 from sparsegpt2.model.checkpoint import MODEL, load_model, model_info, write_model
@@ -107,8 +107,9 @@ def benchmark_facts(result: ModelResult) -> dict[str, Any]:
 def card(model: GPT, info: dict[str, Any], name: str) -> str:
     """The card of a zoo model: the card of any model, with a section on its tasks and the sizes of their circuits."""
     sections = []
-    if ROUNDED in info:
-        kinds = ", ".join(f"{tensor} to {dtype}" for tensor, dtype in info[ROUNDED].items())
+    check_card(info)
+    if info.get(ROUNDED):
+        kinds = ", ".join(plain(f"{tensor} to {dtype}") for tensor, dtype in info[ROUNDED].items())
         sections += ["", f"Rounded after training, to keep the file small: {kinds}; everything else is exact."]
     facts = info.get(BENCHMARK)
     if facts:
@@ -137,9 +138,9 @@ def _circuit_section(facts: dict[str, Any]) -> list[str]:
         "## Tasks and circuits",
         "",
         f"It has {facts['had']} of {len(facts['tasks'])} tasks: its loss on their test pairs, before pruning, is below "
-        f"{facts['target_loss']:g}. Circuits of the `{facts['pruner']}` pruner at that target, geometric mean over "
-        f"{facts['counted']} tasks: {mean}. Pruning seeds: {seeds}. Made at commit {facts['commit'] or 'unknown'} on "
-        f"{facts['machine']}.",
+        f"{facts['target_loss']:g}. Circuits of the {plain(facts['pruner'])} pruner at that target, geometric mean "
+        f"over {facts['counted']} tasks: {mean}. Pruning seeds: {seeds}. Made at commit "
+        f"{plain(facts['commit'] or 'unknown')} on {plain(facts['machine'])}.",
         "",
         "| task | loss of the model | has the task | edges | without dangling nodes | loss of the circuit |",
         "|---|---|---|---|---|---|",
@@ -150,15 +151,14 @@ def _circuit_section(facts: dict[str, Any]) -> list[str]:
         if cell["counts"] and cell["loss"] is not None and cell["loss"] > facts["target_loss"]:
             missed, numbers[-1] = missed + 1, f"{numbers[-1]} †"
         has = "yes" if cell["has_task"] else "no"
-        lines.append(f"| {task} | {_cell(cell['loss_full'], '.3f')} | {has} | {' | '.join(numbers)} |")
+        lines.append(f"| {plain(task)} | {_cell(cell['loss_full'], '.3f')} | {has} | {' | '.join(numbers)} |")
     if missed:
         lines += [
             "",
             f"† {missed} of {facts['counted']} tasks: above the target on test pairs, though not on validation pairs.",
         ]
     pruning = {name: value for name, value in facts["settings"].items() if name != "evidence"}  # of checks, not pruning
-    settings = yaml.safe_dump(pruning, sort_keys=False, default_flow_style=None).rstrip()
-    return [*lines, "", "Pruning settings:", "", "```yaml", settings, "```"]
+    return [*lines, "", "Pruning settings:", "", *yaml_block(pruning, short_lists_on_a_line=True)]
 
 
 def _cell(value: float | None, form: str) -> str:

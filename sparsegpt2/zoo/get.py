@@ -59,6 +59,8 @@ def _copy(source: str, archive: IO[bytes], most: int) -> None:
     if separator and scheme not in ("file", "http", "https"):
         raise UserError(f"{source} cannot be fetched: a release is a folder or a file://, http:// or https:// address")
     try:
+        if not separator and Path(source).exists() and not Path(source).is_file():
+            raise UserError(f"{source} cannot be read: it is a folder, a pipe or a device, not a file")
         with urlopen(source, timeout=SECONDS) if separator else Path(source).open("rb") as reader:
             while chunk := reader.read(CHUNK):
                 most -= len(chunk)
