@@ -11,10 +11,10 @@ from sparsegpt2.kernels.dispatch import cpu_kernels, gpu_kernels, over_rows, tri
 
 
 def abs_topk(x: Tensor, k: int) -> Tensor:
-    """x [..., C] with all entries set to zero except the k of largest magnitude along the last axis.
+    """x [..., C] with all entries set to zero, except the k of largest magnitude along the last axis.
 
-    Of equal magnitudes the lowest index is kept. Gradients pass through the kept entries. float32, bfloat16 or float16;
-    k from 1 to C.
+    Of entries with equal magnitudes, the one with the lowest index is kept. Gradients pass through the kept entries. x
+    is float32, bfloat16 or float16, and k is at least 1.
     """
     if k >= x.shape[-1]:
         return x
@@ -61,17 +61,20 @@ def _try_loops() -> None:
 
 
 def as_rows(x: Tensor) -> Any:
-    """x [..., C], contiguous on the CPU -> numpy [rows, C] in the same memory: the floats' bits, as integers."""
+    """The bits of x [..., C] as integers: a numpy array [rows, C] in the same memory.
+
+    x must be contiguous and on the CPU.
+    """
     integer = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}[x.dtype]
     return x.detach().view(-1, x.shape[-1]).view(integer).numpy()
 
 
 def kept_words(x: Tensor) -> Tensor:
-    """An empty tensor with one bit for each entry of x [..., C]: uint32 [rows, ceil(C / 32)]."""
+    """An uninitialised tensor with one bit for each entry of x [..., C]: uint32 [rows, ceil(C / 32)]."""
     return torch.empty(x.numel() // x.shape[-1], -(-x.shape[-1] // 32), dtype=torch.uint32)
 
 
 def abs_topk_mask(x: Tensor, k: int) -> Tensor:
-    """The definition of AbsTopK: which entries of x [..., C] are kept, as bools with exactly k true in each row."""
+    """The definition of AbsTopK: which entries of x [..., C] are kept, as bools with k true ones in each row."""
     order = x.detach().abs().sort(dim=-1, descending=True, stable=True).indices[..., :k]
     return torch.zeros(x.shape, dtype=torch.bool, device=x.device).scatter_(-1, order, True)
