@@ -11,4 +11,4 @@ class UserError(ValueError):
 
 
 class UserTypeError(UserError, TypeError):
-    """A value of the wrong type, such as floats for token ids; a `TypeError` too."""
+    """A `UserError` for a value of the wrong type, such as floats for token ids. It is a `TypeError` too."""
