@@ -39,8 +39,8 @@ else:
 def get_task(name: str, tokenizer: Tokenizer | GPT) -> PosedTask:
     """The task called `name`, posed with a tokenizer, or with the tokenizer of a model.
 
-    name: of a built-in task, or a task file that ends in .py. `UserError` if there is no such task, the model has no
-    tokenizer, or the task cannot be posed with it.
+    name: the name of a task, or the path of a task file, which ends in .py. `UserError` if there is no such task, the
+    model has no tokenizer, or the task cannot be posed with it.
     """
     claim("eval_tasks")
     from eval_tasks import registry

@@ -1,7 +1,7 @@
 """Settings of models and of sparse optimisation: frozen, keyword-only dataclasses that check their values.
 
 Sources: Gao et al. 2025, "Weight-sparse transformers have interpretable circuits" (arXiv 2511.13653), called "the
-paper" below, and the training script its authors published later, called "the script".
+paper" below, and the training script that its authors published later.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class GPTConfig:
     n_layer: int = 2
     """Layers; each is an attention and an MLP sublayer (paper: 8)."""
     d_model: int = 256
-    """Channels of the residual stream (paper: up to 2048 and more)."""
+    """Channels of the residual stream (paper: 2048 or more in its largest models)."""
     d_head: int = 16
     """Channels of one head (paper: 16; small heads are more monosemantic)."""
     n_head: int = 0
@@ -185,7 +185,7 @@ class SparsityConfig:
         return min(self.density, self.density_of("embedding"), self.density_of("bias")) < 1
 
     def density_of(self, kind: str) -> float:
-        """Target density of a kind of tensor. kind: `embedding`, `bias`, or any other word for the rest."""
+        """Target density of a kind of tensor. kind: `embedding`, `bias`, or another name for all other tensors."""
         override = {"embedding": self.embedding_density, "bias": self.bias_density}.get(kind)
         return self.density if override is None else override
 

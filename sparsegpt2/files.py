@@ -108,7 +108,7 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
     temporary, lock = _temporary(path, folder=True)
     try:
         yield temporary
-        mode = temporary.stat().st_mode & 0o666  # the mode by the umask, which some libraries that write tensors ignore
+        mode = temporary.stat().st_mode & 0o666  # follows the umask, which some tensor libraries ignore
         for file in temporary.iterdir():
             file.chmod(mode)
             sync(file)
@@ -215,7 +215,7 @@ def _temporary(path: Path, *, folder: bool) -> tuple[Path, int]:
             lock = os.open(temporary, os.O_RDONLY)
         else:
             lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if _lock(lock) and os.fstat(lock).st_nlink:  # else another writer has just removed it as a leftover
+        if _lock(lock) and os.fstat(lock).st_nlink:  # if not, another writer has just removed it as a leftover
             return temporary, lock
         os.close(lock)
 

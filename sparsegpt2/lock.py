@@ -49,7 +49,7 @@ def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released: a process that waits for it opens the path again
+        path.unlink(missing_ok=True)  # before the release, so that a process that waits for the lock opens a new file
         os.close(descriptor)
         with suppress(OSError):
             for folder in made:

@@ -71,7 +71,7 @@ def end_with_parent(parent: int | None = None) -> None:
 
     parent: id of the parent process; by default the one in the environment variable `PARENT`. A thread checks every
     tenth of a second. The kernel has a signal for this purpose (PR_SET_PDEATHSIG), but it is sent when the thread that
-    started the child ends, and some commands start others from threads that end before.
+    started the child ends, and some commands start others from a thread.
     """
     named = os.environ.pop(PARENT, "")  # removed, so that child processes do not inherit it
     parent = parent or (int(named) if named.isdigit() else 0)

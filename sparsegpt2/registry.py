@@ -40,8 +40,8 @@ class Found:
     thing: Any
     """The object that the file defines, such as a pruner's `rank` or a task's `TASK`."""
     holder: Any
-    """The module or object that defines `thing`, and may define more that belongs to it; None if only the thing is
-    known."""
+    """The module or object that defines `thing`, and may define other names for it, such as a pruner's `Settings`; None
+    if only the thing is known."""
     file: str = ""
     """The source file as the user named it; empty for built-in things and those defined in a notebook."""
     line: int = 1
@@ -78,7 +78,8 @@ class Kind:
     """Module -> the things that it defines, by name, if a file may define several; None if a file defines only
     `attribute`."""
     may_shadow: bool = False
-    """Whether a user's file may have the name of a built-in thing. Tasks may, because their rows tell the two apart."""
+    """Whether a user's file may have the name of a built-in thing. It may for tasks, because rows of results
+    distinguish the two."""
     introduced: dict[str, Found] = field(default_factory=dict)
     """The things of users that this process has loaded, by name."""
 
@@ -207,7 +208,7 @@ class Kind:
         return Found(name, thing, holder, file, line_of(module.__file__ or "", label), _fingerprint(module))
 
     def _pick(self, module: ModuleType, attribute: str, file: str) -> tuple[Any, Any, str]:
-        """(holder, thing, name under which the module defines it) of the thing that `attribute` names in a module."""
+        """Find the thing that `attribute` names in a module. Returns (holder, thing, its name in the module)."""
         if not attribute and self.held is not None:
             things = self.held(module)
             if len(things) != 1:

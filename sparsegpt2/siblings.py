@@ -2,7 +2,7 @@
 
 The two packages are installed next to `sparsegpt2`, under names that users' files often have. With `python -m`, in a
 notebook or in a script, Python looks for a module in the user's folder first. So code that is about to import one of
-the two packages calls `claim` before. A command has a process of its own, and calls `claim_process` instead. A name
+the two packages calls `claim` first. A command has a process of its own, and calls `claim_process` instead. A name
 that was not claimed still means the user's module.
 """
 

@@ -1,4 +1,4 @@
-"""Run a model in which everything outside a circuit is ablated. All code that trains or scores circuits does it here.
+"""Run a model with everything outside a circuit ablated. All code that trains or scores circuits uses this class.
 
     Ablated(model, circuit).losses(batch)                                    # everything else at its mean
     Ablated(model, circuit, ablation=zero_ablation(model)).logits(batch)

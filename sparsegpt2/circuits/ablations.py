@@ -90,12 +90,12 @@ class Constant:
 
 
 def mean_ablation(model: GPT) -> Constant:
-    """The ablation to means; `UserError` if the model's node means are incomplete or not finite."""
+    """An ablation that sets nodes to their means; `UserError` if the model's are incomplete or not finite."""
     return Constant(means_of(model))
 
 
 def zero_ablation(model: GPT) -> Constant:
-    """The ablation to 0."""
+    """An ablation that sets nodes to 0."""
     device = model.wte.weight.device
     return Constant({site: torch.zeros(width, device=device) for site, width in node_sites(model.config).items()})
 

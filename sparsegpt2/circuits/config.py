@@ -2,7 +2,7 @@
 
 `settings.py` defines one dataclass for the settings of each built-in pruner, and one for trimming. A pruner's own file
 imports its dataclass under the name `Settings`. `PruneConfig` inherits from all of these classes and is one flat
-record. A pruner gets the whole record, but the type of its `config` argument has only the pruner's own settings.
+record. A pruner gets the whole record, but the type of its `config` argument shows only its own settings.
 
 The record holds the settings of every built-in pruner, whichever of them runs. Rows of results, circuit files, YAML
 files and flags have always contained all of these settings, and a finished row is identified by a hash of them. A
@@ -46,8 +46,8 @@ class PruneConfig(AttributionSettings, TrimSettings, EdgeSettings, StochasticSet
     steps. The paper's authors doubt that this is principled."""
 
     own: dict[str, Any] = field(default_factory=dict, hash=False, repr=False)
-    """Settings of a pruner from outside sparsegpt2, by name. The class `Settings` in the pruner's file defines which
-    there are."""
+    """Settings of a pruner from outside sparsegpt2, by name. The class `Settings` in the pruner's file defines their
+    names and types."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

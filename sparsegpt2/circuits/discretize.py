@@ -121,8 +121,8 @@ def scan(curve: LossCurve, target: float) -> int | None:
 
     The loss can rise when nodes are added, so the whole grid is scored. The grid includes the size of the mask that the
     pruner trained. That mask may narrowly miss the target on fresh pairs, so sizes slightly above it are included too.
-    Much larger circuits may miss the target as well, because the pruner trained none of that size. Sizes too small to
-    have an edge are left out.
+    Much larger circuits may miss the target as well, because the pruner trained no mask of their size. Sizes too small
+    to have an edge are left out.
     """
     total, trained = curve.ranking.size, curve.ranking.trained_size or 0
     first = min(curve.first_with_edges, total)

@@ -1,9 +1,10 @@
 """The hard-concrete distribution: masks in [0, 1] that are often exactly 0 or 1 and still have a gradient.
 
-To draw a mask, u is drawn uniformly from 0 to 1, and s = sigmoid((log u - log(1 - u) + log alpha) / temperature). Then
-s is stretched to the range from low to high, and clamped to 0 .. 1 (Louizos et al. 2018, "Learning Sparse Neural
-Networks through L0 Regularization"). The values of low, high and temperature are those of Edge Pruning. Two methods
-train such masks: `edge_pruning` on the edges of component circuits, and the pruner `edge` on single weights.
+A mask is made from a number u, which is uniform between 0 and 1. First, s = sigmoid((log u - log(1 - u) + log alpha) /
+temperature). Then s is stretched to the range from low to high, and clamped to 0 .. 1 (Louizos et al. 2018, "Learning
+Sparse Neural Networks through L0 Regularization"). The values of low, high and temperature are those of Edge Pruning.
+Two methods train such masks: `edge_pruning` on the edges of component circuits, and the pruner `edge` on single
+weights.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def sample(log_alpha: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def stretched(uniform: Tensor, log_alpha: Tensor) -> Tensor:
-    """The variable s after stretching and before clamping, from low to high. It increases with `uniform`, the u."""
+    """The variable s after stretching and before clamping, between low and high. uniform: the number u."""
     s = torch.sigmoid((torch.logit(uniform) + log_alpha) / TEMPERATURE)
     return s * (HIGH - LOW) + LOW
 
@@ -45,5 +46,5 @@ def expected_l0(log_alpha: Tensor) -> Tensor:
 
 
 def settled(log_alpha: Tensor) -> Tensor:
-    """The mask without noise: clamp(sigmoid(log alpha) * (high - low) + low, 0, 1)."""
+    """The mask without randomness: clamp(sigmoid(log alpha) * (high - low) + low, 0, 1)."""
     return (torch.sigmoid(log_alpha) * (HIGH - LOW) + LOW).clamp(0, 1)

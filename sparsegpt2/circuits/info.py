@@ -34,8 +34,8 @@ class Info:
     seed: int | None = None
     """Seed of the pruner, or of the method for component circuits."""
     model: str | None = None
-    """Where the model is: its published name or its folder. The folder is relative to the circuit's file, if that is
-    possible."""
+    """Where the model is: its published name or its folder. The folder is relative to that of the circuit's file if the
+    two have a common parent folder, other than the root of the file system."""
     model_fingerprint: str | None = None
     """16 hex digits of a hash of the model's weights, means and tokenizer."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -72,21 +72,19 @@ class CircuitInfo(Info):
     target_loss: float | None = None
     """Target for the task loss, in nats."""
     validation_loss: float | None = None
-    """The circuit's task loss on validation pairs, in nats. It is the loss with calibrated logits if calibration was
-    on."""
+    """The circuit's task loss on validation pairs, in nats. If calibration was on, the logits were calibrated."""
     validation_loss_full: float | None = None
     """The unpruned model's task loss on the same pairs, in nats."""
     reached: bool | None = None
     """Whether the target was met. If it was not, the circuit is the whole model."""
     k: int | None = None
-    """The size that was chosen: the number of top-ranked nodes that were kept or, if the pruner ranks edges, of
-    edges."""
+    """The chosen size: the number of top-ranked nodes that were kept or, if the pruner ranks edges, of edges."""
     trained_k: int | None = None
     """Size of the mask that the pruner trained."""
     search: str | None = None
     """How the size was chosen: scan or bisect."""
     trim: str | None = None
-    """What was removed greedily after pruning: none, nodes or edges (nodes and edges)."""
+    """What was removed greedily after pruning: none, nodes, or edges (which means nodes and edges)."""
     edges_before_trim: int | None = None
     """Number of edges before trimming, if the circuit was trimmed."""
     calibrated: bool | None = None
@@ -94,7 +92,8 @@ class CircuitInfo(Info):
     calibration: Calibration | None = None
     """The calibration of the circuit's logits, if there is one."""
     curve: list[list[float]] | None = None
-    """[nodes, edges, loss in nats] of every size that was scored, for this target or an earlier one."""
+    """[nodes, edges, loss in nats] of every size that was scored in the search for this target or for an earlier
+    one."""
     seconds: float | None = None
     """Seconds that the ranking and the choice of a size took."""
     config: dict[str, Any] | None = None
@@ -108,12 +107,12 @@ class CircuitInfo(Info):
         *("config", "model", "model_fingerprint", "evidence"),
     )
     if_ranked: ClassVar[tuple[str, ...]] = ("trained_k", "edges_before_trim", "calibration")
-    """Fields that the file of a circuit made from a ranking always contains. There, null means that the circuit has
-    none."""
+    """Fields that are always in the file of a circuit that was made from a ranking. If such a field is null there, the
+    circuit has no such value."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """As in `Info`, but the calibration is read from plain values of its own."""
+        """As in `Info`. The calibration, which is an object of its own, is read too."""
         calibration = values.get("calibration")
         if isinstance(calibration, Mapping):
             values = {**values, "calibration": Calibration.from_dict(dict(calibration))}

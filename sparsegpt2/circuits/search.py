@@ -43,7 +43,10 @@ def find_circuit(
 
 
 def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
-    """Rank nodes or edges with the pruner that `config` names. One ranking gives circuits at several target losses."""
+    """Rank nodes or edges with the pruner that `config` names.
+
+    Circuits for several target losses can be made from one ranking.
+    """
     pruner = get_pruner(config.pruner)
     config.check_own(settings_of_pruner(config.pruner))
     _check_prunable(model)
@@ -55,9 +58,10 @@ def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress |
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
 ) -> list[Ranking]:
-    """`rank_nodes` for several tasks and configs, in one batch if all configs name the same pruner and it can do that.
+    """`rank_nodes` for several tasks and configs. They share a batch if all configs name a pruner that supports it.
 
-    The rankings are those of `rank_nodes` up to rounding. The time taken is divided equally among their `seconds`.
+    The rankings are those of `rank_nodes` up to rounding. `seconds` of each ranking is an equal share of the total
+    time.
     """
     pruner = get_joint_pruner(configs[0].pruner)
     if pruner is None or len({config.pruner for config in configs}) > 1:
@@ -81,7 +85,8 @@ def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
     """The smallest circuit found with the curve's ranking that meets a target loss in nats.
 
     If no size meets it, the circuit is the whole model. `info` records how the circuit was found; its validation loss
-    is calibrated if calibration was on. A benchmark over several targets calls this several times with one `LossCurve`.
+    is that of calibrated logits if calibration was on. For several targets, call this several times with one
+    `LossCurve`, so that no size is scored twice.
     """
     started = time.perf_counter()
     config, ranking = curve.config, curve.ranking

@@ -63,7 +63,7 @@ class GateSettings(Aim):
 
     drop_below: float = -0.05
     """A node whose tau has fallen below this is given up: it stays ablated and is no longer computed (-1: no node is
-    ever given up). In our measurements no node so far below 0, where gates open, was ever kept again."""
+    ever given up). In our measurements no gate that fell so far below the threshold of 0 ever opened again."""
 
     penalty: Literal["controller", "fixed"] = "controller"
     """Whether `k_coef` is adjusted by a controller during training, or fixed (paper: fixed, and searched for each
@@ -77,8 +77,8 @@ class GateSettings(Aim):
     edges, there are many gates, so each starts with a lower penalty than `k_coef`. Without this limit, a model with ten
     times as many gates closed all of them at once."""
     controller_rate: float = 0.05
-    """Largest change of the lasting part of log k_coef in one step. The part rises while the running task loss is below
-    the controller's aim, and falls while it is above."""
+    """Largest change of the lasting part of log k_coef in one step. This part rises while the running task loss is
+    below the controller's aim, and falls while it is above."""
     controller_gain: float = 1.0
     """Largest absolute value of the immediate part of log k_coef, which is added to the lasting part. Without the
     immediate part the penalty overshoots. At twice this default all gates closed at once in models that are very

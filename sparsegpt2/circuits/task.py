@@ -122,9 +122,10 @@ class TaskBatch:
         return taken if host is None else taken._knowing((host[0], host[1], host[2]))
 
     def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
-        """Cut the batch into pieces with little padding: prompts of similar length. Yields (row indices, those rows).
+        """Cut the batch into pieces whose prompts have similar lengths. Yields (row indices, those rows).
 
-        Pairs stay together. A piece has at most `most` rows, but at least one pair. The cuts are computed on the CPU.
+        Such pieces need little padding. Pairs stay together. A piece has at most `most` rows, but at least one pair.
+        The cuts are computed on the CPU.
         """
         pairs = self.host[0].view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
         pieces = min(MOST_PIECES, 1 + self.tokens.numel() // PIECE_TOKENS)

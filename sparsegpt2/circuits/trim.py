@@ -36,7 +36,7 @@ come first, because a lower loss allows more removals."""
 PATIENCE = 12
 """A round ends when this many single candidates have broken the target."""
 FIRST_SHARE = 4
-"""The first group of a round is the number of candidates divided by this."""
+"""The size of the first group of a round is the number of candidates divided by this."""
 GRADIENT_ROWS = 128
 """Largest number of sequences in one forward and backward pass."""
 
@@ -170,8 +170,8 @@ def _removal_changes(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Estimated change of the loss in nats, -dL/dz at z = 1, when a node or a weight is removed.
 
-    The result has the nodes by site, [C], and, with `edges`, the weights by parameter, [O, I]. L is the mean task loss
-    over the batch.
+    Returns the changes for nodes, site -> [C], and, with `edges`, for weights, parameter name -> [O, I]. L is the mean
+    task loss over the batch.
     """
     device = model.wte.weight.device
     masks = [circuit.nodes, (circuit.weights or {}) if edges else {}]

@@ -92,7 +92,7 @@ def _try_loops() -> None:
 
 
 def _flat(x: Tensor) -> tuple[Any, int]:
-    """(x [B, H, T, d] bfloat16 as a flat int16 array, the distance in that array from one position to the next).
+    """Returns (x [B, H, T, d] bfloat16 as a flat int16 array, the distance in it from one position to the next).
 
     A view of a tensor [B, T, ..., H * d] is not copied. Any other tensor is.
     """

@@ -96,7 +96,7 @@ TRIALS: dict[str, Callable[[], None]] = {}
 
 
 def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Decorator that registers the function which tries the loops of `part`.
+    """Decorator that registers the function that tries the loops of `part`.
 
     The function must use CPU tensors and no random numbers.
     """

@@ -18,8 +18,8 @@ from torch import Tensor
 CHUNK = 4096
 """Number of entries of a tensor that one program handles."""
 BINS = 1 << 16
-"""Number of bins in each of two histograms of magnitudes: the first is over the upper half of their bits, the second
-over the lower half, 16 bits."""
+"""Number of bins in each of two histograms of magnitudes: the first is over their upper bits, the second over their
+lower 16 bits."""
 
 
 @triton.jit
@@ -60,7 +60,7 @@ def _mask_entries(gradient, kept, out, size, BLOCK: tl.constexpr):  # type: igno
 
 @triton.jit
 def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """(addresses of a chunk's entries, keys of the entries, which of the entries are inside the tensor).
+    """Returns (addresses of a chunk's entries, their keys, which of the entries are inside the tensor).
 
     The key of an entry is its magnitude's bits or, if the entry is reserved, the highest possible key.
     """
@@ -76,9 +76,9 @@ def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type
 
 @triton.jit
 def _histogram(weights, reserves, sizes, tensors, firsts, upper, counts, LOWER: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Count a chunk's keys by their upper half.
+    """Count a chunk's keys by their upper bits, all but the lower 16.
 
-    LOWER: count by the lower half instead, and only those keys whose upper half is the tensor's entry in `upper`.
+    LOWER: count by the lower 16 bits instead, and only those keys whose upper bits are the tensor's entry in `upper`.
     """
     tensor = tl.load(tensors + tl.program_id(0))
     _, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + tl.program_id(0)), BLOCK)
@@ -102,8 +102,8 @@ def _count_ties(weights, reserves, sizes, tensors, firsts, threshold, ties, BLOC
 def _zero(weights, reserves, sizes, tensors, firsts, threshold, wanted, before, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Set to zero the entries of a chunk whose keys are below the threshold, and the ties that are not kept.
 
-    wanted: for each tensor, how many ties are kept, the first ones. before: for each chunk, the number of ties in
-    earlier chunks of the same tensor.
+    wanted: for each tensor, the number of ties to keep, which are the first ones. before: for each chunk, the number of
+    ties in earlier chunks of the same tensor.
     """
     chunk = tl.program_id(0)
     tensor = tl.load(tensors + chunk)
@@ -116,7 +116,7 @@ def _zero(weights, reserves, sizes, tensors, firsts, threshold, wanted, before, 
 
 
 def select_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """AbsTopK of x [..., C] along the last axis: (x with only the kept entries, int8 mask of the kept entries)."""
+    """AbsTopK of x [..., C] along the last axis. Returns (x with only the kept entries, int8 mask of those)."""
     x = x.detach().contiguous()
     out, kept = torch.empty_like(x), torch.empty(x.shape, dtype=torch.int8, device=x.device)
     width, bits = x.shape[-1], 8 * x.element_size() - 1

@@ -23,8 +23,8 @@ ADDRESS = "SPARSEGPT2_ZOO"
 """Environment variable with the address of a release: a folder, or an address that begins with file://, http:// or
 https://."""
 SECONDS, CHUNK, SPARE = 30, 1 << 20, 1 << 16
-"""Time limit of the network in seconds; bytes that are read at a time; bytes by which an archive may be larger than its
-files."""
+"""`SECONDS`: time limit of the network. `CHUNK`: number of bytes that are read at a time. `SPARE`: number of bytes by
+which an archive may be larger than the files in it."""
 
 
 def get(name: str, address: str = "") -> Path:

@@ -64,7 +64,7 @@ def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, o
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def normal_parts(x):  # type: ignore[no-untyped-def]
-    """(Phi(x), phi(x)): cumulative probability and density of the standard normal distribution, within 2e-7.
+    """Returns (Phi(x), phi(x)): cumulative probability and density of the standard normal distribution, within 2e-7.
 
     The formula is 7.1.26 in Abramowitz and Stegun.
     """
@@ -82,7 +82,7 @@ def normal_parts(x):  # type: ignore[no-untyped-def]
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def sigmoid_parts(x):  # type: ignore[no-untyped-def]
-    """(c(x), c'(x)), where c is the curve that replaces Phi in the tanh form of GELU."""
+    """Returns (c(x), c'(x)), where c is the curve that replaces Phi in the tanh form of GELU."""
     cubic = np.float32(0.044715) * x * x
     inner = np.float32(1.5957691216057308) * x * (np.float32(1) + cubic)
     share = np.float32(1) / (np.float32(1) + exponential(min(-inner, np.float32(80))))

@@ -14,7 +14,7 @@ HIGHEST = np.uint32(0x7FFFFFFF)  # above the key of every finite float32 and of 
 
 @njit(cache=True, nogil=True)
 def threshold_of(bits, k):  # type: ignore[no-untyped-def]
-    """(t, ties, count) for the k-th largest key t of `bits`.
+    """Returns (t, ties, count), where t is the k-th largest key of `bits`.
 
     ties: how many of the keys that equal t are among the k largest. count: how many keys are at least t. This takes two
     passes over `bits`: a histogram of the upper 16 bits finds the bin of t, and a histogram of the lower 16 bits,

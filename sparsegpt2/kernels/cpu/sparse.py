@@ -43,7 +43,10 @@ def count_nonzero(matrix):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def compress(matrix, count, rounded):  # type: ignore[no-untyped-def]
-    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros. rounded: round values to bfloat16."""
+    """Returns (begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros.
+
+    rounded: round values to bfloat16.
+    """
     begins = np.zeros(matrix.shape[0] + 1, np.int64)
     columns, values = np.empty(count, np.int32), np.empty(count, np.float32)
     place = 0
