@@ -27,8 +27,8 @@ from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
 SHRINK = 0.8
-"""The computation is made smaller once the nodes that are still live (not given up by every run) are less than this
-share of the nodes that it computes."""
+"""Nodes that every run has given up are removed from the computation once the remaining nodes are less than this share
+of the nodes that it computes."""
 
 
 class NodeTraining(GateTraining):
