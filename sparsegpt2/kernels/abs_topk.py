@@ -15,7 +15,7 @@ ROW_INTEGERS = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.f
 
 
 def abs_topk(x: Tensor, k: int) -> Tensor:
-    """x [..., C] with all entries set to zero except the k of largest magnitude along the last axis.
+    """x [..., C] with all entries set to zero, except the k of largest magnitude along the last axis.
 
     Of equal magnitudes the lowest index is kept; NaN counts as larger than every number. Gradients pass through the
     kept entries. Any floating-point dtype (float64 has no fast path); k from 1 to C, and any k of C or more keeps all.
@@ -75,11 +75,11 @@ def as_rows(x: Tensor) -> Any:
 
 
 def kept_words(x: Tensor) -> Tensor:
-    """An empty tensor with one bit for each entry of x [..., C]: uint32 [rows, ceil(C / 32)]."""
+    """An uninitialised tensor with one bit for each entry of x [..., C]: uint32 [rows, ceil(C / 32)]."""
     return torch.empty(x.numel() // x.shape[-1], -(-x.shape[-1] // 32), dtype=torch.uint32)
 
 
 def abs_topk_mask(x: Tensor, k: int) -> Tensor:
-    """The definition of AbsTopK: which entries of x [..., C] are kept, as bools with exactly k true in each row."""
+    """The definition of AbsTopK: which entries of x [..., C] are kept, as bools with k true ones in each row."""
     order = x.detach().abs().sort(dim=-1, descending=True, stable=True).indices[..., :k]
     return torch.zeros(x.shape, dtype=torch.bool, device=x.device).scatter_(-1, order, True)

@@ -206,7 +206,7 @@ def test_a_task_of_ones_own_is_one_file(tmp_path: Path, tokenizer: Tokenizer) ->
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("x = 1\n", "line 1: this task file must define TASK, and does not"),
+        ("x = 1\n", "line 1: this task file must define TASK, but does not"),
         ("\nTASK = 'while'\n", "line 2: TASK must be a PairTask, not str"),
         ("TASK = (\n", "line 1: SyntaxError: "),
         ("\n\nimport no_such_module\n", "line 3: ModuleNotFoundError: "),
