@@ -9,7 +9,7 @@ from pathlib import Path
 from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, step
 
-QUICKSTART = ("dense", "sparse-128", "sparse-256")
+QUICKSTART = ("dense-32", "dense-48", "sparse-256")
 """Names of the models, ordered by training time. The last takes about as long as the first two together, so it is
 trained at the same time as they are."""
 
@@ -18,8 +18,8 @@ def quickstart_parser() -> Parser:
     """The parser of the settings of `quickstart`."""
     parser = Parser(
         "quickstart",
-        "Train one dense and two sparse models, find the circuits of their tasks and draw the figure of `frontier`. It "
-        "takes minutes. If the command was interrupted, run it again to continue.",
+        "Train two dense models and a sparse one, find the circuits of their tasks and draw the figure of "
+        "`frontier`. It takes minutes. If the command was interrupted, run it again to continue.",
     )
     parser.add("out", str, "runs/quickstart", help="Folder for all files that it writes.", metavar="DIR")
     parser.add("seed", int, 0, help="Seed for training and for pruning.")
@@ -28,7 +28,7 @@ def quickstart_parser() -> Parser:
 
 
 def quickstart(arguments: list[str]) -> None:
-    """Train one dense and two sparse models, find the circuits of their tasks and draw the figure of `frontier`."""
+    """Train two dense models and a sparse one, find the circuits of their tasks and draw the figure of `frontier`."""
     settings = quickstart_parser().parse(arguments)
 
     from eval_tasks.registry import task_names

@@ -110,7 +110,7 @@ def circuit_data(
 
 
 def circuit_name(circuit: Circuit, model_name: str) -> str:
-    """The title of a circuit, such as `fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`.
+    """The title of a circuit, such as `fstring_brace in sparse-256 (node pruner, seed 0, target 0.15)`.
 
     It is also the key of the circuit's notes.
     """
