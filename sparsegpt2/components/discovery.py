@@ -44,7 +44,7 @@ class Discovery:
 
 
 def by_rank(problem: Problem, scores: Tensor, effects: Tensor | None = None) -> Discovery:
-    """The result of a method that ranks edges once: for each requested sparsity, the circuit of the top-scored edges."""
+    """The result of a method that ranks edges once: for each sparsity, the circuit of the top-scored edges."""
     scores = scores.detach().cpu()
     found = [
         Found(top_edges(problem.graph, scores, sparsity), {"sparsity": sparsity})
