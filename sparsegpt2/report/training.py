@@ -1,4 +1,4 @@
-"""Training curves, from the metrics that runs log."""
+"""Training curves, from the metrics that training writes to the run folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ METRICS = "metrics.jsonl"
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
-    """The logged steps of a run folder, one dict each, in order.
+    """The logged steps of a run folder in order, one dict for each step.
 
-    A last line without a newline is skipped, because a run may be writing it. `UserError` with file and line for any
-    other line that is not a JSON object with tokens and loss.
+    A last line without a newline is skipped, because a running training may still be writing it. `UserError`, with file
+    and line number, for any other line that is not a JSON object with the fields `tokens` and `loss`.
     """
     path = Path(run) / METRICS
     if not path.exists():
@@ -41,7 +41,7 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
 
 
 def training_curve(run: str | Path) -> TrainingCurve:
-    """Training loss, held-out loss and L0 over tokens, from one run folder."""
+    """Training loss, held-out loss and L0 against training tokens, from one run folder."""
     steps = read_metrics(run)
     return TrainingCurve(
         name=Path(run).resolve().name,
@@ -53,6 +53,6 @@ def training_curve(run: str | Path) -> TrainingCurve:
 
 
 def training_figure(runs: Iterable[str | Path]) -> Figure:
-    """Loss and L0 over tokens, from several run folders."""
+    """A figure of loss and L0 against training tokens, from several run folders."""
     note = "With markers: held-out loss. Thin: training loss, smoothed. Loss may rise while the density is annealed."
     return draw_training([training_curve(run) for run in runs], note=note)
