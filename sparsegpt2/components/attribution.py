@@ -23,7 +23,9 @@ from sparsegpt2.model.sites import Site
 
 
 class EdgeGradients:
-    """A streams object that computes, during the backward pass, gradient times output difference for every edge.
+    """A streams object (`model.sites.Streams`) that computes gradient times output difference for every edge.
+
+    The products are computed during the backward pass.
 
     clean, other: the recorded clean and counterfactual runs. scores: [W, R], the sums over rows.
     """
@@ -90,5 +92,5 @@ def edge_attributions(problem: Problem, trial: Trial, steps: int) -> Tensor:
 
 
 def _between(embedding: Tensor, share: float) -> Site:
-    """A site object that moves the current embedding: to the point `share` of the way from `embedding` to it."""
+    """A site object that replaces the embedding x by the point `share` of the way from `embedding` to x."""
     return lambda name, x: torch.lerp(embedding, x, share) if name == "embed" else x

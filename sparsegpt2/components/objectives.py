@@ -28,7 +28,8 @@ FLAT_AT_FULL = ("kl", "squared_error")
 def damage(objective: str, logits: Tensor, full: Tensor, batch: TaskBatch) -> Tensor:
     """The objective of each row, [B]; lower is better.
 
-    logits: of the circuit, and full: of the full model; both [B, V] float32. `UserError` for an unknown objective.
+    logits: the circuit's logits; full: the full model's logits; both are [B, V] float32. `UserError` for an unknown
+    objective.
     """
     if objective == "kl":
         return F.kl_div(logits.log_softmax(-1), full.log_softmax(-1), reduction="none", log_target=True).sum(-1)

@@ -111,8 +111,8 @@ class Problem:
     def logits(self, trial: Trial, kept: Tensor) -> Tensor:
         """Logits [N, B, V] with only the edges of each mask kept.
 
-        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; values from 0 to 1. The result can be
-        differentiated with respect to it.
+        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; values from 0 to 1. The logits are
+        differentiable with respect to `kept`.
         """
         found = []
         sizes = [len(part.batch) for part in trial.parts]

@@ -40,7 +40,7 @@ class ComponentScore:
 
 @torch.no_grad()
 def score_masks(problem: Problem, masks: Tensor, *, split: str, pairs: int, seed: int = 0) -> list[ComponentScore]:
-    """Score each mask of `masks` [N, W, R]. All are scored on the same pairs: the number `pairs` of a split."""
+    """Score each of the masks [N, W, R], all on the same prompt pairs. pairs: number of pairs; split: their split."""
     trial = problem.trial(split, pairs, seed)
     at_once = max(1, problem.config.rows // len(trial))
     scores = []

@@ -4,7 +4,8 @@ A reader r reads the sum over earlier writers w of z_wr * y_w + (1 - z_wr) * y~_
 y_w the output of w in the current run and y~_w its output in the counterfactual run (Bhaskar et al. 2024, "Finding
 Transformer Circuits with Edge Pruning", section 3). The outputs of heads are never stored as [W, B, T, D]. Instead the
 input of c_proj is stored for all heads of a layer, [B, T, A], and a mix of heads is one product with c_proj.
-docs/components.md reports the cost.
+docs/components.md reports the cost. The interventions are streams objects (`model.sites.Streams`): one is passed to the
+forward pass for one call, and the forward pass tells it about every read and write of the residual stream.
 
 Shapes: N masks (several masks are run in one batch of N groups of B rows, one group after the other), B rows, T
 positions, D d_model, A heads * head width, H heads, W writers, R readers.

@@ -23,7 +23,7 @@ class EvidenceConfig:
     seed: int = 0
     """Seed of the test pairs, of all random sets of nodes, of the nonsense task and of the random models."""
     pairs: int = 128
-    """Prompt pairs of a split on which a loss is measured."""
+    """Number of prompt pairs on which a loss is measured, unless another setting gives the number."""
     draws: int = 8
     """Number of random draws (of sets of nodes, or of resampled texts) over which a check averages."""
 
@@ -62,7 +62,7 @@ class EvidenceConfig:
     """Controls: how often each control is pruned, each time with another seed. The standard error of a control's size
     comes from these repetitions; with 1 there is none."""
     text_rows: int = 256
-    """Windows of pretraining text used for resampling and for the random models' node means."""
+    """Number of windows of pretraining text, which are used for resampling and for the node means of random models."""
 
     slack: float = 2.0
     """A loss passes when it is at most this many times the larger of the target loss and the whole model's loss."""

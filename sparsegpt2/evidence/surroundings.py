@@ -41,7 +41,7 @@ class Preceded:
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
         """Pairs of the task with a window of text, or another pair's prompt and answer, before each prompt.
 
-        What does not fit into `length` tokens is cut off at its start.
+        The text before a prompt is cut at its start so that both together have at most `length` tokens.
         """
         batch = self.task.batch(split, n, seed)
         others = self.task.batch(split, n, seed + 1)

@@ -20,9 +20,10 @@ from sparsegpt2.model.gpt import GPT
 class NonsenseTask:
     """The task with shuffled answers: one fixed random table replaces every answer token by another token.
 
-    The prompts do not change, and neither does the rule for which side a prompt belongs to. The task is as consistent
-    as the original and could be learned, but nothing in the training text continues this way. Shuffling the answers of
-    each pair separately would not be a useful control, because no circuit could then have a low loss.
+    The prompts are unchanged, so what decides between the two answers is the same as in the original task. The new task
+    is as consistent as the original and could be learned, but nothing in the training text continues this way.
+    Shuffling the answers of each pair separately would not be a useful control, because no circuit could then have a
+    low loss.
     """
 
     task: Task

@@ -31,7 +31,7 @@ PLACES = ("attn.act_in", "attn.qkv", "attn.resid_delta", "mlp.act_in", "mlp.post
 POSITIVE, NEGATIVE = COLOURS[0], COLOURS[1]
 
 Box = tuple[float, float, float, float]
-"""left, bottom, right, top"""
+"""A rectangle: left, bottom, right, top, in inches."""
 
 
 @dataclass(frozen=True)

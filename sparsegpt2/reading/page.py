@@ -54,11 +54,10 @@ class Read:
 
 
 def words_for(task: str, fingerprint: str, folder: Path = WORDS) -> tuple[str, str]:
-    """Find the description in words of a circuit. Returns (description, reason why there is none); one of them is
-    empty.
+    """Find the description of a circuit in words. Returns (description, why there is none); one of them is empty.
 
-    The description of a task's circuit is the file `TASK.md`. Its first line is `circuit: FINGERPRINT`, and the rest is
-    Markdown. If the fingerprint is that of another circuit, the description is not used.
+    The description is in a Markdown file with the name of the task. The file's first line is `circuit: FINGERPRINT`. If
+    the fingerprint is that of another circuit, the description is not used.
     """
     path = folder / f"{task}.md"
     if not path.is_file():
@@ -122,7 +121,7 @@ def _circuit(read: Read, folder: str, words: Path) -> str:
 
 
 def _heads(read: Read) -> list[str]:
-    """A row for each head of the circuit."""
+    """A table with a row for each head of the circuit; empty if the circuit has none."""
     if not read.looks:
         return []
     lines = [

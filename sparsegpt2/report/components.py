@@ -1,7 +1,7 @@
 """Curves of component circuits: how the answers of the circuits that each method finds get worse with fewer edges.
 
-Only edges with an effect count, those on a path to the logits. Their number (`components["edges"]`) gives the sparsity
-on the x axis: the share of the model's edges that is removed.
+Only edges that have an effect are counted: those on a path of kept edges to the logits. Their number,
+`components["edges"]`, gives the sparsity on the x axis, which is the share of the model's edges that is removed.
 """
 
 from __future__ import annotations

@@ -202,8 +202,7 @@ def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Fronti
 
 
 def write_frontier(folders: Iterable[str | Path], out: str | Path, config: FrontierConfig | None = None) -> list[Path]:
-    """Draw the figures for the results in some folders, and write them with their tables. Returns the paths of all
-    files.
+    """Draw the figures for the results in `folders` and write them with their tables. Returns the paths of the files.
 
     out: a file name such as `figures/frontier.png`. Figure (a) is written there with the suffixes .png and .svg (and
     .pdf if `out` ends in .pdf), and its table, with one line for each model, as .csv. In this example, figure (b) and

@@ -52,7 +52,10 @@ def kurtosis_table(found: Sequence[Stream]) -> Table:
 
 
 def draw_kurtosis(found: Sequence[Stream]) -> Figure:
-    """Kurtosis against L0, both logarithmic. Sparse models of one width are joined by a line, dense ones by dots."""
+    """Kurtosis against L0, both logarithmic.
+
+    A line joins the sparse models of each width, and a dotted line joins the dense models.
+    """
     with styled():
         figure, (axis,) = new_figure(1, width=7.6, height=4.2)
         log_scales(axis, [s.l0 for s in found], [*(s.kurtosis for s in found), GAUSSIAN])

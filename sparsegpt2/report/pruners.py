@@ -24,9 +24,9 @@ class Comparison:
 
 
 def comparisons(rows: Sequence[Row], target_loss: float, size: Size, names: Sequence[str] = ()) -> list[Comparison]:
-    """One comparison for each model that has rows of several pruners at `target_loss` and tasks that count with all.
+    """Compare the pruners in each model that has rows of several pruners at `target_loss`.
 
-    names: if not empty, only these models are used.
+    A model is left out if no task counts with all of its pruners. names: if not empty, only these models are used.
     """
     by_model: dict[str, dict[str, ModelResult]] = {}
     for pruner in sorted({row.pruner for row in rows if row.target_loss == target_loss}):

@@ -67,7 +67,10 @@ def write_summary(
 
 
 def headline(found: Frontier) -> str:
-    """The main result in one to three sentences. If dense and sparse models can be compared, it is their size ratio."""
+    """The main result in one to three sentences.
+
+    If a dense and a sparse model can be compared, the main result is the ratio of the sizes of their circuits.
+    """
     if not found.points:
         return _sentence(nothing_to_draw(found))
     compared = _compared(found)

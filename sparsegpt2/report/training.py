@@ -20,8 +20,8 @@ METRICS = "metrics.jsonl"
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
     """The logged steps of a run folder in order, one dict for each step.
 
-    A last line without a newline is skipped, because a running training may still be writing it. `UserError`, with file
-    and line number, for any other line that is not a JSON object with the fields `tokens` and `loss`.
+    A last line without a newline is skipped, because a training run in progress may still be writing it. `UserError`,
+    with file and line number, for any other line that is not a JSON object with the fields `tokens` and `loss`.
     """
     path = Path(run) / METRICS
     if not path.exists():

@@ -23,7 +23,7 @@ class Settings:
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges ranked by |attribution|, with the gradient at the clean run."""
+    """Rank edges by |attribution|, with the gradient computed at the clean run."""
     if problem.objective in FLAT_AT_FULL:
         raise UserError(
             f"eap computes the gradient at the full model, where the gradient of {problem.objective} is zero: "

@@ -29,7 +29,7 @@ class Settings:
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges ranked by |attribution|, with the gradient averaged over `settings.steps` points."""
+    """Rank edges by |attribution|, with the gradient averaged over `settings.steps` points."""
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)
     effects = edge_attributions(problem, trial, settings.steps)
     if progress is not None:
