@@ -2,9 +2,9 @@
 
 The number is 0 for the full model itself, except with the objective `task`.
 
-- kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (Edge Pruning, ACDC);
-- logit_difference: the full model's logit difference (right choice minus wrong choice) minus the circuit's (EAP, path
-  patching);
+- kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (used by Edge Pruning and ACDC);
+- logit_difference: the full model's logit difference (right choice minus wrong choice) minus the circuit's (used by
+  EAP and path patching);
 - task: the task loss itself (circuits.losses.task_loss), in nats;
 - squared_error: the sum over the vocabulary of squared differences of logits, for models whose output is a number.
 

@@ -21,7 +21,7 @@ from sparsegpt2.components.problem import Part, Problem
 from sparsegpt2.components.streams import Recorder, writer_outputs
 from sparsegpt2.progress import Progress
 
-OBJECTIVE = "kl"
+OBJECTIVE = "kl"  # every method must name one, but this method does not use it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Shares(Recorder):
     def read(self, reader: str, x: Tensor) -> Tensor:
         place = sublayer_of(reader)
         if place not in self.shares:
-            near = torch.zeros(self.writers, *x.shape[:2], device=x.device)  # [W, B, T]: numbers, not vectors
+            near = torch.zeros(self.writers, *x.shape[:2], device=x.device)  # [W, B, T], one number per output
             for writer, output in writer_outputs(self.model, self.run):
                 near[writer] = (x.abs().sum(-1) - (x - output).abs().sum(-1)).clamp(min=0)
             shares = near / near.sum(dim=0).clamp(min=1e-12)
