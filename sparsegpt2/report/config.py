@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sparsegpt2.config import require
 from sparsegpt2.results.aggregate import Size
+from sparsegpt2.settings.fields import check_fields
 
 SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges without dangling nodes"}
 
@@ -31,6 +32,7 @@ class FrontierConfig:
     """Models count as having the same L0, and are joined by a line, if their L0 differs by at most this share."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "models", tuple(self.models))
         require(self.min_shared >= 1, f"min_shared must be at least 1, got {self.min_shared}")
         require(self.match_within >= 0, f"match_within must be 0 or more, got {self.match_within}")
