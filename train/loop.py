@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,15 @@ from train.log import Clock, RunLog, synchronise
 from train.state import Progress, load_state, save_state, saved_at
 
 
-def train(config: TrainConfig, out: str | Path) -> Path:
+def train(config: TrainConfig, out: str | Path, greet: Callable[[Tokenizer], None] | None = None) -> Path:
     """Train into the run folder `out`, resuming where an earlier call stopped. Returns the folder of the best model.
 
     `out` gets config.yaml, metrics.jsonl, tensorboard/, last/ (resumable) and best/ (lowest held-out loss at the
     target density). A run that was killed at any step and started again ends with bit-identical weights. Device,
     sizes, corpora and the content of `out` are checked before anything is written. `UserError` if one of them is
     wrong, if another process is training into `out`, or if `out` holds anything but a run with these settings.
+
+    greet: called with the tokenizer when the text is prepared, before the first step of the run.
     """
     out = Path(out)
     with locked(out, "run folder"):
@@ -48,6 +50,8 @@ def train(config: TrainConfig, out: str | Path) -> Path:
         if config.threads:
             torch.set_num_threads(config.threads)
         trainer = Trainer(config, out)
+        if greet is not None and trainer.progress.step == 0:
+            greet(trainer.data.tokenizer)
         with interruptible() as stop:
             trainer.run(stop)
     return out / "best"
@@ -106,19 +110,32 @@ def device_of(config: TrainConfig) -> torch.device:
 def check_vocabulary(tokens: int, vocab_size: int) -> None:
     """`UserError` unless the tokenizer and the model have a vocabulary of the same size."""
     require(
-        tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal"
+        tokens == vocab_size,
+        f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal: "
+        f"--model.vocab_size {tokens}",
     )
 
 
-def begin_with(model: GPT, path: str, tokenizer: Tokenizer) -> None:
-    """Copy the weights of the model or run `path` into `model`; `UserError` if its shape or tokenizer differs."""
-    source = load_model(path)
-    for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(model.config))):
-        raise UserError(f"init: {path} has model.{key} {theirs}, this run {ours}; use the shape of that model")
-    theirs = model_info(path).get("tokenizer")
+def initial_model(config: TrainConfig) -> GPT | None:
+    """The model that `init` names, None without one; `UserError` if its shape or tokenizer differs from the run's."""
+    if not config.init:
+        return None
+    source = load_model(config.init)
+    for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(config.model))):
+        raise UserError(
+            f"init: {config.init} has model.{key} {theirs}, this run {ours}; use the shape of that model "
+            f"(--model.{key} {theirs})"
+        )
+    if config.data.tokenizer is not None:
+        check_tokenizer(config.init, Tokenizer.load(config.data.tokenizer))
+    return source
+
+
+def check_tokenizer(init: str, tokenizer: Tokenizer) -> None:
+    """`UserError` if the model `init` was trained with another tokenizer."""
+    theirs = model_info(init).get("tokenizer")
     if theirs not in (None, tokenizer.fingerprint):
-        raise UserError(f"init: {path} has another tokenizer than the data; prepare it with --data.tokenizer {path}")
-    model.load_state_dict(source.state_dict())
+        raise UserError(f"init: {init} has another tokenizer than the data; prepare it with --data.tokenizer {init}")
 
 
 class Trainer:
@@ -131,15 +148,21 @@ class Trainer:
             keep_freed_memory()
         with torch.device("meta"):  # shapes only: report impossible settings before the text is read
             check_feasible(GPT(config.model), config.sparsity)
-        if config.data.tokenizer is None and config.data.vocab_size < config.model.vocab_size:
-            check_vocabulary(config.data.vocab_size, config.model.vocab_size)
-        self.data: TokenData = prepare(config.data, config.prepared_data)
-        check_vocabulary(self.data.tokenizer.vocab_size, config.model.vocab_size)
+        check_vocabulary(
+            config.data.vocab_size
+            if config.data.tokenizer is None
+            else Tokenizer.load(config.data.tokenizer).vocab_size,
+            config.model.vocab_size,
+        )
+        begin = initial_model(config)
+        self.data: TokenData = prepare(config.data, config.prepared_data, window=config.length + 1)
+        if begin is not None:
+            check_tokenizer(config.init, self.data.tokenizer)
         self.belongs_to = {"tokenizer": self.data.tokenizer.fingerprint, "data": self.data.fingerprint}
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
-        if config.init:
-            begin_with(self.model, config.init, self.data.tokenizer)
+        if begin is not None:
+            self.model.load_state_dict(begin.state_dict())
         self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
         self.optimizer = make_optimizer(self.model, config.optimizer)
         last = saved_at(out / "last")

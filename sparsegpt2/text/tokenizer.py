@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,10 @@ SPLIT_PATTERN = (
     r"|\s+"
 )
 """How text is split before merging: the pattern of the tokenizer published with Gao et al. 2025."""
+
+LONGEST_RUN = 2**16
+"""Characters. A longer run of spaces is cut before it is encoded, because the regular expressions of `tiktoken` end the
+process on a million of them."""
 
 
 class Tokenizer:
@@ -65,11 +71,17 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`. The characters `<|endoftext|>` in it are ordinary text."""
-        return self._encoding.encode_ordinary(text)
+        return [id for part in cut_runs(text, LONGEST_RUN, r"\s") for id in self._encoding.encode_ordinary(part)]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, as `encode` gives them, computed on all cores."""
-        return self._encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)
+        parts = [cut_runs(text, LONGEST_RUN, r"\s") for text in texts]
+        encoded = iter(
+            self._encoding.encode_ordinary_batch(
+                [part for text in parts for part in text], num_threads=os.cpu_count() or 1
+            )
+        )
+        return [[id for _ in text for id in next(encoded)] for text in parts]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`. End of text decodes to `<|endoftext|>`, and bytes that are not UTF-8 to U+FFFD."""
@@ -119,6 +131,21 @@ class Tokenizer:
     def letters(self) -> dict[str, int]:
         """The table that `from_letters` reads, without end of text."""
         return {_to_letters(token): rank for token, rank in self.ranks.items()}
+
+
+def cut_runs(text: str, longest: int, *kinds: str) -> list[str]:
+    """The text in parts, cut so that no run of more than `longest` characters of one kind remains.
+
+    kinds: regular expressions of one character; by default spaces, and everything else.
+    """
+    if len(text) <= longest:
+        return [text]
+    cuts = {0, len(text)}
+    for kind in kinds or (r"\s", r"\S"):
+        for run in re.finditer(rf"(?<!{kind}){kind}{{{longest + 1},}}", text):
+            cuts.update(range(run.start(), run.end(), longest))
+    places = sorted(cuts)
+    return [text[begin:end] for begin, end in pairwise(places)]
 
 
 # --- The file -------------------------------------------------------------------------------------------------------
