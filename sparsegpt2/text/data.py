@@ -30,7 +30,7 @@ from sparsegpt2.text.config import DataConfig, check_vocabulary
 from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
 from sparsegpt2.text.split import Split, first_of, split_documents
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.text.train_tokenizer import train_tokenizer
+from sparsegpt2.text.train_tokenizer import is_filler, train_tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
 
 FORMAT = 1
@@ -139,6 +139,11 @@ def _write(
         if tokenizer is None:
             show(0, config.tokens, "training the tokenizer")
             tokenizer = train_tokenizer(_training_texts(config, corpora), config.vocab_size, fill=True)
+            if (unused := sum(map(is_filler, tokenizer.ranks))) > 0:
+                show.line(
+                    f"this text gives {tokenizer.vocab_size - unused} tokens; {unused} that no text has fill the "
+                    f"tokenizer up to {tokenizer.vocab_size} (data.vocab_size)"
+                )
         tokenizer.save(directory)
         writers = {split: _ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
         for batch in _batches(_split_documents(config, corpora)):

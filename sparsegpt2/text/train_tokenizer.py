@@ -47,3 +47,8 @@ def never() -> Iterator[bytes]:
     """Strings of two and more bytes that no text has, each of them one byte longer than an earlier one."""
     for length in count(2):
         yield from map(bytes, product(NOT_UTF8, repeat=length))
+
+
+def is_filler(token: bytes) -> bool:
+    """Whether a token is one of `never`."""
+    return len(token) > 1 and all(byte in NOT_UTF8 for byte in token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,9 +23,11 @@ LOOK = 2**16
 """Bytes at the beginning of a file that decide what it is."""
 LONGEST = 2**26
 """Characters. A longer text is read in parts, each of them a document, so that it fits into RAM."""
-LACKING, SETTINGS = "tables without a field of text", "JSON files without records of text"
 READING = 2
 """Goes up when the same files give other documents than before, so that data prepared earlier are not reused."""
+LACKING, SETTINGS = "table without a field of text", "JSON file without records of text"
+CUT_OUT = "left out, because only the beginning is text"
+"""Why files are left out."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,14 @@ class Files:
         for format, what in (("json", "of JSON records"), ("csv", "of CSV"), ("parquet", "of parquet")):
             if count := sum(source.format == format for source in self.sources):
                 kinds.append(f"{count} {what}")
-        lines = [f"{self.config.path}: reads {_count(len(self.sources), 'file')} ({', '.join(kinds)})"]
+        lines = [f"{self.config.path}: reads {len(self.sources)} file{'s' * (len(self.sources) != 1)} ({', '.join(kinds)})"]
         if self.found.left_out:
             lines[0] += f"; leaves out {self._left_out()}"
-        lines += [f"{self.config.path}: {what}: {_some(list(names))}" for what, names in sorted(self.odd.items())]
+        lines += [f"{self.config.path}: {what}: {_some('file', list(names))}" for what, names in sorted(self.odd.items())]
         return lines
 
     def _left_out(self) -> str:
-        return ", ".join(f"{reason}: {_some(names)}" for reason, names in sorted(self.found.left_out.items()))
+        return ", ".join(_some(reason, names) for reason, names in sorted(self.found.left_out.items()))
 
     # --- What the files are -----------------------------------------------------------------------------------------
 
@@ -124,16 +127,16 @@ class Files:
         try:
             path.open("rb").close()
         except PermissionError:
-            return None, "unreadable files", "cannot be read: permission denied"
+            return None, "unreadable file", "cannot be read: permission denied"
         with opened(path) as stream:
             head = read(stream, LOOK)
         encoding = encoding_of(head, whole=len(head) < LOOK)
         text = head.decode(encoding, errors="replace") if encoding else ""
         if not head or (encoding and len(head) < LOOK and not text.strip()):
-            return None, "empty files", "is empty"
+            return None, "empty file", "is empty"
         format = format_of(path, head, text)
         if not encoding and format != "parquet":
-            return None, "files that are not text", "is not text, or in an encoding other than UTF-8, UTF-16 and Latin-1"
+            return None, "binary or undecodable file", "is not text, or in an encoding other than UTF-8, UTF-16 and Latin-1"
         source = Source(path, self.found.name(path), path.stat().st_size, format)
         if not format:
             return source, "", ""
@@ -155,17 +158,19 @@ class Files:
                 for text in _parts(decoded.pieces()):
                     if self._fits(source, decoded, text):
                         yield from _units(text, self.config.sample_by)
+                if not decoded.encoding:
+                    self._note(CUT_OUT, source)
 
     def _fits(self, source: Source, decoded: Decoded, text: str) -> bool:
         """Whether a text is one, further than its beginning; note it if it is not, or if it is not UTF-8."""
         wrong = text.count("\ufffd") + text.count("\x00")
         if decoded.odd and wrong > MOST_ODD * len(text):
-            self._note("left out, because they are text only at their beginning", source)
+            self._note(CUT_OUT, source)
             return False
         if decoded.encoding == WESTERN:
-            self._note("read as Latin-1 (Windows-1252), because they are not UTF-8", source)
+            self._note("read as Latin-1 (Windows-1252), because it is not UTF-8", source)
         elif decoded.odd:
-            self._note("bytes that are no UTF-8 became U+FFFD in", source)
+            self._note("bytes that are not text became U+FFFD", source)
         return bool(text)
 
     def _records(self, source: Source, seed: int) -> Iterator[str]:
@@ -175,7 +180,7 @@ class Files:
                 if isinstance(text, str) and text:
                     yield well_formed(text)
                 else:
-                    self._note(f"rows without text in the field {source.column!r} are skipped in", source)
+                    self._note(f"rows without text in the field {source.column!r} are skipped", source)
 
         return shuffled(texts(), f"{seed} {source.name}")
 
@@ -212,10 +217,9 @@ def _lacks(columns: list[str], wanted: str) -> str:
     return f"has no field {looked_for}, but {there}; name the one with the text: --data.text_field NAME"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _some(names: list[str]) -> str:
-    """How many, and one of them: `3, such as a.bin`."""
-    return f"1, {names[0]}" if len(names) == 1 else f"{len(names)}, such as {names[0]}"
+def _some(what: str, names: list[str]) -> str:
+    """How many of what, and one of them: `3 hidden files (such as .env)`."""
+    if len(names) == 1:
+        return f"1 {what} ({names[0]})"
+    plural = re.sub(r"\b(file|folder|environment|cache|link|table)\b", r"\1s", what)
+    return f"{len(names)} {plural} (such as {names[0]})"

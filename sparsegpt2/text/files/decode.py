@@ -70,8 +70,8 @@ def opened(path: Path) -> Iterator[Any]:
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{path} cannot be read: its compressed content is damaged or cut off ({error})") from None
     except OSError as error:
-        reason = error.strerror or f"its compressed content is damaged or cut off ({error})"
-        raise UserError(f"{path} cannot be read: {reason[:1].lower()}{reason[1:200]}") from None
+        reason = (error.strerror or "").lower() or f"its compressed content is damaged or cut off ({error})"
+        raise UserError(f"{path} cannot be read: {' '.join(reason.split())[:200]}") from None
 
 
 def encoding_of(head: bytes, *, whole: bool) -> str:

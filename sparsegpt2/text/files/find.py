@@ -40,7 +40,7 @@ class Found:
     files: list[Path] = field(default_factory=list)
     """Sorted, so that nothing depends on the order in which the system lists a folder."""
     left_out: dict[str, list[str]] = field(default_factory=dict)
-    """Reason, such as `hidden files` -> names relative to `root`."""
+    """Reason, such as `hidden file` -> names relative to `root`."""
 
     def name(self, path: Path) -> str:
         """The name of a file relative to `root`, with slashes: the same wherever the folder lies."""
@@ -73,7 +73,7 @@ def find_files(path: str) -> Found:
 
 def _search(folder: Path, found: Found) -> None:
     def unreadable(error: OSError) -> None:
-        found.leave_out("unreadable folders", Path(str(error.filename)))
+        found.leave_out("unreadable folder", Path(str(error.filename)))
 
     for here, folders, names in os.walk(folder, onerror=unreadable):
         for name in sorted(folders):
@@ -87,11 +87,11 @@ def _search(folder: Path, found: Found) -> None:
 def _take(path: Path, found: Found) -> None:
     """Add a file, or note why it is left out."""
     if path.name.startswith("."):
-        found.leave_out("hidden files", path)
+        found.leave_out("hidden file", path)
     elif path.is_file():
         found.files.append(path)
     else:
-        found.leave_out("broken links and special files", path)
+        found.leave_out("broken link or special file", path)
 
 
 def _reason_to_skip(folder: Path, named: Iterable[str] = ()) -> str:
@@ -99,10 +99,10 @@ def _reason_to_skip(folder: Path, named: Iterable[str] = ()) -> str:
     if folder.name in named:
         return ""
     if folder.is_symlink():
-        return "linked folders"  # a link may lead to a folder above, or out of the corpus
+        return "linked folder"  # a link may lead to a folder above, or out of the corpus
     if folder.name.startswith(".") or any(fnmatch(folder.name, name) for name in VENDORED):
-        return "hidden or vendored folders"
-    return "environments and caches" if any((folder / mark).exists() for mark in MARKS) else ""
+        return "hidden or vendored folder"
+    return "environment or cache" if any((folder / mark).exists() for mark in MARKS) else ""
 
 
 def _matching(pattern: Path) -> Found | None:

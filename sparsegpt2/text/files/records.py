@@ -152,13 +152,15 @@ def _parquet_rows(path: Path, column: str) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
     """An open parquet file; `UserError` if it is damaged, also inside the block."""
-    import pyarrow
     import pyarrow.parquet
 
-    try:
-        with opened(path) as stream:
-            compressed = not isinstance(stream, io.BufferedReader)  # parquet is read from its end
-            yield pyarrow.parquet.ParquetFile(io.BytesIO(stream.read()) if compressed else stream)
-    except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0][:150]
-        raise UserError(f"{path} cannot be read: it is not a parquet file, or damaged ({reason})") from None
+    with opened(path) as stream:
+        compressed = not isinstance(stream, io.BufferedReader)  # parquet is read from its end
+        content = io.BytesIO(stream.read()) if compressed else stream
+        try:
+            yield pyarrow.parquet.ParquetFile(content)
+        except Exception as error:  # of pyarrow, of many kinds
+            if isinstance(error, OSError) and error.errno:
+                raise
+            reason = " ".join(str(error).split())[:150]
+            raise UserError(f"{path} cannot be read: it is not a parquet file, or damaged ({reason})") from None
