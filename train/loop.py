@@ -13,7 +13,7 @@ import torch
 
 from sparsegpt2.allocator import keep_freed_memory
 from sparsegpt2.circuits.means import node_means
-from sparsegpt2.config import require, to_dict
+from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
@@ -28,8 +28,9 @@ from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_k
 from sparsegpt2.text.data import TokenData, prepare
 from sparsegpt2.text.tokenizer import Tokenizer
 from train.ahead import Ahead
+from train.begin import check_tokenizer, check_vocabulary, initial_model
 from train.config import TrainConfig
-from train.folder import check_folder, differences, plain, record_settings
+from train.folder import check_folder, plain, record_settings
 from train.log import Clock, RunLog, synchronise
 from train.state import Progress, load_state, save_state, saved_at
 
@@ -107,37 +108,6 @@ def device_of(config: TrainConfig) -> torch.device:
     return torch_device(config.device)
 
 
-def check_vocabulary(tokens: int, vocab_size: int) -> None:
-    """`UserError` unless the tokenizer and the model have a vocabulary of the same size."""
-    require(
-        tokens == vocab_size,
-        f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal: "
-        f"--model.vocab_size {tokens}",
-    )
-
-
-def initial_model(config: TrainConfig) -> GPT | None:
-    """The model that `init` names, None without one; `UserError` if its shape or tokenizer differs from the run's."""
-    if not config.init:
-        return None
-    source = load_model(config.init)
-    for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(config.model))):
-        raise UserError(
-            f"init: {config.init} has model.{key} {theirs}, this run {ours}; use the shape of that model "
-            f"(--model.{key} {theirs})"
-        )
-    if config.data.tokenizer is not None:
-        check_tokenizer(config.init, Tokenizer.load(config.data.tokenizer))
-    return source
-
-
-def check_tokenizer(init: str, tokenizer: Tokenizer) -> None:
-    """`UserError` if the model `init` was trained with another tokenizer."""
-    theirs = model_info(init).get("tokenizer")
-    if theirs not in (None, tokenizer.fingerprint):
-        raise UserError(f"init: {init} has another tokenizer than the data; prepare it with --data.tokenizer {init}")
-
-
 class Trainer:
     """One run: its model, data, optimiser and progress, and the training loop."""
 
@@ -148,13 +118,9 @@ class Trainer:
             keep_freed_memory()
         with torch.device("meta"):  # shapes only: report impossible settings before the text is read
             check_feasible(GPT(config.model), config.sparsity)
-        check_vocabulary(
-            config.data.vocab_size
-            if config.data.tokenizer is None
-            else Tokenizer.load(config.data.tokenizer).vocab_size,
-            config.model.vocab_size,
-        )
-        begin = initial_model(config)
+        check_vocabulary(config)
+        last = saved_at(out / "last")
+        begin = None if last else initial_model(config)
         self.data: TokenData = prepare(config.data, config.prepared_data, window=config.length + 1)
         if begin is not None:
             check_tokenizer(config.init, self.data.tokenizer)
@@ -165,7 +131,6 @@ class Trainer:
             self.model.load_state_dict(begin.state_dict())
         self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
         self.optimizer = make_optimizer(self.model, config.optimizer)
-        last = saved_at(out / "last")
         self.progress = load_state(last, self.model, self.optimizer, self.belongs_to) if last else Progress()
         if self.progress.step < config.steps:
             self.progress.finished = False  # `tokens` has grown since the run finished

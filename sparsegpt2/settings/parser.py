@@ -270,8 +270,9 @@ class Parser:
             earlier = given[name][0] if name in given else None
             if isinstance(earlier, str):
                 earlier = parse_yaml(earlier, name)
-            same = isinstance(earlier, list) and len(earlier) == 1 and isinstance(earlier[0], dict)
-            kept = earlier[0] if same and group.items() <= earlier[0].items() else group
+            kept = group
+            if isinstance(earlier, list) and len(earlier) == 1 and isinstance(earlier[0], dict):
+                kept = earlier[0] if group.items() <= earlier[0].items() else group
             value = [{**kept, field: value_of(value, str, where)}]
         given[name] = value, where
 

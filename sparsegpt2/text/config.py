@@ -32,8 +32,8 @@ class DataConfig:
     tokens: int = 10_000_000
     """Tokens in the train split; fewer if the corpora end earlier. Held-out tokens are extra."""
     held_out_fraction: float = 0.01
-    """Share of the documents that is held out. Of a small corpus it is more: about 8 KiB, but no more than a tenth, or of
-    a few KiB a quarter; of a lone document the end."""
+    """Share of the documents that is held out. Of a small corpus it is more: about 8 KiB, but no more than a tenth, or
+    of a few KiB a quarter; of a lone document the end."""
     vocab_size: int = 2048
     """Size of the tokenizer that is trained, including end of text; tokens that no text has fill it if there is too
     little text for so many. Gao et al. 2025 use 2048."""

@@ -28,6 +28,7 @@ from sparsegpt2.lock import locked_file
 from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.text.config import DataConfig, check_vocabulary
 from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
+from sparsegpt2.text.shards import ShardWriter
 from sparsegpt2.text.split import Split, first_of, split_documents
 from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.train_tokenizer import is_filler, train_tokenizer
@@ -38,8 +39,6 @@ MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
 PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
 """Folders that `prepare` may replace."""
-SHARD_TOKENS = 2**26
-"""Once a shard has this many tokens (128 MiB), the next document starts a new one."""
 BATCH_BYTES = 2**20
 """Characters of text that are tokenized at a time, which limits RAM."""
 
@@ -145,7 +144,7 @@ def _write(
                     f"tokenizer up to {tokenizer.vocab_size} (data.vocab_size)"
                 )
         tokenizer.save(directory)
-        writers = {split: _ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
+        writers = {split: ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
         for batch in _batches(_split_documents(config, corpora)):
             for (split, text), ids in zip(batch, tokenizer.encode_batch([text for _, text in batch]), strict=True):
                 if writers["train"].tokens >= config.tokens:
@@ -201,42 +200,6 @@ def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, s
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-class _ShardWriter:
-    """Writes the documents of one split to shards, and counts tokens, documents and bytes."""
-
-    def __init__(self, directory: Path, split: str, end_of_text: int) -> None:
-        self.directory, self.split = directory, split
-        self.end_of_text = np.array([end_of_text], dtype="<u2")
-        self.tokens = self.documents = self.bytes = 0
-        self.shards: list[dict[str, Any]] = []
-        self._file: Any = None
-
-    def add(self, ids: list[int], size: int) -> None:
-        """Append one document: its token ids, and its size in bytes of UTF-8."""
-        if self._file is None or self.shards[-1]["tokens"] >= SHARD_TOKENS:
-            self._open()
-        self._file.write(self.end_of_text)
-        self._file.write(np.array(ids, dtype="<u2"))
-        self.shards[-1]["tokens"] += 1 + len(ids)
-        self.tokens += 1 + len(ids)
-        self.documents += 1
-        self.bytes += size
-
-    def _open(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        name = f"{self.split}-{len(self.shards):05d}.bin"
-        self._file = open(self.directory / name, "wb")  # noqa: SIM115 (closed by the next _open or finish)
-        self.shards.append({"file": name, "tokens": 0})
-
-    def finish(self) -> dict[str, Any]:
-        """Close the last shard, and return the split's entry in the manifest."""
-        if self._file is not None:
-            self._file.close()
-        counts = {"tokens": self.tokens, "documents": self.documents, "bytes": self.bytes}
-        return {**counts, "shards": self.shards}
 
 
 # --- Reading --------------------------------------------------------------------------------------------------------

@@ -85,10 +85,11 @@ class Files:
         for format, what in (("json", "of JSON records"), ("csv", "of CSV"), ("parquet", "of parquet")):
             if count := sum(source.format == format for source in self.sources):
                 kinds.append(f"{count} {what}")
-        lines = [f"{self.config.path}: reads {len(self.sources)} file{'s' * (len(self.sources) != 1)} ({', '.join(kinds)})"]
+        path, total = self.config.path, len(self.sources)
+        lines = [f"{path}: reads {total} file{'s' * (total != 1)} ({', '.join(kinds)})"]
         if self.found.left_out:
             lines[0] += f"; leaves out {self._left_out()}"
-        lines += [f"{self.config.path}: {what}: {_some('file', list(names))}" for what, names in sorted(self.odd.items())]
+        lines += [f"{path}: {what}: {_some('file', list(names))}" for what, names in sorted(self.odd.items())]
         return lines
 
     def _left_out(self) -> str:
@@ -136,7 +137,8 @@ class Files:
             return None, "empty file", "is empty"
         format = format_of(path, head, text)
         if not encoding and format != "parquet":
-            return None, "binary or undecodable file", "is not text, or in an encoding other than UTF-8, UTF-16 and Latin-1"
+            unknown = "is not text, or in an encoding other than UTF-8, UTF-16 and Latin-1"
+            return None, "binary or undecodable file", unknown
         source = Source(path, self.found.name(path), path.stat().st_size, format)
         if not format:
             return source, "", ""

@@ -63,7 +63,8 @@ def opened(path: Path) -> Iterator[Any]:
                 with pyarrow.input_stream(plain, compression="zstd") as stream:
                     yield stream
             elif kind:
-                with {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind](plain) as stream:
+                opener: Any = {"gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind]
+                with opener(plain) as stream:
                     yield stream
             else:
                 yield plain

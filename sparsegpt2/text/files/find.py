@@ -64,9 +64,10 @@ def find_files(path: str) -> Found:
         found = Found(root)
         _search(root, found)
     else:
-        found = _matching(root)
-        if found is None:
+        matching = _matching(root)
+        if matching is None:
             raise UserError(f"corpus files: {path} is neither a file, nor a folder, nor a pattern that matches a file")
+        found = matching
     found.files.sort()
     return found
 
@@ -113,7 +114,7 @@ def _matching(pattern: Path) -> Found | None:
     skipped: dict[Path, str] = {}
     folders = []
     for match in sorted({Path(one) for one in glob.glob(str(pattern), recursive=True)}):
-        above = [one for one in reversed(match.parents) if one.parts[:fixed] == parts[:fixed] and len(one.parts) > fixed]
+        above = [Path(*match.parts[:end]) for end in range(fixed + 1, len(match.parts))]
         inside = next((one for one in above if skipped.setdefault(one, _reason_to_skip(one, named))), None)
         if inside is not None:
             if found.name(inside) not in found.left_out.get(skipped[inside], []):

@@ -115,7 +115,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in chain(begin, filled):
             record = _parsed(line)
             if not isinstance(record, dict):
-                raise UserError(f"{path} cannot be read: line {number} is not a JSON record such as {{\"text\": \"...\"}}")
+                raise UserError(f'{path} cannot be read: line {number} is not a JSON record such as {{"text": "..."}}')
             yield record
 
 

@@ -1,4 +1,4 @@
-"""Corpora: the registry, mixing by weight, the standard library, the hub, and what is said when something is missing."""
+"""Corpora: the registry, mixing by weight, the standard library, the hub, what is said if something is missing."""
 
 from __future__ import annotations
 

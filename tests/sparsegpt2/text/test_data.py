@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.text import data as module
+from sparsegpt2.text import shards
 from sparsegpt2.text.corpus import CorpusConfig, open_corpus
 from sparsegpt2.text.data import DataConfig, TokenData, prepare
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -43,7 +44,7 @@ def config(saved_tokenizer):
 def data(config, tmp_path_factory):
     """Prepared data in several shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SHARD_TOKENS", 20_000)
+        patch.setattr(shards, "SHARD_TOKENS", 20_000)
         patch.setattr(module, "BATCH_BYTES", 10_000)
         return prepare(config, tmp_path_factory.mktemp("data") / "prepared", progress=False)
 
@@ -145,7 +146,7 @@ def test_changed_files_prepare_anew(config, tmp_path):
 def test_an_interruption_leaves_the_old_data_and_no_litter(config, tmp_path, monkeypatch):
     directory = tmp_path / "data"
     before = prepare(replace(config, tokens=2_000), directory, progress=False).manifest
-    monkeypatch.setattr(module._ShardWriter, "finish", lambda writer: 1 / 0)
+    monkeypatch.setattr(shards.ShardWriter, "finish", lambda writer: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prepare(replace(config, tokens=3_000), directory, progress=False)
     assert TokenData(directory).manifest == before

@@ -1,4 +1,4 @@
-"""The corpus of one's own files: every format, compression and encoding; what is left out, and what is said about it."""
+"""The corpus of own files: every format, compression and encoding; what is left out, and what is said about it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import io
 import json
 import lzma
 import os
+import random
 import shutil
 from collections import Counter
 
@@ -20,6 +21,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.text.corpus import CorpusConfig, open_corpus
 from sparsegpt2.text.files import decode
 
+NOISE = random.Random(0).randbytes(9_000)
 TEXTS = [f"text number {i}: caf\u00e9\nand a second line" for i in range(5)]
 
 
@@ -93,7 +95,9 @@ def test_another_field_and_fields_that_are_missing_in_some_rows(tmp_path):
     assert "rows without text in the field 'words' are skipped: 1 file (a.jsonl)" in corpus.notes()[-1]
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.jsonl", jsonl("w")), ("a.csv", table("w")), ("a.parquet", parquet("w"))])
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.jsonl", jsonl("w")), ("a.csv", table("w")), ("a.parquet", parquet("w"))]
+)
 def test_a_missing_field_is_told_with_those_there_are_and_the_flag(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     (tmp_path / "README.md").write_text("a few words")
@@ -114,9 +118,10 @@ def test_a_missing_field_is_told_with_those_there_are_and_the_flag(tmp_path, nam
         ("a.parquet", b'{"text": "whole"}', "not a parquet file, or damaged"),
         ("a.parquet", parquet()[:-30], "not a parquet file, or damaged"),
         ("a.txt.gz", gzip.compress(b"text" * 1_000)[:-9], "damaged or cut off"),
-        ("a.xz", lzma.compress(os.urandom(999))[:-99], "damaged or cut off"),
-        ("a.zst", zstd(os.urandom(999))[:-99], "damaged or cut off|not text"),
+        ("a.xz", lzma.compress(NOISE)[:-99], "damaged or cut off"),
+        ("a.zst", zstd(NOISE)[:-99], "damaged or cut off|not text"),
     ],
+    ids=["null", "cut-line", "deep", "json", "cut-parquet", "cut-gz", "cut-xz", "cut-zst"],
 )
 def test_a_broken_file_is_one_sentence(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
@@ -159,7 +164,9 @@ def test_a_text_that_is_read_in_pieces_is_the_same(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [os.urandom(9_000), b"a\x00b" * 100, ("\u65e5\u672c\u8a9e" * 99).encode("shift-jis"), b"\x89PNG\r\n\x1a\n\x00"]
+    "content",
+    [NOISE, b"a\x00b" * 100, ("\u65e5\u672c\u8a9e" * 99).encode("shift-jis"), b"\x89PNG\r\n\x1a\n\x00"],
+    ids=["noise", "zeros", "shift-jis", "png"],
 )
 def test_what_is_no_text_is_refused_alone_and_counted_in_a_folder(tmp_path, content):
     (tmp_path / "a.dat").write_bytes(content)
@@ -174,7 +181,7 @@ def test_what_is_no_text_is_refused_alone_and_counted_in_a_folder(tmp_path, cont
 
 
 def test_a_beginning_of_text_does_not_make_a_text(tmp_path):
-    (tmp_path / "a.sh").write_bytes(b"echo unpacking\n" * 5_000 + os.urandom(200_000))
+    (tmp_path / "a.sh").write_bytes(b"echo unpacking\n" * 5_000 + NOISE * 20)
     (tmp_path / "b.py").write_text("b = 1\n")
     corpus = corpus_at(tmp_path)
     assert list(corpus.documents(0)) == ["b = 1\n"]
@@ -230,7 +237,9 @@ def test_patterns(tmp_path):
     assert read(tmp_path / "node_modules" / "*.py") == ["node_modules/c.py"]
     assert read(tmp_path / "a" / "[1].py") == ["a/[1].py"]
     assert len(read(tmp_path / "a*")) == 3
-    with pytest.raises(UserError, match=r"holds no file with text; left out: 1 hidden or vendored folder \(node_modules\)"):
+    with pytest.raises(
+        UserError, match=r"holds no file with text; left out: 1 hidden or vendored folder \(node_modules\)"
+    ):
         read(tmp_path / "**" / "c.py")
     with pytest.raises(UserError, match="neither a file, nor a folder, nor a pattern"):
         read(tmp_path / "nowhere")
