@@ -231,8 +231,8 @@ def _draw_nodes(axis: Axes, data: CircuitData, placed: Placed, labels: Mapping[i
 
 
 def _shortened(text: str, letters: int) -> str:
-    """The text cut to `letters` characters, with $ escaped because matplotlib would start a formula there."""
-    return (text if len(text) <= letters else text[: max(1, letters - 1)] + "…").replace("$", r"\$")
+    """The text cut to `letters` characters."""
+    return text if len(text) <= letters else text[: max(1, letters - 1)] + "…"
 
 
 def _draw_edges(axis: Axes, data: CircuitData, placed: Placed, taken: list[Box]) -> None:
