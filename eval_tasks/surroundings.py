@@ -46,7 +46,7 @@ def preface_of(kind: str) -> Preface:
 
 
 def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
-    """As many blocks of unrelated code as fit before both prompts; `Flaw` if not even one fits."""
+    """Both prompts after as many blocks of unrelated code as fit; `Flaw` if not even one fits."""
     before, room = "", min(task.room(side.prompt) for side in sides)
     while True:
         block = filler(task.words(split), source)
@@ -59,7 +59,7 @@ def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Side
 
 
 def distractors(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
-    """A complete program of the same task, with the answer of a randomly chosen side."""
+    """Both prompts after a complete program of the same task, which has the answer of a randomly chosen side."""
     template = task.templates[int(source.random() * len(task.templates))]
     program = template.render(task.words(split), source)[int(source.random() * 2)]
     text = program.prompt + (program.answer or "") + program.rest

@@ -52,7 +52,7 @@ class Rendered:
 
 
 class Flaw(Exception):
-    """A rendering breaks a rule; one with other words may obey it."""
+    """A pair rendered from a template breaks a rule; with other words it may not."""
 
 
 class Template:
@@ -130,7 +130,7 @@ def slots_of(text: str) -> tuple[str, ...]:
 
 
 def _draw(slot: str, words: Words, taken: set[str], source: random.Random) -> str | None:
-    """A word for `slot` that is not in `taken`, to which it is added; None if no word is left."""
+    """Draw a word for `slot` that is not in `taken`, and add it to `taken`; None if no word is left."""
     pool = words.get(slot) or words[section(slot)]
     free = [word for word in pool if word not in taken]
     if not free:

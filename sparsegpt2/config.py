@@ -207,13 +207,13 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
         require(self.lr > 0, f"lr must be above 0, got {self.lr}")
-        require(0 <= self.warmup < 1, f"warmup must be a share of training from 0 to below 1, got {self.warmup}")
+        require(0 <= self.warmup < 1, f"warmup must be a share of training, at least 0 and below 1, got {self.warmup}")
         for name in ("eps", "bigram_eps"):
             require(getattr(self, name) > 0, f"{name} must be above 0, got {getattr(self, name)}")
         require(self.weight_decay >= 0, f"weight_decay must be 0 or more, got {self.weight_decay}")
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas must be two numbers from 0 to below 1, got {self.betas}",
+            f"betas must be two numbers, each at least 0 and below 1, got {self.betas}",
         )
 
 

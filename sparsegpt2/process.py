@@ -17,6 +17,8 @@ from sparsegpt2.errors import UserError
 PARENT = "SPARSEGPT2_PARENT"
 """Environment variable with the id of the parent process; this process ends when the parent does."""
 NO_VERIFY = "--no_verify"
+UNVERIFIED = "SPARSEGPT2_NO_VERIFY"
+"""Environment variable that passes the flag `--no_verify` on to child processes."""
 LOOK_EVERY = 0.1
 """Seconds between checks that the parent is still running."""
 
@@ -44,7 +46,7 @@ def of_a_command(arguments: list[str]) -> Iterator[list[str]]:
     Yields the arguments without the flag `--no_verify`, which every command accepts. A command that was started by
     another command ends when that one ends.
     """
-    if NO_VERIFY in arguments:
+    if NO_VERIFY in arguments or os.environ.get(UNVERIFIED):
         checksum.skip()
     end_with_parent()
     earlier: Any = None
@@ -62,8 +64,12 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def with_parent(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child process that must end when this process ends, for whatever reason."""
-    return {**environment, PARENT: str(os.getpid())}
+    """The environment for a child process that must end when this process ends, for whatever reason.
+
+    The child checks files if and only if this process does.
+    """
+    unverified = {UNVERIFIED: "1"} if checksum.skipped() else {}
+    return {**environment, **unverified, PARENT: str(os.getpid())}
 
 
 def end_with_parent(parent: int | None = None) -> None:

@@ -133,7 +133,7 @@ class _Lines:
             print(f"{text}  {share:.0%}{f', {left}' if left else ''}", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
-        self.last = time.monotonic()  # this line tells the progress too, so the next one can wait
+        self.last = time.monotonic()  # this line shows progress too, so the next one can wait
         print(text, flush=True)
 
     def close(self, ending: str) -> None:
@@ -156,7 +156,7 @@ class _Terminal:
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # else what is printed to a pipe would appear in the terminal
+            redirect_stdout=sys.stdout.isatty(),  # otherwise text meant for a pipe would appear in the terminal
         )
         self.task = self.bar.add_task("", total=1.0, left="")
 

@@ -33,7 +33,8 @@ def verdict_table(rows: Sequence[Row], title: str) -> Any:
 
     found = [(row, (row.evidence or {})["findings"]) for row in rows]
     names = [name for name in check_names() if any(name in findings for _, findings in found)]
-    grid = Table(title=title, caption="yes: holds, NO: fails, ?: within two standard errors, -: not run")
+    caption = "yes: holds, NO: fails, ?: within two standard errors of the threshold, -: not run"
+    grid = Table(title=title, caption=caption)
     for heading in ("task", "seed", *names, "verdict"):
         grid.add_column(heading)
     for row, findings in found:

@@ -1,8 +1,8 @@
 """Open a brace after a label in an f-string, but not in a plain string.
 
-If the tokenizer joins the quote and the label (`"Total`), the two beginnings `(f` `"Total` and `("` `Total` have the
-same length. If it doesn't, the f-string is one token longer; some templates compensate by putting the plain string one
-block deeper. A tokenizer can use one half of the templates or the other.
+If the tokenizer can join the quote and the label (`"Total`), the f-string starts with `(f` `"Total` and the plain
+string with `("` `Total`, two tokens each. If it can't, the f-string is one token longer, and half of the templates make
+up for that by putting the plain string one block deeper. So any one tokenizer can use only half of the templates.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description='` {` or anything else: `print(f"` or `print("`',
+    description='` {` or anything else after a label: whether its string began with `f"` or with `"`',
     answers=(" {", None),
     max_differing=3,
     templates="""

@@ -3,11 +3,11 @@
 - mean: the node's mean over pretraining text (`mean_ablation`); zero: 0 (`zero_ablation`);
 - resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022).
 
-An ablation does not say which nodes are ablated: that is a mask, given to `Ablated.under`. So partial, random and
-adversarial ablations are masks too, and a mask may hold float gates with gradients. A new ablation is a new class with
-the methods of `Ablation`. `over` is called once for a set of masks. The function it returns is called once for each
-piece of a batch, with its prompts, so it can run the model on other text (resampling, the pair's other prompt) or on
-the same text (to record norm scales and reuse them).
+An ablation does not say which nodes are ablated: that is a mask, given to `Ablated.under`. Partial, random and
+adversarial ablations are therefore just other masks, and a mask may hold float gates with gradients. A new ablation is
+a new class with the methods of `Ablation`. `over` is called once for a set of masks. The function it returns is called
+once for each piece of a batch, with its prompts, so it can run the model on other text (resampling, the pair's other
+prompt) or on the same text (to record norm scales and reuse them).
 
 Shapes: B rows of a piece, T positions, C channels of a site, R masks.
 """
@@ -58,7 +58,7 @@ class Ablation(Protocol):
         ...
 
     def over(self, kept: Masks) -> Sites:
-        """A function that makes, for each piece of a batch, the site object that ablates the nodes `kept` closes."""
+        """A function from a piece of a batch to the site object that ablates the nodes outside `kept`."""
         ...
 
 
@@ -94,7 +94,7 @@ class Resample:
     """Ablated nodes take their values at the same position of a random window of text, one window per row of the batch.
 
     All nodes of a row use the same window. A removed edge carries its source's value at one random token, drawn when
-    this object is made. text: [N, T] int64, on the model's device. Windows are drawn from `generator`, piece after
+    this object is made. text: [N, T] int64, on the model's device. Windows are drawn from `generator`, piece by
     piece, so the same generator state gives the same losses.
     """
 
@@ -111,7 +111,7 @@ class Resample:
         return self._token
 
     def over(self, kept: Masks) -> Sites:
-        """Draw a window for each row of a piece."""
+        """A function that, for each piece, draws a window for every row and records the values to put in."""
 
         def site(piece: Piece) -> Site:
             windows = torch.randint(len(self.text), (len(piece.batch),), generator=self.generator)
@@ -147,7 +147,7 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Behind:
-    """An ablation that runs after the site object `first`, which sees, and may change, every value before that."""
+    """An ablation with a site object before it: `first` sees each value, and may change it, before `ablation` does."""
 
     first: Site
     ablation: Ablation

@@ -1,4 +1,4 @@
-"""The settings of every pruner: its name with options, the target loss, and the seed."""
+"""The settings that all pruners share: the pruner's name with options, the target loss, and the seed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PrunerName:
     def parse(text: str) -> PrunerName:
         """`node+tied+trim` -> base `node`, options `tied` and `trim`; an unknown option is a `UserError`.
 
-        Only the folders of a pruner's path may contain a plus sign, not its file name.
+        If the name is the path of a file, its folders may contain a plus sign, but the file name may not.
         """
         base, options = text, list[str]()
         while "+" in base and base.rpartition("+")[2] in OPTIONS:
@@ -51,7 +51,7 @@ class PrunerName:
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """The settings of every pruner."""
+    """What to search for, and with which pruner: the settings that all pruners share."""
 
     pruner: str = "node"
     """The pruner that ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`. Options may follow its name, so
@@ -73,27 +73,27 @@ class Aim:
 
 
 def positive(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are finite numbers above 0."""
+    """Raise `UserError` unless the settings called `names` are finite numbers above 0."""
     for name in names:
         value = getattr(settings, name)
         require(0 < value < math.inf, f"{name} must be above 0, got {value}")
 
 
 def at_least_0(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are 0 or more."""
+    """Raise `UserError` unless the settings called `names` are 0 or more."""
     for name in names:
         value = getattr(settings, name)
         require(value >= 0, f"{name} must be 0 or more, got {value}")
 
 
 def at_least_1(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are 1 or more."""
+    """Raise `UserError` unless the settings called `names` are 1 or more."""
     for name in names:
         value = getattr(settings, name)
         require(value >= 1, f"{name} must be at least 1, got {value}")
 
 
 def one_of(settings: Any, name: str, *known: str) -> None:
-    """Raise `UserError` unless a setting has one of the known values."""
+    """Raise `UserError` unless the setting called `name` has one of the `known` values."""
     value = getattr(settings, name)
     require(value in known, f"{name} must be {' or '.join(known)}, got {value!r}")

@@ -36,7 +36,7 @@ class PruneConfig(AttributionSettings, TrimSettings, EdgeSettings, StochasticSet
     """The scan refines below the smallest size that meets the target, until neighbouring sizes are no further apart
     than this ratio."""
     score_rows: int = 256
-    """Largest number of sequences in one forward pass when circuits are scored; more need more RAM or GPU memory."""
+    """Largest number of sequences in one forward pass when circuits are scored; a larger number takes more memory."""
 
     calibrate: bool = False
     """Fit a scale, and a shift per answer token, to the circuit's logits with 16 L-BFGS steps; the paper's authors

@@ -55,7 +55,7 @@ class LossCurve:
         return next((k for k, number in enumerate(edges) if number), 1)
 
     def circuit(self, k: int) -> Circuit:
-        """The circuit of size k as scored: without dangling nodes if edges are ranked or it will be trimmed."""
+        """The circuit of size k as it is scored: if the pruner ranks edges, or with `trim`, without dangling nodes."""
         circuit = self.ranking.circuit(k)
         return circuit if circuit.weights is None and self.config.trim == "none" else circuit.trimmed(self.model)
 
@@ -76,7 +76,7 @@ class LossCurve:
             group = unknown[start : start + at_once]
             self.losses.update(zip(group, self._losses(group), strict=True))
             if self.progress is not None:
-                self.progress(start + len(group), len(unknown), f"scoring circuits of {group[0]} nodes and more")
+                self.progress(start + len(group), len(unknown), f"scoring circuits of size {group[0]} and up")
         return [self.losses[k] for k in sizes]
 
     def _losses(self, sizes: list[int]) -> list[float]:
@@ -92,7 +92,7 @@ class LossCurve:
 
     @torch.no_grad()
     def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
-        """Losses of several circuits, each site -> bool [C], in one batch; nodes that none keeps are not computed."""
+        """Losses of several circuits, each site -> bool [C], in one batch; nodes that no circuit keeps are skipped."""
         masks = {site: torch.stack([nodes[site] for nodes in sizes]) for site in sizes[0]}  # [R, C]
         live = {site: mask.any(dim=0) for site, mask in masks.items()}
         batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
@@ -101,7 +101,7 @@ class LossCurve:
         return rows.double().view(len(sizes), -1).mean(dim=1).tolist()  # type: ignore[no-any-return]
 
     def points(self) -> list[list[float]]:
-        """The curve so far: [nodes, edges, loss in nats], by rising size k."""
+        """The curve so far: [nodes, edges, loss in nats], in order of size k."""
         return [[*self.counts[k], self.losses[k]] for k in sorted(self.losses)]
 
 
@@ -111,11 +111,11 @@ def smallest_size(curve: LossCurve, target: float, search: str) -> int | None:
 
 
 def scan(curve: LossCurve, target: float) -> int | None:
-    """The smallest size that meets the target, on a geometric grid that is then refined below the smallest hit.
+    """The smallest size that meets the target, on a geometric grid that is then refined below that size.
 
-    The loss is not monotone in k, so the whole grid is scored. The size of the mask that the pruner trained is part of
-    the grid, and so are sizes slightly above it, because the trained mask may just miss the target on fresh pairs, and
-    much larger sizes were never trained to meet it. Sizes too small to have an edge are left out.
+    The loss is not monotone in k, so the whole grid is scored. The grid includes the size of the mask that the
+    pruner trained. That mask may narrowly miss the target on fresh pairs, so sizes slightly above it are included too;
+    much larger circuits may also miss, since none was trained. Sizes too small to have an edge are left out.
     """
     total, trained = curve.ranking.size, curve.ranking.trained_size or 0
     first = min(curve.first_with_edges, total)

@@ -4,10 +4,10 @@ A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient pass
 draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and moves tau along the gradient. A
 controller (`Penalty`) sets the penalty so that the task loss stays at its target.
 
-A step never waits for the device, since it reads no numbers from it. So the state of the controller, and of the test
-whether the gates have settled, are float64 tensors on the device, and each step leaves its numbers there. The host
-reads them after every step on the CPU, where that is free, and every `host.LOOK_EVERY` steps elsewhere. How often it
-reads does not change the circuit: gates that have settled no longer move, even before the host knows.
+A step never waits for the device, since it reads no numbers from it. Instead, the state of the controller and of
+the test whether the gates have settled is kept in float64 tensors on the device, and each step leaves its numbers
+there. The host reads them after every step on the CPU, where that is free, and every `host.LOOK_EVERY` steps elsewhere.
+How often it reads does not change the circuit: gates that have settled no longer move, even before the host knows.
 
 Shapes: G gates, B rows of a batch.
 """
@@ -31,7 +31,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 STEP_SEEDS = 1_000_003
-"""Difference between the batch seeds of two neighbouring pruning seeds; more than any number of steps."""
+"""Gap between the batch seeds of consecutive pruning seeds; larger than any number of steps."""
 
 
 class GateTraining:
@@ -102,9 +102,9 @@ class GateTraining:
         self._unseen.clear()
 
     def tell(self, progress: Progress | None, steps: int, what: str) -> None:
-        """Report the new history entries; a `Watcher` gets each entry and may end the training by an exception.
+        """Report the new history entries; a `Watcher` gets each entry and may end the training by raising.
 
-        steps: total to show. what: the word for what the gates are on, such as `nodes`.
+        steps: total to show. what: what the gates keep or ablate, such as `nodes`.
         """
         new, self.told = self.history[self.told :], len(self.history)
         if progress is None or not new:
@@ -152,8 +152,8 @@ class Penalty:
 class Settling:
     """Whether the gates have settled.
 
-    They have when the number of open gates has changed at least once, has then stayed the same for `settle_steps`
-    steps, and the running task loss meets the target.
+    They have settled when the number of open gates has changed at least once and has then stayed the same for
+    `settle_steps` steps, and the running task loss meets the target.
     """
 
     def __init__(self, config: GateSettings, device: torch.device) -> None:
@@ -189,7 +189,7 @@ def initial_tau(nodes: int, config: GateSettings) -> Tensor:
 
 
 def highest_tau(config: GateSettings) -> float:
-    """The upper limit of tau."""
+    """The upper limit of tau: the mean of its initial values plus `headroom`, at most 1."""
     return min(1.0, config.init_noise_bias + config.headroom)
 
 

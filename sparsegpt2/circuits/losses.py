@@ -21,7 +21,7 @@ from sparsegpt2.model.sites import Site
 
 def task_batch(model: GPT, task: Task, split: str, pairs: int, seed: int) -> TaskBatch:
     """A batch of `task` on the model's device; prompts that the model cannot read are a `UserError`."""
-    batch = task.batch(split, pairs, seed)  # made on the CPU and checked there, where reading it is free
+    batch = task.batch(split, pairs, seed)  # on the CPU, where reading its values needs no wait
     highest = int(torch.stack([batch.tokens.max(), batch.answer.max(), batch.alternative.max()]).max())
     if highest >= model.config.vocab_size:
         raise UserError(
@@ -47,7 +47,7 @@ def answer_logits(
 ) -> Tensor:
     """Logits after each prompt, [runs * B, V] float32, of the batch repeated `runs` times.
 
-    Padding after the longest prompt is cut: in a causal model it changes nothing and costs time. parameters: name ->
+    Padding after the longest prompt is cut: in a causal model it changes nothing but costs time. parameters: name ->
     value that replaces the model's own in this call. position_only: as in `GPT.forward`.
     """
     tokens = batch.tokens[:, : batch.longest].repeat(runs, 1)

@@ -92,13 +92,13 @@ class GateSettings(Aim):
         at_least_0(self, "settle_steps", "weight_decay", "headroom", "init_noise_scale")
         at_least_0(self, "controller_rate", "controller_gain")
         for name in ("warmup", "controller_memory"):
-            require(0 <= getattr(self, name) < 1, f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+            require(0 <= getattr(self, name) < 1, f"{name} must be at least 0 and below 1, got {getattr(self, name)}")
         require(0 < self.controller_margin <= 1, f"controller_margin must be in (0, 1], got {self.controller_margin}")
         require(-1 <= self.drop_below <= 0, f"drop_below must be in [-1, 0], got {self.drop_below}")
         require(-1 <= self.init_noise_bias <= 1, f"init_noise_bias must be in [-1, 1], got {self.init_noise_bias}")
         require(
             len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas must be two numbers from 0 to below 1, got {self.betas}",
+            f"betas must be two numbers, each at least 0 and below 1, got {self.betas}",
         )
         one_of(self, "penalty", "controller", "fixed")
         one_of(self, "dtype", "bfloat16", "float32")

@@ -31,8 +31,8 @@ less padding, but more operations."""
 class TaskBatch:
     """n prompt pairs as 2n rows; rows 2i and 2i+1 are the two sides of pair i.
 
-    Every row has an answer, an alternative or both; `losses.py` turns them into a loss. Whatever decides shapes and
-    branches (lengths, which choices are open) is also kept on the host, so that the host need not wait for a GPU.
+    Every row has an answer, an alternative or both; `losses.py` turns them into a loss. Shapes and branches depend on
+    prompt lengths and on `ANYTHING_ELSE`, so these are kept on the CPU too, which then need not wait for a GPU.
     """
 
     tokens: Tensor
@@ -55,7 +55,7 @@ class TaskBatch:
                 )
         free = looks_are_free(self.tokens.device)  # a batch on a GPU was checked before it was moved there
         if free and bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
-            raise UserError("a row with neither answer nor alternative asks nothing: give at least one token")
+            raise UserError("every row of a batch needs an answer token or an alternative token; some row has neither")
 
     def __repr__(self) -> str:
         longest = self.longest if len(self) else 0
@@ -98,9 +98,9 @@ class TaskBatch:
         return bool((answer == ANYTHING_ELSE).any()), bool((alternative == ANYTHING_ELSE).any())
 
     def take(self, rows: Tensor | slice) -> TaskBatch:
-        """Some of the rows (whole pairs), in the given order, without padding that none of them needs.
+        """Some of the rows (whole pairs), in the given order, cut to the length of the longest of them.
 
-        In a causal model padding changes nothing and costs time. rows should be on the CPU, even for a batch on a GPU.
+        In a causal model padding changes nothing but costs time. rows should be on the CPU, even for a batch on a GPU.
         """
         if self.__dict__.get("_host") is None and self.position.device.type == "cpu":
             host, there = None, rows
@@ -121,7 +121,7 @@ class TaskBatch:
     def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
         """Yield (row indices, those rows) in pieces of similar prompt length, so that there is little padding.
 
-        Pairs stay together. A piece has at most `most` rows, but at least one pair. The host decides where to cut.
+        Pairs stay together. A piece has at most `most` rows, but at least one pair. Where to cut is decided on the CPU.
         """
         pairs = self.host[0].view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
         pieces = min(MOST_PIECES, 1 + self.tokens.numel() // PIECE_TOKENS)
@@ -170,7 +170,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class VariedTask(Task, Protocol):
-    """A task that can put its prompts into other surroundings, to test whether a circuit still does the task."""
+    """A task that can put other text before its prompts, to test whether a circuit still does the task."""
 
     def variant(self, kind: str, length: int) -> Task:
         """The task in surroundings of `kind` (one of `SURROUNDINGS`), its prompts at most `length` tokens long."""
@@ -182,7 +182,10 @@ class RewordableTask(Task, Protocol):
     """A task made from templates, whose question can also be asked with other templates."""
 
     def reworded(self, name: str, templates: str, words: str = "") -> Task:
-        """The same question in other templates, with more words; `Unposable` if the tokenizer cannot express it."""
+        """The same question in other templates, which may use additional `words`.
+
+        `Unposable` if the tokenizer cannot express it.
+        """
         ...
 
     def pairs(self, split: str, n: int, seed: int) -> Sequence[Any]:

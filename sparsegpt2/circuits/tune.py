@@ -62,7 +62,7 @@ RANDOM_TRIALS = 5
 REPORT_EVERY = 10
 """Steps between tests whether to stop a trial early."""
 SEED_STRIDE = 100_003
-"""Difference between the sampler's seeds of two neighbouring pruning seeds; more than any number of trials."""
+"""Gap between the sampler's seeds of consecutive pruning seeds; larger than any number of trials."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def evaluate(arguments: list[str]) -> None:
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
+    from sparsegpt2.files import check_writable
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.tokenizer import Tokenizer
     from sparsegpt2.text.training_text import training_text
@@ -72,6 +73,7 @@ def evaluate(arguments: list[str]) -> None:
     else:
         text = training_text(directory, config.text_rows, model.config.context)
     out = Path(settings.out or report_path(settings.circuit))
+    check_writable(out)
     with ProgressDisplay(f"evaluate {task.name}") as progress:
         report = collect_evidence(
             model,

@@ -21,7 +21,6 @@ def family_parser() -> Parser:
     parser.add("only", tuple[str, ...], (), help="Names of the models to train; by default all.", metavar="NAME,NAME")
     parser.add("tokens", int, 0, help="Tokens to train on; by default as in base.yaml.")
     parser.add("dry_run", bool, False, help="Print what it will cost, and stop.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 

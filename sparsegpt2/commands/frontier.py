@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sparsegpt2.settings import Parser, settings_from
 
 
@@ -38,8 +40,10 @@ def frontier(arguments: list[str]) -> None:
     """From results of `bench`, draw capability against interpretability, and task loss against circuit size."""
     settings = frontier_parser().parse(arguments)
 
+    from sparsegpt2.files import check_writable
     from sparsegpt2.report.config import FrontierConfig
     from sparsegpt2.report.frontier import write_frontier
 
+    check_writable(Path(settings.out))
     for path in write_frontier(settings.folders, settings.out, settings_from(settings, FrontierConfig)):
         print(path)

@@ -38,7 +38,6 @@ def import_model_parser() -> Parser:
     parser.add("corpus", str, "tinypython", help="Corpus for node means: a name, a file or a folder; or `none`.")
     parser.add("means_tokens", int, 32768, help="Tokens that node means are taken over.")
     parser.add("device", str, "auto", help=DEVICE_HELP)
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
@@ -53,7 +52,6 @@ def export_parser() -> Parser:
     parser.add("out", str, help="Folder to write; for graphml a file.", metavar="PATH", required=True)
     parser.add("model", str, "", help="Model of the circuit; by default the one the file names.")
     parser.add("results", tuple[str, ...], (), help="For zoo: folders of the model's results.", metavar="DIR,DIR")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
@@ -64,7 +62,6 @@ def push_parser() -> Parser:
     parser.positional("name", "Repository on the hub: user/name.", metavar="USER/NAME")
     parser.add("private", bool, False, help="Make a new repository private.")
     parser.add("message", str, "", help="Commit message.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
@@ -74,7 +71,6 @@ def zoo_parser() -> Parser:
     parser.add("get", str, "", help="Fetch this model into ~/.cache/sparsegpt2/zoo.", metavar="NAME")
     parser.add("from", str, "", help="Folder or address to fetch from; by default $SPARSEGPT2_ZOO.", metavar="PLACE")
     parser.add("release", str, "", help="In a clone: write a release of all models to this folder.", metavar="DIR")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 

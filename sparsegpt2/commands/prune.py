@@ -51,6 +51,7 @@ def prune(arguments: list[str]) -> None:
     from sparsegpt2.circuits.locate import name_model
     from sparsegpt2.circuits.pruners import named_plainly
     from sparsegpt2.circuits.tune import tune
+    from sparsegpt2.files import check_writable
     from sparsegpt2.locate import is_published, model_directory
     from sparsegpt2.model.checkpoint import load_model, model_fingerprint
     from sparsegpt2.report.board import log_curve
@@ -62,6 +63,7 @@ def prune(arguments: list[str]) -> None:
     tokenizer = Tokenizer.load(directory)
     task = get_task(settings.task, tokenizer)
     out = Path(settings.out or _circuits_of(settings.model) / f"{task.name}.json")
+    check_writable(out)
     with ProgressDisplay(task.name) as progress:
         if settings.tune:
             study = " ".join([str(directory), task.name, str(config)])  # other settings: another search

@@ -10,7 +10,7 @@ from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, step
 
 QUICKSTART = ("dense", "sparse-128", "sparse-256")
-"""Ordered by training time. The last takes about as long as the others together, so it has a lane of its own."""
+"""Ordered by training time. The last takes about as long as the others together, so it runs next to them."""
 
 
 def quickstart_parser() -> Parser:
@@ -23,7 +23,6 @@ def quickstart_parser() -> Parser:
     parser.add("out", str, "runs/quickstart", help="Folder for everything it writes.", metavar="DIR")
     parser.add("seed", int, 0, help="Seed for training and for pruning.")
     parser.add("dry_run", bool, False, help="Print what it would train and prune, and stop.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
@@ -52,7 +51,7 @@ def quickstart(arguments: list[str]) -> None:
 
     if settings.dry_run:
         plan = make_plan({name: read_run([f"quickstart/{name}", *common]) for name in QUICKSTART}, out)
-        pruning = f"Then each model is pruned for those of {len(task_names())} tasks that it has."
+        pruning = f"Then each model is pruned for every task that it has, of {len(task_names())} tasks."
         print("\n".join([*plan.lines(), pruning]))
         return
 
@@ -65,7 +64,7 @@ def quickstart(arguments: list[str]) -> None:
     run_lanes([[benchmark([large], to, "--tasks", ",".join(half), "--no-table")] for to, half in halves], threads)
     merge_results(parts, out)
     step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: prints the table
-    minutes = (time.monotonic() - started) / 60 if fresh else None  # a resumed run timed only its rest
+    minutes = (time.monotonic() - started) / 60 if fresh else None  # a resumed run has timed only its last part
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)
     step(frontier, [str(out), "--out", str(out / "frontier.png")])

@@ -32,7 +32,6 @@ def read_parser() -> Parser:
     parser.add("seed", int, 0, help="Seed for the prompts and for the random nodes of the control.")
     parser.add("tasks", tuple[str, ...], (), help="Files of your own tasks.", metavar="FILE.py,FILE.py")
     parser.alias(task="tasks")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
@@ -44,7 +43,7 @@ def read(arguments: list[str]) -> None:
     from eval_tasks.registry import TASKS, get_task
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.commands.read_page import about, read_circuit, task_of, write_figures
-    from sparsegpt2.files import write_text
+    from sparsegpt2.files import check_writable, write_text
     from sparsegpt2.locate import model_directory
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.reading.measure import DRAWS
@@ -58,6 +57,7 @@ def read(arguments: list[str]) -> None:
     require(settings.pairs >= 1, f"--pairs must be at least 1, got {settings.pairs}")
     require(settings.windows >= 0, f"--windows must be 0 or more, got {settings.windows}")
     directory, out = model_directory(settings.model), Path(settings.out)
+    check_writable(out.with_suffix(".md"))
     model, tokenizer = load_model(directory), Tokenizer.load(directory)
     circuits = {file: Circuit.load(file) for file in settings.circuits}
     tasks = [task_of(circuit, file) for file, circuit in circuits.items()]

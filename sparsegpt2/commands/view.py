@@ -36,7 +36,6 @@ def view_parser() -> Parser:
     parser.add("evidence", str, "", help="A JSON report; by default all reports next to the circuit.", metavar="FILE")
     parser.add("corpus", str, "", help="Text for activations: a corpus's name, or files.")
     parser.add("circuits", int, 24, help="Circuits of a run to put on the page, at most.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     parser.add_settings(ViewConfig)
     parser.front(
         "How much to show",
@@ -50,6 +49,7 @@ def view(arguments: list[str]) -> None:
     """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
     settings = view_parser().parse(arguments)
 
+    from sparsegpt2.files import check_writable, read_json
     from sparsegpt2.viewer import ViewConfig, page_data, read_notes, write_page
 
     path = Path(settings.path)
@@ -57,11 +57,14 @@ def view(arguments: list[str]) -> None:
         list_in_terminal(path, settings.model)
         return
     config = settings_from(settings, ViewConfig)
+    out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
+    check_writable(out)
+    if settings.notes:
+        read_json(settings.notes, "notes file")  # read again when the circuits it labels are known
     circuits, run = (
         view_run(path, settings, config) if path.is_dir() else ([view_circuit(path, settings, config)], None)
     )
     notes = read_notes(settings.notes, [circuit["name"] for circuit in circuits]) if settings.notes else None
-    out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
     size = write_page(out, page_data(circuits, run, notes))
     print(f"{out}  {size / 1e6:.1f} MB, {len(circuits)} circuit{'' if len(circuits) == 1 else 's'}")
 

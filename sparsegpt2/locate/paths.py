@@ -4,8 +4,8 @@ A model is named by the directory that `save_model` wrote, by a run folder (`RUN
 `RUN/best`, `RUN/last`), by `zoo:NAME` or by `hf:user/name[@revision]`. A tokenizer is named by its file, by a folder
 that holds one, or by any of these.
 
-What a file names (a circuit its model, a run its prepared text) may have moved since, so `candidates` looks beside the
-file too. Such a name is never an address that is fetched: `hf:` is for what a user types.
+What a file names (a circuit its model, a run its prepared text) may have moved since, so `candidates` also looks in the
+file's own folder. Such a name is never an address that is fetched: `hf:` is for what a user types.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def is_published(path: str | Path) -> bool:
 
 
 def run_folder(directory: str | Path) -> Path:
-    """The run that a model directory is a checkpoint of; the directory itself when it is none.
+    """The run that a model directory is a checkpoint of; the directory itself when it is not a checkpoint.
 
-    Checkpoints are replaced as a whole while a run goes on, so what is to stay lies beside them.
+    Checkpoint folders are replaced during a run, so files that must last are kept next to them, in the run's folder.
     """
     directory = Path(directory)
     return directory.parent if directory.resolve().name in CHECKPOINTS else directory

@@ -254,7 +254,7 @@ def test_nan_weights_or_means_cannot_be_pruned(planted: Any, pruner: str) -> Non
         ({"penalty": "none"}, "penalty must be controller or fixed, got 'none'"),
         ({"search": "guess"}, "search must be scan or bisect"),
         ({"dtype": "int8"}, "dtype must be bfloat16 or float32"),
-        ({"warmup": 1.0}, "warmup must be from 0 to below 1"),
+        ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
         ({"betas": (0.9,)}, "betas must be two numbers"),
         ({"grid_ratio": 1.01}, "1 < grid_precision <= grid_ratio"),
         ({"init_noise_bias": 2.0}, r"init_noise_bias must be in \[-1, 1\]"),
