@@ -1,9 +1,11 @@
 """Makes the pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` writes for a quickstart run.
 
     python studies/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
+    python studies/viewer_images.py quote.html --out docs/images/tutorial-explorer.png
 
-Writes viewer-circuit.png (the most important value channel selected, with the attention of its head), viewer-node.png
-(the activations of the same channel) and viewer-run.png (the figures of the run). Needs chromium, chromedriver and
+The first writes viewer-circuit.png (the most important value channel selected, with the attention of its head),
+viewer-node.png (the activations of the same channel) and viewer-run.png (the figures of the run). The second takes the
+picture of one page that is there already, such as the one that the tutorial writes. Needs chromium, chromedriver and
 selenium.
 """
 
@@ -17,7 +19,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsegpt2.cli import view
+from sparsegpt2.commands.view import view
 from sparsegpt2.files import replacing
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ def main() -> None:
     parser.add_argument("--out", default="docs/images")
     arguments = parser.parse_args()
     run, out = Path(arguments.run), Path(arguments.out)
+    if run.suffix == ".html":
+        picture(run, out)
+        return
     file = next((run / "circuits" / arguments.circuit).glob("node-*.json"))
     with tempfile.TemporaryDirectory() as folder:
         circuit_page, run_page = Path(folder) / "circuit.html", Path(folder) / "run.html"
@@ -59,6 +64,17 @@ def main() -> None:
             take(browser, out / "viewer-run.png")
         finally:
             browser.quit()
+
+
+def picture(page: Path, out: Path) -> None:
+    """A circuit's page with its most important value channel selected."""
+    browser = chromium()
+    try:
+        browser.get(page.resolve().as_uri())
+        browser.execute_script(CHOOSE)
+        take(browser, out)
+    finally:
+        browser.quit()
 
 
 def chromium() -> Chrome:

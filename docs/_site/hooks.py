@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import MISSING, Field, fields
-from html import escape
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.structure.files import File, Files
+
+from notebook_page import NOTEBOOK, page_of
 
 from sparsegpt2.cli import COMMANDS
 from sparsegpt2.settings.help import field_docs, full_help, short_help, written
@@ -27,12 +28,11 @@ DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
 FROM_ROOT = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Pages of the repository's root that are pages of the site too: file -> page."""
-NOTEBOOK = "tutorial.ipynb"
 PART = re.compile(r"^<!-- (command|settings) ([\w.]+) -->$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\]\[]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
-os.environ["COLUMNS"] = "100"  # the width of the help, whatever terminal builds the site
+os.environ["COLUMNS"] = "92"  # the width of the help, whatever terminal builds the site
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -40,8 +40,7 @@ def on_files(files: Files, config: Any) -> Files:
     for name, page in FROM_ROOT.items():
         text = _prose(LINK, lambda link: _from_root(link, page), (ROOT / name).read_text(encoding="utf-8"))
         files.append(File.generated(config, page, content=text))
-    notebook = _notebook().page_of(DOCS / NOTEBOOK)
-    files.append(File.generated(config, str(Path(NOTEBOOK).with_suffix(".md")), content=notebook))
+    files.append(File.generated(config, _page(NOTEBOOK.name), content=page_of(NOTEBOOK)))
     return files
 
 
@@ -59,7 +58,7 @@ def command(name: str) -> str:
     parser = COMMANDS[name].parser()
     short, full = short_help(parser), full_help(parser)
     text = f"```text\n{short}\n```\n"
-    if len(parser.options) > sum(map(len, parser.fronts.values())):
+    if parser.fronts and len(parser.options) > sum(map(len, parser.fronts.values())):
         indented = "\n".join(f"    {line}".rstrip() for line in f"```text\n{full}\n```".split("\n"))
         text += f'\n??? note "Every setting of `{name}`"\n\n{indented}\n'
     return text
@@ -72,9 +71,16 @@ def settings(path: str) -> str:
     docs = field_docs(kind)
     lines = ["| name | default | meaning |", "|---|---|---|"]
     for field in fields(kind):
-        meaning = docs[field.name].replace("|", "\\|").replace("<", "&lt;")
-        lines.append(f"| `{field.name}` | {_default(field)} | {meaning} |")
+        lines.append(f"| `{field.name}` | {_default(field)} | {_cell(docs[field.name])} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """A docstring as the cell of a table: what is not code must not be taken for markup."""
+    escaped = "".join(
+        part if place % 2 else re.sub(r"([*_<\[])", r"\\\1", part) for place, part in enumerate(re.split("(`[^`]*`)", text))
+    )
+    return escaped.replace("|", "\\|")
 
 
 def _default(field: Field[Any]) -> str:
@@ -120,18 +126,9 @@ def _from_docs(link: re.Match[str], source: str) -> str:
         return f"{image}[{text}]({os.path.relpath(FROM_ROOT[path], folder.relative_to('docs'))}{anchor})"
     if path.split("/")[0] != "docs":
         return f"{text} (`{path}` in the repository)"
-    return f"{image}[{text}]({target if source == _page(NOTEBOOK) else _page(target)}{anchor})"
+    return f"{image}[{text}]({target if source == _page(NOTEBOOK.name) else _page(target)}{anchor})"
 
 
 def _page(target: str) -> str:
-    """The page that shows a notebook, instead of the notebook."""
-    return target.removesuffix(".ipynb") + ".md" if target.endswith(NOTEBOOK) else target
-
-
-def _notebook() -> Any:
-    """The module next to this one; mkdocs loads hooks by their path."""
-    return import_module("notebook_page")
-
-
-def escaped(text: str) -> str:
-    return escape(text, quote=False)
+    """The page that shows the notebook, instead of the notebook."""
+    return target.removesuffix(".ipynb") + ".md" if target.endswith(NOTEBOOK.name) else target

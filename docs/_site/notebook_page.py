@@ -23,12 +23,10 @@ LONGEST = 600
 def execute(path: Path, folder: Path) -> dict[str, Any]:
     """The notebook after all its cells ran in `folder`, in a new kernel of this Python. An error in one is raised."""
     import nbformat
-    from jupyter_client import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # sockets in a folder, no ports
-    NotebookClient(notebook, kernel, timeout=LONGEST, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=LONGEST, resources={"metadata": {"path": str(folder)}}).execute()
     for cell in notebook.cells:  # times of each run, which would make every run another file
         cell.metadata.pop("execution", None)
     notebook.metadata["language_info"] = {"name": "python"}
