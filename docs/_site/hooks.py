@@ -18,7 +18,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-
 from notebook_page import NOTEBOOK, page_of
 
 from sparsegpt2.cli import COMMANDS
@@ -38,7 +37,7 @@ os.environ["COLUMNS"] = "92"  # the width of the help, whatever terminal builds 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made from files elsewhere, and from the notebook."""
     for name, page in FROM_ROOT.items():
-        text = _prose(LINK, lambda link: _from_root(link, page), (ROOT / name).read_text(encoding="utf-8"))
+        text = _prose(LINK, _from_root, (ROOT / name).read_text(encoding="utf-8"))
         files.append(File.generated(config, page, content=text))
     files.append(File.generated(config, _page(NOTEBOOK.name), content=page_of(NOTEBOOK)))
     return files
@@ -77,10 +76,9 @@ def settings(path: str) -> str:
 
 def _cell(text: str) -> str:
     """A docstring as the cell of a table: what is not code must not be taken for markup."""
-    escaped = "".join(
-        part if place % 2 else re.sub(r"([*_<\[])", r"\\\1", part) for place, part in enumerate(re.split("(`[^`]*`)", text))
-    )
-    return escaped.replace("|", "\\|")
+    parts = re.split("(`[^`]*`)", text)  # every second one is code
+    parts[::2] = [re.sub(r"([*_<\[])", r"\\\1", part) for part in parts[::2]]
+    return "".join(parts).replace("|", "\\|")
 
 
 def _default(field: Field[Any]) -> str:
@@ -103,7 +101,7 @@ def _prose(pattern: re.Pattern[str], replace: Any, text: str) -> str:
     return "".join(part if part.startswith("```") else pattern.sub(replace, part) for part in parts)
 
 
-def _from_root(link: re.Match[str], page: str) -> str:
+def _from_root(link: re.Match[str]) -> str:
     """A link on a page of the root, as it must be on a page of the site."""
     image, text, target, anchor = link[1], link[2], link[3], link[4] or ""
     if "://" in target:

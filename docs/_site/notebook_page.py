@@ -26,7 +26,9 @@ def execute(path: Path, folder: Path) -> dict[str, Any]:
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=LONGEST, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(
+        notebook, timeout=LONGEST, coalesce_streams=True, resources={"metadata": {"path": str(folder)}}
+    ).execute()
     for cell in notebook.cells:  # times of each run, which would make every run another file
         cell.metadata.pop("execution", None)
     notebook.metadata["language_info"] = {"name": "python"}

@@ -4,8 +4,8 @@ A page is run from top to bottom in one empty folder:
 
 - a block with a title, ```` ```python title="mine.py" ````, is a file, written as it is shown;
 - in a block ```` ```console ````, each line that starts with `$ ` is a command, and the lines below it are its output;
-- a block ```` ```python ```` is run, with the names of the blocks before it; a block ```` ```text ```` right behind it is
-  what it prints.
+- a block ```` ```python ```` is run, with the names of the blocks before it; a block ```` ```text ```` right behind it
+  is what it prints.
 
 In shown output, `...` stands for any characters, and a line of `...` alone for any lines. Numbers may differ a little,
 as other machines round differently, and times by any amount.
