@@ -1,12 +1,11 @@
-"""Makes the pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` writes for a quickstart run.
+"""Makes the pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` writes.
 
-    python studies/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
-    python studies/viewer_images.py quote.html --out docs/images/tutorial-explorer.png
+    sparsegpt2 prune zoo:memory-768 --task single_double_quote --out quote.json
+    python -m studies.viewer_images quote.json docs/results/main --out docs/images
 
-The first writes viewer-circuit.png (the most important value channel selected, with the attention of its head),
-viewer-node.png (the activations of the same channel) and viewer-run.png (the figures of the run). The second takes the
-picture of one page that is there already, such as the one that the tutorial writes. Needs chromium, chromedriver and
-selenium.
+Writes viewer-circuit.png (the most important value channel selected, with the attention of its head), viewer-node.png
+(the activations of the same channel) and viewer-run.png (the figures of a results folder). Needs chromium, chromedriver
+and selenium.
 """
 
 from __future__ import annotations
@@ -39,19 +38,15 @@ wanted.scrollIntoView();
 def main() -> None:
     """Write both pages, open them in a browser and save the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("run")
-    parser.add_argument("--circuit", default="sparse-128/bracket_brace")
+    parser.add_argument("circuit", help="file of a circuit")
+    parser.add_argument("results", help="results folder or run")
     parser.add_argument("--out", default="docs/images")
     arguments = parser.parse_args()
-    run, out = Path(arguments.run), Path(arguments.out)
-    if run.suffix == ".html":
-        picture(run, out)
-        return
-    file = next((run / "circuits" / arguments.circuit).glob("node-*.json"))
+    out = Path(arguments.out)
     with tempfile.TemporaryDirectory() as folder:
         circuit_page, run_page = Path(folder) / "circuit.html", Path(folder) / "run.html"
-        view([str(file), "--out", str(circuit_page)])
-        view([str(run), "--out", str(run_page)])
+        view([arguments.circuit, "--out", str(circuit_page)])
+        view([arguments.results, "--out", str(run_page)])
         browser = chromium()
         try:
             browser.get(circuit_page.as_uri())
@@ -64,17 +59,6 @@ def main() -> None:
             take(browser, out / "viewer-run.png")
         finally:
             browser.quit()
-
-
-def picture(page: Path, out: Path) -> None:
-    """A circuit's page with its most important value channel selected."""
-    browser = chromium()
-    try:
-        browser.get(page.resolve().as_uri())
-        browser.execute_script(CHOOSE)
-        take(browser, out)
-    finally:
-        browser.quit()
 
 
 def chromium() -> Chrome:

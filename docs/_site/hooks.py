@@ -25,7 +25,7 @@ from sparsegpt2.settings.help import field_docs, full_help, short_help, written
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
-FROM_ROOT = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+FROM_ROOT = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md"}
 """Pages of the repository's root that are pages of the site too: file -> page."""
 PART = re.compile(r"^<!-- (command|settings) ([\w.]+) -->$", re.MULTILINE)
 LINK = re.compile(r"(!?)\[((?:[^\]\[]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")

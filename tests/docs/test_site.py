@@ -18,7 +18,7 @@ from sparsegpt2.settings.help import field_docs
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ELSEWHERE = {"tutorial.md", "contributing.md", "changelog.md"}
+ELSEWHERE = {"tutorial.md", "contributing.md", "changelog.md", "security.md"}
 """Pages that the build makes of files elsewhere."""
 
 
