@@ -56,7 +56,7 @@ def command(name: str) -> str:
     """The help of a command: the short one, and the whole one to open."""
     parser = COMMANDS[name].parser()
     short, full = short_help(parser), full_help(parser)
-    text = f"```text\n{short}\n```\n"
+    text = f"{COMMANDS[name].says}\n\n```text\n{short}\n```\n"
     if parser.fronts and len(parser.options) > sum(map(len, parser.fronts.values())):
         indented = "\n".join(f"    {line}".rstrip() for line in f"```text\n{full}\n```".split("\n"))
         text += f'\n??? note "Every setting of `{name}`"\n\n{indented}\n'

@@ -48,10 +48,8 @@ def test_the_menu_has_every_page():
 def test_the_page_of_the_command_line_has_every_command(hooks):
     page = (DOCS / "reference/command-line.md").read_text()
     assert re.findall(r"^## ([\w-]+)$", page, re.MULTILINE) == list(COMMANDS)
-    for name, command in COMMANDS.items():
-        assert f"## {name}\n\n{command.says}\n" in page
-        if name != "completion":
-            assert f"<!-- command {name} -->" in page
+    for name in set(COMMANDS) - {"completion"}:
+        assert f"## {name}\n\n<!-- command {name} -->\n" in page
     shown = hooks.command("prune")
     assert "--target_loss X" in shown and "--headroom X" in shown and 'note "Every setting of `prune`"' in shown
     assert "note" not in hooks.command("zoo")  # its short help has all there is
