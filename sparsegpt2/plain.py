@@ -165,7 +165,7 @@ def check(value: Any, hint: Any, name: str) -> Any:
     return value
 
 
-def check_fields(kind: type, values: Any, source: str, *, others: bool = False) -> dict[str, Any]:
+def check_record(kind: type, values: Any, source: str, *, others: bool = False) -> dict[str, Any]:
     """`values`, if it is a JSON object with the fields of the dataclass `kind`, each of its type; else a `UserError`.
 
     others: whether it may have other keys too, and lack any.

@@ -11,7 +11,7 @@ import yaml
 
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, write_text
+from sparsegpt2.files import inside, read_json, write_text
 from sparsegpt2.model.checkpoint import CONFIG as MODEL_CONFIG
 from sparsegpt2.model.checkpoint import MODEL
 from sparsegpt2.settings.yaml_file import read_yaml
@@ -32,6 +32,8 @@ def check_folder(out: Path, config: TrainConfig) -> None:
     """
     MODEL.check(out / "best")
     LAST.check(out / "last")
+    for name in (METRICS, "tensorboard"):
+        inside(out, name)
     last = saved_at(out / "last")
     recorded = read_settings(out)
     if last is None:

@@ -17,14 +17,13 @@ from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory,
 from sparsegpt2.locate import CONFIG, FILES, WEIGHTS
 from sparsegpt2.model.checkpoint import (
     MODEL,
-    load_into,
-    read_tensors,
     require_finite,
     unshared,
     write_model,
 )
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.plain import check_fields
+from sparsegpt2.model.tensors import load_into, read_tensors
+from sparsegpt2.plain import check_record
 from sparsegpt2.sparsity.memory import REMEMBERED
 
 PROGRESS, STATES = "progress.json", "optimizer.safetensors"
@@ -109,7 +108,7 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
     check_seal(values, directory / PROGRESS)
     _check_belongs(directory, values.pop(BELONGS, None), belongs_to)
     listed, _ = values.pop(LISTED, None), values.pop(SEAL, None)
-    check_fields(Progress, values, str(directory / PROGRESS))
+    check_record(Progress, values, str(directory / PROGRESS))
     header = read_json(directory / CONFIG, "model config")
     check_seal(header, directory / CONFIG)
     progress = Progress(**values)

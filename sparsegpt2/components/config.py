@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 INTERVENTIONS = ("interchange", "mean", "zero", "resample")
 """What an ablated edge may carry (counterfactual.py)."""
@@ -34,6 +35,7 @@ class DiscoverConfig:
     more memory."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "sparsities", tuple(map(float, self.sparsities)))
         require(
             self.intervention in INTERVENTIONS,

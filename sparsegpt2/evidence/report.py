@@ -10,7 +10,7 @@ from typing import Any
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.estimate import Estimate, Verdict
 from sparsegpt2.files import read_json, write_json
-from sparsegpt2.plain import check, check_fields, reading
+from sparsegpt2.plain import check, check_record, reading
 from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 evidence"
@@ -139,7 +139,7 @@ def load_report(path: str | Path) -> Report:
 
 def _finding(entry: dict[str, Any]) -> Finding:
     numbers = {
-        name: Estimate(**check_fields(Estimate, number, name))
+        name: Estimate(**check_record(Estimate, number, name))
         for name, number in check(entry["numbers"], Records, "numbers").items()
     }
-    return Finding(**check_fields(Finding, {**entry, "numbers": numbers}, "a finding"))
+    return Finding(**check_record(Finding, {**entry, "numbers": numbers}, "a finding"))

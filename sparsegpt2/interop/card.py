@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from sparsegpt2.errors import one_line
-from sparsegpt2.plain import check_fields
+from sparsegpt2.plain import check_record
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Cell:
     edges_trimmed: float | None
 
 
-def check_record(info: dict[str, Any]) -> dict[str, Any]:
+def check_card(info: dict[str, Any]) -> dict[str, Any]:
     """`info`, if what a card shows of it has the right types; else a `UserError`."""
-    check_fields(Record, info, "the model's record", others=True)
+    check_record(Record, info, "the model's record", others=True)
     if info.get("benchmark"):
-        facts = check_fields(Benchmark, info["benchmark"], "the model's record of its benchmark")
+        facts = check_record(Benchmark, info["benchmark"], "the model's record of its benchmark")
         for task, cell in facts["tasks"].items():
-            check_fields(Cell, cell, f"the model's record of {task}")
+            check_record(Cell, cell, f"the model's record of {task}")
     return info
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsegpt2.config import require, to_dict
-from sparsegpt2.interop.card import check_record, corpora_of, plain, yaml_block
+from sparsegpt2.interop.card import check_card, corpora_of, plain, yaml_block
 from sparsegpt2.locate import FILES, hub, model_directory
 from sparsegpt2.model.checkpoint import load_model, model_info
 from sparsegpt2.model.gpt import GPT
@@ -45,7 +45,7 @@ def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, se
 
     address: argument with which `load_model` finds the model. sections: additional lines before the model's shape.
     """
-    check_record(info)
+    check_card(info)
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
     weights, table = l0(model), model.bigram
     facts = {

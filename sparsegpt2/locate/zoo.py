@@ -1,7 +1,8 @@
-"""Where the trained models of the package are: `zoo:NAME`.
+"""Find the trained models that belong to the package, which are named `zoo:NAME`.
 
-A wheel brings a few of them, a clone of the repository all, each a folder in sparsegpt2/zoo; another one comes into a
-cache of the user by `sparsegpt2 zoo --get NAME`. `index.json` lists them all, with the checksum of each file.
+Each is a folder in sparsegpt2/zoo. A clone of the repository has all of them, an installed package only a few.
+`sparsegpt2 zoo --get NAME` fetches another one into the user's cache. `index.json` lists all models, with the checksum
+of each file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
-from sparsegpt2.plain import check, check_fields, reading, shown
+from sparsegpt2.plain import check, check_record, reading, shown
 from sparsegpt2.registry import unknown
 
 PREFIX = "zoo:"
@@ -52,12 +53,12 @@ class Facts:
 
 
 def names() -> list[str]:
-    """Names of the models there are, on this machine or not, sorted."""
+    """Sorted names of all models of the zoo, including those that are not on this machine."""
     return sorted({entry.parent.name for entry in FOLDER.glob("*/config.json")} | set(index()))
 
 
 def index() -> dict[str, dict[str, Any]]:
-    """Name -> what the package says of a model: its "files" (name -> {"bytes", "sha256"}) and its "facts"."""
+    """Content of index.json: name of a model -> its "files" (file name -> {"bytes", "sha256"}) and its "facts"."""
     path = FOLDER / INDEX
     if not path.exists():
         return {}
@@ -69,8 +70,8 @@ def index() -> dict[str, dict[str, Any]]:
             for file, stated in model["files"].items():
                 if not is_name(file):
                     raise UserError(f"{shown(file)} is not the name of a file")
-                check_fields(File, stated, file)
-            check_fields(Facts, model["facts"], name)
+                check_record(File, stated, file)
+            check_record(Facts, model["facts"], name)
     return models
 
 
@@ -80,7 +81,10 @@ def is_name(name: str) -> bool:
 
 
 def directory(name: str) -> Path:
-    """The folder of the model `name`, with or without `zoo:` in front; unknown or not on this machine: `UserError`."""
+    """The folder of the model `name`, which may start with `zoo:`.
+
+    `UserError` if there is no such model or if it is not on this machine.
+    """
     name = known(name)
     found = here(name)
     if found is None:
@@ -89,7 +93,7 @@ def directory(name: str) -> Path:
 
 
 def known(name: str) -> str:
-    """The name without `zoo:` in front; `UserError` if there is no such model anywhere."""
+    """`name` without `zoo:` at its start; `UserError` if the zoo has no such model, on this machine or elsewhere."""
     name, there_are = name.removeprefix(PREFIX), names()
     if name not in there_are:
         if not there_are:
@@ -105,9 +109,9 @@ def here(name: str) -> Path | None:
 
 
 def cached(name: str) -> Path:
-    """Where a model of the index goes when it is fetched; another version of it goes elsewhere."""
+    """The folder that a model of the index is fetched into. Each version of a model has a different folder."""
     version = hashlib.sha256(json.dumps(index()[name]["files"], sort_keys=True).encode()).hexdigest()[:12]
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not caches.is_absolute():  # so says the XDG specification
+    if not caches.is_absolute():  # the XDG specification says to ignore a relative path
         caches = Path.home() / ".cache"
     return caches / "sparsegpt2" / "zoo" / version / name

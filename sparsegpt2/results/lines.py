@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.plain import check_fields, parse_json
+from sparsegpt2.plain import check_record, parse_json
 from sparsegpt2.results.rows import Row
 
 FORMER_STATUS = {"has not": "lacks the task"}
@@ -27,7 +27,7 @@ def parse_row(line: str, source: str) -> Row:
     status = values.get("status") if isinstance(values, dict) else None
     if isinstance(status, str):
         values["status"] = FORMER_STATUS.get(status, status)
-    values = check_fields(Row, values, source)
+    values = check_record(Row, values, source)
     try:
         return Row(**values)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""A release of the zoo: a folder with one archive per model, from which `sparsegpt2 zoo --get NAME` fetches."""
+"""Make a release of the zoo: a folder with an archive of each model, from which `sparsegpt2 zoo --get NAME` fetches."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sparsegpt2.zoo.listing import facts_of
 
 
 def archive_name(name: str) -> str:
-    """File name of a model's archive in a release folder."""
+    """File name of a model's archive in the folder of a release."""
     return f"{name}.zip"
 
 
 def release(out: str | Path) -> list[Path]:
     """Update the package's cards and index, and write the index and an archive of each model into the folder `out`.
 
-    Returns the paths of the archives. It needs a clone, which has all models: `UserError` if the package lacks a model
-    that the index lists.
+    Returns the paths of the archives. This needs a clone of the repository, which has all models: `UserError` if a
+    model that the index lists is missing from the package.
     """
     gone = [name for name in zoo.index() if not (zoo.FOLDER / name / "config.json").exists()]
     require(
@@ -41,11 +41,11 @@ def release(out: str | Path) -> list[Path]:
 
 
 def write_archive(name: str, out: Path) -> Path:
-    """Write the archive of one of the package's models into the folder `out`; the same files give the same bytes."""
+    """Write the archive of a model in the package into the folder `out`. The same files give the same bytes."""
     path = out / archive_name(name)
     with replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
         for file in sorted((zoo.FOLDER / name).iterdir()):
-            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # a fixed date, not the file's
+            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # fixed, not the date of the file
             member.compress_type = ZIP_DEFLATED
             archive.writestr(member, file.read_bytes())
     return path

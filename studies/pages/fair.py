@@ -8,17 +8,14 @@ from sparsegpt2.results import Ratio
 from studies.pages.models import WIDTH, missed_of
 from studies.pages.ratios import TUNED, compared, interval_of
 from studies.pages.registry import number
-from studies.pages.rows import models
 
 SPARSE = "memory-768-98k"
 """The sparse model of the same held-out loss."""
-LOGGED = "about 11"
-"""Its ratio as measured with one pruning seed (docs/log.md, 2026-12-01), until rows of it are committed."""
 
 
-def fair_pair() -> Ratio | None:
-    """The sparse model against the tuned dense one; None as long as docs/results/main has no rows of it."""
-    return compared("main", TUNED, SPARSE) if TUNED in models("main") else None
+def fair_pair() -> Ratio:
+    """The sparse model against the tuned dense one."""
+    return compared("main", TUNED, SPARSE)
 
 
 def _measured(pair: Ratio) -> str:
@@ -31,10 +28,8 @@ def _measured(pair: Ratio) -> str:
 
 @number
 def fair() -> str:
-    """One paragraph: the result against a tuned dense model. Empty until its rows are committed."""
+    """One paragraph: the result against a tuned dense model."""
     pair = fair_pair()
-    if pair is None:
-        return ""
     dense, sparse = pair.dense.row.held_out_loss, pair.sparse.row.held_out_loss
     missed, circuits = (sum(column) for column in zip(missed_of(pair.dense), missed_of(pair.sparse), strict=True))
     text = (
@@ -49,10 +44,9 @@ def fair() -> str:
 def caveat() -> str:
     """One paragraph that stands next to every ratio against a dense model that was not tuned."""
     pair = fair_pair()
-    loss = f"{pair.dense.row.held_out_loss:.4f}" if pair else "1.1770"
     text = (
-        "**These dense models are not tuned.** They were trained at two to four times their best rate. A dense-64 "
-        f"tuned to a rate of 2.5e-3 ends at {loss} nats per token, the loss of memory-768, and brings the ratio at "
-        f"equal held-out loss to {_measured(pair) if pair else LOGGED} (one training seed)."
+        f"**The dense models here, except for {TUNED}, are not tuned.** They were trained at two to four times their "
+        f"best rate. {TUNED}, which was, ends at {pair.dense.row.held_out_loss:.4f} nats per token, the loss of "
+        f"{SPARSE}, and brings the ratio at equal held-out loss to {_measured(pair)}; one training seed."
     )
     return textwrap.fill(text, WIDTH, break_on_hyphens=False)

@@ -72,11 +72,10 @@ def untuned_pairs(results: str) -> list[Ratio]:
 
 
 def pairs(results: str) -> list[Ratio]:
-    """The fair pair first, where its rows are there, then the pairs with dense models that were not tuned."""
+    """On the main page the fair pair first, then the pairs with dense models that were not tuned."""
     from studies.pages.fair import fair_pair
 
-    fair = fair_pair() if results == "main" else None
-    return [*([fair] if fair else []), *untuned_pairs(results)]
+    return [*([fair_pair()] if results == "main" else []), *untuned_pairs(results)]
 
 
 @number

@@ -241,7 +241,7 @@ def test_nan_weights_or_means_cannot_be_pruned(planted: Any, pruner: str) -> Non
         rank_nodes(planted.model, planted.task, config)
     planted.model.means["0.attn.q"][0] = 0.0
     planted.model.blocks[0].mlp.c_fc.weight[0, 0] = math.nan
-    with pytest.raises(UserError, match=r"blocks\.0\.mlp\.c_fc\.weight holds NaN"):
+    with pytest.raises(UserError, match=r"blocks\.0\.mlp\.c_fc\.weight contains NaN"):
         rank_nodes(planted.model, planted.task, config)
 
 
