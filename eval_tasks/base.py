@@ -241,7 +241,14 @@ class PosedTask:
         asked = (*self.definition.answers, *self.definition.alternatives)
         texts = [*self.definition.single, *filter(None, asked)]
         for text in texts:
+            if len(slots_of(text)) > 1:
+                raise UserError(f"task {self.name!r}: {text!r} has more than one slot")
             for slot in slots_of(text):
+                if section(slot) not in usable:
+                    raise UserError(
+                        f"task {self.name!r}: {text!r} has the slot ${slot}, but there is no section [{section(slot)}] "
+                        f"of words; the sections are {', '.join(pools)}"
+                    )
                 words = usable.get(slot) or usable[section(slot)]
                 fitting = tuple(word for word in words if self.tokenizer.single(fill(text, {slot: word})) is not None)
                 if len(fitting) < 2:

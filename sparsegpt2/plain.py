@@ -34,22 +34,28 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 # --- Files ----------------------------------------------------------------------------------------------------------
 
 
-def read_bytes(path: str | Path, what: str = "file") -> bytes:
-    """The content of a file; `UserError` if there is none, or if it is a folder, a pipe or a device. what: its kind."""
-    path = Path(path)
+def require_file(path: str | Path, what: str = "file") -> None:
+    """`UserError` unless `path` is a file: a library that opens a pipe waits for a writer for ever. what: its kind."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer for ever
-            kind = "folder" if path.is_dir() else "pipe or a device"
-            raise UserError(f"{what} {path} cannot be read: it is a {kind}, not a file")
-        return path.read_bytes()
-    except UserError:
-        raise
+        mode = os.stat(path).st_mode
     except FileNotFoundError:
         raise UserError(f"{what} {path} does not exist") from None
     except OSError as error:
         raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None
     except ValueError as error:  # a null byte in the name
         raise UserError(f"{what} {str(path)!r} is not the name of a file ({error})") from None
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "pipe or a device"
+        raise UserError(f"{what} {path} cannot be read: it is a {kind}, not a file")
+
+
+def read_bytes(path: str | Path, what: str = "file") -> bytes:
+    """The content of a file. `UserError` if it cannot be read, or is a folder, a pipe or a device. what: its kind."""
+    require_file(path, what)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None
 
 
 def read_text(path: str | Path, what: str = "file") -> str:

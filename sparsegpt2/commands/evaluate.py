@@ -138,11 +138,9 @@ def read_text(path: str | Path, tokenizer: Tokenizer, context: int, rows: int) -
     """
     import torch
 
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"text file {path} cannot be read as UTF-8 text: {error}") from None
-    tokens = torch.tensor(tokenizer.encode(text))
+    from sparsegpt2 import plain
+
+    tokens = torch.tensor(tokenizer.encode(plain.read_text(path, "text file")))
     windows = len(tokens) // context
     if not windows:
         raise UserError(f"text file {path} has {len(tokens)} tokens; at least one window of {context} is needed")

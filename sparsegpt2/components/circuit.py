@@ -17,8 +17,8 @@ from sparsegpt2.plain import check, reading
 from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 component circuit"
-MOST_EDGES = 3_000_000
-"""A circuit is not read from a file if its graph has more edges than this. GPT-2 with 48 layers has 2,234,017."""
+MOST_ENTRIES = 2**24
+"""Largest number of (writer, reader) pairs of a graph that is read from a file; the largest GPT-2 has 4,557,601."""
 SHOWN = 40
 """Largest number of edges listed when a circuit is displayed in a notebook."""
 
@@ -131,10 +131,10 @@ class ComponentCircuit:
         with reading(f"component circuit {path}", "run `sparsegpt2 discover` again"):
             shape = check(values["graph"], dict[str, int], "graph")
             graph = ComponentGraph(shape["n_layer"], shape["n_head"])
-            if graph.n_layer < 1 or graph.n_head < 1 or graph.n_edges > MOST_EDGES:
+            if graph.n_layer < 1 or graph.n_head < 1 or graph.n_entries > MOST_ENTRIES:
                 raise UserError(
-                    f"its graph has {graph.n_layer} layers of {graph.n_head} heads, {graph.n_edges:,} edges; "
-                    f"at most {MOST_EDGES:,} are read"
+                    f"its graph has {graph.n_layer} layers of {graph.n_head} heads; a graph with at most "
+                    f"{MOST_ENTRIES:,} pairs of a writer and a reader is read"
                 )
             edges, info = check(values["edges"], list[str], "edges"), check(values["info"], dict[str, Any], "info")
             return ComponentCircuit(graph, graph.mask(edges), ComponentInfo.from_dict(info))

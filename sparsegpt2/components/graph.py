@@ -68,6 +68,11 @@ class ComponentGraph:
         pairs = layers * (layers - 1) // 2
         return (3 * heads + 1) * (heads + 1) * pairs + 3 * heads * layers + 2 * layers * (heads + 1) + 1
 
+    @property
+    def n_entries(self) -> int:
+        """Number of entries of a mask [W, R]."""
+        return (1 + self.n_layer * (self.n_head + 1)) * (self.n_layer * (3 * self.n_head + 1) + 1)
+
     @cached_property
     def writer_index(self) -> dict[str, int]:
         """Name of each writer -> its index in `writers`."""
@@ -143,20 +148,23 @@ class ComponentGraph:
 
     def mask(self, names: list[str]) -> Tensor:
         """The named edges as bool [W, R]; `->` may replace `→`. An unknown name is a `UserError`."""
-        place = {name: index for index, name in enumerate(self.edge_names)}
-        flat = torch.zeros(self.n_edges, dtype=torch.bool)
+        ends = []
         for name in names:
-            found = place.get(name.replace("->", ARROW))
-            if found is None:
-                raise UserError(
-                    f"there is no edge {name!r}; the graph has {self.n_edges} edges, such as {self.edge_names[0]!r}"
-                )
-            flat[found] = True
-        return self.matrix(flat)
+            writer, _, reader = name.replace("->", ARROW).partition(ARROW)
+            end = self.writer_index.get(writer, -1), self.reader_index.get(reader, -1)
+            if min(end) < 0 or not self.present[end]:
+                example = f"{self.writers[0]}{ARROW}{self.readers[0]}"
+                raise UserError(f"there is no edge {name!r}; the graph has {self.n_edges} edges, such as {example!r}")
+            ends.append(end)
+        mask = torch.zeros_like(self.present)
+        if ends:
+            mask[tuple(torch.tensor(ends).T)] = True
+        return mask
 
     def names(self, mask: Tensor) -> list[str]:
         """Names of the edges in a mask [W, R]."""
-        return [self.edge_names[index] for index in self.flat(mask).nonzero().flatten().tolist()]
+        ends = (mask & self.present.to(mask.device)).T.nonzero().tolist()  # in the order of `ends`
+        return [f"{self.writers[writer]}{ARROW}{self.readers[reader]}" for reader, writer in ends]
 
     def trimmed(self, mask: Tensor, *, from_inputs: bool) -> Tensor:
         """The edges of a mask [W, R] that are on a path of kept edges to the logits, bool [W, R].

@@ -130,9 +130,11 @@ def load_report(path: str | Path) -> Report:
         raise UserError(f"{path} is not an evidence file of format {FORMAT}: write one with `sparsegpt2 evaluate`")
     with reading(f"evidence file {path}", "delete it"):
         findings = {name: _finding(entry) for name, entry in check(values["findings"], Records, "findings").items()}
+        about = check(values["about"], dict[str, Any], "about")
+        check(about.get("check_sources", {}), dict[str, str], "check_sources")
         return Report(
             identity=check(values["identity"], str, "identity"),
-            about=check(values["about"], dict[str, Any], "about"),
+            about=about,
             findings=findings,
             memo=check(values["memo"], dict[str, Any], "memo"),
             path=Path(path),

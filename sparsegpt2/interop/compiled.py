@@ -34,6 +34,7 @@ from sparsegpt2.interop import compiled_file
 from sparsegpt2.model.checkpoint import TENSORS_OF_A_LAYER, allocated, require_finite, unfilled_model, unshared
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.tensors import check_size, shapes_of
+from sparsegpt2.plain import require_file
 
 Arrays = dict[str, np.ndarray]
 
@@ -99,6 +100,8 @@ def read(directory: str | Path) -> Compiled:
 def _read_arrays(path: Path) -> Arrays:
     """The arrays of an .npz file. Its archive may be compressed, so what it would unpack to is looked at first."""
     try:
+        if path.exists():
+            require_file(path, "compiled model weights")
         with ZipFile(path) as archive:
             total = sum(member.file_size for member in archive.infolist())
             check_size(total // 4, path.stat().st_size, str(path))

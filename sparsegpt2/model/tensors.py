@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.model import compact
+from sparsegpt2.plain import require_file
 
 SPARE, EACH_BYTE = 1 << 25, 64
 """How many numbers a file may ask for: as many as this, and this many more for each of its bytes. Our models have
@@ -29,8 +30,7 @@ class TensorFile(Mapping[str, Tensor]):
     """
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            raise UserError(f"checkpoint file {path} does not exist")
+        require_file(path, "checkpoint file")
         self.path = path
         try:
             self._file = safe_open(path, framework="pt")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.evidence.case import CHANCE
+from sparsegpt2.plain import check, reading
 from sparsegpt2.report.style import COLOURS, GREY, add_note, log_ticks, styled
 from sparsegpt2.results import ModelResult, Row, Table, TaskResult
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHECK = "necessity"
+WITHOUT_NODES, WITHOUT_EDGES = ("without circuit", "without random set"), ("without edges", "without random edges")
+"""Names of the losses in a finding, without the circuit and without random sets, by what was ablated."""
+Measured = tuple[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -117,23 +121,28 @@ def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) ->
 # --- Parts ----------------------------------------------------------------------------------------------------------
 
 
-def _measured(result: TaskResult) -> Table:
-    """The findings of the check necessity, one for each row (pruning seed) that contains it."""
-    return [finding for row in result.rows if (finding := _finding(row)) is not None]
+def _measured(result: TaskResult) -> list[Measured]:
+    """What this check measured, one for each seed whose row has it."""
+    return [found for row in result.rows if (found := _of_row(row)) is not None]
 
 
-def _finding(row: Row) -> dict[str, Any] | None:
-    finding = ((row.evidence or {}).get("findings") or {}).get(CHECK)
-    return finding if finding and finding.get("verdict") != "not run" else None
+def _of_row(row: Row) -> Measured | None:
+    """(what was ablated, the losses of the three models); None if the check was not run. `UserError` for damage."""
+    with reading(f"the evidence of {row.model} on {row.task}, seed {row.seed},", "benchmark it again"):
+        findings = check((row.evidence or {}).get("findings") or {}, dict[str, dict[str, Any]], "findings")
+        finding = findings.get(CHECK)
+        if not finding or finding.get("verdict") == "not run":
+            return None
+        kind = check(finding["details"]["decided by"], str, "decided by")
+        names = ("full", *(WITHOUT_EDGES if kind == "edges" else WITHOUT_NODES))
+        return kind, [check(finding["numbers"][name]["value"], float, name) for name in names]
 
 
-def _of_cell(model: str, task: str, findings: Sequence[dict[str, Any]]) -> Necessity:
-    kind = findings[0]["details"]["decided by"]
-    names = ("without edges", "without random edges") if kind == "edges" else ("without circuit", "without random set")
+def _of_cell(model: str, task: str, found: Sequence[Measured]) -> Necessity:
     full, without, without_random = (
-        _over_seeds([finding["numbers"][name]["value"] for finding in findings]) for name in ("full", *names)
+        _over_seeds(values) for values in zip(*(losses for _, losses in found), strict=True)
     )
-    return Necessity(model, task, kind, full, without, without_random, len(findings))
+    return Necessity(model, task, found[0][0], full, without, without_random, len(found))
 
 
 def _over_seeds(values: Sequence[float]) -> Ablated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.plain import DEEPEST, read_text, shallow
 
 SUFFIXES = (".yaml", ".yml")
-MOST_VALUES = 100_000
+MOST_VALUES = 20_000
 """The largest number of values in one file, where an alias counts as all that it stands for."""
+MOST_BRACKETS = 500
+"""The largest number of brackets that may be open at once."""
 MOST_KEYS = 10_000
 """The largest number of keys in one mapping."""
 
@@ -32,6 +35,8 @@ def parse_yaml(text: str, source: str) -> Any:
     """The value in a YAML text; `UserError`, naming `source`, if it is not valid YAML."""
     import yaml
 
+    if _brackets(text) > MOST_BRACKETS:  # for which PyYAML takes time that grows with the square of their number
+        raise UserError(f"{source} is not valid YAML: it is nested too deeply")
     try:
         value = yaml.load(text, _loader())
     except yaml.MarkedYAMLError as error:
@@ -51,6 +56,15 @@ def parse_yaml(text: str, source: str) -> Any:
     return value
 
 
+def _brackets(text: str) -> int:
+    """The largest number of brackets that are open at once, those in texts included."""
+    deepest = depth = 0
+    for found in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if found[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _too_much(value: Any) -> str:
     """What is wrong with a value that is larger than any settings, written out; empty for all others.
 
@@ -66,15 +80,13 @@ def _too_much(value: Any) -> str:
             waiting += [*one, *one.values()]
         elif isinstance(one, list | tuple | set):
             waiting += one
-        elif isinstance(one, str) and any("\ud800" <= sign <= "\udfff" for sign in one):
+        elif isinstance(one, str) and not one.isascii() and any("\ud800" <= sign <= "\udfff" for sign in one):
             return f"holds half a character, in {one[:40]!a}"
     return "" if shallow(value) else f"is nested too deeply: {DEEPEST} levels are read at most"
 
 
 @cache
 def _loader() -> Any:
-    import re
-
     import yaml
 
     class Loader(yaml.SafeLoader):

@@ -344,11 +344,9 @@ def template(room: Path, file: Path) -> None:
     """The fields of a task, as its Python file gives them to PairTask, in JSON."""
     from eval_tasks.base import PairTask, PosedTask
     from sparsegpt2.errors import UserError
+    from sparsegpt2.files import read_json
 
-    try:
-        fields = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
-        raise UserError("not JSON, which no task file is") from None
+    fields = read_json(file)
     if not isinstance(fields, dict) or not set(fields) <= set(PairTask.__dataclass_fields__):
         raise UserError("other fields, which Python itself refuses")
     for name in ("answers", "alternatives", "single", "everywhere"):  # JSON has no tuples

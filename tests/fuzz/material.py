@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from sparsegpt2 import GPT, GPTConfig
 from sparsegpt2.circuits import Circuit, CircuitInfo
@@ -161,13 +162,9 @@ def _results(folder: Path) -> None:
 
 
 def _imports(folder: Path, model: GPT, tokenizer: Tokenizer) -> None:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
     from sparsegpt2.interop import data_gym, openai
 
-    torch.manual_seed(0)
-    shape = {"vocab_size": VOCABULARY, "n_positions": CONTEXT, "n_embd": 16, "n_layer": 1, "n_head": 2}
-    GPT2LMHeadModel(GPT2Config(**shape, bos_token_id=None, eos_token_id=None)).save_pretrained(folder / "gpt2")
+    _gpt2(folder / "gpt2")
     tokenizer.save(folder / "gpt2")
     content = json.loads((folder / "gpt2" / "tokenizer.json").read_bytes())
     merges = data_gym.files(tokenizer)["vocab.bpe"].split("\n")[1:-1]  # one for each token, as GPT-2's own file has
@@ -182,6 +179,25 @@ def _imports(folder: Path, model: GPT, tokenizer: Tokenizer) -> None:
     about = json.loads((folder / "compiled" / "model.json").read_bytes())
     about["examples"] = about["examples"][:4]
     (folder / "compiled" / "model.json").write_text(json.dumps(about))
+
+
+def _gpt2(folder: Path) -> None:
+    """A GPT-2 as `transformers` saves one."""
+    folder.mkdir()
+    width, wide = 16, {"attn.c_attn": 48, "attn.c_proj": 16, "mlp.c_fc": 64, "mlp.c_proj": 16}
+    tensors = {"wte.weight": (VOCABULARY, width), "wpe.weight": (CONTEXT, width)}
+    for norm in ("h.0.ln_1", "h.0.ln_2", "ln_f"):
+        tensors |= {f"{norm}.weight": (width,), f"{norm}.bias": (width,)}
+    for name, out in wide.items():
+        into = 64 if name == "mlp.c_proj" else width
+        tensors |= {f"h.0.{name}.weight": (into, out), f"h.0.{name}.bias": (out,)}
+    torch.manual_seed(0)
+    made = {f"transformer.{name}": torch.randn(shape) * 0.02 for name, shape in tensors.items()}
+    save_file(made, folder / "model.safetensors", {"format": "pt"})
+    config = {"model_type": "gpt2", "vocab_size": VOCABULARY, "n_positions": CONTEXT, "n_embd": width, "n_layer": 1}
+    config |= {"n_head": 2, "n_inner": None, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-05}
+    config |= {"tie_word_embeddings": True, "scale_attn_weights": True}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def _corpora(folder: Path) -> None:

@@ -30,7 +30,7 @@ MEMORY = 2**30
 """Bytes that a process may allocate beyond what it had when it had read the valid files."""
 LONGEST = 1200
 """Characters of a refusal, which must be one line."""
-BATCH = 1000
+BATCH = 4000
 """Cases that one process tries."""
 
 

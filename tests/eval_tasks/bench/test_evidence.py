@@ -93,7 +93,7 @@ def test_evaluate_says_what_is_wrong_in_one_sentence(command, circuit, model, tm
         ([tmp_path / "nameless.json"], "does not name its task; give it with --task"),
         ([circuit, "--task", "nothing"], "there is no task 'nothing'"),
         ([circuit, "--checks", "[guess]"], "there is no check 'guess'"),
-        ([circuit, "--text", tmp_path / "gone.txt"], "gone.txt cannot be read"),
+        ([circuit, "--text", tmp_path / "gone.txt"], "gone.txt does not exist"),
         ([circuit, "--text", tmp_path / "short.txt"], "at least one window of 64 is needed"),
         ([circuit, "--draws", "0"], "draws must be at least 1"),
         ([circuit], "circuit.evidence.json is not an evidence file"),
