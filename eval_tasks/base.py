@@ -1,4 +1,7 @@
-"""Tasks: a definition of a few lines (`PairTask`), and the same task posed with a tokenizer (`PosedTask`)."""
+"""Tasks. A file defines one in a few lines, as a `PairTask`.
+
+Posing the task with a tokenizer gives a `PosedTask`, which makes prompt pairs as token ids.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,22 @@ from eval_tasks.template import Flaw, Rendered, Template, fill, section, slots_o
 from eval_tasks.words import Pools, common_pools, deal, is_divided
 from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch, Unposable
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import check_record, fits
 from sparsegpt2.text.tokenizer import Tokenizer
 
 LONGEST = 256
 """Largest length of a prompt in tokens, end of text included (paper, appendix A.5)."""
 
 TRIALS = 8
-"""Number of renderings of a template that are tried in each split, to decide whether the tokenizer can pose it."""
+"""Number of renderings of a template that are tried in each split to decide whether the tokenizer can pose it. A
+rendering fills the template with randomly chosen words."""
 
 WORKING = 2
-"""How many of those renderings must obey the rules. With fewer, only a few words would ever fit the template."""
+"""Smallest number of those renderings that must obey the rules for pairs. If fewer do, too few words fit the
+template for it to be useful."""
 
 ATTEMPTS = 1000
-"""Largest number of renderings tried for one pair. A template with `WORKING` of `TRIALS` needs far fewer."""
+"""Largest number of renderings tried for one pair. A template that passed the trials needs far fewer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,23 +48,29 @@ class PairTask:
     templates: str
     """Templates in the language of template.py, separated by lines of `---`."""
     single: tuple[str, ...] = ()
-    """Texts with one slot, such as ` $name1`. The slot only gets words that make the text a single token."""
+    """Texts with one slot each, such as ` $name1`. The slot is filled only with words that make the text a single
+    token."""
     alternatives: tuple[str | None, str | None] = (None, None)
-    """The wrong tokens after the left and the right prompt, written like `answers`. None: the answer of the other
-    side."""
+    """The wrong tokens after the left and the right prompt, written in the same way as `answers`. None: the answer of
+    the other side."""
     max_differing: int = 1
     """Largest number of token positions at which the two prompts may differ."""
     same_tail: int = 1
-    """Least number of tokens at the end that both prompts share; 0 if the last token itself decides."""
+    """Smallest number of tokens that both prompts must share at their end. 0 if the prompts may differ in their last
+    token."""
     words: str = ""
     """Additional sections of words for this task, written as in words.txt."""
     everywhere: tuple[str, ...] = ()
-    """Slots whose words are not divided among the splits. Tasks that copy a name need this, because a circuit chosen
-    with some names need not contain the path for others. Every template also needs a slot whose words are divided."""
+    """Slots for which every split uses all words, although their section is divided among the splits. Tasks that copy a
+    name need this, because a circuit that was chosen with some names may lack the path for other names. Every template
+    must also have a slot whose words are divided, so that the splits share no prompts."""
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.answers, tuple) and len(self.answers) == 2 and self.answers != (None, None)):
+        if not fits(self.answers, tuple[str | None, str | None]) or tuple(self.answers) == (None, None):
             raise UserError("answers must be two texts, or one text and None")
+        check_record(type(self), vars(self), "the task")
+        for name in ("answers", "alternatives", "single", "everywhere"):  # a list is as good as a tuple
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.answers[0] == self.answers[1]:
             raise UserError(f"both sides have the answer {self.answers[0]!r}; the two prompts need different answers")
 
@@ -90,8 +102,8 @@ class Pair:
 class PosedTask:
     """A `PairTask` posed with a tokenizer; it implements `sparsegpt2.circuits.task.Task`.
 
-    The constructor tries every template in every split and keeps those that the tokenizer can pose. If these are less
-    than half, it raises `Unposable` (a `UserError`) with the reason.
+    The constructor tries every template in every split and keeps those that the tokenizer can pose. If fewer than half
+    of the templates remain, it raises `Unposable` (a `UserError`) with the reason.
     """
 
     def __init__(self, name: str, definition: PairTask, tokenizer: Tokenizer) -> None:
@@ -115,7 +127,7 @@ class PosedTask:
 
         kind: `longer` puts as many blocks of unrelated code before each prompt as fit; `distractors` puts a complete
         program of this task before it, with either answer. Both sides of a pair get the same text, with words of the
-        pair's split. length: largest number of tokens in a prompt. `UserError` for another kind.
+        pair's split. length: largest number of tokens in a prompt. `UserError` if `kind` is unknown.
         """
         varied = copy.copy(self)
         varied.name = f"{self.name}, {kind}"
@@ -127,7 +139,7 @@ class PosedTask:
         """The same question in other templates (`sparsegpt2.circuits.task.RewordableTask`).
 
         templates: as `PairTask.templates`. words: sections of words in addition to those of the task. The two prompts
-        of a pair may differ anywhere. `Unposable` if the tokenizer can't pose the templates.
+        of a pair may differ at any number of positions. `Unposable` if the tokenizer can't pose the templates.
         """
         definition = self.definition
         words = definition.words + words
@@ -183,17 +195,18 @@ class PosedTask:
         raise UserError(f"task {self.name!r}: no words of split {split} fit its template {index % len(self.templates)}")
 
     def words(self, split: str) -> dict[str, tuple[str, ...]]:
-        """Words of a split by section, and by slot for slots whose words must be single tokens."""
+        """The words of a split, by section. Slots in `everywhere`, and slots whose words must be single tokens, have
+        entries of their own, by the name of the slot."""
         return self._words[split]
 
     def room(self, prompt: str) -> int:
-        """Number of tokens that fit before a prompt."""
+        """Number of tokens that can be put before a prompt without making it too long."""
         return self._longest - 1 - len(self.tokenizer.encode(prompt))
 
     # --- Checks before any pair is made -------------------------------------------------------------------------
 
     def _read_templates(self, pools: Pools) -> list[Template]:
-        """The templates of the definition. A mistake in one is a `UserError` with its number."""
+        """The templates of the definition. `UserError` with the number of a template that has a mistake."""
         templates = []
         for number, text in enumerate(split_templates(self.definition.templates), 1):
             try:
@@ -221,7 +234,7 @@ class PosedTask:
         return templates
 
     def _usable_words(self, pools: Pools, split: str) -> dict[str, tuple[str, ...]]:
-        """Words of `split` by section, and by slot for slots whose words must be single tokens."""
+        """The words of `split`, as described at `words`. `Unposable` if too few of them make a single token."""
         usable = {name: splits[split] for name, splits in pools.items()}
         for slot in self.definition.everywhere:
             usable[slot] = tuple(dict.fromkeys(word for words in pools[section(slot)].values() for word in words))
@@ -241,18 +254,22 @@ class PosedTask:
         return usable
 
     def _posable(self, templates: list[Template]) -> list[Template]:
-        """The templates without a `_flaw`; `Unposable` if they are less than half."""
+        """The templates in which `_flaw` finds no fault; `Unposable` if they are fewer than half of all."""
         flaws = {template: self._flaw(template) for template in templates}
         posable = [template for template, flaw in flaws.items() if flaw is None]
         if 2 * len(posable) < len(templates):
             found = next(f"in template {i}, {flaw}" for i, flaw in enumerate(flaws.values(), 1) if flaw is not None)
             raise Unposable(
-                self.name, f"it can use {len(posable)} of {len(templates)} templates, but needs half of them; {found}"
+                self.name, f"it fits {len(posable)} of {len(templates)} templates, and half are needed; {found}"
             )
         return posable
 
     def _flaw(self, template: Template) -> str | None:
-        """The rule that renderings of `template` break most often, in the first split where too few obey; else None."""
+        """Why the tokenizer can't pose `template`; None if it can.
+
+        The reason is the rule that most renderings break, in the first split where fewer than `WORKING` renderings obey
+        all rules.
+        """
         for split in SPLITS:
             flaws: Counter[str] = Counter()
             for trial in range(TRIALS):
@@ -267,7 +284,7 @@ class PosedTask:
     # --- The rules, checked on every pair -----------------------------------------------------------------------
 
     def _posed(self, left: Rendered, right: Rendered) -> Pair:
-        """The pair of two rendered sides; `Flaw` with the broken rule if it breaks one."""
+        """The two rendered sides as a pair in tokens. `Flaw`, which names the rule, if the pair breaks a rule."""
         pair = Pair(self._side(left, right.answer), self._side(right, left.answer))
         one, other = pair.left, pair.right
         if len(one.tokens) != len(other.tokens):
@@ -292,8 +309,8 @@ class PosedTask:
     def _side(self, side: Rendered, other_answer: str | None) -> Side:
         """One prompt in tokens. `Flaw` unless the answer is the token that follows the prompt in ordinary text.
 
-        Ordinary text is the prompt, the answer and the rest of the template, encoded together: a tokenizer might merge
-        the end of the prompt with what follows it.
+        Ordinary text is the prompt, the answer and the rest of the template, encoded together. This check is needed
+        because a tokenizer may merge the end of the prompt with the text that follows it.
         """
         prompt = self.tokenizer.encode(side.prompt)
         onward = self.tokenizer.encode(side.prompt + (side.answer or "") + side.rest)
@@ -321,5 +338,5 @@ class PosedTask:
 
 
 def _end(prompt: str) -> str:
-    """The end of a prompt, for messages."""
+    """The last 40 characters of a prompt, quoted, for error messages."""
     return repr(prompt if len(prompt) <= 40 else "..." + prompt[-40:])

@@ -1,10 +1,10 @@
-"""Tasks by name. Every file in eval_tasks/tasks defines one as `TASK`.
+"""Tasks by name. Every file in eval_tasks/tasks defines one task, as `TASK`.
 
-Your own task is a file that does the same. It is named by its path, by `module:attribute` or by an entry point of the
-group `sparsegpt2.tasks` (sparsegpt2/registry.py).
+A file of your own can define a task in the same way. Refer to it by its path, by `module:attribute` or by an entry
+point of the group `sparsegpt2.tasks` (sparsegpt2/registry.py).
 
-These 20 tasks ask about Python. Tasks from the literature on component circuits are in eval_tasks/english. They need a
-tokenizer with English words, such as GPT-2's, and run only if they are named.
+The 20 tasks in eval_tasks/tasks are about Python code. Tasks from the literature on component circuits are in
+eval_tasks/english. They need a tokenizer with English words, such as GPT-2's, and run only if the user names them.
 """
 
 from __future__ import annotations
@@ -47,22 +47,26 @@ def task_names(folder: Path = FOLDER) -> list[str]:
 
 
 def get_task(name: str, tokenizer: Tokenizer, *, trusted: bool = True) -> PosedTask:
-    """The task `name`, posed with `tokenizer`: a name, a path ending in .py, or `module:attribute`.
+    """The task `name`, posed with `tokenizer`.
 
-    trusted: whether a user typed the name. It is False for a name read from a file (a circuit or a row), so that only
-    code of built-in and installed tasks runs. `UserError` if there is no such task or the file does not define one;
-    `Unposable`, with the reason, if the tokenizer can't pose the task.
+    name: name of a task, a path ending in .py, or `module:attribute`. trusted: True if a user typed the name, False if
+    it was read from a file (a circuit or a row of results). An untrusted name only runs the code of built-in tasks and
+    of tasks in installed packages. `UserError` if there is no such task or the file does not define one; `Unposable`,
+    with the reason, if the tokenizer can't pose the task.
     """
     return _posed(TASKS.resolve(name) if trusted else TASKS.named(name), tokenizer)
 
 
 def available(tokenizer: Tokenizer) -> dict[str, str | None]:
-    """Task name -> None if the task is available in `tokenizer`, else the reason why it is not."""
+    """Task name -> None if the task is available in `tokenizer`, otherwise the reason why it is not."""
     return {entry.name: entry.reason for entry in describe(tokenizer, examples=0)}
 
 
 def describe(tokenizer: Tokenizer, examples: int = 2, names: list[str] | None = None) -> list[TaskEntry]:
-    """Each task (all, or those in `names`) with its first pairs, or with the reason why it is unavailable."""
+    """An entry for each task in `names`, by default for all 20.
+
+    examples: number of example pairs in the entry of an available task.
+    """
     entries = []
     for found in map(TASKS.resolve, task_names() if names is None else names):
         about = found.thing.description

@@ -26,27 +26,28 @@ class Asker(Protocol):
         ...
 
     def room(self, prompt: str) -> int:
-        """Number of tokens that fit before a prompt."""
+        """Number of tokens that can be put before a prompt without making it too long."""
         ...
 
 
 Sides = tuple[Rendered, Rendered]
 Preface = Callable[[Asker, Sides, str, random.Random], Sides]
-"""(task, both sides, split, source of randomness) -> both sides with the same text before them; may raise `Flaw`."""
+"""A function of (task, both sides, split, source of randomness) that returns both sides with the same text put before
+them. It may raise `Flaw`."""
 
 BETWEEN = "\n\n\n"
 """Separator between two programs in one document."""
 
 
 def preface_of(kind: str) -> Preface:
-    """The function for surroundings of `kind`; `UserError` with the known kinds if it is unknown."""
+    """The function that puts text of `kind` before prompts; `UserError` with the known kinds if `kind` is unknown."""
     if kind not in PREFACES:
-        raise UserError(f"there are no surroundings {kind!r}; choose from {', '.join(PREFACES)}")
+        raise UserError(f"a task has no variant {kind!r}; choose from {', '.join(PREFACES)}")
     return PREFACES[kind]
 
 
 def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
-    """As many blocks of unrelated code as fit before both prompts; `Flaw` if not even one fits."""
+    """Both prompts after as many blocks of unrelated code as fit; `Flaw` if not even one fits."""
     before, room = "", min(task.room(side.prompt) for side in sides)
     while True:
         block = filler(task.words(split), source)
@@ -59,7 +60,8 @@ def longer(task: Asker, sides: Sides, split: str, source: random.Random) -> Side
 
 
 def distractors(task: Asker, sides: Sides, split: str, source: random.Random) -> Sides:
-    """A complete program of the same task, with the answer of a randomly chosen side."""
+    """Both prompts after a complete program of the same task. The program contains the answer of either side, chosen at
+    random."""
     template = task.templates[int(source.random() * len(task.templates))]
     program = template.render(task.words(split), source)[int(source.random() * 2)]
     text = program.prompt + (program.answer or "") + program.rest

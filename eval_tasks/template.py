@@ -7,11 +7,14 @@
 
 A template contains
 
-- slots, such as `$name`, `$name2` and `${thing}s`: a word of section [name] or [thing] of words.txt. The same slot is
-  always the same word, and different slots are different words;
-- choices, `{{left|right}}`: `left` in the first prompt and `right` in the second, which differ in nothing else;
-- gaps, `...` alone on a line: nothing, or a snippet of snippets.txt (a block at the start, elsewhere a line);
-- `{{answer}}`, once, where the prompts end. The text after it is the continuation after the answer.
+- slots, such as `$name`, `$name2` and `${thing}s`. A slot is replaced by a word from the section of words.txt with the
+  slot's name, here [name] or [thing]. Within a pair, the same slot always gets the same word, and different slots get
+  different words;
+- choices, `{{left|right}}`: the first prompt gets `left` and the second `right`. The two prompts differ only in their
+  choices;
+- gaps, lines that contain only `...`. A gap is replaced either by nothing or by a snippet from snippets.txt: from
+  [blocks] if the gap is the first line of the template, otherwise from [lines];
+- `{{answer}}`, exactly once, where the prompts end. The text after it is the code that continues after the answer.
 
 If an answer includes the end of its line, the line end that follows `{{answer}}` in the template is dropped.
 """
@@ -52,7 +55,7 @@ class Rendered:
 
 
 class Flaw(Exception):
-    """A rendering breaks a rule; one with other words may obey it."""
+    """A pair rendered from a template breaks a rule. With other words, the same template may obey it."""
 
 
 class Template:
@@ -103,7 +106,7 @@ class Template:
 
 
 def filler(words: Words, source: random.Random) -> str:
-    """A block of unrelated code, followed by empty lines; empty if there are too few words for it."""
+    """A block of unrelated code, followed by empty lines; the empty string if there are too few words for it."""
     options = _snippets()["blocks"]
     text, slots = options[int(source.random() * len(options))]
     return _filled(text, slots, words, set(), source, indent="", end="\n\n")
@@ -130,7 +133,7 @@ def slots_of(text: str) -> tuple[str, ...]:
 
 
 def _draw(slot: str, words: Words, taken: set[str], source: random.Random) -> str | None:
-    """A word for `slot` that is not in `taken`, to which it is added; None if no word is left."""
+    """Draw a word for `slot` that is not in `taken`, and add it to `taken`; None if no word is left."""
     pool = words.get(slot) or words[section(slot)]
     free = [word for word in pool if word not in taken]
     if not free:
@@ -142,7 +145,7 @@ def _draw(slot: str, words: Words, taken: set[str], source: random.Random) -> st
 
 @cache
 def _snippets() -> Mapping[str, list[tuple[str, tuple[str, ...]]]]:
-    """The sections `blocks` and `lines` of snippets.txt: each snippet with its slots."""
+    """The sections `blocks` and `lines` of snippets.txt: section -> (snippet, its slots) for each snippet."""
     text = files(__package__).joinpath("snippets.txt").read_text(encoding="utf-8")
     parts = re.split(r"^\[(\w+)\]\n", text, flags=re.MULTILINE)[1:]
     return {
@@ -165,7 +168,10 @@ def _snippet(gap: re.Match[str], words: Words, taken: set[str], source: random.R
 def _filled(
     text: str, slots: Sequence[str], words: Words, taken: set[str], source: random.Random, *, indent: str, end: str
 ) -> str:
-    """A snippet filled with unused words, its lines indented, followed by `end`; empty if there are too few words."""
+    """A snippet filled with unused words, with each line indented, followed by `end`.
+
+    The empty string if there are too few words.
+    """
     chosen = {slot: _draw(slot, words, taken, source) for slot in slots}
     if None in chosen.values():
         return ""

@@ -1,4 +1,4 @@
-"""The words for slots of task templates, and the split that each word belongs to."""
+"""The words that fill the slots of task templates, and the split that each word belongs to."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ DEAL = ("train", "validation", "test", "train")
 """The words of a section are assigned to these splits in turn, so half of them go to `train`."""
 
 Pools = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""section -> split -> its words"""
+"""Name of a section -> split -> the words of the section that this split uses."""
 
 
 def _sections(text: str) -> Iterator[tuple[str, bool, list[str]]]:
-    """(section, whether every split gets all its words, words) for each section of a text like words.txt."""
+    """Sections of a text in the format of words.txt, each as (name, whether every split gets all its words, words)."""
     heading, words = "", list[str]()
     for line in [*text.splitlines(), "[]"]:
         if line.startswith("["):
@@ -31,14 +31,15 @@ def _sections(text: str) -> Iterator[tuple[str, bool, list[str]]]:
 
 @cache
 def common_pools() -> Pools:
-    """The sections of words.txt."""
+    """The words of words.txt, divided among the splits."""
     return deal(files(__package__).joinpath("words.txt").read_text(encoding="utf-8"))
 
 
 def deal(text: str, known: Pools | None = None) -> Pools:
-    """Divide the words of each section of `text` among the splits. The order in the text decides, not a seed.
+    """Divide the words of each section of `text` among the splits, in the order of the text, without randomness.
 
-    `UserError` if a word is in two sections, including those of `known`, because it could then be in two splits.
+    known: sections that exist already. `UserError` if a word is in two sections, including those of `known`, because
+    it could then be in two splits.
     """
     pools: dict[str, Mapping[str, tuple[str, ...]]] = {}
     home = {word: name for name, splits in (known or {}).items() for words in splits.values() for word in words}
@@ -59,5 +60,5 @@ def deal(text: str, known: Pools | None = None) -> Pools:
 
 
 def is_divided(splits: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether each word of the section belongs to one split."""
+    """Whether each word of a section belongs to only one split."""
     return not set(splits["train"]) & set(splits["test"])

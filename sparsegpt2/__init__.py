@@ -77,7 +77,7 @@ _HOMES = {
     "sparsegpt2.viewer": ("ViewConfig",),
     "train.config": ("TrainConfig",),
 }
-"""Module -> the public names that it defines. For Python the same as the imports above are for type checkers."""
+"""Module -> the public names that it defines. Python uses this table where type checkers use the imports above."""
 
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -113,7 +113,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else type checkers would accept any name
+if not TYPE_CHECKING:  # if type checkers saw __getattr__, they would accept any name
 
     def __getattr__(name: str) -> Any:
         if name in _HOME_OF:
@@ -150,5 +150,5 @@ def _version() -> str:
 
     try:
         return version("sparsegpt2")
-    except PackageNotFoundError:  # the folder is on the path, but the package is not installed
+    except PackageNotFoundError:  # the package is on the search path, but not installed
         return "0+unknown"

@@ -1,7 +1,7 @@
-"""Tell the C library's allocator to keep freed memory, because the next training step needs as much again.
+"""Make the C library keep freed memory (RAM), because the next training step needs the same amount again.
 
-By default glibc returns large freed blocks to the system. The next step then gets fresh pages, which the system zeroes
-one page fault at a time. At width 768 this takes a tenth of a step's CPU time.
+By default glibc returns large freed blocks to the system. The next step then gets fresh pages, which the system fills
+with zeros, with one page fault for each page. At width 768 this takes a tenth of a step's CPU time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MOST = 32 << 20  # the largest threshold that glibc accepts; larger blocks still
 
 
 def keep_freed_memory() -> bool:
-    """Make this process keep freed memory from now on. Returns False, and does nothing, without glibc."""
+    """Make this process keep freed memory from now on. Without glibc this does nothing and returns False."""
     if not sys.platform.startswith("linux"):
         return False
     try:

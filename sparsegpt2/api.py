@@ -1,7 +1,6 @@
-"""The functions of the public API: tasks by name, and results and pages that a notebook can display.
+"""The functions of the public API. They accept a task's name, and return results that a notebook can display.
 
-The functions in the subpackages need a task object. These also take a task's name, and pose the task with
-`model.tokenizer`.
+The functions in the subpackages need a task object instead. Here a task that is named is posed with `model.tokenizer`.
 """
 
 from __future__ import annotations
@@ -38,9 +37,10 @@ else:
 
 
 def get_task(name: str, tokenizer: Tokenizer | GPT) -> PosedTask:
-    """The task called `name`, posed with a tokenizer, or with a model's. A task file (ending in .py) works too.
+    """The task called `name`, posed with a tokenizer, or with the tokenizer of a model.
 
-    `UserError` if there is no such task, the model has no tokenizer, or the task cannot be posed with it.
+    name: the name of a task, or the path of a task file, which ends in .py. `UserError` if there is no such task, the
+    model has no tokenizer, or the task cannot be posed with it.
     """
     claim("eval_tasks")
     from eval_tasks import registry
@@ -57,12 +57,12 @@ def find_circuit(
 ) -> Circuit:
     """Find the smallest circuit of `model` whose loss on `task` is at most `config.target_loss` (default 0.15 nats).
 
-    If no size meets the target, the circuit is the whole model and `info.reached` is False. progress: called as
-    progress(done, total, what). `UserError` for an unknown task or pruner, a model without node means, or a task that
-    does not fit the model.
+    If no size meets the target, the circuit is the whole model and `info.reached` is False. progress: a function that
+    is called as progress(done, total, what). `UserError` for an unknown task or pruner, a model without node means, or
+    a task that does not fit the model.
     """
     circuit = circuits.find_circuit(model, _posed(model, task), config, progress)
-    if model.folder is not None:  # the circuit's file then names its model, so `view` and others need no --model
+    if model.folder is not None:  # a circuit that names its model can be used by `view` and others without --model
         named = model.source if is_published(model.source) else str(model.folder.resolve())
         known = None if model.tokenizer is None else model_fingerprint(model, model.tokenizer)
         circuit = circuit.noting(model=named, model_fingerprint=known)
@@ -90,10 +90,10 @@ def collect_evidence(
     path: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Run the faithfulness checks of `config` on `circuit`, all of them by default (docs/faithfulness.md).
+    """Run the faithfulness checks of `config` on `circuit`; by default all of them (docs/faithfulness.md).
 
-    text: pretraining text [N, T] int64; if None, the task's prompts are used instead, and the report says so. path: a
-    file to which finished checks are saved, so that an interrupted call can resume. Errors as in `score`.
+    text: pretraining text [N, T] int64. With None, the task's prompts are used instead, and the report says so. path: a
+    file in which finished checks are saved, so that an interrupted call can be resumed. Errors as in `score`.
     """
     task = _posed(model, task)
     return evidence.collect_evidence(model, task, _a_circuit(circuit), config, text=text, path=path, progress=progress)
@@ -111,8 +111,9 @@ def bench(
     """Benchmark one or several models (directories, runs or `zoo:NAME`) on tasks, and write rows into the folder `out`.
 
     Rows that `out` already holds are not computed again. config: tasks, pruners, seeds and target losses. prune: how
-    circuits are found. check: how they are checked, if `config.evidence` is set. Returns all the rows asked for, old
-    and new. `UserError`, before anything is pruned, for a model, task, pruner or earlier results that cannot be used.
+    circuits are found. check: how circuits are checked, if `config.evidence` is set. Returns all requested rows, old
+    and new. If a model, a task, a pruner or earlier results cannot be used, there is a `UserError` before anything is
+    pruned.
     """
     claim("eval_tasks")
     from eval_tasks.bench.benchmark import bench as run_bench
@@ -127,9 +128,10 @@ def read_results(*folders: str | Path) -> Results:
 
 
 def train(config: TrainConfig, out: str | Path) -> Path:
-    """Train a model into the run folder `out`, resuming where an earlier call stopped. Returns the best model's folder.
+    """Train a model into the run folder `out`, or resume where an earlier call stopped.
 
-    `load_model` accepts that folder, and `out` too. `UserError` if `out` holds a run with other settings.
+    Returns the folder of the best model. `load_model` accepts that folder, and `out` too. `UserError` if `out` holds a
+    run with other settings.
     """
     claim("train")
     from train.config import TrainConfig
@@ -141,7 +143,7 @@ def train(config: TrainConfig, out: str | Path) -> Path:
 
 
 class Page(_Path):
-    """The path of a page that was written. A notebook displays it as a link and the page."""
+    """The path of a page that was written. A notebook shows a link to the page, and the page itself below it."""
 
     def _repr_html_(self) -> str:
         address = escape(os.path.relpath(self), quote=True)
@@ -158,12 +160,12 @@ def view(
     corpus: str = "",
     config: ViewConfig | None = None,
 ) -> Page:
-    """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser. Returns its path.
+    """Write a page that shows a circuit, or a run with its circuits, and return its path. It is one HTML file.
 
-    what: a circuit, a circuit's file, or a folder (a run, or results). out: the page. By default it is written next to
-    the file or into the folder; for a circuit found in Python it is TASK.html in the working folder. model, task: by
-    default those that the circuit names. corpus: the text for activations, a corpus's name or files; by default the
-    text that the model was trained on.
+    what: a circuit, a circuit's file, or a folder (a run, or results). out: the path of the page. By default the page
+    is written next to the circuit's file, or into the folder. For a circuit that was found in Python the default is
+    TASK.html in the working folder. model, task: by default those that the circuit names. corpus: the text on which
+    activations are shown, as a corpus's name or as files; by default the text that the model was trained on.
     """
     claim("eval_tasks")
     from sparsegpt2.commands.view import gather_circuit, gather_run

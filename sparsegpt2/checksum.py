@@ -1,7 +1,7 @@
-"""Checksums of files, kept in a JSON file in the same folder that has a checksum of its own, to find damaged files.
+"""Find damaged files by their checksums, which are in a JSON file in the same folder. That file has its own checksum.
 
-Hashing is about as fast as reading from RAM, and each process hashes a file once. `skip` (the flag `--no_verify`) turns
-the checks off, for models so large that the time matters.
+Hashing is about as fast as reading from RAM, and each process hashes a file only once. `skip` (the flag `--no_verify`)
+turns the checks off, for models so large that the time matters.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 from sparsegpt2.errors import UserError
 
 SEAL = "sha256"
-"""Key of a JSON object's own checksum."""
+"""Key under which a JSON object has its own checksum."""
 FILES = "files"
-"""Key of the checksums of the other files in the folder."""
+"""Key of a JSON object under which the checksums of other files in its folder are listed."""
 SETTLED = 2.0
-"""Seconds after the last write of a file. A later write is then sure to change the file's modification time."""
+"""A file's hash is remembered only if the file was last written more than this many seconds ago. Only then is a later
+write certain to change the file's modification time."""
 
 _known: dict[tuple[int, ...], str] = {}
 _skipped = False
@@ -34,13 +35,18 @@ def skip() -> None:
     _skipped = True
 
 
+def skipped() -> bool:
+    """Whether the checks are off."""
+    return _skipped
+
+
 def checksums(directory: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """name -> {"bytes", "sha256"} of files in `directory`, to be saved with them."""
+    """The entries for `FILES`: name -> {"bytes", "sha256"} of the files called `names` in `directory`."""
     return {name: {"bytes": (directory / name).stat().st_size, "sha256": digest(directory / name)} for name in names}
 
 
 def digest(path: Path) -> str:
-    """sha256 (hex) of a file; for a file that does not change, each process computes it once."""
+    """sha256 of a file, in hex. Each process computes it once for a file that does not change."""
     with path.open("rb") as file:
         found = os.fstat(file.fileno())
         key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
@@ -53,9 +59,9 @@ def digest(path: Path) -> str:
 
 
 def check_files(directory: Path, listed: Any, source: Path) -> None:
-    """`UserError` naming the first file of `directory` that differs from its checksum in `listed` (see `checksums`).
+    """`UserError` that names the first file of `directory` that differs from its entry in `listed` (see `checksums`).
 
-    listed: read from the file `source`; None for a folder of an earlier version, which has no checksums.
+    listed: what the file `source` lists; None for a folder of an earlier version, which has no checksums.
     """
     if listed is None or _skipped:
         return
@@ -87,7 +93,7 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(values: Mapping[str, Any], source: Path) -> None:
-    """`UserError` if a JSON object has changed since `sealed`. Those of earlier versions have no checksum, and pass."""
+    """`UserError` if a JSON object has changed since it was sealed. Those of earlier versions have no checksum."""
     if (SEAL in values or FILES in values) and not _skipped and values.get(SEAL) != _seal(values):
         raise UserError(
             f"{source} was changed or damaged after it was written: its checksum differs; write it again "

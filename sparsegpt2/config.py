@@ -1,7 +1,7 @@
 """Settings of models and of sparse optimisation: frozen, keyword-only dataclasses that check their values.
 
 Sources: Gao et al. 2025, "Weight-sparse transformers have interpretable circuits" (arXiv 2511.13653), called "the
-paper" below, and the training script its authors published later, called "the script".
+paper" below, and the training script that its authors published later.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.settings.fields import check_fields
+from sparsegpt2.settings.values import shown
 
-# Places inside a layer where AbsTopK may act; the first eight are also the node sites of a circuit.
+# The places inside a layer where AbsTopK may act. The node places are also the sites of a circuit's nodes.
 NODE_PLACES = (
     "attn.act_in",
     "attn.q",
@@ -42,7 +44,7 @@ class GPTConfig:
     n_layer: int = 2
     """Layers; each is an attention and an MLP sublayer (paper: 8)."""
     d_model: int = 256
-    """Channels of the residual stream (paper: up to 2048 and more)."""
+    """Channels of the residual stream (paper: 2048 or more in its largest models)."""
     d_head: int = 16
     """Channels of one head (paper: 16; small heads are more monosemantic)."""
     n_head: int = 0
@@ -54,7 +56,8 @@ class GPTConfig:
     norm: Literal["rms", "layer", "none"] = "rms"
     """Norm before each sublayer and before the unembedding (paper: RMSNorm, because it maps zero to zero)."""
     norm_eps: float = 1.1920929e-07
-    """Added to the mean square (LayerNorm: variance) in the norm; default: float32's epsilon, as in the script."""
+    """Added to the mean square (LayerNorm: to the variance) in the norm. The default is float32's epsilon, as in the
+    paper's training script."""
     norm_bias: bool = True
     """Whether LayerNorm adds a bias. The other norms never do."""
     positions: Literal["none", "learned", "concat_learned", "concat_sinusoidal"] = "none"
@@ -63,33 +66,38 @@ class GPTConfig:
     d_pos: int = 0
     """Number of concatenated position channels; 0 unless `positions` is one of the concatenated kinds."""
     positions_compete: bool = False
-    """AbsTopK at act_in chooses among residual and concatenated position channels together, as in the published code,
-    instead of among residual channels only."""
+    """Whether AbsTopK at act_in chooses among residual and concatenated position channels together, as in the paper's
+    published code, instead of among residual channels only."""
     sink: bool = True
-    """One learnable logit per head in the softmax denominator (initially 0), so that a head can attend to nothing."""
+    """Whether each head has a learnable logit in its softmax denominator (initially 0), so that it can attend to
+    nothing."""
     bigram_table: bool = True
-    """A dense [vocab, vocab] table whose row for the current token is added to the logits; never sparsified."""
+    """Whether the model has a dense [vocab, vocab] table whose row for the current token is added to the logits. It is
+    never sparsified."""
     activation_density: float = 0.25
-    """AbsTopK keeps the floor(density * width) channels of largest magnitude; 1 turns it off (paper: 1/4)."""
+    """AbsTopK keeps the floor(density * width) channels of largest magnitude. 1 turns it off (paper: 1/4)."""
     activation_places: tuple[str, ...] = NODE_PLACES
     """Where AbsTopK acts in every layer: any of the eight node places, attn.resid_post and mlp.resid_post."""
     bias: bool = True
-    """Bias vectors in the four linear maps of a layer (the unembedding never has one)."""
+    """Whether the four linear maps of a layer have bias vectors. The unembedding never has one."""
     tied_unembedding: bool = False
-    """Use one matrix for embedding and unembedding (paper: untied)."""
+    """Whether embedding and unembedding are one matrix (paper: untied)."""
     logits_bias: bool = False
-    """A constant [vocab] added to the logits: `final_logits_bias` of published models, zero in our own."""
+    """Whether a constant vector [vocab] is added to the logits. It is the `final_logits_bias` of imported models, and
+    is zero in models that are trained here."""
     residual_activation: Literal["identity", "relu"] = "identity"
-    """Applied to the residual stream after each sublayer."""
+    """Nonlinearity that is applied to the residual stream after each sublayer."""
     causal: bool = True
     """Whether a position attends only to itself and to earlier positions."""
     init_std: float = 0.02
-    """Standard deviation of the initial weights; for both c_proj of a layer it is divided by sqrt(2 n_layer)."""
+    """Standard deviation of the initial weights. For both c_proj of a layer it is divided by sqrt(2 n_layer)."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "activation_places", tuple(self.activation_places))
+        check_fields(self)
         for name in ("vocab_size", "context", "n_layer", "d_model", "d_head"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("norm_eps", "init_std"):
+            require(getattr(self, name) >= 0, f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.n_head == 0:
             object.__setattr__(self, "n_head", max(1, self.d_model // self.d_head))
         if self.d_mlp == 0:
@@ -143,24 +151,28 @@ class SparsityConfig:
     """Which weights are kept after each step: the projection and its schedule (paper, sections 2.2 and A.3)."""
 
     density: float = 1.0
-    """Share of nonzero entries at the end, in every weight matrix and bias vector; 1 trains a dense model."""
+    """Share of nonzero entries at the end of training, in every weight matrix and bias vector. 1 trains a dense
+    model."""
     embedding_density: float | None = None
-    """Overrides `density` for embedding, unembedding and learned positions."""
+    """Density of the embedding, the unembedding and learned positions. By default it is `density`."""
     bias_density: float | None = None
-    """Overrides `density` for bias vectors."""
+    """Density of bias vectors. By default it is `density`."""
     min_alive: int = 4
-    """Weights reserved for each neuron and attention channel (rows of c_attn, c_fc; columns of c_proj); paper: 4."""
+    """Number of weights that every neuron and attention channel keeps (rows of c_attn and c_fc, columns of c_proj);
+    paper: 4."""
     anneal: Literal["linear", "power", "exponential"] = "linear"
-    """How density falls: linearly, as a power of the share of training done (straight on a log-log plot), or
+    """How density falls: linearly, as a power of the share of training done (a straight line on a log-log plot), or
     exponentially."""
     anneal_start: float = 0.01
     """Share of training after which density begins to fall from 1."""
     anneal_end: float = 0.5
     """Share of training at which density reaches its target (paper: 0.5; 0.8 for its largest, sparsest models)."""
     memory: float = 0.0
-    """Share of its value that a dropped weight starts its next step from, outside the model (paper: 0)."""
+    """When the projection sets a weight to zero, this share of its value is remembered outside the model, and the
+    weight's next step starts from there (paper: 0)."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("density", "embedding_density", "bias_density"):
             value = getattr(self, name)
             require(value is None or 0 < value <= 1, f"{name} must be above 0 and at most 1, got {value}")
@@ -174,11 +186,11 @@ class SparsityConfig:
 
     @property
     def is_sparse(self) -> bool:
-        """Whether the target density of any kind of tensor is below 1."""
+        """Whether the target density is below 1 for any kind of tensor."""
         return min(self.density, self.density_of("embedding"), self.density_of("bias")) < 1
 
     def density_of(self, kind: str) -> float:
-        """Target density of a kind of tensor: `embedding`, `bias` or anything else."""
+        """Target density of a kind of tensor. kind: `embedding`, `bias`, or another name for all other tensors."""
         override = {"embedding": self.embedding_density, "bias": self.bias_density}.get(kind)
         return self.density if override is None else override
 
@@ -188,32 +200,34 @@ class OptimizerConfig:
     """AdamW on gradients scaled to a root mean square (RMS) of 1 (paper, section A.3)."""
 
     lr: float = 1e-2
-    """Learning rate at the final L0; the schedule multiplies it by sqrt(target density / current density)."""
+    """Learning rate at the final L0. The schedule multiplies it by sqrt(target density / current density)."""
     warmup: float = 0.01
     """Share of training over which the learning rate rises linearly from 0."""
     betas: tuple[float, float] = (0.9, 0.95)
     """AdamW's decay rates of the first and second moments."""
     eps: float = 0.1
-    """AdamW's epsilon. Unusually large, which matters: it assumes gradients of RMS 1 (dense baselines: 1e-8)."""
+    """AdamW's epsilon. It is unusually large, because it assumes gradients with an RMS of 1, and its size matters
+    (dense baselines: 1e-8)."""
     bigram_eps: float = 1e-8
-    """AdamW's epsilon for the bigram table, whatever `eps` is. A given pair of tokens is rare in a batch, so its
-    gradient is far below an epsilon that suits the other weights. With 0.1 the table hardly learns, and circuits have
-    to hold what it would know."""
+    """AdamW's epsilon for the bigram table, which does not depend on `eps`. A given pair of tokens is rare in a batch,
+    so its gradient is far below an epsilon that suits the other weights. With 0.1 the table hardly learns, and circuits
+    must then contain what it would know."""
     weight_decay: float = 0.1
-    """Decoupled decay of weight matrices, but not of biases, norms, sink logits or the bigram table."""
+    """Decoupled decay of weight matrices. Biases, norms, sink logits and the bigram table do not decay."""
     gradient_rms: Literal["normalize", "clip", "off"] = "normalize"
-    """Divide all gradients by their joint root mean square (script), or only if it exceeds 1 (paper), or never."""
+    """Whether all gradients are divided by their joint root mean square: always (`normalize`, as in the paper's
+    training script), only if it exceeds 1 (`clip`, as in the paper), or never (`off`)."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        check_fields(self)
         require(self.lr > 0, f"lr must be above 0, got {self.lr}")
-        require(0 <= self.warmup < 1, f"warmup must be a share of training from 0 to below 1, got {self.warmup}")
+        require(0 <= self.warmup < 1, f"warmup must be a share of training, at least 0 and below 1, got {self.warmup}")
         for name in ("eps", "bigram_eps"):
             require(getattr(self, name) > 0, f"{name} must be above 0, got {getattr(self, name)}")
         require(self.weight_decay >= 0, f"weight_decay must be 0 or more, got {self.weight_decay}")
         require(
-            len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            f"betas must be two numbers from 0 to below 1, got {self.betas}",
+            all(0 <= beta < 1 for beta in self.betas),
+            f"betas must be two numbers, each at least 0 and below 1, got {self.betas}",
         )
 
 
@@ -221,18 +235,22 @@ Config = TypeVar("Config")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A settings object as plain values, for JSON or YAML. An object's own method `to_dict` takes precedence."""
+    """A settings object as plain values, for JSON or YAML. If the object has its own method `to_dict`, that is used."""
     own = getattr(config, "to_dict", None)
     return asdict(config) if own is None else dict(own())
 
 
-def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:
-    """A settings object from `values`; `UserError`, naming `source`, for an unknown key or a wrong value."""
+def from_dict(kind: type[Config], values: Any, source: str) -> Config:
+    """A settings object from a dictionary; `UserError`, naming `source`, for an unknown key or a wrong value."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    require(isinstance(values, dict), f"{source} needs settings by name for a {kind.__name__}, not {shown(values)}")
     unknown = sorted(set(values) - known)
     first = unknown[0] if unknown else ""
     require(not unknown, f"{source} has the unknown key {first!r}; the known keys are {sorted(known)}")
     try:
         return kind(**values)
+    except UserError as error:
+        named = source in str(error)
+        raise UserError(str(error) if named else f"{source.rstrip(',')}: {error}") from None
     except TypeError as error:
         raise UserError(f"{source} does not describe a {kind.__name__}: {error}") from None

@@ -1,7 +1,8 @@
-"""Write files and folders safely: readers never see half of one, a power loss destroys none, no others are deleted.
+"""Write files and folders safely: readers never see half of one, and a power loss or a wrong path destroys nothing.
 
 Everything is written under a temporary name, flushed to the disk, and renamed. The writer of a temporary file holds a
-kernel lock (flock) on it. A temporary without a lock was left by a killed writer, and the next writer removes it.
+kernel lock (flock) on it. A temporary file without a lock was left by a killed writer, and the next writer removes it.
+A folder is replaced only if it holds nothing but what this program writes there.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,27 +23,28 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import parse_json, read_text
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-"""Temporary names under which files and folders are written."""
+"""Pattern of the temporary names under which files and folders are written."""
 READS = 50
-"""How many times a folder is read if writers keep replacing it in the meantime."""
+"""How many times the reading of a folder is tried while writers keep replacing the folder."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of folder that this program writes, and how to recognise one."""
+    """A kind of folder that this program writes, and how to recognise it."""
 
     what: str
-    """Its name in messages, with an article: `a model`."""
+    """The name of the kind in messages, with an article: `a model`."""
     files: tuple[str, ...]
-    """Names of all the files that it may hold; `*` matches any characters."""
+    """Names of all the files that such a folder may hold; `*` matches any characters."""
     mark: str
-    """The one file that it always holds."""
+    """The one file that such a folder always holds."""
     signs: tuple[str, ...]
-    """Texts that occur in every `mark`, but in no file of that name in another format."""
+    """Texts that every `mark` contains. A file of that name in another format lacks at least one of them."""
 
     def check(self, path: Path) -> None:
         """`UserError` unless `path` may be replaced: it does not exist, is an empty folder, or holds only this kind."""
@@ -75,9 +78,11 @@ class Kind:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path to write to. If the block ends without an exception, it is renamed to `path`."""
+    """Yield a temporary path to write to. If the block ends without an exception, that file is renamed to `path`."""
     path = Path(path)
     make_folder(path.parent)
+    if path.is_dir():  # also a link to a folder, which the rename would replace
+        raise UserError(f"{path} is a folder; name a file")
     clear_leftovers(path)
     temporary, lock = _temporary(path, folder=False)
     try:
@@ -94,7 +99,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
     """Like `replacing`, for a whole folder of `kind`: readers see the complete old folder or the complete new one.
 
-    `UserError`, before or after the block, if the folder at `path` is not of that kind; it is not changed then. A
+    `UserError`, before or after the block, if the folder at `path` is not of that kind; it is left unchanged then. A
     folder cannot be renamed over one that is not empty, so the old one is renamed first. If this process dies between
     the two renames, readers find the old folder under its other name (`settled`), and the next writer restores it.
     """
@@ -106,7 +111,7 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
     temporary, lock = _temporary(path, folder=True)
     try:
         yield temporary
-        mode = temporary.stat().st_mode & 0o666  # follows the umask, which some writers of tensors ignore
+        mode = temporary.stat().st_mode & 0o666  # follows the umask, which some tensor libraries ignore
         for file in temporary.iterdir():
             file.chmod(mode)
             sync(file)
@@ -126,10 +131,13 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
 
 
 def recover_directory(path: str | Path) -> None:
-    """Restore the old folder if a process died while `replacing_directory` swapped `path`. For writers only."""
+    """Restore the old folder if a process died while `replacing_directory` swapped it with the new one at `path`.
+
+    Only writers may call this.
+    """
     path = Path(path)
     previous = _previous(path)
-    if not previous.exists():
+    if previous.is_symlink() or not previous.exists():  # a link is not what a swap leaves
         return
     if path.exists():
         shutil.rmtree(previous)
@@ -138,13 +146,13 @@ def recover_directory(path: str | Path) -> None:
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what killed writers of `path` have left; the files of running writers are locked, and stay."""
+    """Remove what killed writers of `path` have left. The files of running writers are locked, and are not removed."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         _clear(leftover)
 
 
 def clear_all_leftovers(folder: Path) -> None:
-    """Remove what killed writers have left anywhere in `folder`, and end the swaps that they had begun."""
+    """Remove what killed writers have left anywhere in `folder`, and end the swaps of folders that they had begun."""
     for leftover in list(folder.rglob(".*.tmp")):
         _clear(leftover)
     for previous in list(folder.rglob(".*.previous")):
@@ -152,7 +160,7 @@ def clear_all_leftovers(folder: Path) -> None:
 
 
 def end_swap(path: Path) -> None:
-    """End a swap of the folder `path` that a writer died in; one that lives is waited for."""
+    """End a swap of the folder `path` during which the writer died. If a writer is still swapping, wait for it."""
     with _swapping(path):
         recover_directory(path)
 
@@ -161,6 +169,8 @@ def make_folder(path: Path) -> None:
     """Make a folder and its parents, and flush them to the disk; `UserError` if a file is in the way."""
     missing = []
     while not path.exists():
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link to {os.readlink(path)}, which does not exist; name a folder")
         missing.append(path)
         path = path.parent
     if not path.is_dir():
@@ -168,6 +178,40 @@ def make_folder(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         sync(folder.parent)
+
+
+def inside(folder: str | Path, *names: str | Path) -> Path:
+    """The path below `folder`, to write to; `UserError` if a part of it is a symbolic link, which could lead anywhere.
+
+    `folder` itself may be one: it is what the user named.
+    """
+    path = Path(folder)
+    for part in Path(*names).parts:
+        path = path / part
+        if path.is_symlink():
+            raise UserError(
+                f"{path} is a symbolic link, through which nothing is written; remove it, or name a new folder"
+            )
+    return path
+
+
+def check_writable(path: Path) -> None:
+    """Find out, before long work, whether its result can be written to the file `path`; `UserError` if not.
+
+    Nothing is left behind.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder")
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def sync(path: Path) -> None:
@@ -191,7 +235,7 @@ def _temporary(path: Path, *, folder: bool) -> tuple[Path, int]:
             lock = os.open(temporary, os.O_RDONLY)
         else:
             lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if _lock(lock) and os.fstat(lock).st_nlink:  # else another writer has just removed it as a leftover
+        if _lock(lock) and os.fstat(lock).st_nlink:  # if not, another writer has just removed it as a leftover
             return temporary, lock
         os.close(lock)
 
@@ -209,9 +253,9 @@ def _clear(leftover: Path) -> None:
 
 
 def _lock(descriptor: int, *, without: bool = True) -> bool:
-    """Take the lock of an open file; False if another process holds it.
+    """Take the lock of an open file. Returns False if another process holds it.
 
-    without: the result on a file system that has no locks.
+    without: what to return on a file system that has no locks.
     """
     import fcntl
 
@@ -246,9 +290,10 @@ def _previous(path: Path) -> Path:
 
 
 def settled(path: str | Path, seconds: float = 0.5) -> Path:
-    """Where the content of the folder `path` is: at `path`, or where a writer that died during the swap has put it.
+    """Where the content of the folder `path` is: at `path`, or at the name that a writer gave it before it died.
 
-    Nothing is moved, which only writers may do. If a writer is between its two renames, this waits up to `seconds`.
+    Nothing is moved, because only writers may do that. If a writer is between its two renames, this waits up to
+    `seconds`.
     """
     path = Path(path)
     until = time.monotonic() + seconds
@@ -260,9 +305,10 @@ def settled(path: str | Path, seconds: float = 0.5) -> Path:
 
 
 def read_settled(path: str | Path, read: Callable[[Path], Result]) -> Result:
-    """`read(folder)` of the folder `path`; it is read again if a writer replaced the folder in the meantime.
+    """`read(folder)` for the folder `path`. It is called again if a writer replaced the folder in the meantime.
 
-    A folder that is missing is looked for until the last read: a writer may be between its two renames each time.
+    If the folder is missing, it is looked for again, up to `READS` times: a writer may be between its two renames each
+    time.
     """
     for left in reversed(range(READS)):
         folder = settled(path)
@@ -279,7 +325,7 @@ def read_settled(path: str | Path, read: Callable[[Path], Result]) -> Result:
 
 
 def _state(folder: Path) -> tuple[int, ...] | None:
-    """Numbers that change when another folder gets this name; None if there is no folder."""
+    """Numbers that change when the folder is replaced by another; None if there is no folder."""
     try:
         found = folder.stat()
     except OSError:
@@ -288,24 +334,16 @@ def _state(folder: Path) -> tuple[int, ...] | None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text in one step."""
+    """Write UTF-8 text to a file, which appears whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write indented JSON in one step."""
+    """Write indented JSON to a file, which appears whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path, what: str = "file") -> Any:
     """The value in a JSON file; `UserError` if the file is missing or malformed. what: what it should be."""
-    path = Path(path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{what} {path} does not exist") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{what} {path} is not valid JSON ({error}); it may be truncated") from None
-    except OSError as error:
-        raise UserError(f"{what} {path} cannot be read: {error.strerror}") from None
+    return parse_json(read_text(path, what), f"{what} {path}")

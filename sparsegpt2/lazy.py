@@ -1,4 +1,4 @@
-"""Packages that import their names only when they are used, so that `--help` does not wait for torch."""
+"""Let a package import its names only when they are used, so that `--help` does not wait for torch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 
 def lazily(package: str) -> Callable[[str], Any]:
-    """A `__getattr__` for a package, which imports names from the modules in its `if TYPE_CHECKING:` block.
+    """A `__getattr__` for a package. It imports names from the modules in the package's `if TYPE_CHECKING:` block.
 
         if TYPE_CHECKING:
             from package.module import Name
         __all__ = ["Name"]
         __getattr__ = lazily(__name__)
 
-    So the type checker and the running program use the same block.
+    In this way the type checker and the running program use the same block.
     """
     places: dict[str, str] = {}
 

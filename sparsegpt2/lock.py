@@ -1,4 +1,7 @@
-"""One writer for each folder, by a kernel lock (flock). The lock ends when its process ends, for whatever reason."""
+"""Let only one process at a time write into a folder, by a kernel lock (flock).
+
+The lock ends when the process that holds it ends, for whatever reason.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import clear_all_leftovers, make_folder, sync
+from sparsegpt2.files import clear_all_leftovers, inside, make_folder, sync
 
 LOCK = ".lock"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-"""Errors of file systems without locks. There the user must make sure that only one process writes."""
+"""Errors of file systems that have no locks. There the user must make sure that only one process writes."""
 
 
 @contextmanager
 def locked(folder: str | Path, what: str) -> Iterator[None]:
-    """Hold `folder`, which is made if needed, as its only writer; `UserError` if another process holds it.
+    """Hold a lock on `folder`, so that no other process writes into it; `UserError` if another process holds the lock.
 
-    Temporary files of killed writers in it are removed. A folder that was made here and stayed empty is removed at the
-    end. what: the folder's name in messages, such as `run folder`.
+    The folder is created if it does not exist, and is removed at the end if it was created here and is still empty.
+    Temporary files that killed writers left in it are removed. what: what the folder is, for messages, such as `run
+    folder`.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the {what.split()[0]}")
+    inside(folder, LOCK)
     with locked_file(folder / LOCK, f"{what} {folder}"):
         clear_all_leftovers(folder)
         yield
@@ -35,17 +40,17 @@ def locked(folder: str | Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`, which exists while a process holds it; `UserError` if another process holds it.
+    """Hold a lock on the file `path`, which exists while it is locked; `UserError` if another process holds the lock.
 
-    wait: print a line and wait for the other process instead. Folders made for the lock file are removed if they stay
-    empty.
+    wait: do not raise the error, but print a line and wait for the other process. Folders that are created for the lock
+    file are removed at the end if they are still empty.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     descriptor = _take(path, what, wait)
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # before the lock is released: a process that waits for it opens the path again
+        path.unlink(missing_ok=True)  # before the release, so that a process that waits for the lock opens a new file
         os.close(descriptor)
         with suppress(OSError):
             for folder in made:
@@ -54,14 +59,14 @@ def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
 
 @contextmanager
 def appending(path: Path) -> Iterator[int]:
-    """Yield the descriptor of a file of lines, made if needed; no other process appends to it in the meantime.
+    """Open a file of lines for appending, and yield its descriptor. It is created if it does not exist.
 
-    A last line without a line end was left by a writer that died, because running writers hold this lock. It is cut
-    off first.
+    No other process appends to the file inside the block. If its last line has no line end, the writer of that line has
+    died, because a running writer holds this lock. Such a line is cut off first.
     """
     import fcntl
 
-    new = not path.exists()
+    new = not inside(path.parent, path.name).exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         with suppress(OSError):
@@ -76,7 +81,7 @@ def appending(path: Path) -> Iterator[int]:
 
 
 def cut_torn_line(descriptor: int) -> bool:
-    """Cut off everything after the last line end of an open file. Returns whether there was anything."""
+    """Cut off an unfinished last line, which is everything after the last line end. Returns whether there was one."""
     size = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, size - 1) == b"\n":
         return False
@@ -94,7 +99,7 @@ def cut_torn_line(descriptor: int) -> bool:
 
 
 def _take(path: Path, what: str, wait: bool) -> int:
-    """The descriptor of the lock file, locked."""
+    """Open and lock the lock file, and return its descriptor."""
     import fcntl
 
     told = False
@@ -114,7 +119,7 @@ def _take(path: Path, what: str, wait: bool) -> int:
                     f"{what} is in use by {holder or 'another process'}; wait until it ends, or name another folder"
                 ) from None
             if not told:
-                print(f"waiting for {holder or 'another process'}, which writes {what}", file=sys.stderr, flush=True)
+                print(f"waiting for {holder or 'another process'}, which is using {what}", file=sys.stderr, flush=True)
             told = True
             time.sleep(0.1)
             continue
@@ -126,7 +131,7 @@ def _take(path: Path, what: str, wait: bool) -> int:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
             return descriptor
-        os.close(descriptor)  # its holder removed the file after we opened it and before we locked it
+        os.close(descriptor)  # the process that held the lock removed the file after we opened it
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""The environment of a command: signals, the process that started it, and errors of the machine."""
+"""How a command deals with its surroundings: signals, the process that started it, and errors of the machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from sparsegpt2 import checksum
 from sparsegpt2.errors import UserError
 
 PARENT = "SPARSEGPT2_PARENT"
-"""Environment variable with the id of the parent process; this process ends when the parent does."""
+"""Environment variable with the id of the parent process. A process that finds it there ends when that parent ends."""
 NO_VERIFY = "--no_verify"
+UNVERIFIED = "SPARSEGPT2_NO_VERIFY"
+"""Environment variable that passes the flag `--no_verify` on to child processes."""
 LOOK_EVERY = 0.1
-"""Seconds between checks that the parent is still running."""
+"""Seconds between two checks whether the parent is still running."""
 
 REMEDIES = {
     errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space of your quota",
+    errno.EDQUOT: "free some space in your quota",
     errno.EFBIG: "raise the limit on the size of files",
     errno.EACCES: "name another place, or change its permissions",
     errno.EPERM: "name another place, or change its permissions",
@@ -34,7 +36,7 @@ REMEDIES = {
     errno.ENAMETOOLONG: "use a shorter name",
     errno.EIO: "check the disk",
 }
-"""Error of the system -> what to do about it."""
+"""Error number of the operating system -> what the user can do about it."""
 
 
 @contextmanager
@@ -44,7 +46,7 @@ def of_a_command(arguments: list[str]) -> Iterator[list[str]]:
     Yields the arguments without the flag `--no_verify`, which every command accepts. A command that was started by
     another command ends when that one ends.
     """
-    if NO_VERIFY in arguments:
+    if NO_VERIFY in arguments or os.environ.get(UNVERIFIED):
         checksum.skip()
     end_with_parent()
     earlier: Any = None
@@ -62,17 +64,22 @@ def _interrupt(number: int, frame: Any) -> None:
 
 
 def with_parent(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a child process that must end when this process ends, for whatever reason."""
-    return {**environment, PARENT: str(os.getpid())}
+    """The environment for a child process that must end when this process ends, for whatever reason.
+
+    The child checks files if and only if this process does.
+    """
+    unverified = {UNVERIFIED: "1"} if checksum.skipped() else {}
+    return {**environment, **unverified, PARENT: str(os.getpid())}
 
 
 def end_with_parent(parent: int | None = None) -> None:
-    """End this process (by SIGTERM, so that it saves) when its parent ends: `parent`, or the one in the environment.
+    """End this process when its parent process ends, with SIGTERM, so that it saves its work first.
 
-    A thread checks every tenth of a second. The kernel's signal for this (PR_SET_PDEATHSIG) is sent when the *thread*
-    that started the child ends, and lanes start their commands from threads.
+    parent: id of the parent process; by default the one in the environment variable `PARENT`. A thread checks every
+    tenth of a second. The kernel has a signal for this purpose (PR_SET_PDEATHSIG), but it is sent when the thread that
+    started the child ends, and some commands start others from a thread.
     """
-    named = os.environ.pop(PARENT, "")  # removed, so that this process's own children do not inherit it
+    named = os.environ.pop(PARENT, "")  # removed, so that child processes do not inherit it
     parent = parent or (int(named) if named.isdigit() else 0)
     if not parent:
         return
@@ -98,14 +105,14 @@ def in_one_sentence() -> Iterator[None]:
 
 
 def told(error: Exception) -> str | None:
-    """One sentence about an error of the machine; None for any other error, which is a bug of this program."""
+    """One sentence about an error of the machine; None for any other error, which is a bug in this program."""
     if isinstance(error, (BrokenPipeError, UserError)):
         return None
     if isinstance(error, OSError):
         return _system(error)
     text = " ".join(str(error).split())
     name = type(error).__name__
-    if name == "SafetensorError":  # the Rust library has only a text for an OSError, with its number at the end
+    if name == "SafetensorError":  # a Rust library, which reports an OSError as text, with the number at the end
         number = int(code) if (code := text.rpartition("(os error ")[2].rstrip(")")).isdigit() else 0
         return _system(OSError(number, os.strerror(number))) if number else None
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text:
@@ -121,7 +128,7 @@ def _system(error: OSError) -> str | None:
     remedy = REMEDIES.get(error.errno)
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
     where = f"{' and '.join(names)}: " if names else ""
-    return f"{where}{os.strerror(error.errno).lower()}{f'; {remedy}' if remedy else ''}; what was finished is kept"
+    return f"{where}{os.strerror(error.errno).lower()}{f'; {remedy}' if remedy else ''}; finished work is kept"
 
 
 def _of_a_device(text: str) -> bool:

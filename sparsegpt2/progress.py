@@ -1,4 +1,4 @@
-"""One way to show progress: a bar in a terminal, a line from time to time in a pipe, one line in a notebook.
+"""Show progress: a bar in a terminal, a line every few seconds in a pipe or a file, one line in a notebook.
 
 with ProgressDisplay("pruning for_while") as progress:
     find_circuit(model, task, config, progress)
@@ -13,16 +13,16 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 Progress = Callable[[int, int, str], None]
-"""Called as progress(done, total, what) during long work."""
+"""A function that long work calls as progress(done, total, what), to report how far it is."""
 
 BAR = 20
-"""Width of the bar in columns."""
+"""Width of the bar in characters."""
 EVERY = 10.0
 """Seconds between lines in a pipe or a file."""
 
 
 class ProgressDisplay:
-    """A `Progress` that displays what it is given, for the duration of a `with` block.
+    """A `Progress` that shows what it is given, for the duration of a `with` block.
 
     Work may have several parts, each of which counts from 0. The time left is always that of the current part.
     """
@@ -56,17 +56,17 @@ class ProgressDisplay:
         self.place.open()
 
     def line(self, text: str) -> None:
-        """Print a line that stays on stdout; if there is a bar, above it."""
+        """Print a line to stdout that stays there. If a bar is shown, the line is above it."""
         self.place.line(text)
 
     def close(self, *, finished: bool) -> None:
-        """Remove the bar. In a pipe or a notebook, report how long it took if the work has finished."""
+        """Remove the bar. In a pipe, a file or a notebook, report how long the work took if it has finished."""
         seconds = time.monotonic() - self.began
         self.place.close(f"{self.title}: finished in {duration(seconds)}" if finished and self.total else "")
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
+    """A time as text, such as `45 s`, `12 min` or `3 h 20 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -74,7 +74,7 @@ def duration(seconds: float) -> str:
 
 
 def _left(seconds: float, done: int, rest: int) -> str:
-    """The time left, if the rest is as fast as the work done so far; empty while it cannot be estimated."""
+    """The time left if the rest is as fast as the work done so far, as text; empty while it cannot be estimated."""
     return f"{duration(seconds / done * rest)} left" if done > 0 and rest > 0 and seconds > 0.5 else ""
 
 
@@ -133,7 +133,7 @@ class _Lines:
             print(f"{text}  {share:.0%}{f', {left}' if left else ''}", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
-        self.last = time.monotonic()  # this line tells the progress too, so the next one can wait
+        self.last = time.monotonic()  # this line shows progress too, so the next one can wait
         print(text, flush=True)
 
     def close(self, ending: str) -> None:
@@ -156,7 +156,7 @@ class _Terminal:
             TextColumn("{task.description}", markup=False),
             console=Console(stderr=True),
             transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # else what is printed to a pipe would appear in the terminal
+            redirect_stdout=sys.stdout.isatty(),  # text for a pipe must not appear in the terminal
         )
         self.task = self.bar.add_task("", total=1.0, left="")
 
@@ -164,7 +164,8 @@ class _Terminal:
         self.bar.start()
 
     def show(self, text: str, share: float, left: str) -> None:
-        room = self.bar.console.width - BAR - len("100%") - len(left) - 4  # else rich would shorten every column
+        # a text longer than this would make rich shorten every column
+        room = self.bar.console.width - BAR - len("100%") - len(left) - 4
         short = text if len(text) <= room else f"{text[: max(0, room - 1)]}…"
         self.bar.update(self.task, completed=share, description=short, left=left)
 
@@ -179,7 +180,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """One line below the notebook cell, overwritten at each update."""
+    """One line below the notebook cell, which is overwritten at each update."""
 
     def __init__(self) -> None:
         self.handle: Any = None

@@ -1,14 +1,14 @@
-"""One way to find everything that users can add: tasks, pruners, corpora, component methods, checks, readings.
+"""Find everything that users can add: tasks, pruners, corpora, component methods, checks and readings.
 
-Each of these things is defined in one file, and is found
+Each of these things is defined in one file. It is found in one of three ways:
 
-- by name, if it is built in, if an installed package offers it (an entry point of the group `sparsegpt2.pruners` and
+- by name, if it is built in, if an installed package offers it (as an entry point of the group `sparsegpt2.pruners` and
   so on), or if this process has already loaded it from a file;
 - by the path of its file, `my_pruner.py`, or `my_pruner.py:second` if the file defines several things;
 - by `module:attribute`, for a module that Python can import.
 
-Paths and modules are code that will run, so `Kind.resolve` is only for what a user typed. A name that was read from a
-file (a circuit, a row) goes to `Kind.named`, which accepts only plain names.
+Paths and modules are code that will run. So `Kind.resolve` is only for what a user typed, and a name that was read from
+a file (a circuit, a row) goes to `Kind.named`, which accepts only plain names.
 """
 
 from __future__ import annotations
@@ -33,48 +33,57 @@ from sparsegpt2.usercode import OWN, line_of, load_file, told
 
 @dataclass(frozen=True)
 class Found:
-    """A thing that was looked up, and where it came from."""
+    """The result of a look-up: a thing, and where it came from."""
 
     name: str
     """Its plain name, for rows, file names and later look-ups."""
     thing: Any
-    """What the file defines: a pruner's `rank`, a task's `TASK`."""
+    """The object that the file defines, such as a pruner's `rank` or a task's `TASK`."""
     holder: Any
-    """The module or object that defines `thing`, which may define more for it; None if only the thing is known."""
+    """The module or object that defines `thing`, and may define other names for it, such as a pruner's `Settings`; None
+    if only the thing is known."""
     file: str = ""
     """The source file as the user named it; empty for built-in things and those defined in a notebook."""
     line: int = 1
     """The line of that file that defines the thing."""
     fingerprint: str = ""
-    """16 hex digits of the source file's content, so that an edited file counts as another thing; empty if built in."""
+    """16 hex digits of a hash of the source file, so that an edited file counts as another thing; empty for built-in
+    things."""
 
     def mistake(self, what: str) -> UserError:
-        """An error about the thing that appeared only when it was used: file, line of its definition, `what`."""
+        """The error for a mistake in the thing that shows only when the thing is used.
+
+        The message has the file, the line of the thing's definition, and `what`.
+        """
         return UserError(f"{self.file}, line {self.line}: {what}" if self.file else f"{self.name}: {what}")
 
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """One kind of thing that users can add."""
+    """One kind of thing that users can add, such as pruners."""
 
     what: str
-    """Its name in messages, singular: `pruner`."""
+    """The name of the kind in messages, in the singular: `pruner`."""
     group: str
-    """Its group of entry points: `sparsegpt2.pruners`."""
+    """The kind's group of entry points: `sparsegpt2.pruners`."""
     attribute: str
-    """The name that a file must define; or the decorator that marks things in a file, if there is `held`."""
+    """The name that a file of this kind must define or, if there is `held`, the decorator that marks the things in a
+    file."""
     flaw: Callable[[Any, Any], str]
-    """(thing, holder) -> what is wrong with it, as the end of a sentence about it; empty if nothing is."""
+    """(thing, holder) -> what is wrong with the thing, as the end of a sentence that begins with its name; empty if
+    nothing is."""
     packages: tuple[str, ...]
     """Packages whose modules define the built-in things."""
     held: Callable[[ModuleType], dict[str, Any]] | None = None
-    """Module -> its things by name, if a file may define several; None if a file defines only `attribute`."""
+    """Module -> the things that it defines, by name, if a file may define several; None if a file defines only
+    `attribute`."""
     may_shadow: bool = False
-    """Whether a user's file may have the name of a built-in thing (tasks may: their rows tell the two apart)."""
+    """Whether a user's file may have the name of a built-in thing. It may for tasks, because rows of results
+    distinguish the two."""
     introduced: dict[str, Found] = field(default_factory=dict)
-    """The users' things that this process has loaded, by name."""
+    """The things of users that this process has loaded, by name."""
 
-    # --- What there is ----------------------------------------------------------------------------------------------
+    # --- Known names -------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
         """Names of the built-in things, sorted within each package."""
@@ -92,13 +101,13 @@ class Kind:
         """Every name that `named` finds, built-in ones first."""
         return list(dict.fromkeys([*self.names(), *self.installed(), *sorted(self.introduced)]))
 
-    # --- Finding ----------------------------------------------------------------------------------------------------
+    # --- Look-up ----------------------------------------------------------------------------------------------------
 
     def resolve(self, typed: str) -> Found:
-        """The thing that a user named: by name, path, `path:attribute` or `module:attribute`. Runs the file's code.
+        """The thing that a user named: by name, path, `path:attribute` or `module:attribute`. The file's code is run.
 
-        A user's own thing can then be found by its plain name too, in this process. `UserError` for an unknown name,
-        and for a mistake in the file, with its line.
+        After that, this process also finds a user's own thing by its plain name. `UserError` for an unknown name, and
+        for a mistake in the file, with its line.
         """
         path, attribute = split_path(typed)
         if path is not None:
@@ -118,11 +127,11 @@ class Kind:
         return found
 
     def named(self, name: str) -> Found:
-        """The thing of that plain name: built in, installed, or loaded earlier; `UserError` for paths and modules."""
+        """The thing of that plain name: built in, installed, or loaded before. `UserError` for paths and modules."""
         if not is_plain(name):
             raise UserError(
                 f"{name!r} is not the plain name of a {self.what} but a path or module, and "
-                "code is run only if you name it yourself"
+                "code is run only if you type its name yourself"
             )
         found = self._built_in(name) or self.introduced.get(name)
         if found is not None:
@@ -190,7 +199,7 @@ class Kind:
         return self._take(found, attribute, name, file)
 
     def _take(self, module: ModuleType, attribute: str, name: str, file: str = "") -> Found:
-        """The thing in a module, after a check. file: the file's name in messages; empty for built-in things."""
+        """Find the thing in a module and check it. file: the file's name in messages; empty for built-in things."""
         holder, thing, label = self._pick(module, attribute, file)
         if wrong := self.flaw(thing, holder):
             raise UserError(f"{_place(module, label, file)}: {label} {wrong}")
@@ -199,7 +208,7 @@ class Kind:
         return Found(name, thing, holder, file, line_of(module.__file__ or "", label), _fingerprint(module))
 
     def _pick(self, module: ModuleType, attribute: str, file: str) -> tuple[Any, Any, str]:
-        """(holder, thing, name under which the module defines it)."""
+        """Find the thing that `attribute` names in a module. Returns (holder, thing, its name in the module)."""
         if not attribute and self.held is not None:
             things = self.held(module)
             if len(things) != 1:
@@ -219,12 +228,12 @@ class Kind:
                 near = near or [public[name] for name in difflib.get_close_matches(part.lower(), public, 1)]
                 hint = f"; did you mean {near[0]}?" if near else ""
                 place = _place(module, near[0] if near else "", file)
-                raise UserError(f"{place}: this {self.what} file must define {part}, and does not{hint}")
+                raise UserError(f"{place}: this {self.what} file must define {part}, but does not{hint}")
             holder, thing = thing, getattr(thing, part)
         if attribute not in ("", self.attribute) and hasattr(thing, self.attribute):  # a class that holds the thing
             holder, thing = thing, getattr(thing, self.attribute)
         elif attribute not in ("", self.attribute):
-            holder = None  # what else the module defines belongs to another thing
+            holder = None  # other names in the module belong to another thing
         return holder, thing, attribute or self.attribute
 
 
@@ -261,10 +270,13 @@ def name_of(typed: str, usual: str = "") -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str], more: str = "", where: str = "") -> str:
-    """The sentence about an unknown name: which names there are, and a similar one if there is any."""
+    """The sentence for an unknown name: it lists the known names, and suggests a similar one if there is any.
+
+    what: the kind of thing. more: what else the user can do. where: where the name was looked for.
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, 1, cutoff=0.7)
-    listed = f"there are {', '.join(known)}" if known else "there is none"
+    listed = f"there are {', '.join(known)}" if known else "none is known"
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"there is no {what} {name!r}{where}; {listed}" + (f", {more}" if more else "") + hint
 
@@ -279,14 +291,14 @@ def takes(function: Any, count: int) -> bool:
         inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
-    except ValueError:  # a built-in function without a signature: only a call would show it
+    except ValueError:  # a built-in function without a signature: only a call could tell
         return True
     return True
 
 
 @contextmanager
 def _working_folder_last() -> Iterator[None]:
-    """Let imports find modules in the working folder, but last, so that a `train.py` there shadows nothing."""
+    """Let imports find modules in the working folder too, but in the other places first, so that none is shadowed."""
     folder = str(Path.cwd())
     sys.path.append(folder)
     importlib.invalidate_caches()
@@ -297,7 +309,7 @@ def _working_folder_last() -> Iterator[None]:
 
 
 def _in_module(module: str, error: BaseException) -> UserError:
-    """The error for a module that cannot be imported."""
+    """The error for a module that cannot be imported because of `error`."""
     try:
         spec = importlib.util.find_spec(module)
     except Exception:  # its parent package cannot be imported either
@@ -310,7 +322,10 @@ _FINGERPRINTS: dict[str, str] = {}
 
 
 def _fingerprint(module: ModuleType) -> str:
-    """16 hex digits of a module's source at the first call: later edits of the file do not change the loaded code."""
+    """16 hex digits of a hash of a module's source at the first call.
+
+    Later edits of the file do not change the code that is loaded, so they do not change the fingerprint.
+    """
     if module.__name__ not in _FINGERPRINTS:
         file = Path(getattr(module, "__file__", None) or "")
         content = file.read_bytes() if file.is_file() else module.__name__.encode()
@@ -319,6 +334,6 @@ def _fingerprint(module: ModuleType) -> str:
 
 
 def _place(module: ModuleType, name: str, shown: str = "") -> str:
-    """`file, line 3`: where a module defines `name`; line 1 if it does not. shown: the file's name in messages."""
+    """`file, line 3`: where a module defines `name`; line 1 if it does not. shown: the file's name in the message."""
     source = getattr(module, "__file__", None) or ""
     return f"{shown or source}, line {line_of(source, name)}"

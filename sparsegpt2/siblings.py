@@ -1,8 +1,9 @@
-"""Import the packages `train` and `eval_tasks` even if the user has a train.py or an eval_tasks.py.
+"""Import our packages `train` and `eval_tasks` even if the user has a train.py or an eval_tasks.py.
 
-The two packages are next to `sparsegpt2` and have common names. With `python -m`, a notebook or a script, Python looks
-for a module in the user's folder first. So code that is about to import one of the two calls `claim`. A command, which
-has a process to itself, calls `claim_process`. A name that was not claimed still means the user's module.
+The two packages are installed next to `sparsegpt2`, under names that users' files often have. With `python -m`, in a
+notebook or in a script, Python looks for a module in the user's folder first. So code that is about to import one of
+the two packages calls `claim` first. A command has a process of its own, and calls `claim_process` instead. A name
+that was not claimed still means the user's module.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sparsegpt2.errors import UserError
 
 SIBLINGS = ("train", "eval_tasks")
 ROOT = Path(__file__).resolve().parents[1]
-"""The folder that holds the three packages: site-packages, or a clone."""
+"""The folder that contains the three packages: site-packages, or a clone of the repository."""
 
 
 class SiblingFinder:
@@ -39,7 +40,7 @@ _FINDER = SiblingFinder()
 
 
 def claim(*names: str) -> None:
-    """Make `import name` mean the package next to this one from now on; by default for both packages.
+    """Make `import name` mean our package of that name from now on. Without names, this is done for both packages.
 
     `UserError` if this process has already imported another module with that name.
     """
@@ -57,11 +58,11 @@ def claim(*names: str) -> None:
 
 
 def claim_process() -> None:
-    """Claim both packages in a process that runs only one of our commands, and stop imports from the working folder.
+    """Claim both packages in a process that runs one of our commands, and stop imports from the working folder.
 
-    `python -m` puts the working folder first on the path, where every package would import a user's random.py or
-    torch.py; that entry is removed. If PYTHONPATH names the working folder, it moves to the end. In a clone the working
-    folder holds these packages, and nothing is changed.
+    `python -m` puts the working folder first on the search path, so that every package would import a user's random.py
+    or torch.py. That entry is removed. If PYTHONPATH names the working folder, that entry is moved to the end. Nothing
+    is changed if the working folder is a clone that contains our packages.
     """
     here = Path(os.curdir).resolve()
     if here != ROOT:
@@ -77,14 +78,14 @@ def command_line(arguments: Sequence[str]) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment for `command_line`: PYTHONPATH leads to these packages, but not to the working folder.
+    """The environment for `command_line`: PYTHONPATH has the folder of our packages, and not the working folder.
 
-    An empty entry of PYTHONPATH means the working folder too.
+    An empty entry of PYTHONPATH means the working folder too, and is removed.
     """
     entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry not in ("", ".")]
     installed = [*site.getsitepackages(), site.getusersitepackages()]
     if not any(_is_folder(entry, ROOT) for entry in [*entries, *installed]):
-        entries.append(str(ROOT))  # a clone, or a folder that somebody put on sys.path
+        entries.append(str(ROOT))  # our packages are in a clone, or in a folder that was put on sys.path
     return {**os.environ, "PYTHONPATH": os.pathsep.join(entries)}
 
 

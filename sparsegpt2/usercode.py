@@ -1,4 +1,4 @@
-"""Load users' files that add a task, a pruner and so on, and report mistakes in them with file and line."""
+"""Load users' files that add a task, a pruner and so on, and report mistakes in them with the file and the line."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from types import ModuleType, TracebackType
 from sparsegpt2.errors import UserError
 
 PRIVATE = "_sparsegpt2_file"
-"""Prefix of the names in `sys.modules` of modules that were loaded from users' files."""
+"""Prefix of the names, in `sys.modules`, of modules that were loaded from users' files."""
 
 
 OWN: dict[str, str] = {}
-"""Users' source files that this process has loaded -> how the user named them, for messages."""
+"""Path of each user's source file that this process has loaded -> the path as the user wrote it, for messages."""
 
 
 def load_file(path: str | Path) -> ModuleType:
-    """The module in a .py file. It is run again only if its content has changed.
+    """The module in a .py file. A file that was loaded before is run again only if its content has changed.
 
-    It is entered in `sys.modules`, as dataclasses and pickle need. `UserError`, with file and line, for any exception
-    while it runs.
+    The module is entered in `sys.modules`, where dataclasses and pickle look for it. If the file raises an exception,
+    that is a `UserError` with the file and the line.
     """
     path = Path(path).expanduser()
     place = path.resolve()
@@ -41,7 +41,7 @@ def load_file(path: str | Path) -> ModuleType:
     sys.modules[name] = module
     OWN[str(place)] = str(path)
     try:
-        # compiled here, because the loader's cache does not notice an edit within the same second
+        # compiled here, because the loader's cache misses an edit within the same second
         exec(compile(source, str(place), "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[name]
@@ -52,9 +52,9 @@ def load_file(path: str | Path) -> ModuleType:
 
 
 def sentence(error: BaseException) -> str | None:
-    """The sentence for an exception that passed through a user's file (`told`); None if it passed through none.
+    """The sentence about an exception that passed through a user's file, as `told` words it; None for other exceptions.
 
-    With several such files it names the innermost.
+    If it passed through several such files, the sentence names the innermost one.
     """
     trace, shown = error.__traceback__, None
     while trace is not None:
@@ -66,7 +66,10 @@ def sentence(error: BaseException) -> str | None:
 
 
 def told(error: BaseException, file: str, shown: str) -> str:
-    """`shown, line 7: ValueError: boom`: the innermost line of `file` in the traceback of `error`, and its message."""
+    """A sentence such as `mine.py, line 7: ValueError: boom`.
+
+    The line is the innermost line of `file` in the traceback of `error`. shown: the name of the file in the sentence.
+    """
     what = " ".join(str(error).split())
     kind = type(error).__name__
     if isinstance(error, SyntaxError) and error.filename == file:
@@ -86,7 +89,7 @@ def innermost(trace: TracebackType | None, file: str) -> int | None:
 
 
 def line_of(file: str, name: str) -> int:
-    """The line on which a source file defines `name`, which may be `Class.method`; 1 if it does not."""
+    """The line on which a source file defines `name`, which may be `Class.method`; 1 if it does not define it."""
     try:
         body = ast.parse(Path(file).read_bytes()).body
     except (OSError, SyntaxError, ValueError):

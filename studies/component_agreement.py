@@ -1,6 +1,6 @@
 """Whether circuits of components agree with circuits of channels: a Markdown table of models and tasks with both.
 
-    python studies/component_agreement.py runs/quickstart/dense runs/quickstart/sparse-128 \
+    python studies/component_agreement.py runs/quickstart/dense-32 runs/quickstart/sparse-256 \
         --channels runs/quickstart --components runs/components
 
 The view of a circuit of channels is the set of edges between components along which it has a path of kept weights.

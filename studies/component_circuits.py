@@ -1,6 +1,6 @@
 """Runs every method of `discover` on models and tasks: rows of results, a figure for each task, and Markdown tables.
 
-    python studies/component_circuits.py runs/quickstart/dense runs/quickstart/sparse-128 \
+    python studies/component_circuits.py runs/quickstart/dense-32 runs/quickstart/sparse-256 \
         --out runs/components --figures docs/results/components
 
 Rows that are already in the results folder are not computed again, so the script can be interrupted, and tasks can be

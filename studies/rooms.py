@@ -1,6 +1,6 @@
-"""Rooms of the code and its largest files at two commits: `python studies/rooms.py [BEFORE] [AFTER]`.
+"""Rooms of the code at two commits: `python studies/rooms.py [BEFORE] [AFTER]`.
 
-Prints the two tables of docs/decisions.md as Markdown, from git alone. A room is a folder or a module directly in
+Prints the table of docs/decisions.md as Markdown, from git alone. A room is a folder or a module directly in
 `sparsegpt2`, or another top-level folder. Tests are left out. All lines of Python files are counted.
 """
 
@@ -11,8 +11,6 @@ import sys
 from collections import Counter
 
 BEFORE, AFTER = "856f1db", "HEAD"
-LARGEST = 4
-"""Number of largest files to list."""
 SMALL = 0.03
 """Rooms with less than this share of the code at both commits are put together in one line."""
 
@@ -54,20 +52,11 @@ def rooms_table(before: Counter[str], after: Counter[str]) -> list[str]:
     return [*rows, f"| all | {sums[0].total():,} | | {sums[1].total():,} | |"]
 
 
-def largest_table(before: Counter[str], after: Counter[str]) -> list[str]:
-    """Markdown lines: the largest files at both commits."""
-    rows = ["| largest files before | lines | after | lines |", "|---|---:|---|---:|"]
-    for pair in zip(before.most_common(LARGEST), after.most_common(LARGEST), strict=True):
-        cells = [f"{path.split('/')[-1]} ({room_of(path)}) | {lines}" for path, lines in pair]
-        rows.append(f"| {cells[0]} | {cells[1]} |")
-    return rows
-
-
 def main() -> None:
-    """Print both tables, for the commits on the command line or for `BEFORE` and `AFTER`."""
+    """Print the table, for the commits on the command line or for `BEFORE` and `AFTER`."""
     commits = [*sys.argv[1:], *(BEFORE, AFTER)[len(sys.argv) - 1 :]]
     before, after = (lines_of_files(commit) for commit in commits)
-    print("\n".join([*rooms_table(before, after), "", *largest_table(before, after)]))
+    print("\n".join(rooms_table(before, after)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Makes the pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` writes for a quickstart run.
+"""Makes the pictures of docs/viewer.md and the README, from pages that `sparsegpt2 view` writes.
 
-    python studies/viewer_images.py runs/quickstart --circuit sparse-128/bracket_brace --out docs/images
+    sparsegpt2 prune zoo:memory-768 --task single_double_quote --out quote.json
+    python -m studies.viewer_images quote.json docs/results/main --out docs/images
 
 Writes viewer-circuit.png (the most important value channel selected, with the attention of its head), viewer-node.png
-(the activations of the same channel) and viewer-run.png (the figures of the run). Needs chromium, chromedriver and
-selenium.
+(the activations of the same channel) and viewer-run.png (the figures of a results folder). Needs chromium, chromedriver
+and selenium.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sparsegpt2.cli import view
+from sparsegpt2.commands.view import view
 from sparsegpt2.files import replacing
 
 if TYPE_CHECKING:
@@ -37,16 +38,15 @@ wanted.scrollIntoView();
 def main() -> None:
     """Write both pages, open them in a browser and save the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("run")
-    parser.add_argument("--circuit", default="sparse-128/bracket_brace")
+    parser.add_argument("circuit", help="file of a circuit")
+    parser.add_argument("results", help="results folder or run")
     parser.add_argument("--out", default="docs/images")
     arguments = parser.parse_args()
-    run, out = Path(arguments.run), Path(arguments.out)
-    file = next((run / "circuits" / arguments.circuit).glob("node-*.json"))
+    out = Path(arguments.out)
     with tempfile.TemporaryDirectory() as folder:
         circuit_page, run_page = Path(folder) / "circuit.html", Path(folder) / "run.html"
-        view([str(file), "--out", str(circuit_page)])
-        view([str(run), "--out", str(run_page)])
+        view([arguments.circuit, "--out", str(circuit_page)])
+        view([arguments.results, "--out", str(run_page)])
         browser = chromium()
         try:
             browser.get(circuit_page.as_uri())

@@ -25,6 +25,7 @@ from sparsegpt2.components import ComponentCircuit, DiscoverConfig, score_circui
 from sparsegpt2.evidence import load_report
 from sparsegpt2.model.checkpoint import model_info
 from sparsegpt2.results import read_rows
+from sparsegpt2.results.packed import unpacked
 from sparsegpt2.settings import settings_from
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from sparsegpt2.text.tokenizer import Tokenizer
@@ -34,7 +35,7 @@ from train.state import load_state
 
 ROOT = Path(__file__).parent.parent
 OLD = ROOT / "tests" / "formats" / "0.1"
-PUBLISHED = sorted((ROOT / "docs" / "results").glob("*/results.jsonl"))
+PUBLISHED = sorted((ROOT / "docs" / "results").glob("*/results.jsonl.gz"))
 TEXT = "for i in range(10):\n    print(i)\n"
 
 
@@ -231,7 +232,7 @@ def test_published_rows_all_parse_and_use_todays_words():
     assert len(PUBLISHED) >= 2
     for file in PUBLISHED:
         rows = read_rows(file)
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        lines = [json.loads(line) for line in unpacked(file).decode().splitlines()]
         for row, line in zip(rows, lines, strict=True):
             assert row.status == {"has not": "lacks the task"}.get(line["status"], line["status"])
             assert (row.edges, row.loss) == (line["edges"], line["loss"])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("sparsegpt2", "train", "eval_tasks")
-ROOMS = ["lazy", "errors", "siblings", "files", "lock", "checksum", "process", "usercode", "registry", "locate"]
-ROOMS += ["allocator", "config", "configs", "settings", "progress"]
+ROOMS = ["lazy", "errors", "siblings", "plain", "files", "lock", "checksum", "process", "usercode", "registry"]
+ROOMS += ["locate", "allocator", "configs", "settings", "config", "progress"]
 ROOMS += ["kernels", "text", "model", "sparsity", "results", "circuits"]
 ROOMS += ["evidence", "components", "report", "viewer", "reading"]
 ROOMS += ["interop", "zoo", "train", "eval_tasks", "commands", "cli"]

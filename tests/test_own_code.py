@@ -315,7 +315,7 @@ def test_a_mistake_in_a_check(command, place):
     for text, said in (
         (
             CHECK.replace("CHECK =", "CHEK ="),
-            "there.py, line 9: this check file must define CHECK, and does not; did you",
+            "there.py, line 9: this check file must define CHECK, but does not; did you",
         ),
         (
             CHECK.replace("case, progress", "case"),

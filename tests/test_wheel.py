@@ -78,7 +78,7 @@ def test_the_wheel_holds_every_file_of_the_packages_but_some_models(wheel):
     with ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == {name for name in tree if not name.startswith(tuple(f"sparsegpt2/zoo/{one}/" for one in fetched))}
-    assert {"sparsegpt2/py.typed", "sparsegpt2/configs/quickstart/dense.yaml", "eval_tasks/english/ioi.py"} <= held
+    assert {"sparsegpt2/py.typed", "sparsegpt2/configs/quickstart/dense-32.yaml", "eval_tasks/english/ioi.py"} <= held
 
 
 def test_commands_of_the_wheel_run_anywhere(run, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsegpt2.config import GPTConfig, OptimizerConfig, SparsityConfig, require, to_dict
+from sparsegpt2.settings.fields import check_fields
 from sparsegpt2.text.config import DataConfig
 
 
@@ -61,6 +62,7 @@ class TrainConfig:
     """Training tokens over which the mean of each node is taken at the end, for mean ablation."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         positive = ("tokens", "batch_size", "log_every", "evaluations", "validation_tokens", "held_out_tokens")
         for name in (*positive, "means_tokens"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")

@@ -13,6 +13,7 @@ import torch
 
 from sparsegpt2.files import read_json, read_settled
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.plain import check, reading
 from sparsegpt2.sparsity.optimizer import make_optimizer
 from train.config import TrainConfig
 from train.log import synchronise
@@ -72,7 +73,8 @@ def progress_of(out: Path) -> tuple[int, bool]:
         if not (last / PROGRESS).exists():
             return 0, False
         values = read_json(last / PROGRESS, "training progress")
-        return int(values["step"]), bool(values["finished"])
+        with reading(f"training progress {last / PROGRESS}", "delete the run to start again"):
+            return check(values["step"], int, "step"), check(values["finished"], bool, "finished")
 
     return read_settled(out / "last", read)
 

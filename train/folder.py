@@ -11,9 +11,10 @@ import yaml
 
 from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import read_json, write_text
+from sparsegpt2.files import inside, read_json, write_text
 from sparsegpt2.model.checkpoint import CONFIG as MODEL_CONFIG
 from sparsegpt2.model.checkpoint import MODEL
+from sparsegpt2.settings.yaml_file import read_yaml
 from train.config import TrainConfig
 from train.log import METRICS
 from train.state import LAST, saved_at
@@ -31,6 +32,8 @@ def check_folder(out: Path, config: TrainConfig) -> None:
     """
     MODEL.check(out / "best")
     LAST.check(out / "last")
+    for name in (METRICS, "tensorboard"):
+        inside(out, name)
     last = saved_at(out / "last")
     recorded = read_settings(out)
     if last is None:
@@ -80,11 +83,11 @@ def read_settings(out: Path) -> dict[str, Any] | None:
     """The settings recorded in a run folder; None if there are none, `UserError` if the file is not a run's."""
     path = out / CONFIG
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        values = read_yaml(path) if path.exists() else None
+    except UserError:
+        values = {}
+    if values is None:
         return None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError):
-        values = None
     if not isinstance(values, dict) or not {"model", "sparsity", "data"} <= set(values) <= known():
         raise UserError(f"{path} is damaged, or not the settings of a run; restore it, or name another --out")
     return values

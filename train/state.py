@@ -17,13 +17,13 @@ from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory,
 from sparsegpt2.locate import CONFIG, FILES, WEIGHTS
 from sparsegpt2.model.checkpoint import (
     MODEL,
-    load_into,
-    read_tensors,
     require_finite,
     unshared,
     write_model,
 )
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.tensors import load_into, read_tensors
+from sparsegpt2.plain import check_record
 from sparsegpt2.sparsity.memory import REMEMBERED
 
 PROGRESS, STATES = "progress.json", "optimizer.safetensors"
@@ -110,7 +110,10 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
     check_seal(header, directory / CONFIG)
     _check_belongs(directory, values.pop(BELONGS, None) or _recorded(header), belongs_to)
     listed, _ = values.pop(LISTED, None), values.pop(SEAL, None)
+    check_record(Progress, values, str(directory / PROGRESS))
     progress = Progress(**values)
+    if progress.step < 0:
+        raise UserError(f"{directory / PROGRESS} has the step {progress.step}; delete the run to start again")
     load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
     require_finite(unshared(model), str(directory / WEIGHTS))
     saved = read_tensors(directory / STATES) if progress.step else {}

@@ -17,7 +17,7 @@ from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
 
 TABLE = "sweep.csv"
 LINKED = ("best", "config.yaml", "metrics.jsonl")
-"""Links to the best run in the folder of a sweep, which make it a run folder like any other."""
+"""Links in a sweep's folder to the files of its best run, so that the sweep's folder can be used like a run's."""
 
 Choice = tuple[tuple[str, Any], ...]
 """(setting, value) pairs of one run, one for every setting that is swept."""
@@ -28,8 +28,8 @@ def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[lis
 
     configure: flags -> the run's settings, in which these flags override everything else. Runs train at the same time,
     one on each core, and resume when the same sweep is started again. Writes out/sweep.csv, prints it, and makes
-    out/best a link to the best model by held-out loss; returns out/best. `UserError`, before anything is trained, for
-    a grid without values and an unknown setting; and `UserError` if no run finishes.
+    out/best a link to the best model by held-out loss; returns out/best. `UserError` for a
+    grid without values or an unknown setting (before anything is trained), or if no run finishes.
     """
     choices = combinations(grid)
     runs = {out / name(choice): in_a_lane(configure(flags(choice))) for choice in choices}

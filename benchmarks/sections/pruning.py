@@ -16,9 +16,9 @@ from eval_tasks.registry import get_task
 from sparsegpt2 import load_model
 from sparsegpt2.circuits import Circuit, LossCurve, PruneConfig, Task, circuit_at, rank_nodes, unpruned_loss
 from sparsegpt2.circuits.pruners.node import rank_together
-from sparsegpt2.locate import model_directory
+from sparsegpt2.locate import CHECKPOINTS, model_directory
 from sparsegpt2.model.gpt import GPT
-from sparsegpt2.results import geometric_mean
+from sparsegpt2.results import ratio_mean
 from sparsegpt2.text.tokenizer import Tokenizer
 
 TASKS = ("var_if", "fstring_brace")
@@ -50,8 +50,8 @@ def run(bench: Bench) -> list[dict[str, Any]]:
         return []
     print(table(list(rows[0]), [list(row.values()) for row in rows]))
     for way in list(WAYS)[1:]:
-        slower = geometric_mean(row[f"{way} s"] / row["ours s"] for row in rows)
-        larger = geometric_mean(row[f"{way} edges"] / row["ours edges"] for row in rows)
+        slower = ratio_mean(row[f"{way} s"] / row["ours s"] for row in rows)
+        larger = ratio_mean(row[f"{way} edges"] / row["ours edges"] for row in rows)
         print(f"{way}: {slower:.1f} times the seconds, {larger:.2f} times the edges, geometric means of {len(rows)}")
     return rows
 
@@ -59,6 +59,7 @@ def run(bench: Bench) -> list[dict[str, Any]]:
 def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
     """The rows of one model, for tasks that it has. Also prints the time for all their gates, alone and in a batch."""
     directory, config = model_directory(path), PruneConfig()
+    name = directory.parent.name if directory.name in CHECKPOINTS else directory.name
     model, tokenizer = load_model(directory, bench.device), Tokenizer.load(directory)
     tasks = [get_task(name, tokenizer) for name in TASKS]
     tasks = [task for task in tasks if unpruned_loss(model, task, split="validation") < config.target_loss]
@@ -68,14 +69,14 @@ def model_rows(path: str, bench: Bench) -> list[dict[str, Any]]:
     rank_nodes(model, tasks[0], replace(config, steps=2))  # compiles kernels, which happens at first use
     rows = []
     for task in tasks:
-        row: dict[str, Any] = {"model": directory.parent.name, "task": task.name}
-        for name, way in WAYS.items():
+        row: dict[str, Any] = {"model": name, "task": task.name}
+        for kind, way in WAYS.items():
             seconds, circuit = timed(lambda way=way, task=task: way(model, task, config), bench)  # type: ignore[misc]
-            row |= {f"{name} s": seconds, f"{name} edges": circuit.edges(model)}
+            row |= {f"{kind} s": seconds, f"{kind} edges": circuit.edges(model)}
         rows.append(row)
     alone, _ = timed(lambda: [rank_nodes(model, task, config) for task in tasks], bench)
     together, _ = timed(lambda: rank_together(model, tasks, [config] * len(tasks)), bench)
-    print(f"{directory.parent.name}: gates of {len(tasks)} tasks {alone:.1f} s one by one, {together:.1f} s in a batch")
+    print(f"{name}: gates of {len(tasks)} tasks {alone:.1f} s one by one, {together:.1f} s in a batch")
     return rows
 
 

@@ -38,17 +38,17 @@ def bench(
     progress: bool = True,
     table: bool = True,
 ) -> list[Row]:
-    """Benchmark `models` (models or runs) into the results folder `out`; returns all requested rows, old and new.
+    """Benchmark `models` (models or runs). Returns all requested rows, those from earlier runs and new ones.
 
-    For each row that does not exist yet, appends it to out/results.jsonl and writes its circuit to out/circuits. Tasks
-    that a model lacks or that are unavailable get rows that say so.
+    out: the results folder. Each new row is appended to out/results.jsonl, and its circuit is written to out/circuits.
+    A task that the model lacks, or that is unavailable, gets a row that says so.
 
-    check: settings of the faithfulness checks, used if `config.evidence`. components: methods of `discover` to run on
-    the same models and tasks as well. progress: print a line for each cell with the time left. table: with progress,
-    print the tables at the end.
+    check: settings of the faithfulness checks, which run if `config.evidence` is True. components: methods of
+    `discover` to run on the same models and tasks, in addition to the pruners. progress: print a line for each finished
+    cell, with the time left. table: also print the tables at the end, if `progress` is True.
 
-    Before anything is pruned, `UserError` for a model, task, pruner, method or earlier results that cannot be used, and
-    for a results folder that another process is writing to.
+    Raises `UserError`, before anything is pruned, if a model, task, pruner, method or earlier row cannot be used, or if
+    another process is writing to the results folder.
     """
     config, prune = config or BenchConfig(), prune or PruneConfig()
     config = replace(config, pruners=tuple(named_plainly(PruneConfig(pruner=name)).pruner for name in config.pruners))
@@ -79,7 +79,11 @@ def plan(
     check: EvidenceConfig | None = None,
     components: Sequence[DiscoverConfig] = (),
 ) -> list[Cell]:
-    """Every cell, grouped by model. Rankings are made for the target loss nearest to `prune.target_loss`."""
+    """Every cell of the benchmark, grouped by model.
+
+    A cell ranks its nodes once, for the one of its target losses that is nearest to `prune.target_loss`. With
+    `config.rank_each_target`, each target loss has a cell and a ranking of its own.
+    """
     targets = tuple(sorted(config.target_losses or (prune.target_loss,), reverse=True))
     aim = nearest(targets, prune.target_loss)
     groups = [((target,), target) for target in targets] if config.rank_each_target else [(targets, aim)]

@@ -1,8 +1,8 @@
-"""A cell is the unit of work of a benchmark: one model, one task and one way to find circuits, which give some rows.
+"""A cell is a unit of work of a benchmark: one model, one task and one way to find circuits. It gives one row or more.
 
-Its rows depend only on what it names. There are two kinds of cells: for circuits of nodes or edges, found by a pruner
-(pruner_cells.py), and for circuits of components, found by a method of `discover` (component_cells.py). runner.py runs
-both.
+The rows depend only on the fields of the cell. There are two kinds of cells. In one kind a pruner finds circuits of
+nodes or edges (pruner_cells.py). In the other a method of `discover` finds circuits of components (component_cells.py).
+runner.py runs both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Made = tuple[Row, Circuit | ComponentCircuit | None]
 
 @dataclass(frozen=True)
 class Cell(ABC):
-    """A model and a task. The subclass adds how circuits are found and how large they may be."""
+    """One model and one task. A subclass adds how circuits are found."""
 
     subject: Subject
     posed: Posed
@@ -50,22 +50,27 @@ class Cell(ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Everything else that decides the rows' numbers, as it is after a round trip through JSON. It is part of the
-        identity of every row."""
+        """All other settings that affect the numbers in the rows. They are part of the identity of every row.
+
+        Values have the types that they have after a round trip through JSON: lists instead of tuples.
+        """
 
     @abstractmethod
     def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
-        """The cell's rows among those of earlier runs (identity -> row); None unless all of them are there."""
+        """The cell's rows, if earlier runs have computed all of them; otherwise None.
+
+        rows: identity -> row, all rows of earlier runs.
+        """
 
     @abstractmethod
     def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
-        """Compute every row of the cell with its circuit. The caller saves the circuit as `out`/`row.circuit`.
+        """Compute every row of the cell and its circuit. The caller saves the circuit as `out`/`row.circuit`.
 
-        out: the results folder, for files written while the cell runs, such as reports; None: write nothing.
+        out: the results folder. This method writes other files there, such as reports. None: write nothing.
         """
 
     def identity(self, target: float, settings: dict[str, Any]) -> str:
-        """The identity of this cell's row for a target loss and settings, without making the row."""
+        """The identity that this cell's row with this target loss (nats) and these settings has."""
         return row_identity(
             self.subject.fingerprint,
             self.posed.name,
@@ -77,7 +82,7 @@ class Cell(ABC):
         )
 
     def row(self, target: float, settings: dict[str, Any], **measured: Any) -> Row:
-        """A row of this cell, with the measured fields."""
+        """A row of this cell. measured: the remaining fields of `Row`, by name."""
         return Row(
             model=self.subject.name,
             model_path=self.subject.path,
@@ -93,14 +98,14 @@ class Cell(ABC):
         )
 
     def circuit_path(self, size: str, identity: str) -> str:
-        """File for a row's circuit, relative to the results folder. Rows with other settings have other files.
+        """Path of a row's circuit file, relative to the results folder. Different settings give different paths.
 
-        size: the requested size as part of the name, such as `-loss0.15`; may be empty.
+        size: part of the file name that says what was requested, such as `-loss0.15`; may be empty.
         """
         name = f"{self.finder}-seed{self.seed}{size}-{identity[:8]}.json"
         return str(PurePosixPath("circuits", self.subject.name, self.posed.name, name))
 
 
 def without_tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings with lists in place of tuples, as they are after a round trip through JSON."""
+    """Settings with lists instead of tuples, because JSON has no tuples."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

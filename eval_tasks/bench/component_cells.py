@@ -23,12 +23,12 @@ from sparsegpt2.progress import Progress
 from sparsegpt2.results import USUAL_TARGET, Row
 
 HAS_TASK = USUAL_TARGET
-"""A model has a task if its loss is below this (nats)."""
+"""A model has a task if its task loss is below this, in nats."""
 
 
 @dataclass(frozen=True)
 class ComponentCell(Cell):
-    """One model, task and method. A method finds several circuits."""
+    """One model, one task and one method, which may find several circuits. Each circuit gives a row."""
 
     config: DiscoverConfig
     own: Any
@@ -48,17 +48,17 @@ class ComponentCell(Cell):
         shared = {name: value for name, value in to_dict(self.config).items() if name not in ("method", "seed")}
         own = {f"set.{name}": value for name, value in to_dict(self.own).items()}
         settings = without_tuples({**shared, **own, "test_pairs": self.test_pairs})
-        if source := get_method(self.config.method).fingerprint:  # the user's own file: if it is edited, rows are new
+        if source := get_method(self.config.method).fingerprint:  # a user's own file; editing it makes old rows invalid
             settings["method_source"] = source
         return settings
 
     @cached_property
     def run(self) -> str:
-        """Hash of everything that decides the rows of this cell; each row has it in its settings."""
+        """Hash of everything that affects the rows of this cell. The settings of each row contain it."""
         return self.identity(HAS_TASK, self.settings)
 
     def finished(self, rows: Mapping[str, Row]) -> list[Row] | None:
-        """As in `Cell`. How many circuits a method finds is not known in advance, so each row records their number."""
+        """As in `Cell`. The number of circuits is not known before the method has run, so each row records it."""
         found = [row for row in rows.values() if row.settings.get("run") == self.run]
         said = [(row.components or {}).get("circuits_of_run", 1) for row in found]
         return found if found and len(found) >= max(said) else None
@@ -73,7 +73,8 @@ class ComponentCell(Cell):
         except UserError as error:
             yield self._row({}, status="unavailable", reason=str(error)), None
             return
-        found = discover(model, task, self.config, self.own, progress)  # first, so that its peak of RAM is its own
+        # Scoring comes later, because the RAM that it leaves behind would distort the peak that `discover` records.
+        found = discover(model, task, self.config, self.own, progress)
         loss_full = unpruned_loss(model, task, pairs=self.test_pairs, seed=TEST_SEED)
         scores = score_circuits(model, task, found.circuits, self.config, pairs=self.test_pairs, seed=TEST_SEED)
         for circuit, score in zip(found.circuits, scores, strict=True):
@@ -94,7 +95,7 @@ class ComponentCell(Cell):
     def _measures(
         self, model: GPT, found: Discovered, circuit: ComponentCircuit, score: ComponentScore
     ) -> dict[str, Any]:
-        """The value of `Row.components`. Sizes are those of the circuit without edges that have no effect."""
+        """The value of `Row.components`. All sizes except `edges_kept` leave out edges that have no effect."""
         acting = circuit.trimmed(from_inputs=self.config.intervention in FROM_PROMPTS)
         return {
             **(circuit.info.asked or {}),

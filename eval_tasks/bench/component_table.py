@@ -9,7 +9,10 @@ from sparsegpt2.results import Row
 
 
 def print_component_tables(rows: Sequence[Row]) -> None:
-    """Print a table for each model and method among the rows of component circuits: tasks down, circuits across."""
+    """Print a table for each model and method that has rows of component circuits.
+
+    A table has a row for each task and a column for each requested size of a circuit.
+    """
     from rich.console import Console
 
     console = Console()
@@ -21,7 +24,8 @@ def print_component_tables(rows: Sequence[Row]) -> None:
 
 
 def component_table(rows: Sequence[Row], title: str) -> Any:
-    """A rich table of the circuits of one model and method: effective edges and KL(model || circuit) of each."""
+    """A rich table of the circuits of one model and method. Each entry has the number of edges that have an effect and
+    KL(model || circuit) in nats."""
     from rich.table import Table
 
     asked = list(dict.fromkeys(asked_in(row) for row in rows if row.components is not None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,31 +13,33 @@ class BenchConfig:
     """What to benchmark. How circuits are found is set in `PruneConfig`."""
 
     tasks: tuple[str, ...] = ()
-    """Names of tasks, or your own, as `mine.py` or `module:attribute`; by default all 20."""
+    """Tasks: names, or your own tasks as `mine.py` or `module:attribute`; by default all 20 tasks about Python."""
     pruners: tuple[str, ...] = ("node",)
-    """Pruners to compare: names, or your own, as `mine.py` or `module:attribute`."""
+    """Pruners to compare: names, or your own pruners as `mine.py` or `module:attribute`."""
     target_losses: tuple[float, ...] = ()
-    """Task losses that circuits must meet, in nats; by default that of the pruning settings (paper: 0.15)."""
+    """Target losses that circuits must meet, in nats; by default only the one in the pruning settings (paper: 0.15)."""
     seeds: tuple[int, ...] = (0,)
     """Pruning seeds."""
     test_pairs: int = 256
-    """Test pairs that circuits and unpruned models are scored on."""
+    """Number of test pairs that circuits and unpruned models are scored on."""
     rank_each_target: bool = False
-    """Rank the nodes separately for every target loss, with the penalty's controller aimed at it. By default they are
-    ranked once, for the target nearest to that of the pruning settings. Costs a pruning run for each target."""
+    """Rank the nodes separately for every target loss, which costs a pruning run for each. By default they are ranked
+    once, for the target loss nearest to the one in the pruning settings."""
     tune: int = 0
-    """Trials of a search for the best pruning settings of each cell, on train and validation pairs (tune.py); 0: no
-    search."""
+    """Number of trials in a search for the best pruning settings of each model, task, pruner and seed. The search uses
+    train and validation pairs (sparsegpt2/circuits/tune.py). 0: no search."""
     together: int = 1
-    """Number of tasks and seeds whose gates train in one batch, for pruners that support it. More make better use of a
-    GPU; on a CPU they save about a fifth of the time. Circuits are the same except for rounding, which depends on the
-    tasks and seeds in a batch."""
+    """Number of pruning runs, each for one task and seed, whose gates train in one batch, if the pruner supports it. A
+    larger number makes better use of a GPU; on a CPU it saves about a fifth of the time. Circuits are the same except
+    for rounding errors, which depend on the tasks and seeds that share a batch."""
     evidence: bool = False
-    """Check every circuit as `sparsegpt2 evaluate` does. The report is saved in the row and next to the circuit."""
+    """Check every circuit, as `sparsegpt2 evaluate` does. The report is saved in the row and in a file next to the
+    circuit."""
     device: str = "auto"
     """`auto`: a GPU if there is one, else the CPU; or a torch device such as `cuda:1`."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "target_losses", tuple(map(float, self.target_losses)))
         for name in ("tasks", "pruners", "target_losses", "seeds"):
             values = tuple(getattr(self, name))

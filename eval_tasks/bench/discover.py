@@ -1,4 +1,4 @@
-"""Finding circuits of components by any method, scoring them and writing them to results.jsonl."""
+"""Find circuits of components (attention heads and MLPs), score them and write them to a results folder."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def discover_rows(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> Iterator[Row]:
-    """A row for each circuit of each model and task, as soon as its run is done.
+    """Yield a row for each circuit that the method finds, model by model and task by task.
 
-    settings: an object of the method's settings; by default its defaults. out: results folder; rows are written to
-    out/results.jsonl and circuits to out/circuits, and rows that are already there are not computed again. A task that
-    is unavailable, or whose prompts are too long for the model, gets a row that says so. `UserError` for a model, task
-    or setting that cannot be used.
+    settings: the method's own settings, an instance of its `Settings`; None: the defaults. out: results folder. Rows
+    are appended to out/results.jsonl and circuits are written to out/circuits; rows that are already there are not
+    computed again. None: write nothing. A task that is unavailable, or whose prompts are too long for the model, gets a
+    row that says so. `UserError` if a model, task or setting cannot be used.
     """
     method = get_method(config.method)
     config = replace(config, method=method.name)

@@ -1,4 +1,4 @@
-"""What a benchmark prints: a line for each cell with the time left, and at the end a table per pruner and target."""
+"""What a benchmark prints: a line for each finished cell, and at the end a table for each pruner and target loss."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ PARTS = 1000
 LOG_WIDTH = 160
 """Width in characters of a table that is not printed to a terminal."""
 MISSED = "†"
-"""Mark for the loss of a circuit that counts, as it meets the target on validation pairs, but misses it on test
-pairs."""
+"""Mark for the loss of a counted circuit that meets its target on validation pairs but misses it on test pairs."""
 
 
 class Display:
-    """Progress of a benchmark: a line for each finished cell, and the share of finished cells with the time left."""
+    """Shows the progress of a benchmark: a line for each finished cell, how many cells are done, and the time left."""
 
     def __init__(self, cells: int, *, enabled: bool) -> None:
         self.cells, self.done, self.cell = cells, 0, ""
@@ -36,17 +35,18 @@ class Display:
         self.progress.close(finished=kind is None)
 
     def begin(self, cell: str) -> None:
-        """Start the cell that is described by `cell`."""
+        """Start a cell. cell: a short description of it."""
         self.cell = cell
         self.inside(0, 1, "")
 
     def inside(self, done: int, total: int, what: str) -> None:
-        """Report progress within the cell (a `Progress`). The last tenth is left for scoring, which reports none."""
+        """Report progress within the cell (a `Progress`). It fills at most 9/10 of the cell's share of the bar. The
+        rest is left for scoring, which reports no progress."""
         part = int(PARTS * 0.9 * min(1.0, done / max(1, total)))
         self.progress(max(self.progress.done, self.done * PARTS + part), self.cells * PARTS, f"{self.cell}  {what}")
 
     def end(self, rows: Sequence[Row]) -> None:
-        """Finish the cell, and print a line about its rows."""
+        """Finish the cell and print one line about its rows."""
         self.done += 1
         results = "; ".join(dict.fromkeys(_outcome(row) for row in rows))
         self.progress(self.done * PARTS, self.cells * PARTS, self.cell)
@@ -55,7 +55,10 @@ class Display:
 
 
 def print_tables(rows: Sequence[Row]) -> None:
-    """Print a table for each pruner and target loss: tasks down, models across, geometric means in the last line."""
+    """Print a table for each pruner and target loss.
+
+    A table has a row for each task, a column for each model, and geometric means in its footer.
+    """
     from rich.console import Console
 
     console = Console()
@@ -71,9 +74,9 @@ def print_tables(rows: Sequence[Row]) -> None:
 
 
 def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> Any:
-    """A rich table: edges of each circuit, its test loss, and in parentheses the loss of the unpruned model.
+    """A rich table. An entry has the edges of a circuit, its test loss and, in parentheses, the unpruned model's loss.
 
-    shared: tasks that count for every model benchmarked, including models in other tables.
+    shared: tasks that count for every model of the benchmark, including models in other tables.
     """
     from rich.table import Table
 
@@ -91,7 +94,7 @@ def table(models: Sequence[ModelResult], shared: Sequence[str], title: str) -> A
 
 
 def _caption(models: Sequence[ModelResult]) -> str:
-    """Explains the entries, and says how many circuits in the means miss the target on test pairs."""
+    """The caption. It explains the entries and says how many circuits in the means miss the target on test pairs."""
     missed = sum(row.misses_on_test for model in models for result in model.tasks.values() for row in result.rows)
     counted = sum(row.counts for model in models for result in model.tasks.values() for row in result.rows)
     note = f"\n{MISSED} misses its target on test pairs: {missed} of {counted} counted circuits" if missed else ""

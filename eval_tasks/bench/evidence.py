@@ -12,8 +12,10 @@ MARKS = {"holds": "yes", "fails": "NO", "unclear": "?", "not run": "-"}
 
 
 def print_verdicts(rows: Sequence[Row]) -> None:
-    """Print a table of verdicts for each model, pruner and target among the rows with evidence: tasks down, checks
-    across."""
+    """Print a table of verdicts for each model, pruner and target loss that has rows with evidence.
+
+    A table has a line for each circuit and a column for each check.
+    """
     from rich.console import Console
 
     judged = [row for row in rows if row.evidence is not None]
@@ -28,12 +30,13 @@ def print_verdicts(rows: Sequence[Row]) -> None:
 
 
 def verdict_table(rows: Sequence[Row], title: str) -> Any:
-    """A rich table of rows with evidence: the verdict of each check, and the overall verdict."""
+    """A rich table of rows that have evidence. Each line has the verdicts of a row's checks and its overall verdict."""
     from rich.table import Table
 
     found = [(row, (row.evidence or {})["findings"]) for row in rows]
     names = [name for name in check_names() if any(name in findings for _, findings in found)]
-    grid = Table(title=title, caption="yes: holds, NO: fails, ?: within two standard errors, -: not run")
+    caption = "yes: holds, NO: fails, ?: within two standard errors of the threshold, -: not run"
+    grid = Table(title=title, caption=caption)
     for heading in ("task", "seed", *names, "verdict"):
         grid.add_column(heading)
     for row, findings in found:

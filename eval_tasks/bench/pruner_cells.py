@@ -1,7 +1,8 @@
-"""Cells whose circuits are made of nodes or edges, found by a pruner.
+"""Cells whose circuits are made of nodes or edges and are found by a pruner.
 
-A cell is one model, task, pruner and seed. Its nodes are ranked once, and the circuit for each target loss is taken
-from that ranking. Pruning uses the train and validation pairs of a task; scores are from test pairs.
+A cell is one model, task, pruner and seed, with one target loss or more. The nodes are ranked once, and the circuit for
+each target loss is taken from that ranking. Pruning uses train and validation pairs of the task. Scores are measured on
+test pairs.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from sparsegpt2.results import Row
 from sparsegpt2.text.training_text import training_text
 
 TUNING = "tuning.journal"
-"""File in a results folder: Optuna's journal of all its searches."""
+"""File in a results folder in which Optuna records all trials of all searches for pruning settings."""
 
 Ranker = Callable[[GPT, Task, PruneConfig, Progress | None], Ranking]
 """A function that ranks the nodes of a model for a task: `rank_nodes`, or a `SharedRanking`."""
@@ -51,12 +52,12 @@ class PrunerCell(Cell):
     """One model, task, pruner and seed, and the target losses of its circuits."""
 
     prune: PruneConfig
-    """Pruner, seed and all other settings; `target_loss` is the target that the ranking is made for."""
+    """Pruner, seed and all other pruning settings. Its `target_loss` is the target that the nodes are ranked for."""
     targets: tuple[float, ...]
-    """Target losses in decreasing order; each gives a row."""
+    """Target losses (nats) in decreasing order. Each gives one row."""
     test_pairs: int
     trials: int = 0
-    """Trials of a search for the best settings; 0: use `prune` unchanged."""
+    """Number of trials in a search for the best pruning settings; 0: use `prune` unchanged."""
     check: EvidenceConfig | None = None
     """Settings of the faithfulness checks; None: no checks."""
     rank: Ranker | None = None
@@ -76,7 +77,7 @@ class PrunerCell(Cell):
         settings = {"ranking_target": own.pop("target_loss"), "test_pairs": self.test_pairs, **own}
         del settings["pruner"], settings["seed"]  # fields of the row
         settings |= {"tune": self.trials} if self.trials else {}
-        if source := pruner_fingerprint(self.prune.pruner):  # the user's own file: if it is edited, rows are new
+        if source := pruner_fingerprint(self.prune.pruner):  # a user's own file; editing it makes old rows invalid
             settings["pruner_source"] = source
         if self.check is not None:
             settings["evidence"] = without_tuples(to_dict(self.check))
@@ -91,7 +92,10 @@ class PrunerCell(Cell):
         return there if len(there) == len(found) else None
 
     def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
-        """A row for each target: `pruned` or `lacks the task`, or all of them `unavailable`."""
+        """A row for each target loss, with status `pruned` or `lacks the task`.
+
+        If the task is unavailable or its prompts are too long for the model, all rows have the status `unavailable`.
+        """
         settings, task = self.settings, self.posed.task
         try:
             loss_full, had = self.standing(model)
@@ -116,7 +120,7 @@ class PrunerCell(Cell):
             yield replace(row, evidence=self._evidence(model, task, circuit, out and out / path, progress)), circuit
 
     def standing(self, model: GPT) -> tuple[float, list[float]]:
-        """(unpruned loss on test pairs, targets at which the model has the task).
+        """(task loss of the unpruned model on test pairs, target losses at which the model has the task).
 
         `UserError` if the task is unavailable or its prompts are too long for the model.
         """
@@ -129,7 +133,10 @@ class PrunerCell(Cell):
         return loss_full, [target for target in self.targets if loss_full < target]
 
     def asked(self, model: GPT) -> tuple[Task, PruneConfig] | None:
-        """The task and the pruning settings, with a target at which the model has the task; None if there is none."""
+        """The task and the pruning settings, for the nearest target loss at which the model has the task.
+
+        None if the model lacks the task at every target loss, or if the task is unavailable.
+        """
         try:
             had = self.standing(model)[1]
         except UserError:
@@ -150,7 +157,8 @@ class PrunerCell(Cell):
     def _evidence(
         self, model: GPT, task: PosedTask, circuit: Circuit, path: Path | None, progress: Progress | None
     ) -> dict[str, Any] | None:
-        """The circuit's report as values that JSON can hold, also saved next to the circuit; None without checks."""
+        """The report on the circuit, as values that JSON can hold; None without checks. path: the circuit's file; the
+        report is also saved next to it. None: not saved."""
         if self.check is None:
             return None
         text = training_text(model_directory(self.subject.path), self.check.text_rows, model.config.context)
@@ -159,12 +167,15 @@ class PrunerCell(Cell):
 
 
 def aim_at(had: Sequence[float], prune: PruneConfig) -> PruneConfig:
-    """The settings with the target in `had` that is nearest to theirs."""
+    """`prune` with its target loss replaced by the nearest one in `had`.
+
+    had: target losses at which the model has the task.
+    """
     return replace(prune, target_loss=nearest(had, prune.target_loss))
 
 
 def nearest(targets: Sequence[float], wanted: float) -> float:
-    """The target loss nearest to `wanted` by ratio."""
+    """The target loss whose ratio to `wanted` is nearest to 1."""
     return min(targets, key=lambda target: max(target / wanted, wanted / target))
 
 

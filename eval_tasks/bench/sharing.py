@@ -1,4 +1,4 @@
-"""Ranking the nodes of several cells together: the gates of several tasks and seeds train in one batch."""
+"""Rank the nodes of several cells together, by training the gates of several tasks and seeds in one batch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from sparsegpt2.progress import Progress
 
 
 def share_rankings(cells: Sequence[PrunerCell], together: int) -> list[PrunerCell]:
-    """The same cells, where each group of `together` cells has one `SharedRanking`. Tuned cells are not grouped.
+    """The same cells, but grouped so that the cells of a group share one `SharedRanking`.
 
-    Finished cells are grouped too, so that an interrupted benchmark continues with the same groups.
+    A group has at most `together` cells, all with the same model, pruner and target losses. Cells that search for their
+    settings (`trials`) are not grouped. Finished cells are grouped too, so that an interrupted benchmark continues with
+    the same groups.
     """
     ranking: dict[int, SharedRanking] = {}
     alike: dict[Any, list[PrunerCell]] = {}
@@ -31,11 +33,11 @@ def share_rankings(cells: Sequence[PrunerCell], together: int) -> list[PrunerCel
 
 
 class SharedRanking:
-    """Called like `rank_nodes`. The first call computes the rankings of all cells in the group together."""
+    """A callable with the arguments of `rank_nodes`. The first call computes the rankings of all cells of the group."""
 
     def __init__(self, runs: Sequence[Callable[[GPT], tuple[Task, PruneConfig] | None]]) -> None:
-        """runs: for each cell of the group, a function from the model to its task and settings, or to None if there is
-        nothing to prune."""
+        """runs: a function for each cell of the group. It takes the model and returns the cell's task and settings, or
+        None if there is nothing to prune."""
         self.runs = runs
         self.rankings: dict[tuple[str, PruneConfig], Ranking] = {}
 

@@ -1,4 +1,4 @@
-"""What a benchmark works on: models read from disk, and tasks posed with the tokenizer of each."""
+"""What a benchmark works on: models that are read from disk, and tasks posed with the models' tokenizers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,20 @@ class Subject:
     """A model to benchmark, without its weights."""
 
     name: str
-    """The shortest end of its path that is unique among the models (`short_names`)."""
+    """The last part of its path, or as many last parts as make the name unique among the models (`short_names`)."""
     path: str
     """Path or address of the model, as given."""
     fingerprint: str
     """Hash of config, weights, node means and tokenizer."""
     tokenizer: Tokenizer
     about: dict[str, Any]
-    """Fields of `Row` that are the same in all its rows: held_out_loss, l0, density, d_model, n_layer, parameters,
-    tokens and kurtosis of the model; version, commit, torch, device and machine."""
+    """Fields of `Row` that are the same in all rows of this model. Some describe the model: held_out_loss, l0, density,
+    d_model, n_layer, parameters, tokens and kurtosis. The others describe this run: version, commit, torch, device and
+    machine."""
 
     @property
     def place(self) -> str:
-        """How files refer to the model: a published model by its name, another by its folder."""
+        """How files refer to the model: by its name if it is published (`zoo:` or `hf:`), otherwise by its folder."""
         return self.path if is_published(self.path) else str(model_directory(self.path))
 
 
@@ -55,11 +56,14 @@ class Posed:
     reason: str
     """Why the task is unavailable; empty if it is available."""
     fingerprint: str
-    """Hash of its first pairs; empty if it is unavailable."""
+    """Hash of the task's first pairs; empty if the task is unavailable."""
 
 
 def read_subjects(models: Sequence[str | Path], device: str) -> list[Subject]:
-    """Check every model before the slow part begins; `UserError` for the first that cannot be benchmarked."""
+    """A `Subject` for each model. `UserError` for the first model that cannot be benchmarked.
+
+    Every model is loaded once here, so that such an error occurs before the slow part begins.
+    """
     require(bool(models), "give at least one model, such as a run written by `sparsegpt2 train`")
     return [_subject(name, path, device) for name, path in zip(short_names(models), models, strict=True)]
 
@@ -82,19 +86,19 @@ def short_names(paths: Sequence[str | Path]) -> list[str]:
 
 
 def pose_tasks(tokenizer: Tokenizer, tasks: Sequence[str]) -> list[Posed]:
-    """Each of `tasks` (names or files; by default all) posed with a tokenizer, or the reason why it is unavailable.
+    """Each of `tasks` (names or files; by default all 20) posed with a tokenizer, or why it is unavailable.
 
-    `UserError` for a task that does not exist, whose file has a mistake, or whose name another task has.
+    `UserError` if a task does not exist, if its file has a mistake, or if two tasks have the same name.
     """
     posed = [_pose(task, tokenizer) for task in tasks or task_names()]
     names = [one.name for one in posed]
     for name in names:
-        require(names.count(name) == 1, f"two of the tasks are called {name!r}; rename the file of one")
+        require(names.count(name) == 1, f"two of the tasks are called {name!r}; rename the file of one of them")
     return posed
 
 
 def pose_for_each(subjects: Sequence[Subject], tasks: Sequence[str]) -> Iterator[tuple[Subject, list[Posed]]]:
-    """Each subject with its posed `tasks`. Subjects with the same tokenizer share them."""
+    """Each subject with its posed `tasks`. Subjects with the same tokenizer share the same `Posed` objects."""
     posed: dict[str, list[Posed]] = {}
     for subject in subjects:
         key = subject.tokenizer.fingerprint

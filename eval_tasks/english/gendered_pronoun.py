@@ -1,11 +1,11 @@
-"""Gendered pronoun: the pronoun that goes with a name (Mathwin et al. 2023)."""
+"""Gendered pronoun: the pronoun that matches a person's name (Mathwin et al. 2023)."""
 
 from __future__ import annotations
 
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="` he` or ` she`: the pronoun of the person who was named",
+    description="` he` or ` she`: the pronoun that matches the person's name",
     answers=(" he", " she"),
     single=(" $male", " $female"),
     words="""

@@ -1,9 +1,10 @@
 """Greater-than: a period ends in a later year than it began (Hanna et al. 2023).
 
-If a prompt begins in year 17YY, an end above YY is right and one below YY is wrong. The left prompt begins in `start`:
-`between` is right and `before` is wrong. The right prompt begins in `late`: `after` is right and `between` is wrong. So
-before < start < between < late < after. The paper sums the probabilities of all years on each side; here a pair
-compares one year of each side, and many pairs cover them all.
+If the period in a prompt began in the year 17YY, a last year above YY is right, and one below YY is wrong. The two
+digits come from five sections of words with before < start < between < late < after. In the left prompt the period
+begins in `start`, so `between` is right and `before` is wrong. In the right prompt it begins in `late`, so `after` is
+right and `between` is wrong. The paper sums the probabilities of all right years and of all wrong years. Here a pair
+compares one right year with one wrong year, and many pairs together cover all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="the last two digits of the year in which something ended: larger than those it began with",
+    description="the last two digits of the year in which an event ended: larger than those of the year it began",
     answers=("$between", "$after"),
     alternatives=("$before", "$between"),
     words="""

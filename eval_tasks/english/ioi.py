@@ -1,6 +1,7 @@
-"""Indirect object identification: of two people, the receiver is the one who does not act (Wang et al. 2022).
+"""Indirect object identification: one of two people acts, and the other is the receiver (Wang et al. 2022).
 
-The two prompts of a pair differ in who acts. Templates have both orders of the names, ABBA and BABA in the paper.
+The two prompts of a pair differ in who acts. There are templates for both orders of the names, which the paper calls
+ABBA and BABA.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="who receives: the one of two people who was not named again",
+    description="the receiver: of the two people in the prompt, the one who is not named a second time",
     answers=(" $friend", " $friend2"),
     words="""
 [friend]

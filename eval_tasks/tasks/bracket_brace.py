@@ -1,4 +1,4 @@
-"""Continue after a number inside a dict or a list over several lines."""
+"""Continue after a number inside a dict or a list that is written over several lines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Close a list on one line with as many brackets as are open.
 
-The variables for lists of lists have neutral names, because in ordinary code `books` would be a list of books.
+The variables that hold these lists have neutral names such as `seen`, because in ordinary code `books` would be a list
+of books and not a list of lists.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="`]` or `]]`, end of line: nesting depth 1 or 2",
+    description="`]` or `]]`, each + newline: nesting depth 1 or 2",
     answers=("]\n", "]]\n"),
     templates="""
 ...

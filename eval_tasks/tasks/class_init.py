@@ -1,11 +1,11 @@
-"""Assign to an attribute the argument of the same name."""
+"""In `__init__`, assign the argument to the attribute of the same name."""
 
 from __future__ import annotations
 
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="the name after `self.x =`: the attribute's own name, among the arguments",
+    description="the name after `self.x =`: the argument that has the attribute's name",
     answers=(" $name1", " $name2"),
     single=(".$name1", ".$name2"),
     everywhere=("name1", "name2"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="`:` + newline or anything else: `else` or `elif`",
+    description="`:` + newline or anything else: after `else` or after `elif`",
     answers=(":\n", None),
     same_tail=0,
     templates="""

@@ -1,6 +1,7 @@
 """Loop over `enumerate` with two variables, or over `range` with one.
 
-The second variable takes two tokens (`, x`); the other prompt has two more tokens in an earlier line instead.
+The second variable takes two tokens (`, x`). To keep the prompts equally long, the prompt with `range` has two more
+tokens in an earlier line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""End the parameters of a def, or give the last one a default if earlier ones have defaults."""
+"""End the parameter list of a `def`, or give the last parameter a default if earlier ones have defaults."""
 
 from __future__ import annotations
 

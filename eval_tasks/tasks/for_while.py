@@ -1,4 +1,7 @@
-"""Continue after the name that follows `for` or `while`. Nouns are used, which follow both in ordinary code."""
+"""Continue after the name that follows `for` or `while`.
+
+The names are nouns such as `item`, because in ordinary code nouns follow both keywords.
+"""
 
 from __future__ import annotations
 

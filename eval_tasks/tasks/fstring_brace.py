@@ -1,8 +1,9 @@
 """Open a brace after a label in an f-string, but not in a plain string.
 
-If the tokenizer joins the quote and the label (`"Total`), the two beginnings `(f` `"Total` and `("` `Total` have the
-same length. If it doesn't, the f-string is one token longer; some templates compensate by putting the plain string one
-block deeper. A tokenizer can use one half of the templates or the other.
+If the tokenizer can join the quote and the label into one token (`"Total`), the f-string starts with the tokens `(f`
+`"Total` and the plain string with `("` `Total`, so both prompts are equally long. If it can't, the f-string is one
+token longer. Half of the templates make up for that by indenting the plain string one level deeper. So each tokenizer
+can use only half of the templates.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description='` {` or anything else: `print(f"` or `print("`',
+    description='` {` or anything else after a label: whether the string with the label began with `f"` or with `"`',
     answers=(" {", None),
     max_differing=3,
     templates="""

@@ -1,11 +1,11 @@
-"""Compare with a name in an `if`, or assign to it in a statement."""
+"""After a name, compare it in the condition of an `if`, or assign to it in a statement of its own."""
 
 from __future__ import annotations
 
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="` ==` or ` =` after a name: `if name` or a statement",
+    description="` ==` or ` =` after a name: whether the name follows `if` or starts a statement",
     answers=(" ==", " ="),
     templates="""
 ...

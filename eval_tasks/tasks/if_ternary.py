@@ -1,4 +1,4 @@
-"""End the line after the condition of an `if` statement, but not after that of `a if c else b`."""
+"""End the line after the condition of an `if` statement, but not after the condition in `a if c else b`."""
 
 from __future__ import annotations
 

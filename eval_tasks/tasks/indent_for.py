@@ -1,6 +1,6 @@
 """Indent the next line, one level deeper if this line opened a `for` block.
 
-The last space before a word belongs to the token of the word, so 7 and 3 spaces are an indentation of 8 and 4.
+The last space before a word is part of the word's token. So the answers, 7 and 3 spaces, mean indentations of 8 and 4.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Continue after the name that follows `lambda` or `def`.
 
-The token of the bracket after `def name` includes what follows it, the first parameter or the end of the line; here the
-functions have no parameters. The text before `lambda` and `def` is chosen so that both prompts have the same length.
+The tokenizer merges the opening bracket after `def name` with what follows it: the first parameter, or `):` and the end
+of the line. Here the functions have no parameters. The text before `lambda` and before `def` is chosen so that both
+prompts have the same length.
 """
 
 from __future__ import annotations

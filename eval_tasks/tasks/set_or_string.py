@@ -1,7 +1,7 @@
-"""Extend a variable according to its first value, a set or a string.
+"""Extend a variable in the way that suits its first value, a set or a string.
 
-The empty string is one token shorter than `set()`. One more token in a line before or after compensates for that, in
-varying ways (`not`, `=None`, `.size`).
+The empty string is one token shorter than `set()`. To keep the prompts equally long, the prompt with the string has one
+more token in another line: `not`, `=None` or an attribute such as `.size`, depending on the template.
 """
 
 from __future__ import annotations

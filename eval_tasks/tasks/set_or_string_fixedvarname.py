@@ -1,4 +1,4 @@
-"""set_or_string, with a variable that is always called `current`."""
+"""The task `set_or_string`, but with a variable that is always called `current`."""
 
 from __future__ import annotations
 

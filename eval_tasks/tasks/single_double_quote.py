@@ -1,6 +1,7 @@
 """Close a string with the quote that opened it.
 
-The line continues after the answer, because at its end the line break would be part of the token.
+In every template the line continues after the answer. At the end of a line, the line break would be part of the
+answer's token.
 """
 
 from __future__ import annotations

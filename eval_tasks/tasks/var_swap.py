@@ -5,7 +5,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="the second name of `x, y = y,`: the first names",
+    description="the name after `x, y = y,`: the first name on the left side",
     answers=(" $name1", " $name2"),
     max_differing=3,
     single=("$name1", "$name2"),

@@ -1,7 +1,8 @@
 """Continue with `as` after `with open(...)`, or end the line after `f = open(...)`.
 
-The end of the line is part of the token of the bracket, so that token decides: `)` (then ` as`) or `)` with newline.
-`with` continues the block above and the assignment ends it, which gives both prompts the same number of tokens.
+A closing bracket and a line break after it are one token. So the model already decides at the bracket: `)`, which ` as`
+follows, or `)` + newline. The `with` is indented as part of the block above it, and the assignment is not. This gives
+both prompts the same number of tokens.
 """
 
 from __future__ import annotations

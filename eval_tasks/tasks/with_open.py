@@ -1,7 +1,8 @@
 """Open a file for reading or writing, depending on its name.
 
-A model learns for each word whether such a file is read or written, so every split uses all words. If each split had
-two words of its own, it would be chance whether a circuit worked for them.
+A model has to learn separately for each word whether a file of that name is read or written. So every split uses all
+words. If each split had only two words, it would be a matter of chance whether a circuit worked for the words of
+another split.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from eval_tasks.base import PairTask
 
 TASK = PairTask(
-    description="`r` or `w`: the file's name (input-like or output-like)",
+    description="`r` or `w`: whether the file's name suggests input or output",
     answers=("r", "w"),
     single=("$source", "$target"),
     everywhere=("source", "target"),

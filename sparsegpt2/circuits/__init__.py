@@ -1,4 +1,4 @@
-"""Circuits: which nodes of a model do a task, how many edges join them, and how well they do the task alone."""
+"""Circuits: find the nodes that are enough for a task, count the edges between them, and score what they do alone."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""A model under an ablation: the one way to run a model in which only a circuit is left.
+"""Run a model with everything outside a circuit ablated. All code that trains or scores circuits uses this class.
 
     Ablated(model, circuit).losses(batch)                                    # everything else at its mean
     Ablated(model, circuit, ablation=zero_ablation(model)).logits(batch)
     Ablated(model).losses(batch)                                             # the whole model
 
-Node means are checked once, when the object is made. `under` changes the masks without checking again, which is what
-each training step needs. Its masks may be float gates with gradients, or several masks of which each row uses one.
+The node means are checked when the object is made. `under` returns a copy with other masks and does not check the means
+again, so every training step can call it. The masks may be float gates with gradients. There may also be R masks at
+once: then every row is run under each of them, unless `owner` says which one each row uses.
 
 Shapes: B rows (two per pair), V vocabulary, R masks, C channels of a site.
 """
@@ -35,7 +36,10 @@ ROWS = 256
 
 
 class Ablated:
-    """`model` with all but a circuit ablated. Gradients reach float masks; the model's weights get none."""
+    """A model in which everything outside a circuit is ablated.
+
+    Float masks receive gradients; the model's weights do not.
+    """
 
     def __init__(
         self,
@@ -49,16 +53,19 @@ class Ablated:
         calibration: Calibration | None = None,
         through: Site | None = None,
     ) -> None:
-        """circuit: what is kept; or masks over nodes, site -> [C], or [R, C] for R masks at once; None: everything.
+        """Choose what is kept, what replaces the rest, and how the model computes.
 
-        ablation: what replaces the rest; the means by default. weights: a mask over weights, parameter name -> bool or
-        float gates; ignored for a `Circuit`, which has its own. live: site -> bool [C], every node that some later mask
-        may keep. All other nodes are folded into biases and not computed (`reduce.Reduction`), which works only for
-        constants; a circuit's own nodes by default. dtype: of the model's linear maps. calibration: applied to the
-        logits; a circuit's own is applied only if it is passed here. through: a site object that runs after the
-        ablation, to record or change what is left.
+        circuit: what is kept. Either a `Circuit`, or masks over nodes: site -> [C], or [R, C] for R masks at once. With
+        None every node is kept. ablation: what replaces the rest; mean ablation by default. weights: a mask over
+        weights, parameter name -> bool or float gates; it is ignored if `circuit` is a `Circuit`, which has its own.
+        live: site -> bool [C], the nodes that this mask or a later one may keep. All other nodes are left out of the
+        computation, because their constant values can be folded into biases (`reduce.Reduction`); so `live` needs an
+        ablation that sets nodes to constants. By default these are the nodes of a `Circuit`. dtype: precision of the
+        model's linear maps. calibration: applied to the logits; the calibration that a circuit has in its `info` is
+        used only if it is given here. through: a site object that runs after the ablation and can record or change the
+        ablated activations.
 
-        `UserError` if the rest is set to node means and the model's are incomplete or not finite.
+        `UserError` if mean ablation is needed and the model's node means are incomplete or not finite.
         """
         self.model, self.dtype, self.through, self.calibration = model, dtype, through, calibration
         if isinstance(circuit, Circuit):
@@ -72,18 +79,19 @@ class Ablated:
             live = circuit.nodes
         self.reduction: Reduction | None = None
         self.parameters = self._parameters(weights)
-        """Parameters that replace the model's in the forward, by name."""
+        """Name -> value of each parameter that replaces the model's own in the forward pass."""
         if live is not None:
             if not isinstance(self.ablation, Constant):
-                raise UserError("only nodes that are ablated to constants can be left out of the computation")
+                raise UserError("nodes can be left out of the computation only if the ablation sets them to constants")
             self.reduction = Reduction(model, live, dtype, self.ablation.values, self.parameters)
             self.parameters = self.reduction.parameters
         self._set(kept, None)
 
     def under(self, kept: Masks, *, owner: Tensor | None = None, weights: Masks | None = None) -> Ablated:
-        """The same object with other masks, unchecked. owner: [B] int64, which of the R masks [R, C] each row uses.
+        """A copy of this object with other masks, which are not checked.
 
-        weights: another mask over weights; a `UserError` if some nodes are left out of the computation.
+        owner: [B] int64, for each row the index of the mask [R, C] that it uses. weights: another mask over weights; a
+        `UserError` if nodes are left out of the computation.
         """
         other = copy(self)
         if weights is not None:
@@ -97,7 +105,7 @@ class Ablated:
         self.kept, self.owner, self._sites = kept, owner, None
         first = next(iter(kept.values())) if kept else None
         self.runs = len(first) if first is not None and first.ndim > 1 and owner is None else None
-        """R, if every row of a batch is run under each of R masks; else None."""
+        """The number of masks R if every row of a batch is run under each of them, else None."""
 
     def _parameters(self, weights: Masks | None) -> dict[str, Tensor]:
         return ablate_edges(self.model, weights, self.ablation.edge_values()) if weights and self.ablation else {}
@@ -105,10 +113,10 @@ class Ablated:
     _sites: Sites | None
 
     def _site(self, piece: Piece) -> Site | None:
-        """The object that the forward calls at its sites for the rows of a piece."""
+        """The site object for the rows of one piece of a batch; None if nothing is ablated, recorded or changed."""
         ablating: Site | None = None
         if self.kept is not None and self.ablation is not None:
-            if self._sites is None:  # made once, so that what it computes from the masks serves all pieces
+            if self._sites is None:  # made once: all pieces share what it computes from the masks
                 over = self.ablation.over if self.reduction is None else self.reduction.over
                 self._sites = over(self.kept)
             ablating = self._sites(piece)
@@ -117,11 +125,12 @@ class Ablated:
         return Chain(ablating, self.through)
 
     def each(self, batch: TaskBatch, rows: int | None = ROWS) -> Iterator[tuple[Tensor, TaskBatch, Tensor]]:
-        """Yield (row indices [b] int64, those rows, their logits [b, V] float32) in pieces of similar prompt length.
+        """Run the batch in pieces, each with prompts of similar length, and yield the results of each piece.
 
-        rows: largest number in one forward pass; None: the whole batch in one pass. With R masks for every row the
-        logits are [R * b, V], mask after mask. A piece runs only when it is requested, so a caller may run a backward
-        pass or stop between two pieces.
+        A result is (row indices [b] int64, the rows as a batch, their logits [b, V] float32). If every row is run under
+        each of R masks, the logits are [R * b, V]: those of all rows under the first mask, then those under the second,
+        and so on. rows: largest number of sequences in one forward pass; with None the whole batch is one piece. A
+        piece runs only when it is requested, so the caller may run a backward pass between two pieces, or stop.
         """
         if rows is None:
             pieces: Iterator[tuple[Tensor, TaskBatch]] = iter([(torch.arange(len(batch), device=batch.device), batch)])
@@ -143,15 +152,18 @@ class Ablated:
             del logits
 
     def logits(self, batch: TaskBatch, rows: int | None = ROWS) -> Tensor:
-        """Logits after each prompt, float32: [B, V], or [R, B, V] with R masks for every row."""
+        """Logits after each prompt, float32: [B, V], or [R, B, V] if every row is run under each of R masks."""
         return self._gathered(batch, rows, lambda logits, _part: logits)
 
     def losses(self, batch: TaskBatch, rows: int | None = ROWS) -> Tensor:
-        """Task loss of each row in nats, float32: [B], or [R, B] with R masks for every row."""
+        """Task loss of each row in nats, float32: [B], or [R, B] if every row is run under each of R masks."""
         return self._gathered(batch, rows, task_loss)
 
     def _gathered(self, batch: TaskBatch, rows: int | None, measure: Callable[[Tensor, TaskBatch], Tensor]) -> Tensor:
-        """`measure(logits [b, V], part)` -> [b, ...] of all pieces, in the batch's order: [B, ...] or [R, B, ...]."""
+        """Apply `measure` to every piece and join the results in the order of the rows: [B, ...] or [R, B, ...].
+
+        measure: (logits [b, V], the rows as a batch) -> one value or vector per row, [b, ...].
+        """
         if self.runs is None:
             return _in_order(batch, ((some, measure(logits, part)) for some, part, logits in self.each(batch, rows)), 0)
         most = len(batch) if rows is None else rows
@@ -169,7 +181,10 @@ class Ablated:
 
 
 def _in_order(batch: TaskBatch, pieces: Iterator[tuple[Tensor, Tensor]], dim: int) -> Tensor:
-    """Values of the pieces put back into the batch's order of rows along `dim`; gradients pass through."""
+    """Join the values of all pieces along `dim`, in the order of the batch's rows. Gradients pass through.
+
+    pieces: (row indices, values of those rows).
+    """
     whole: Tensor | None = None
     for some, values in pieces:
         if whole is None:

@@ -1,13 +1,17 @@
-"""Ablations: which value a node outside a circuit gets instead of its own, and what a removed edge carries.
+"""Ablations: the values that replace those of nodes outside a circuit, and the values that removed edges carry.
 
-- mean: the node's mean over pretraining text (`mean_ablation`); zero: 0 (`zero_ablation`);
-- resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022).
+- mean: the node's mean over pretraining text (`mean_ablation`)
+- zero: 0 (`zero_ablation`)
+- resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022)
 
-An ablation does not say which nodes are ablated: that is a mask, given to `Ablated.under`. So partial, random and
-adversarial ablations are masks too, and a mask may hold float gates with gradients. A new ablation is a new class with
-the methods of `Ablation`. `over` is called once for a set of masks. The function it returns is called once for each
-piece of a batch, with its prompts, so it can run the model on other text (resampling, the pair's other prompt) or on
-the same text (to record norm scales and reuse them).
+An ablation does not decide which nodes are ablated. The masks decide that, and they are given to `Ablated`. So ablating
+a random or an adversarially chosen part of the nodes needs other masks, but no new ablation. A mask may hold float
+gates with gradients.
+
+A new ablation is a class with the members of `Ablation`. Its method `over` is called once for a set of masks and
+returns a function. That function is called once for each piece of a batch and gets the piece's prompts. So it can run
+the model on other text (to resample, or to use the other prompt of a pair) or on the same prompts (to record norm
+scales and reuse them).
 
 Shapes: B rows of a piece, T positions, C channels of a site, R masks.
 """
@@ -28,21 +32,24 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Chain, Record, Site, node_sites
 
 Masks = Mapping[str, Tensor]
-"""Site -> [C] or [R, C], bool or float: 1 keeps a node; or parameter name -> mask over the weights."""
+"""Site -> mask over the site's nodes, [C], or [R, C] for R masks. A mask is bool or float, and 1 keeps a node. The type
+also stands for masks over weights (parameter name -> the parameter's shape) and for values of nodes (site -> [C])."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of a batch that go through the model together."""
+    """The rows of a batch that go through the model in one forward pass."""
 
     batch: TaskBatch
     rows: Tensor
-    """[B] int64: which rows of the whole batch they are."""
+    """[B] int64: the indices of these rows in the whole batch."""
     owner: Tensor | None = None
-    """[B] int64: the mask that each row uses; None: one mask for all rows, or R groups of rows, one group per mask."""
+    """[B] int64: index of the mask that each row uses. None if there is only one mask, or if every row is run under
+    each of R masks; then the rows in the forward pass are R groups, one for each mask."""
 
 
 Sites = Callable[[Piece], Site]
+"""A function that makes the site object for a piece of a batch."""
 
 
 class Ablation(Protocol):
@@ -50,52 +57,55 @@ class Ablation(Protocol):
 
     @property
     def everywhere(self) -> bool:
-        """Whether the last layer must be computed at all positions, although the answer's logits need only one."""
+        """Whether the last layer must be computed at all positions, and not only where the answer is predicted."""
         ...
 
     def edge_values(self) -> Masks:
-        """Site -> [C]: what a removed edge carries in place of its source. Constant, since it is folded into a bias."""
+        """Site -> [C]: what a removed edge carries instead of the value of its source node.
+
+        It must be constant, because it is folded into a bias.
+        """
         ...
 
     def over(self, kept: Masks) -> Sites:
-        """A function that makes, for each piece of a batch, the site object that ablates the nodes `kept` closes."""
+        """A function that makes the site object for a piece of a batch, which ablates the nodes outside `kept`."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """Every ablated node takes a constant: its mean, or 0."""
+    """Every ablated node has a constant value, such as its mean or 0."""
 
     values: dict[str, Tensor]
-    """Site -> [C]."""
+    """Site -> [C]: the value of each node when it is ablated."""
     everywhere = False
 
     def edge_values(self) -> Masks:
         return self.values
 
     def over(self, kept: Masks) -> Sites:
-        """One site object for all pieces, so that its terms are computed from the masks only once."""
+        """As in `Ablation`. All pieces share one site object, so its terms are computed from the masks only once."""
         ablation = MeanAblation(kept, self.values)
         return lambda piece: ablation if piece.owner is None else ablation.on_rows(piece.owner)
 
 
 def mean_ablation(model: GPT) -> Constant:
-    """Ablated nodes take their means; `UserError` if the model's means are incomplete or not finite."""
+    """An ablation that sets nodes to their means; `UserError` if the model's are incomplete or not finite."""
     return Constant(means_of(model))
 
 
 def zero_ablation(model: GPT) -> Constant:
-    """Ablated nodes are 0."""
+    """An ablation that sets nodes to 0."""
     device = model.wte.weight.device
     return Constant({site: torch.zeros(width, device=device) for site, width in node_sites(model.config).items()})
 
 
 class Resample:
-    """Ablated nodes take their values at the same position of a random window of text, one window per row of the batch.
+    """Each row draws a window of text, and its ablated nodes take their values at the same position of that window.
 
-    All nodes of a row use the same window. A removed edge carries its source's value at one random token, drawn when
-    this object is made. text: [N, T] int64, on the model's device. Windows are drawn from `generator`, piece after
-    piece, so the same generator state gives the same losses.
+    All nodes of a row use the same window. A removed edge carries the value of its source node at one random token of
+    the text, which is drawn when this object is made. text: [N, T] int64, N windows of T tokens, on the model's device.
+    The windows are drawn from `generator`, piece by piece, so the same state of the generator gives the same losses.
     """
 
     everywhere = True
@@ -111,7 +121,7 @@ class Resample:
         return self._token
 
     def over(self, kept: Masks) -> Sites:
-        """Draw a window for each row of a piece."""
+        """Return a function that draws a window for each row of a piece and records the values of all nodes in it."""
 
         def site(piece: Piece) -> Site:
             windows = torch.randint(len(self.text), (len(piece.batch),), generator=self.generator)
@@ -129,7 +139,10 @@ class Resample:
 
 
 class Replaced:
-    """A site object: m * x + (1 - m) * value, where value is [B, T, C] and m is a mask as in `Masks`."""
+    """A site object that returns m * x + (1 - m) * value at each site with a mask.
+
+    m is the site's mask in `kept`, and value is the site's entry in `values`, [B, T, C]. owner: as in `Piece`.
+    """
 
     def __init__(self, kept: Masks, values: Masks, owner: Tensor | None = None) -> None:
         self.kept, self.values, self.owner = kept, values, owner
@@ -147,7 +160,7 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Behind:
-    """An ablation that runs after the site object `first`, which sees, and may change, every value before that."""
+    """An ablation that runs after another site object: `first` gets each activation first, and may change it."""
 
     first: Site
     ablation: Ablation

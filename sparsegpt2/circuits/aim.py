@@ -1,4 +1,4 @@
-"""The settings of every pruner: its name with options, the target loss, and the seed."""
+"""The settings that all pruners share: the pruner's name with options, the target loss, and the seed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "tied": {"tied_qk": True},
@@ -28,9 +29,10 @@ class PrunerName:
 
     @staticmethod
     def parse(text: str) -> PrunerName:
-        """`node+tied+trim` -> base `node`, options `tied` and `trim`; an unknown option is a `UserError`.
+        """Split `node+tied+trim` into the base `node` and the options `tied` and `trim`.
 
-        Only the folders of a pruner's path may contain a plus sign, not its file name.
+        `UserError` for an unknown option. If the name is the path of a file, its folders may contain a plus sign, but
+        the file name may not.
         """
         base, options = text, list[str]()
         while "+" in base and base.rpartition("+")[2] in OPTIONS:
@@ -51,17 +53,19 @@ class PrunerName:
 
 @dataclass(frozen=True, kw_only=True)
 class Aim:
-    """The settings of every pruner."""
+    """What to search for, and with which pruner: the settings that all pruners share."""
 
     pruner: str = "node"
-    """The pruner that ranks nodes or edges: a file of `sparsegpt2/circuits/pruners`. Options may follow its name, so
-    that a benchmark can compare them: `node+tied+trim` is the node pruner with tied_qk=true and trim=edges."""
+    """The pruner that ranks nodes or edges: the name of a file in `sparsegpt2/circuits/pruners`, or your own file.
+    Options may follow the name, so that a benchmark can compare them: `node+tied+trim` is the node pruner with
+    tied_qk=true and trim=edges."""
     target_loss: float = 0.15
     """Largest task loss, in nats, that a circuit may have (paper: 0.15; chance is ln 2 = 0.693)."""
     seed: int = 0
-    """Seed of the initial gates, the training pairs and random scores."""
+    """Seed for the initial gates, the training pairs and the scores of the random pruner."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value in self.name.settings.items():
             object.__setattr__(self, name, value)
         positive(self, "target_loss")
@@ -73,27 +77,27 @@ class Aim:
 
 
 def positive(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are finite numbers above 0."""
+    """Raise `UserError` unless each of the settings called `names` is a finite number above 0."""
     for name in names:
         value = getattr(settings, name)
         require(0 < value < math.inf, f"{name} must be above 0, got {value}")
 
 
 def at_least_0(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are 0 or more."""
+    """Raise `UserError` unless each of the settings called `names` is at least 0."""
     for name in names:
         value = getattr(settings, name)
         require(value >= 0, f"{name} must be 0 or more, got {value}")
 
 
 def at_least_1(settings: Any, *names: str) -> None:
-    """Raise `UserError` unless those settings are 1 or more."""
+    """Raise `UserError` unless each of the settings called `names` is at least 1."""
     for name in names:
         value = getattr(settings, name)
         require(value >= 1, f"{name} must be at least 1, got {value}")
 
 
 def one_of(settings: Any, name: str, *known: str) -> None:
-    """Raise `UserError` unless a setting has one of the known values."""
+    """Raise `UserError` unless the value of the setting called `name` is one of `known`."""
     value = getattr(settings, name)
     require(value in known, f"{name} must be {' or '.join(known)}, got {value!r}")

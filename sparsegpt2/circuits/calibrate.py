@@ -1,7 +1,8 @@
-"""Calibration of a circuit's logits: one scale, and a shift for each answer token (paper, appendix A.5).
+"""Calibrate a circuit's logits with one scale, and with a shift for each answer token (paper, appendix A.5).
 
-A shift common to all logits has no effect in a softmax, so the shift is per token. The paper's authors doubt that the
-step is principled, so it is off by default, and results say whether it was on. Shapes: B rows, V vocabulary.
+Each answer token has its own shift, because adding the same number to all logits does not change a softmax. The paper's
+authors doubt that calibration is principled. So it is off by default, and results say whether it was on. Shapes: B
+rows, V vocabulary.
 """
 
 from __future__ import annotations
@@ -13,29 +14,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sparsegpt2.plain import check
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """logits -> scale * logits + shift; only answer tokens have a shift."""
+    """Maps logits to scale * logits + shift. Only answer tokens have a shift."""
 
     scale: float
     shifts: dict[int, float]
     """Token id -> number added to its scaled logit."""
 
     def apply(self, logits: Tensor) -> Tensor:
-        """logits [B, V] -> calibrated logits [B, V]."""
+        """The calibrated logits, [B, V], for logits [B, V]."""
         scaled = logits * self.scale
         for token, shift in self.shifts.items():
             scaled[:, token] += shift
         return scaled
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a circuit file."""
+        """The calibration as plain values for a circuit file."""
         return {"scale": self.scale, "shifts": {str(token): shift for token, shift in self.shifts.items()}}
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Calibration:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`; `UserError` for anything else."""
+        check(values, dict[str, float | dict[str, float]], "the calibration of a circuit")
         return Calibration(
             scale=float(values["scale"]),
             shifts={int(token): float(shift) for token, shift in values["shifts"].items()},
@@ -45,10 +49,10 @@ class Calibration:
 def fit_calibration(
     logits: Tensor, tokens: Tensor, loss_of: Callable[[Tensor], Tensor], *, steps: int = 16
 ) -> Calibration:
-    """The calibration that `steps` L-BFGS steps find to minimise `loss_of(calibrated logits [B, V])`, a scalar.
+    """Fit a calibration with `steps` steps of L-BFGS, starting from scale 1 and no shifts, in float64.
 
-    logits: [B, V], constants. tokens: ids of the answer tokens, of any shape; repeated and negative ids are ignored.
-    The fit starts from scale 1 and no shifts, in float64.
+    logits: [B, V], treated as constants. tokens: ids of the answer tokens, of any shape; repeated and negative ids are
+    ignored. loss_of: calibrated logits [B, V] -> the scalar to minimise.
     """
     logits = logits.detach().double()
     answer_tokens = tokens.unique()

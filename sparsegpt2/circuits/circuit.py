@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,28 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.plain import check, reading
 from sparsegpt2.results.markup import bar, table
 
 FORMAT, KIND = 1, "sparsegpt2 circuit"
+MOST_ENTRIES = 2**29
+"""Largest number of entries of the masks in one file, nodes and weights together: a byte of memory each."""
 
 
 @dataclass(frozen=True, eq=False)
 class Circuit:
-    """Kept nodes by site; optionally kept weights, the ranking they came from, and a record of how they were found."""
+    """Kept nodes by site; optionally kept weights, the scores that ranked the nodes, and how the circuit was found."""
 
     nodes: dict[str, Tensor]
     """Site -> bool [C]: the kept channels, for every node site of the model (model.sites.node_sites)."""
     weights: dict[str, Tensor] | None = None
-    """Parameter name -> bool of the parameter's shape: which of its nonzero weights are kept. A matrix that is not
-    named keeps all of them; with None every matrix does. It is best to keep weights from or to an ablated node. The
-    reason is the sink: an ablated v channel contributes its mean times the share of attention that does not go to the
-    sink, but a removed weight contributes the whole mean."""
+    """Parameter name -> bool of the parameter's shape: which of its nonzero weights are kept. A matrix without an entry
+    keeps all its weights, and None means that no matrix has an entry. A mask should keep the weights that lead from or
+    to an ablated node, because removing them can change the result. The reason is the attention sink: an ablated v
+    channel contributes its mean times the share of attention that does not go to the sink, whereas a removed weight
+    contributes the whole mean."""
     scores: dict[str, Tensor] | None = None
-    """Site -> float32 [C]: the ranking; nodes with higher scores are kept first."""
+    """Site -> float32 [C]: the score of each node; smaller circuits keep those with the highest scores."""
     info: CircuitInfo = field(default_factory=CircuitInfo)
     """How the circuit was found."""
 
@@ -51,7 +56,7 @@ class Circuit:
         return facts + table(("site", "kept", "of", ""), sites, "kept nodes by site; circuit.edges(model) counts edges")
 
     def _facts(self) -> dict[str, str]:
-        """What `repr` shows: name -> text. Edges are not shown, since counting them needs the model."""
+        """What `repr` shows, as name -> text. The number of edges is missing, because counting them needs the model."""
         info = self.info
         facts = {"task": info.task} if info.task else {}
         facts["nodes"] = f"{self.n_nodes:,} of {sum(map(len, self.nodes.values())):,}"
@@ -75,25 +80,25 @@ class Circuit:
         return {site: int(kept.count_nonzero()) for site, kept in self.nodes.items()}
 
     def noting(self, **known: Any) -> Circuit:
-        """The circuit with those fields of `info` set."""
+        """A copy of the circuit with the given fields of `info` set."""
         return replace(self, info=replace(self.info, **known))
 
     def edges(self, model: GPT) -> int:
-        """Circuit size: nonzero weights between two kept nodes."""
+        """The size of the circuit: the number of nonzero, kept weights between two kept nodes."""
         return sum(self.edges_by_map(model).values())
 
     def edges_by_map(self, model: GPT) -> dict[str, int]:
-        """Edges of each map, such as `0.attn.act_in -> 0.attn.q`; see `edges.edge_maps`."""
+        """Number of edges in each map, by its name, such as `0.attn.act_in -> 0.attn.q`; see `edges.edge_maps`."""
         self.check(model)
         return count_edges(model, self.nodes, self.weights)
 
     def side_edges(self, model: GPT) -> dict[str, int]:
-        """Weights used in addition to the edges, by kind; see `edges.count_side_edges`."""
+        """Number of weights that the circuit uses in addition to its edges, by kind; see `edges.count_side_edges`."""
         self.check(model)
         return count_side_edges(model, self.nodes)
 
     def trimmed(self, model: GPT) -> Circuit:
-        """The circuit without its dangling nodes, those on no kept path from an input to the logits; see `paths`."""
+        """The circuit without its dangling nodes: those on no path of kept edges from an input to the logits."""
         self.check(model)
         return replace(self, nodes=nodes_on_paths(model, self.nodes, self.weights))
 
@@ -110,7 +115,7 @@ class Circuit:
         shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
         for name, kept in (self.weights or {}).items():
             if kept.shape != shapes.get(name):
-                raise UserError(f"the circuit was found in another model: its weights {name} do not fit this one")
+                raise UserError(f"the circuit was found in another model: its mask over {name} has another shape")
 
     def save(self, path: str | Path) -> None:
         """Write the circuit as JSON; the file appears whole or not at all."""
@@ -126,24 +131,29 @@ class Circuit:
 
     @staticmethod
     def load(path: str | Path) -> Circuit:
-        """Read a circuit written by `save`; a missing, truncated or foreign file is a `UserError` that names it."""
+        """Read a circuit written by `save`; `UserError` if the file is missing, damaged or of another kind."""
         values = read_json(path, "circuit file")
         if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
             raise UserError(f"{path} is not a circuit file of format {FORMAT}: write one with `sparsegpt2 prune`")
-        try:
-            weights, scores = values.get("weights"), values.get("scores")
+        with reading(f"circuit file {path}", "prune again"):
+            info = CircuitInfo.from_dict(check(values.get("info"), dict[str, Any], "info"))
+            nodes = check(values.get("nodes"), dict[str, dict[str, int | list[int]]], "nodes")
+            weights = check(values.get("weights"), dict[str, dict[str, list[int]]] | None, "weights")
+            scores = check(values.get("scores"), dict[str, list[float]] | None, "scores")
+            shapes = {site: [check(entry["width"], int, "width")] for site, entry in nodes.items()}
+            _check_sizes(shapes | {name: entry["shape"] for name, entry in (weights or {}).items()})
+            if scores and set(scores) != set(nodes):
+                raise UserError("its scores are of other sites than its nodes")
             return Circuit(
-                nodes={site: _mask([entry["width"]], entry["kept"]) for site, entry in values["nodes"].items()},
+                nodes={site: _mask(shapes[site], entry["kept"]) for site, entry in nodes.items()},
                 weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},
-                scores=scores and {site: torch.tensor(score) for site, score in scores.items()},
-                info=CircuitInfo.from_dict(values["info"]),
+                scores=scores and {site: _ranking(score, shapes[site]) for site, score in scores.items()},
+                info=info,
             )
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            raise UserError(f"circuit file {path} is damaged ({type(error).__name__}: {error}); prune again") from None
 
 
 def is_circuit(path: str | Path) -> bool:
-    """Whether a JSON file is a circuit file; reports, which are in the same folders, are not."""
+    """Whether `path` is a circuit file, and not another JSON file such as a report, which can be in the same folder."""
     try:
         values = read_json(path)
     except UserError:
@@ -156,17 +166,35 @@ def every_node(model: GPT) -> dict[str, Tensor]:
     return {site: torch.ones(width, dtype=torch.bool) for site, width in node_sites(model.config).items()}
 
 
-def _mask(shape: list[int], kept: list[int]) -> Tensor:
-    mask = torch.zeros(shape, dtype=torch.bool)
-    indices = torch.tensor(kept, dtype=torch.int64)
-    if len(kept) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():
-        raise ValueError(f"kept entries must be from 0 to {mask.numel() - 1}")
-    mask.view(-1)[indices] = True
+def _check_sizes(shapes: dict[str, list[int]]) -> None:
+    """`UserError` unless masks of these shapes fit in memory; called before any of them is made."""
+    for name, shape in shapes.items():
+        if min(shape, default=0) < 1:
+            raise UserError(f"{name} has the shape {shape}")
+    entries = sum(math.prod(shape) for shape in shapes.values())
+    if entries > MOST_ENTRIES:
+        raise UserError(f"its masks have {entries:,} entries, and at most {MOST_ENTRIES:,} are read")
+
+
+def _mask(shape: list[int], listed: Any, value: bool = True) -> Tensor:
+    """A mask of that shape that is `value` at the listed entries, counted row by row, and not `value` elsewhere."""
+    indices = torch.tensor(check(listed, list[int], "kept entries"), dtype=torch.int64)
+    mask = torch.full(shape, not value)
+    if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():
+        raise UserError(f"kept entries must be from 0 to {mask.numel() - 1}")
+    mask.view(-1)[indices] = value
     return mask
 
 
+def _ranking(score: list[float], shape: list[int]) -> Tensor:
+    ranking = torch.tensor(score, dtype=torch.float32)
+    if list(ranking.shape) != shape or not bool(ranking.isfinite().all()):
+        raise UserError(f"the scores of a site with {shape[0]} channels are not as many finite numbers")
+    return ranking
+
+
 def _entries(kept: Tensor) -> dict[str, Any]:
-    """A mask over weights as plain values: the kept entries or, if they are fewer, the removed ones."""
+    """A mask over weights as plain values: the indices of the kept entries or, if fewer, of the removed ones."""
     which = "kept" if 2 * int(kept.count_nonzero()) <= kept.numel() else "removed"
     entries = kept if which == "kept" else ~kept
     return {"shape": list(kept.shape), which: entries.flatten().nonzero().flatten().tolist()}
@@ -174,9 +202,10 @@ def _entries(kept: Tensor) -> dict[str, Any]:
 
 def _weight_mask(values: dict[str, Any]) -> Tensor:
     """The inverse of `_entries`."""
-    return _mask(values["shape"], values["kept"]) if "kept" in values else ~_mask(values["shape"], values["removed"])
+    which = "kept" if "kept" in values else "removed"
+    return _mask(values["shape"], values[which], which == "kept")
 
 
 def _short(scores: Tensor) -> list[float]:
-    """float32 values with nine digits, enough to restore each exactly."""
+    """The scores, rounded to nine significant digits, which is enough to restore each float32 exactly."""
     return [float(f"{value:.9g}") for value in scores.tolist()]

@@ -1,7 +1,8 @@
-"""From a ranking to a circuit: the curve of loss against size, and the smallest size that meets a target loss.
+"""Choose how many of the ranked nodes or edges to keep: score circuits of several sizes, and find the smallest.
 
-All sizes are scored on one fixed batch of validation pairs, in float32. Shapes: B rows, R sizes scored in one forward
-pass, C channels, N nodes of the model.
+The smallest is the one with the fewest nodes (or edges) that meets a target loss. All sizes are scored on one fixed
+batch of validation pairs, in float32. Shapes: B rows, R sizes scored in one forward pass, C channels, N nodes of the
+model.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ VALIDATION_SEED = 0
 
 
 class LossCurve:
-    """Task loss of the circuits of one ranking as a function of their size k. Each size is scored only once.
+    """The task loss of circuits made from one ranking, as a function of their size k. Each size is scored only once.
 
-    k is a number of nodes or, if the pruner ranks edges, of edges.
+    k is a number of nodes or, if the pruner ranks edges, a number of edges.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class LossCurve:
         """k -> loss in nats, for the sizes scored so far."""
 
     def __repr__(self) -> str:
-        return f"LossCurve({self.task.name}: {len(self.losses)} sizes scored of 0 to {self.ranking.size:,})"
+        return f"LossCurve({self.task.name}: {len(self.losses)} of the sizes 0 to {self.ranking.size:,} scored)"
 
     @property
     def first_with_edges(self) -> int:
@@ -55,7 +56,7 @@ class LossCurve:
         return next((k for k, number in enumerate(edges) if number), 1)
 
     def circuit(self, k: int) -> Circuit:
-        """The circuit of size k as scored: without dangling nodes if edges are ranked or it will be trimmed."""
+        """The circuit of size k as it is scored: without dangling nodes if the pruner ranks edges or `trim` is on."""
         circuit = self.ranking.circuit(k)
         return circuit if circuit.weights is None and self.config.trim == "none" else circuit.trimmed(self.model)
 
@@ -76,7 +77,7 @@ class LossCurve:
             group = unknown[start : start + at_once]
             self.losses.update(zip(group, self._losses(group), strict=True))
             if self.progress is not None:
-                self.progress(start + len(group), len(unknown), f"scoring circuits of {group[0]} nodes and more")
+                self.progress(start + len(group), len(unknown), f"scoring circuits of size {group[0]} and up")
         return [self.losses[k] for k in sizes]
 
     def _losses(self, sizes: list[int]) -> list[float]:
@@ -87,12 +88,17 @@ class LossCurve:
         else:
             losses = self._losses_of_masks([one.nodes for one in circuits])
         if not all(map(math.isfinite, losses)):
-            raise UserError(f"task {self.task.name} has no finite loss: the model's weights or node means hold NaN")
+            raise UserError(
+                f"the loss on task {self.task.name} is not finite: the model's weights or node means contain NaN"
+            )
         return losses
 
     @torch.no_grad()
     def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
-        """Losses of several circuits, each site -> bool [C], in one batch; nodes that none keeps are not computed."""
+        """Losses of several circuits, scored together. Nodes that none of them keeps are not computed.
+
+        sizes: the kept nodes of each circuit, site -> bool [C].
+        """
         masks = {site: torch.stack([nodes[site] for nodes in sizes]) for site in sizes[0]}  # [R, C]
         live = {site: mask.any(dim=0) for site, mask in masks.items()}
         batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
@@ -101,21 +107,22 @@ class LossCurve:
         return rows.double().view(len(sizes), -1).mean(dim=1).tolist()  # type: ignore[no-any-return]
 
     def points(self) -> list[list[float]]:
-        """The curve so far: [nodes, edges, loss in nats], by rising size k."""
+        """The curve so far: [nodes, edges, loss in nats], in order of size k."""
         return [[*self.counts[k], self.losses[k]] for k in sorted(self.losses)]
 
 
 def smallest_size(curve: LossCurve, target: float, search: str) -> int | None:
-    """The size that `search` (scan or bisect) chooses for a target loss, or None if no size tried meets it."""
+    """The size that `search` (scan or bisect) chooses for a target loss; None if no size that was tried meets it."""
     return scan(curve, target) if search == "scan" else bisect(curve, target)
 
 
 def scan(curve: LossCurve, target: float) -> int | None:
-    """The smallest size that meets the target, on a geometric grid that is then refined below the smallest hit.
+    """The smallest size that meets the target on a geometric grid of sizes, which is then refined below that size.
 
-    The loss is not monotone in k, so the whole grid is scored. The size of the mask that the pruner trained is part of
-    the grid, and so are sizes slightly above it, because the trained mask may just miss the target on fresh pairs, and
-    much larger sizes were never trained to meet it. Sizes too small to have an edge are left out.
+    The loss can rise when nodes are added, so the whole grid is scored. The grid includes the size of the mask that the
+    pruner trained. That mask may narrowly miss the target on fresh pairs, so sizes slightly above it are included too.
+    Much larger circuits may miss the target as well, because the pruner trained no mask of their size. Sizes too small
+    to have an edge are left out.
     """
     total, trained = curve.ranking.size, curve.ranking.trained_size or 0
     first = min(curve.first_with_edges, total)
@@ -136,13 +143,16 @@ def scan(curve: LossCurve, target: float) -> int | None:
 
 
 NEAR_TRAINED = (1.0, 1.03, 1.07, 1.15, 1.3, 1.6)
-"""Sizes scored near that of the trained mask, as multiples of it."""
+"""Sizes that the scan adds to its grid, as multiples of the size of the trained mask."""
 REFINEMENT = 4
-"""Parts into which each refinement divides the gap below the smallest size that meets the target."""
+"""Number of parts into which each refinement divides the gap below the smallest size that meets the target."""
 
 
 def geometric_grid(first: int, last: int, ratio: float) -> list[int]:
-    """Whole numbers from `first` to `last`, both included; each is at most `ratio` times the one before, or 1 more."""
+    """Increasing whole numbers from `first` to `last`, with both ends included.
+
+    Each number is at most `ratio` times the one before it, or larger by 1 if that is more.
+    """
     grid, value = [first], float(first)
     while grid[-1] < last:
         value = max(value * ratio, grid[-1] + 1)
@@ -151,7 +161,7 @@ def geometric_grid(first: int, last: int, ratio: float) -> list[int]:
 
 
 def bisect(curve: LossCurve, target: float) -> int | None:
-    """The paper's search: bisection over all sizes, which assumes that the loss falls with every node added."""
+    """The paper's search: bisection over all sizes. It assumes that the loss falls with every node that is added."""
     low, high = 0, curve.ranking.size
     if curve.loss(high) > target:
         return None

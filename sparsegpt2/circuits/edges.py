@@ -19,32 +19,33 @@ from sparsegpt2.model.sites import node_sites
 
 @dataclass(frozen=True)
 class EdgeMap:
-    """The weights from one node site to another."""
+    """The weights that lead from one node site to another."""
 
     source: str
-    """Site that is read."""
+    """The site that the map reads."""
     target: str
-    """Site that is written."""
+    """The site that the map writes."""
     parameter: str
-    """Name of the weight parameter that holds them, such as `blocks.0.attn.c_attn.weight`."""
+    """Name of the weight parameter that contains the map, such as `blocks.0.attn.c_attn.weight`."""
     rows: slice
-    """Rows of the parameter: all of them, or those of q, of k or of v in c_attn."""
+    """Rows of the parameter that belong to the map: all of them or, in c_attn, those of q, of k or of v."""
     columns: slice
-    """Columns of the parameter: all except those that read concatenated positions, which are not nodes."""
+    """Columns of the parameter that belong to the map: all except those that read concatenated positions, which are not
+    nodes."""
 
     @property
     def bias(self) -> str:
-        """Name of the bias vector that goes with the weight; the model may have none."""
+        """Name of the bias vector that is added after the map. The model may not have it."""
         return self.parameter.removesuffix("weight") + "bias"
 
     @property
     def name(self) -> str:
-        """`0.attn.act_in -> 0.attn.q`."""
+        """The map's name, such as `0.attn.act_in -> 0.attn.q`."""
         return f"{self.source} -> {self.target}"
 
 
 def edge_maps(model: GPT) -> list[EdgeMap]:
-    """Every map of the model, in forward order: six per layer."""
+    """All maps of the model in forward order, six per layer."""
     config, maps = model.config, []
     width, everything = config.d_attn, slice(None)
     for layer in range(config.n_layer):
@@ -61,7 +62,10 @@ def edge_maps(model: GPT) -> list[EdgeMap]:
 
 
 def edges_present(model: GPT, edge_map: EdgeMap, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Which entries of a map are nonzero and kept by the mask in `weights`, whatever nodes are kept; bool [O, I]."""
+    """Which entries of a map are nonzero and kept by the mask over weights, if there is one: bool [O, I].
+
+    Which nodes are kept makes no difference here. weights: parameter name -> bool of its shape.
+    """
     block = (edge_map.rows, edge_map.columns)
     present = model.get_parameter(edge_map.parameter).detach()[block] != 0
     if weights is not None and edge_map.parameter in weights:
@@ -83,9 +87,10 @@ def count_edges(model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, T
 
 
 def edges_by_size(model: GPT, ranks: Mapping[str, Tensor]) -> Tensor:
-    """Number of edges between the first k nodes of a ranking, for every k at once: int64 [N + 1], entry k.
+    """The number of edges between the first k nodes of a ranking, for every k from 0 to N: int64 [N + 1].
 
-    ranks: site -> [C] int64, the rank of each node, from 0. An edge is there once the later of its two ends is.
+    ranks: site -> [C] int64, the rank of each node, from 0. An edge is counted when both of its nodes are among the
+    first k.
     """
     total = sum(len(rank) for rank in ranks.values())
     appear = torch.zeros(total + 1, dtype=torch.int64)
@@ -99,7 +104,7 @@ def edges_by_size(model: GPT, ranks: Mapping[str, Tensor]) -> Tensor:
 def count_side_edges(
     model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
 ) -> dict[str, int]:
-    """Weights that a circuit uses in addition to its edges, by kind; never part of its size.
+    """Number of weights that a circuit uses in addition to its edges, by kind. They are never part of its size.
 
     `embedding`: nonzero embedding weights (token and learned positions) into channels that a kept act_in reads.
     `unembedding`: nonzero weights out of channels that a kept resid_delta writes. `positions`: nonzero weights from
@@ -126,18 +131,19 @@ def count_side_edges(
 
 
 def parameter_and_bias(model: GPT, edge_map: EdgeMap) -> tuple[Tensor, Tensor | None]:
-    """The whole weight matrix that holds a map and its bias vector (None if there is none), detached."""
+    """The whole weight matrix that contains a map, and the bias vector that goes with it (or None), both detached."""
     bias = dict(model.named_parameters()).get(edge_map.bias)
     return model.get_parameter(edge_map.parameter).detach(), None if bias is None else bias.detach()
 
 
 def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters of the model with the edges outside `weights` mean-ablated, by name, for `torch.func.functional_call`.
+    """Parameters with which the model runs with all edges outside `weights` mean-ablated: name -> new value.
 
-    A removed edge from node i carries w * mean_i instead of w * x_i. So applying a mask Z to a matrix W means using the
-    matrix W * Z and the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). weights: parameter name
-    -> Z of the parameter's shape, bool or float gates; gradients reach gates. means: site -> [C]. Columns that read
-    concatenated positions are never masked. `UserError` for a model without biases.
+    They are meant for `torch.func.functional_call`. A removed edge from node i carries w * mean_i instead of w * x_i.
+    So applying a mask Z to a matrix W means using the matrix W * Z and the bias b + (W * (1 - Z)) @ mean
+    (docs/definitions.md, Circuit of edges). weights: parameter name -> Z of the parameter's shape, bool or float gates,
+    which receive gradients. means: site -> [C]. Columns that read concatenated positions are never masked. `UserError`
+    for a model without biases.
     """
     changed: dict[str, Tensor] = {}
     for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():
@@ -156,7 +162,7 @@ def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, 
 def circuit_edges(
     model: GPT, nodes: Mapping[str, Tensor], weights: Mapping[str, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """The edges of a circuit as masks: name of each weight parameter that holds a map -> bool of its shape."""
+    """The edges of a circuit as masks: name of each weight parameter that contains a map -> bool of its shape."""
     edges: dict[str, Tensor] = {}
     for edge_map in edge_maps(model):
         present = edges_present(model, edge_map, weights)
@@ -169,18 +175,18 @@ def circuit_edges(
 
 @dataclass(frozen=True, eq=False)
 class EdgeList:
-    """The E edges of a circuit as one list: parameter after parameter, each by flat index. `of` makes it on the CPU."""
+    """The E edges of a circuit as one list, ordered by parameter and then by flat index. `of` makes it on the CPU."""
 
     nodes: dict[str, Tensor]
     """Site -> bool [C]: the kept nodes that the edges join."""
     places: dict[str, Tensor]
-    """Weight parameter -> int64, ascending: flat indices of its edges."""
+    """Name of each weight parameter -> the flat indices of its edges, int64, in ascending order."""
     shapes: dict[str, torch.Size]
-    """Shape of each of those parameters."""
+    """Name of each of those parameters -> its shape."""
 
     @classmethod
     def of(cls, model: GPT, nodes: Mapping[str, Tensor]) -> EdgeList:
-        """The edges between the kept nodes (site -> bool [C])."""
+        """The edges between the kept nodes. nodes: site -> bool [C]."""
         masks = {name: mask.cpu() for name, mask in circuit_edges(model, nodes).items()}
         places = {name: mask.flatten().nonzero().flatten() for name, mask in masks.items()}
         return cls(
@@ -188,7 +194,7 @@ class EdgeList:
         )
 
     def to(self, device: torch.device | str) -> EdgeList:
-        """The same list on `device`, which saves copies if `spread` is called often."""
+        """The same list on `device`. This saves copies if `spread` is called often."""
         nodes, places = (
             {name: tensor.to(device) for name, tensor in some.items()} for some in (self.nodes, self.places)
         )
@@ -198,14 +204,14 @@ class EdgeList:
         return f"EdgeList({len(self):,} edges in {len(self.places)} parameters)"
 
     def __len__(self) -> int:
-        """E."""
+        """The number of edges, E."""
         return sum(map(len, self.places.values()))
 
     def spread(self, values: Tensor) -> dict[str, Tensor]:
-        """Turn one value per edge, [E], into masks over weights: parameter name -> its shape, 1 where there is no edge.
+        """Turn one value per edge, [E], into masks over weights: parameter name -> mask of its shape.
 
-        Gradients pass through. Weights that are not in the list have an ablated node at one end; 1 leaves them as they
-        are.
+        Gradients pass through. Entries of a mask that are not edges in the list are 1, which leaves the weight
+        unchanged. Such a weight has an ablated node at one end or reads a concatenated position, or is zero.
         """
         masks = {}
         parts = values.split([len(places) for places in self.places.values()])
@@ -216,6 +222,6 @@ class EdgeList:
 
 
 def _channels(model: GPT, nodes: Mapping[str, Tensor], place: str) -> Tensor:
-    """Residual channels with a kept node at `place` of any sublayer, bool [D]."""
+    """Residual channels that have a kept node at `place` in some sublayer, bool [D]."""
     sites = [site for site in node_sites(model.config) if site.endswith(place)]
     return torch.stack([nodes[site] for site in sites]).any(dim=0).to(model.wte.weight.device)

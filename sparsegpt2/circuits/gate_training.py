@@ -4,10 +4,11 @@ A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient pass
 draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and moves tau along the gradient. A
 controller (`Penalty`) sets the penalty so that the task loss stays at its target.
 
-A step never waits for the device, since it reads no numbers from it. So the state of the controller, and of the test
-whether the gates have settled, are float64 tensors on the device, and each step leaves its numbers there. The host
-reads them after every step on the CPU, where that is free, and every `host.LOOK_EVERY` steps elsewhere. How often it
-reads does not change the circuit: gates that have settled no longer move, even before the host knows.
+A training step reads no numbers from the device, so the host (the CPU) never has to wait for a GPU. The controller, and
+the test whether the gates have settled, keep their state in tensors on the device. Each step leaves its loss and its
+number of open gates in a tensor there too. The host reads these tensors after every step if the device is the CPU,
+where that is free, and every `host.LOOK_EVERY` steps otherwise. How often it reads does not change the circuit, because
+gates that have settled no longer move, even before the host knows that they have.
 
 Shapes: G gates, B rows of a batch.
 """
@@ -31,7 +32,8 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 STEP_SEEDS = 1_000_003
-"""Difference between the batch seeds of two neighbouring pruning seeds; more than any number of steps."""
+"""Difference between the first batch seeds of two consecutive pruning seeds. No run has so many steps, so runs with
+different pruning seeds share no batch seed."""
 
 
 class GateTraining:
@@ -47,11 +49,11 @@ class GateTraining:
         self.penalty = Penalty(config, self.device)
         self.settling = Settling(config, self.device)
         self.taken = 0
-        """Steps taken."""
+        """Number of steps taken so far."""
         self.history: list[dict[str, float]] = []
-        """One entry per step that the host has read, up to the step at which the gates settled."""
+        """One entry for each step that the host has read, up to the step at which the gates settled."""
         self.told = 0
-        """Number of history entries already reported."""
+        """Number of history entries that have been reported to the progress callback."""
         self.settled = False
         """Whether the host knows that the gates have settled."""
         self._unseen: list[Tensor] = []
@@ -62,7 +64,7 @@ class GateTraining:
         return self.settled or self.taken == self.config.steps
 
     def next_batch(self) -> TaskBatch:
-        """Fresh training pairs for the next step."""
+        """Fresh pairs of the train split for the next step."""
         seed = self.config.seed * STEP_SEEDS + self.taken
         return task_batch(self.model, self.task, "train", self.config.pairs, seed)
 
@@ -92,19 +94,21 @@ class GateTraining:
             self._look()
 
     def _look(self) -> None:
-        """Read the numbers of the steps since the last read; a loss that is not finite is a `UserError`."""
+        """Read the numbers of all steps since the last read; `UserError` if a loss is not finite."""
         for loss, kept, k_coef, settled in torch.stack(self._unseen).tolist():
             if not math.isfinite(loss):
-                raise UserError(f"task {self.task.name} has no finite loss: the model's weights or node means hold NaN")
+                raise UserError(
+                    f"the loss on task {self.task.name} is not finite: the model's weights or node means contain NaN"
+                )
             if not self.settled:
                 self.history.append({"task_loss": loss, "kept": int(kept), "k_coef": k_coef})
             self.settled = self.settled or bool(settled)
         self._unseen.clear()
 
     def tell(self, progress: Progress | None, steps: int, what: str) -> None:
-        """Report the new history entries; a `Watcher` gets each entry and may end the training by an exception.
+        """Report the new history entries; a `Watcher` gets each entry and may end the training by raising an exception.
 
-        steps: total to show. what: the word for what the gates are on, such as `nodes`.
+        steps: the total number of steps to show. what: what the gates are on, such as `nodes`.
         """
         new, self.told = self.history[self.told :], len(self.history)
         if progress is None or not new:
@@ -118,27 +122,30 @@ class GateTraining:
 class Penalty:
     """The penalty for each open gate: fixed, or set by a controller that holds the task loss at its target.
 
-    The controller treats the target as a constraint and k_coef as its multiplier. k_coef rises while the running task
-    loss is below the aim and falls while it is above. It changes by factors, since the right value can lie anywhere
-    within several orders of magnitude. log k_coef is the sum of a lasting part, which finds that value, and an
-    immediate part, which is needed because gates respond with a delay of many steps.
+    The controller treats the target as a constraint and the penalty k_coef as its Lagrange multiplier. Its aim is
+    `controller_margin` times the target loss. k_coef rises while the running task loss is below the aim, and falls
+    while it is above. It is changed by factors, because the right value can be anywhere within several orders of
+    magnitude. log k_coef is the sum of two parts. The lasting part adds up over the steps, until it reaches the right
+    value. The immediate part depends only on the current running loss. It is needed because gates respond many steps
+    late.
     """
 
     def __init__(self, config: GateSettings, device: torch.device | str = "cpu") -> None:
         self.config = config
         self.k_coef = torch.tensor(config.k_coef, dtype=torch.float64, device=device)
-        """Penalty in nats for each open gate in this step: a scalar on the device."""
+        """Penalty in nats for each open gate in this step; a scalar tensor on the device."""
         self.lasting = math.log(config.k_coef) * torch.ones_like(self.k_coef)
         self.aim = config.controller_margin * config.target_loss
         self.running: Tensor | None = None
-        """Running mean of the task loss; stays None with a fixed penalty, which does not need it."""
+        """Running mean of the task loss. It stays None if the penalty is fixed, because only the controller needs
+        it."""
 
     def cost(self, kept: Tensor) -> Tensor:
-        """Penalty in nats for `kept` open gates."""
+        """Penalty in nats if `kept` gates are open."""
         return self.k_coef.to(kept.dtype) * kept
 
     def update(self, task_loss: Tensor) -> None:
-        """Adjust k_coef after a step. task_loss: of that step, in nats."""
+        """Adjust k_coef after a step. task_loss: the task loss of that step, in nats."""
         config = self.config
         if config.penalty == "fixed":
             return
@@ -152,8 +159,8 @@ class Penalty:
 class Settling:
     """Whether the gates have settled.
 
-    They have when the number of open gates has changed at least once, has then stayed the same for `settle_steps`
-    steps, and the running task loss meets the target.
+    They have settled when the number of open gates has changed at least once and has then stayed the same for
+    `settle_steps` steps, and the running task loss meets the target.
     """
 
     def __init__(self, config: GateSettings, device: torch.device) -> None:
@@ -165,7 +172,10 @@ class Settling:
         self.changed = self.settled
 
     def update(self, kept: Tensor, running: Tensor | None) -> None:
-        """Use a step's number of open gates and the running task loss (None: the loss need not meet the target)."""
+        """Take note of a step.
+
+        kept: number of open gates. running: running mean of the task loss, or None if the loss does not matter.
+        """
         config = self.config
         if self.kept is not None:
             same = kept == self.kept
@@ -178,23 +188,32 @@ class Settling:
 
 
 def starting_k_coef(config: GateSettings, gates: int) -> float:
-    """The initial penalty for each gate: `k_coef`; with the controller, at most `pressure` for all gates together."""
+    """The initial penalty in nats for each open gate.
+
+    It is `k_coef`. With the controller it is lowered, if necessary, so that all gates together cost at most `pressure`.
+    """
     return config.k_coef if config.penalty == "fixed" else min(config.k_coef, config.pressure / gates)
 
 
 def initial_tau(nodes: int, config: GateSettings) -> Tensor:
-    """Initial tau, one for each of `nodes` gates: normal(init_noise_bias, init_noise_scale), clamped to [-1, 1]."""
+    """The initial tau of each of `nodes` gates, clamped to [-1, 1].
+
+    It is drawn from a normal distribution with mean `init_noise_bias` and standard deviation `init_noise_scale`.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     return (config.init_noise_bias + config.init_noise_scale * torch.randn(nodes, generator=generator)).clamp(-1, 1)
 
 
 def highest_tau(config: GateSettings) -> float:
-    """The upper limit of tau."""
+    """The upper limit of tau: the mean of its initial values plus `headroom`, at most 1."""
     return min(1.0, config.init_noise_bias + config.headroom)
 
 
 def schedule(progress: float, warmup: float) -> float:
-    """Share of the learning rate at `progress` (0 to 1) of training: linear from 0 over `warmup`, then linear to 0."""
+    """The factor by which the learning rate is multiplied at `progress` (0 to 1) of training.
+
+    It rises linearly from 0 to 1 over the share `warmup` of training, then falls linearly to 0.
+    """
     if progress < warmup:
         return progress / warmup
     return (1 - progress) / (1 - warmup)

@@ -1,6 +1,6 @@
-"""Mean ablation at node sites, and the gates that learn what to ablate (paper, appendix A.5).
+"""Mean ablation at node sites, and the gates that learn which nodes to ablate (paper, appendix A.5).
 
-Shapes: R runs, B rows a run, T positions, C channels of a site, N nodes of a model (all channels of all sites).
+Shapes: R masks, B rows of a batch, T positions, C channels of a site, N nodes of a model (all channels of all sites).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sparsegpt2.model.gpt import GPT
 class MeanAblation:
     """A site object: every channel x of a node site becomes m * x + (1 - m) * mean, at every position.
 
-    kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, the mask of
-    each row of the batch [B, T, C]; without it, the rows are R groups, one after the other, one for each mask. Sites
-    without a mask pass unchanged.
+    kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, for each
+    row of the batch [B, T, C] the index of the mask that it uses. Without `rows` the batch consists of R groups of
+    rows, one after the other, and each group uses one mask. Activations at sites without a mask are not changed.
 
-    It acts after AbsTopK, where the forward calls its sites. With m = 1, x is unchanged bit for bit.
+    The forward calls site objects after AbsTopK. Where m = 1, x is unchanged bit for bit.
     """
 
     def __init__(self, kept: Mapping[str, Tensor], means: Mapping[str, Tensor], rows: Tensor | None = None) -> None:
@@ -32,7 +32,7 @@ class MeanAblation:
         self._terms: dict[str, tuple[Tensor, Tensor]] = {}  # (m, (1 - m) * mean) by site, in the dtype of x
 
     def on_rows(self, rows: Tensor) -> MeanAblation:
-        """The same masks for another batch, whose row i uses mask rows[i]; terms already computed are shared."""
+        """The same masks for another batch, whose row i uses mask rows[i]. Terms computed already are shared."""
         other = copy(self)
         other.rows = rows
         return other
@@ -80,7 +80,7 @@ def gate(tau: Tensor, temperature: float) -> Tensor:
 
 
 def split_nodes(flat: Tensor, sites: Mapping[str, int]) -> dict[str, Tensor]:
-    """Split [..., N] in site order into site -> [..., C]; `sites` as returned by `model.sites.node_sites`."""
+    """Split [..., N] in site order into site -> [..., C]. sites: as returned by `model.sites.node_sites`."""
     return dict(zip(sites, flat.split(list(sites.values()), dim=-1), strict=True))
 
 
@@ -91,7 +91,7 @@ def join_nodes(by_site: Mapping[str, Tensor], sites: Mapping[str, int]) -> Tenso
 
 @contextmanager
 def frozen(model: GPT, dtype: torch.dtype) -> Iterator[None]:
-    """Run `model` in `dtype` and without gradients for its weights; both are restored afterwards."""
+    """Inside the block, `model` computes in `dtype`, and its weights get no gradients. Both are restored after it."""
     if model.compute_dtype == dtype and not any(parameter.requires_grad for parameter in model.parameters()):
         yield  # nothing to change, as is usual inside a loop of steps
         return

@@ -1,8 +1,10 @@
 """The hard-concrete distribution: masks in [0, 1] that are often exactly 0 or 1 and still have a gradient.
 
-u uniform, s = sigmoid((log u - log(1 - u) + log alpha) / temperature), stretched to low .. high and clamped to 0 .. 1
-(Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"; the settings of Edge Pruning).
-Two methods train such masks: Edge Pruning on components, and the edge pruner on single weights.
+A mask is made from a number u, which is uniform between 0 and 1. First, s = sigmoid((log u - log(1 - u) + log alpha) /
+temperature). Then s is stretched to the range from low to high, and clamped to 0 .. 1 (Louizos et al. 2018, "Learning
+Sparse Neural Networks through L0 Regularization"). The values of low, high and temperature are those of Edge Pruning.
+Two methods train such masks: `edge_pruning` on the edges of component circuits, and the pruner `edge` on single
+weights.
 """
 
 from __future__ import annotations
@@ -16,22 +18,22 @@ LOW, HIGH, TEMPERATURE = -0.1, 1.1, 2 / 3
 
 
 def sample(log_alpha: Tensor, generator: torch.Generator) -> Tensor:
-    """A mask for each entry of log_alpha, in [0, 1], differentiable in log_alpha; drawn on the CPU."""
+    """Draw a mask in [0, 1] for each entry of log_alpha, with a gradient. Random numbers are drawn on the CPU."""
     uniform = torch.rand(log_alpha.shape, generator=generator).clamp(1e-6, 1 - 1e-6)
     uniform = uniform.to(log_alpha.device, non_blocking=True)  # a training step must not wait for the device
     return stretched(uniform, log_alpha).clamp(0, 1)
 
 
 def stretched(uniform: Tensor, log_alpha: Tensor) -> Tensor:
-    """The stretched variable, in low .. high, before clamping; it increases with `uniform` (0 to 1)."""
+    """The variable s after stretching and before clamping, between low and high. uniform: the number u."""
     s = torch.sigmoid((torch.logit(uniform) + log_alpha) / TEMPERATURE)
     return s * (HIGH - LOW) + LOW
 
 
 def density(x: Tensor, log_alpha: Tensor) -> Tensor:
-    """Probability density of the stretched variable at x, inside low .. high.
+    """Probability density of the stretched variable at x, for x between low and high.
 
-    The mask has this density inside 0 .. 1; the probability outside is concentrated at 0 and at 1.
+    Between 0 and 1 this is the density of the mask. The probability outside is concentrated at the mask values 0 and 1.
     """
     s = (x - LOW) / (HIGH - LOW)
     at = torch.sigmoid(TEMPERATURE * torch.logit(s) - log_alpha)  # cumulative distribution of s
@@ -39,10 +41,10 @@ def density(x: Tensor, log_alpha: Tensor) -> Tensor:
 
 
 def expected_l0(log_alpha: Tensor) -> Tensor:
-    """Probability that the mask is not 0: sigmoid(log alpha - temperature * log(-low / high))."""
+    """The probability that a mask is not 0: sigmoid(log alpha - temperature * log(-low / high))."""
     return torch.sigmoid(log_alpha - TEMPERATURE * math.log(-LOW / HIGH))
 
 
 def settled(log_alpha: Tensor) -> Tensor:
-    """The mask without noise: clamp(sigmoid(log alpha) * (high - low) + low, 0, 1)."""
+    """The mask without randomness: clamp(sigmoid(log alpha) * (high - low) + low, 0, 1)."""
     return (torch.sigmoid(log_alpha) * (HIGH - LOW) + LOW).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Find the model that a circuit file belongs to, even after the two were moved."""
+"""Find the model that a circuit file belongs to, even after both were moved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sparsegpt2.text.tokenizer import Tokenizer
 
 
 class Notable(Protocol):
-    """A circuit of any kind, whose `info` can be added to."""
+    """A circuit of any kind, which can return a copy of itself with more fields in its `info`."""
 
     def noting(self, **known: Any) -> Self: ...
 
@@ -25,15 +25,19 @@ Noted = TypeVar("Noted", bound=Notable)
 
 
 def name_model(circuit: Noted, path: str | Path, file: str | Path, fingerprint: str) -> Noted:
-    """The circuit with a note that its model is the one at `path`. file: where the circuit will be written."""
+    """A copy of the circuit, with a note in its `info` that its model is the one at `path`.
+
+    file: where the circuit will be written. fingerprint: the model's fingerprint.
+    """
     return circuit.noting(model=reference(path, file), model_fingerprint=fingerprint)
 
 
 def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
-    """The directory of a circuit's model: the given one, else the one that the circuit's file names.
+    """The folder of a circuit's model: `given` if there is one, else the folder that the circuit's file names.
 
-    The named one is looked for relative to the file's folder and its parents, then to the working directory. A model
-    whose shape or weights differ from those that the circuit was found in is skipped. `UserError` if none is left.
+    The named folder is looked for relative to the file's folder and to its parents, then relative to the working
+    directory. A model is skipped if its shape or its weights differ from those of the model in which the circuit was
+    found. `UserError` if no model fits.
     """
     if given:
         return model_directory(given)
@@ -42,14 +46,15 @@ def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
         raise UserError(f"{file} does not name its model; give it with --model")
     if named.startswith(hub.PREFIX):
         raise UserError(
-            f"{file} names the model {named}; a file may not start a download, so give it yourself: --model {named}"
+            f"{file} names the model {named}; a file may not start a download, so name the model yourself: "
+            f"--model {named}"
         )
     problem = "does not exist"
     for place in [zoo.directory(named)] if named.startswith(zoo.PREFIX) else candidates(named, file):
         try:
             directory = model_directory(place)
             problem = _misfit(circuit, directory)
-        except UserError:  # a folder of that name that holds no model or a damaged one
+        except UserError:  # the folder holds no model, or a damaged one
             continue
         if not problem:
             return directory
@@ -57,7 +62,7 @@ def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
 
 
 def _misfit(circuit: Circuit, directory: Path) -> str:
-    """Why the model in `directory` is not the circuit's; empty if it is, as far as the circuit's file tells."""
+    """Why the model in `directory` cannot be the circuit's, as the end of a sentence; empty if it can be."""
     header = read_json(directory / CONFIG, "model config")
     values = header.get("model") if isinstance(header, dict) else None
     if not isinstance(values, dict):
@@ -65,8 +70,8 @@ def _misfit(circuit: Circuit, directory: Path) -> str:
     config = from_dict(GPTConfig, values, str(directory / CONFIG))
     widths = {site: len(kept) for site, kept in circuit.nodes.items()}
     if config.n_layer > len(widths) or node_sites(config) != widths:
-        return f"has another shape than the circuit's ({directory})"
+        return f"has another shape than the circuit's model ({directory})"
     wanted = circuit.info.model_fingerprint
     if wanted and wanted != model_fingerprint(load_model(directory), Tokenizer.load(directory)):
-        return f"has other weights than when the circuit was found ({directory})"
+        return f"has other weights than the circuit's model ({directory})"
     return ""

@@ -20,8 +20,8 @@ from sparsegpt2.model.sites import Site
 
 
 def task_batch(model: GPT, task: Task, split: str, pairs: int, seed: int) -> TaskBatch:
-    """A batch of `task` on the model's device; prompts that the model cannot read are a `UserError`."""
-    batch = task.batch(split, pairs, seed)  # made on the CPU and checked there, where reading it is free
+    """A batch of `task` on the model's device; `UserError` if the model cannot read its prompts."""
+    batch = task.batch(split, pairs, seed)  # made on the CPU, where its values can be read without waiting
     highest = int(torch.stack([batch.tokens.max(), batch.answer.max(), batch.alternative.max()]).max())
     if highest >= model.config.vocab_size:
         raise UserError(
@@ -45,10 +45,10 @@ def answer_logits(
     parameters: Mapping[str, Tensor] | None = None,
     position_only: bool = False,
 ) -> Tensor:
-    """Logits after each prompt, [runs * B, V] float32, of the batch repeated `runs` times.
+    """Logits after each prompt of the batch, which is repeated `runs` times: [runs * B, V] float32.
 
-    Padding after the longest prompt is cut: in a causal model it changes nothing and costs time. parameters: name ->
-    value that replaces the model's own in this call. position_only: as in `GPT.forward`.
+    Padding after the longest prompt is cut off: in a causal model it changes no logits, but costs time. parameters:
+    name -> value that replaces the model's own in this call. position_only: as in `GPT.forward`.
     """
     tokens = batch.tokens[:, : batch.longest].repeat(runs, 1)
     arguments = {"site": site, "position": batch.position.repeat(runs), "position_only": position_only}
@@ -77,11 +77,11 @@ def choice_logits(logits: Tensor, batch: TaskBatch) -> tuple[Tensor, Tensor]:
 
 
 def task_loss(logits: Tensor, batch: TaskBatch) -> Tensor:
-    """Loss of each row, [B], in nats, from logits [B, V] float32; its mean is the mean over both sides of each pair.
+    """Loss of each row in nats, [B], from logits [B, V] float32. Its mean over a batch is the task loss.
 
     The loss is -log softmax over {answer, alternative}. If one of them is `ANYTHING_ELSE`, the choice is between the
-    other token, with probability p over the whole vocabulary, and the rest, with 1 - p (docs/definitions.md, Task
-    loss). Chance between two tokens is ln 2.
+    other token, with probability p over the whole vocabulary, and all other tokens, with probability 1 - p
+    (docs/definitions.md, Task loss). A model that cannot tell two tokens apart has a loss of ln 2.
     """
     right, wrong = choice_logits(logits, batch)
     return F.softplus(wrong - right)

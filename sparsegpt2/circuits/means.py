@@ -1,4 +1,4 @@
-"""The mean of every node over pretraining text: what an ablated node is set to (paper, appendix A.5)."""
+"""The mean of every node over pretraining text, to which ablated nodes are set (paper, appendix A.5)."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def node_means(
 ) -> dict[str, Tensor]:
     """Mean of each node over all positions of `tokens` [N, T] int64: site -> [C] float32.
 
-    The values are those at the sites of the forward: after AbsTopK and in the model's `compute_dtype`. They are summed
-    in float64. Raises `UserError` if there are no tokens, or if activations are not finite.
+    The activations are taken where the forward calls its sites: after AbsTopK, and in the model's `compute_dtype`. They
+    are summed in float64. `UserError` if there are no tokens, or if activations are not finite.
     """
     require(tokens.ndim == 2 and tokens.numel() > 0, f"node means need tokens [N, T], got shape {list(tokens.shape)}")
     device = model.wte.weight.device
     collect = _Sums(node_sites(model.config), device)
     for start in range(0, len(tokens), batch_size):
         batch = tokens[start : start + batch_size].to(device)
-        # Only the nodes matter here: logits at a single position skip most of the unembedding.
+        # Only the nodes matter here. Asking for logits at a single position skips most of the unembedding.
         model(batch, site=collect, position=torch.zeros(len(batch), dtype=torch.int64, device=device))
         if progress is not None:
             progress(min(start + batch_size, len(tokens)), len(tokens), "node means")
@@ -49,7 +49,7 @@ def node_means(
 
 
 def means_of(model: GPT) -> dict[str, Tensor]:
-    """`model.means` if complete and finite, else a `UserError` that says how to compute them."""
+    """`model.means` if they are complete and finite, else a `UserError` that says how to compute them."""
     if model.means is None:
         raise UserError(
             "the model has no node means, which circuits need: "

@@ -1,7 +1,7 @@
-"""Training gates on nodes: several tasks and settings together, in one forward and backward pass per step.
+"""Train gates on nodes, for one or several tasks and settings at once: each step is one forward and one backward pass.
 
 Shapes: N nodes of the model (all channels of all node sites), G gates (fewer than nodes if q and k share theirs), R
-runs trained together, M masks, B rows of a batch.
+runs trained together, M masks of one run, B rows of a batch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
 SHRINK = 0.8
-"""Nodes that were given up are removed from the computation once the live ones are less than this share of it."""
+"""Nodes that every run has given up are removed from the computation once the remaining nodes are less than this share
+of the nodes that it computes."""
 
 
 class NodeTraining(GateTraining):
-    """Gates on nodes: one per node, or with `tied_qk` one for a q channel and the k channel that it multiplies."""
+    """Gates on nodes: one for each node, or with `tied_qk` one for a q channel and the k channel that it multiplies."""
 
     gives_up = True
-    """Whether nodes that are given up are left out of the computation."""
+    """Whether nodes that are given up (see `drop_below`) are left out of the computation."""
 
     def __init__(self, model: GPT, task: Task, config: NodeSettings) -> None:
         self.gate_of_node = gate_of_node(model, config.tied_qk)  # [N]
@@ -50,7 +51,8 @@ class NodeTraining(GateTraining):
         """0 or 1 for each node, [N], with the gates' surrogate gradient.
 
         If the circuit will be trimmed, open nodes that dangle (on no path from an input to the logits) count as closed,
-        as they will be dropped. They still pass their gradient, since opening another node may give them a path.
+        because trimming will drop them. They still pass their gradient, because opening another node may give them a
+        path.
         """
         gates = super().gates()[self.gate_of_node]
         if not self.trims:
@@ -60,11 +62,11 @@ class NodeTraining(GateTraining):
         return gates + (values * on_path - values)
 
     def masks(self, gates: Tensor) -> Tensor:
-        """The masks of a step from gates [N]: one for all rows, [1, N], or one for each row, [2 * pairs, N]."""
+        """The masks of a step, made from its gates [N]: one for all rows, [1, N], or one per row, [2 * pairs, N]."""
         return gates[None]
 
     def ranking(self, sites: Mapping[str, int]) -> Ranking:
-        """Nodes ranked by tau."""
+        """The nodes ranked by tau. sites: site -> number of channels."""
         tau = self.node_tau
         return Ranking(split_nodes(tau, sites), trained_size=int((tau >= 0).sum()), history=self.history)
 
@@ -77,16 +79,17 @@ def train_nodes(
     *,
     training: type[NodeTraining] = NodeTraining,
 ) -> list[Ranking]:
-    """One ranking for each task and its config, trained together: each step is one forward and backward for all runs.
+    """Train gates for each task with its config, and return one ranking for each. Runs are trained together.
 
-    Runs may differ in everything except `dtype`. Each takes the same steps as it would alone, on the same pairs, and
-    gives the same ranking up to rounding.
+    Each step is one forward and one backward pass for all runs. Runs may differ in everything except `dtype`. Each run
+    takes the same steps as it would alone, on the same pairs, and gives the same ranking up to rounding. training: the
+    class of the runs.
     """
     sites, device, dtype = node_sites(model.config), model.wte.weight.device, one_dtype(configs)
     runs = [training(model, task, config) for task, config in zip(tasks, configs, strict=True)]
     everything = every_node(model)
     ablated, longest = Ablated(model, everything, live=everything, dtype=dtype), max(one.steps for one in configs)
-    size, step = sum(sites.values()), 0  # live nodes
+    size, step = sum(sites.values()), 0  # number of nodes that are computed, and of steps taken
     with frozen(model, dtype), torch.enable_grad():
         while active := [run for run in runs if not run.finished]:
             batch = TaskBatch.join([run.next_batch() for run in active])
@@ -111,7 +114,10 @@ def train_nodes(
 
 
 def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> tuple[Tensor, list[int]]:
-    """(which of the joined masks each row uses, int64 [B]; `rows`), from each run's masks [M, N] and number of rows."""
+    """Which of the joined masks each row uses, int64 [B]; and `rows`, unchanged.
+
+    masks: those of each run, [M, N], which are joined one run after the other. rows: number of rows of each run.
+    """
     first, owners = 0, list[Tensor]()
     for own, count in zip(masks, rows, strict=True):
         one_each = len(own) == count
@@ -133,7 +139,10 @@ def one_dtype(configs: Sequence[NodeSettings]) -> torch.dtype:
 
 
 def gate_of_node(model: GPT, tied_qk: bool) -> Tensor:
-    """Index of each node's gate, int64 [N]: its own, or the same for channel j of a layer's q and of its k."""
+    """The index of each node's gate, int64 [N].
+
+    Every node has its own gate, but with `tied_qk` channel j of a layer's q and channel j of its k share one.
+    """
     first, owners = 0, list[Tensor]()
     for site, width in node_sites(model.config).items():
         if tied_qk and site.endswith("attn.k"):

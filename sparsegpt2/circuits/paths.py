@@ -1,23 +1,27 @@
 """Which nodes of a circuit are on a path from an input to the logits; the others are dangling.
 
-A path runs along kept nodes. The embedding writes residual channel c if its column c has a nonzero entry, and so do
-learned positions. An act_in node reads the residual channel of the same index, if the embedding or an earlier kept
-resid_delta on a path writes it. Edges join act_in to q, k, v and post_act, and v and post_act to resid_delta.
-Concatenated position channels are an input to every q, k, v and post_act that has a nonzero weight from them. A
-resid_delta node reaches the logits through a later kept act_in of its channel, or directly through a nonzero column of
-the unembedding.
+A path consists of kept nodes. The embedding writes residual channel c if its column c has a nonzero entry; the same
+holds for learned positions. An act_in node reads the residual channel of the same index. It is on a path if the
+embedding, or an earlier kept resid_delta on a path, writes that channel. Edges join act_in to q, k, v and post_act, and
+join v and post_act to resid_delta. Concatenated position channels are an input to every q, k, v and post_act that has a
+nonzero weight from them. A resid_delta node reaches the logits through a later kept act_in of its channel, or directly
+through a nonzero column of the unembedding.
 
 q and k act through attention: channel j of a head adds q_j * k_j to its scores, and the scores decide how its v
 channels are mixed. So q and k matter only in a head with a kept v that reaches the logits. Three more rules apply:
-- An ablated partner is a constant, not zero. So k_j acts if q_j is kept or has a nonzero mean (a constant query).
-- If k_j does not depend on an input, q_j adds the same number to the scores of all positions. Softmax cancels that,
-  except against a sink. So q_j acts if k_j is kept and depends on an input, or if the head has a sink and k_j is kept
-  or has a nonzero mean.
+
+- An ablated q_j is a constant, which need not be zero. So k_j acts on the scores if q_j is kept or has a nonzero mean.
+- If k_j does not depend on an input, q_j adds the same number to the scores of all positions. That changes nothing
+  after the softmax, unless the head has a sink. So q_j acts if k_j is kept and depends on an input, or if the head has
+  a sink and k_j is kept or has a nonzero mean.
 - With a sink, attention sums to less than 1 and so scales even a v channel that is itself constant. Such a v is on a
   path if the head's scores depend on an input.
 
-AbsTopK's competition between channels and the norms' shared scale do not count as paths; norm gains count as nonzero.
-Shapes: D d_model, A heads * head width (head-major), O and I channels written and read by a map.
+Two influences do not count as paths: channels compete in AbsTopK, and all channels share the scale of a norm. The gains
+of norms count as nonzero.
+
+Shapes: D d_model, A number of heads * channels of a head (one head after the other), O and I channels that a map writes
+and reads.
 """
 
 from __future__ import annotations
@@ -50,18 +54,18 @@ def nodes_on_paths(
 
 
 def most_sweeps(model: GPT) -> int:
-    """Number of sweeps after which no more nodes are dropped.
+    """The number of sweeps after which no more nodes are dropped.
 
-    A sweep drops every node without a path, given which q and k channels act. Dropping one can make its q/k partner
-    dangle in the next sweep, and without any acting pair in a head, v channels that were live only through the head's
-    scores dangle too. That affects nodes of later layers. So the first node that a sweep drops is in a later layer than
-    the first of the sweep before.
+    A sweep drops every node without a path, given which q and k channels act on the scores. When it drops one of these,
+    the partner with which it is multiplied can dangle in the next sweep. When no pair of a head acts any more, the v
+    channels that were on a path only through the head's scores dangle as well. That affects nodes of later layers. So
+    the first layer in which a sweep drops a node is later than the first layer in which the sweep before it did.
     """
     return model.config.n_layer + 1
 
 
 class _Paths:
-    """A model's edges as boolean matrices, and the two sweeps over them."""
+    """A model's edges as boolean matrices, and the two passes of a sweep: from the inputs, and back from the logits."""
 
     def __init__(self, model: GPT, weights: Mapping[str, Tensor] | None) -> None:
         self.config = model.config
@@ -74,7 +78,7 @@ class _Paths:
         self.means = model.means
 
     def from_inputs(self, kept: Nodes) -> Nodes:
-        """Kept nodes whose value depends on an input; for v: whose value mixed by attention does."""
+        """The kept nodes whose value depends on an input; for v nodes, the value after attention has mixed it."""
         live, stream = {}, self.embedded
         for layer in range(self.config.n_layer):
             for kind in ("attn", "mlp"):
@@ -91,7 +95,7 @@ class _Paths:
         return live
 
     def towards_logits(self, kept: Nodes, live: Nodes) -> Nodes:
-        """The `live` nodes from which a path of live nodes leads to the logits."""
+        """Those of the `live` nodes from which a path of live nodes leads to the logits."""
         on_path, stream = {}, self.unembedded
         for layer in reversed(range(self.config.n_layer)):
             for kind in ("mlp", "attn"):
@@ -111,35 +115,38 @@ class _Paths:
         return {site: on_path[site] for site in kept}
 
     def _written(self, source: str, target: str, nodes: Nodes) -> Tensor:
-        """Channels of `target` with an edge from one of `nodes` at `source`, bool [O]."""
+        """Channels of `target` that have an edge from one of `nodes` at `source`, bool [O]."""
         return (self.edges[source, target] & nodes[source]).any(dim=1)
 
     def _read(self, source: str, target: str, nodes: Nodes) -> Tensor:
-        """Channels of `source` with an edge to one of `nodes` at `target`, bool [I]."""
+        """Channels of `source` that have an edge to one of `nodes` at `target`, bool [I]."""
         return (self.edges[source, target] & nodes[target][:, None]).any(dim=0)
 
     def _acting(self, attention: str, kept: Nodes, live: Nodes) -> tuple[Tensor, Tensor]:
-        """Which q channels, and which k channels, act on the scores given their partners: each bool [A]."""
+        """Which q channels and which k channels act on the scores, given their partners: two tensors, bool [A]."""
         nonzero_q, nonzero_k = (self._nonzero(f"{attention}.{part}", kept) for part in "qk")
         return live[f"{attention}.k"] | (nonzero_k & self.config.sink), nonzero_q
 
     def _nonzero(self, site: str, kept: Nodes) -> Tensor:
-        """Channels that are kept or have a nonzero mean, the value of an ablated one; all, if means are unknown."""
+        """Channels that can be nonzero: those that are kept, and ablated ones with a nonzero mean.
+
+        Without known means this is every channel.
+        """
         return torch.ones_like(kept[site]) if self.means is None else kept[site] | (self.means[site] != 0)
 
     def _live_scores(self, attention: str, kept: Nodes, live: Nodes) -> Tensor:
-        """Channels of the heads whose scores depend on an input, bool [A]."""
+        """All channels of the heads whose scores depend on an input, bool [A]."""
         q_acts, k_acts = self._acting(attention, kept, live)
         return self._per_head((live[f"{attention}.q"] & q_acts) | (live[f"{attention}.k"] & k_acts))
 
     def _per_head(self, channels: Tensor) -> Tensor:
-        """Every channel of a head with any of `channels`, bool [A]."""
+        """All channels of each head that has at least one of `channels`, bool [A]."""
         heads = channels.unflatten(0, (self.config.n_head, self.config.d_head)).any(dim=1)
         return heads.repeat_interleave(self.config.d_head)
 
 
 def _reads_positions(model: GPT, edge_map: EdgeMap) -> Tensor:
-    """Channels written by a map with a nonzero weight from concatenated positions, bool [O]."""
+    """Channels that a map writes with a nonzero weight from concatenated positions, bool [O]."""
     weight, _ = parameter_and_bias(model, edge_map)
     rows = weight[edge_map.rows]
     if edge_map.columns.stop is None:

@@ -1,4 +1,4 @@
-"""The result of a pruner: nodes, or edges, ranked by which a smaller circuit keeps first."""
+"""The result of a pruner: nodes or edges in the order in which circuits keep them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from sparsegpt2.errors import UserError
 
 @runtime_checkable
 class Watcher(Protocol):
-    """A progress callback that also gets every training step, and may end the training by raising an exception."""
+    """A progress callback that also gets the numbers of every training step.
+
+    It may end the training by raising an exception.
+    """
 
     def __call__(self, done: int, total: int, what: str) -> None: ...
 
     def see(self, entry: Mapping[str, float], step: int, steps: int) -> None:
-        """Called once per step. entry: task_loss in nats, kept (open gates), k_coef. step: from 1 to `steps`."""
+        """Called once for each step. step: from 1 to `steps`.
+
+        entry: the numbers of the step: `task_loss` in nats, `kept` (number of open gates) and `k_coef` (penalty for
+        each).
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Scores of all nodes: a circuit of k nodes keeps the k highest. Ties go to the earlier site, then lower channel.
+    """The scores of all nodes. A circuit of k nodes keeps the k nodes with the highest scores.
 
-    A pruner that ranks edges gives scores of edges too; then a circuit's size k is a number of edges.
+    Of nodes with the same score, the one at the earlier site is kept first, and within a site the lower channel. A
+    pruner that ranks edges gives scores of edges too, and then the size k of a circuit is a number of edges.
     """
 
     scores: dict[str, Tensor]
@@ -37,13 +45,15 @@ class Ranking:
     edges: EdgeList | None = None
     """The ranked edges; None if nodes are ranked."""
     edge_scores: Tensor | None = None
-    """float32 [E], on the CPU: a circuit of k edges keeps the k highest; ties go to the earlier one in `edges`."""
+    """float32 [E], on the CPU: a circuit of k edges keeps the k edges with the highest scores. Of edges with the same
+    score, the one that is earlier in `edges` is kept first."""
     trained_size: int | None = None
-    """Size k of the mask that the pruner trained, if any: the first k of the ranking. A candidate for the circuit."""
+    """Size k of the mask that the pruner trained, if it trained one. The mask keeps the first k of the ranking, and k
+    is one of the sizes that are tried for the circuit."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry per training step: plain values such as task_loss, kept, k_coef."""
+    """One entry for each training step, with plain values such as task_loss, kept and k_coef."""
     seconds: float = 0.0
-    """Wall-clock time of the pruner."""
+    """Seconds that the pruner took."""
 
     def __repr__(self) -> str:
         what = f"{self.n_nodes:,} nodes" if self.edges is None else f"{len(self.edges):,} edges"
@@ -53,15 +63,17 @@ class Ranking:
     def __post_init__(self) -> None:
         for site, score in self.scores.items():
             if not bool(torch.isfinite(score).all()):
-                raise UserError(f"the pruner's scores at {site} are not finite: the model or its task loss holds NaN")
+                raise UserError(
+                    f"the pruner's scores at {site} are not finite: the model or its task loss contains NaN"
+                )
 
     @property
     def size(self) -> int:
-        """The largest size k: the number of ranked edges, or of the model's nodes."""
+        """The largest possible size k: the number of ranked edges, or of the model's nodes."""
         return self.n_nodes if self.edges is None else len(self.edges)
 
     def circuit(self, k: int) -> Circuit:
-        """The circuit of size k; some of its nodes may be dangling."""
+        """The circuit of size k. Some of its nodes may be dangling."""
         if self.edges is None or self.edge_scores is None:
             return Circuit(self.nodes(k))
         kept = torch.zeros(len(self.edges), dtype=torch.bool)
@@ -79,7 +91,7 @@ class Ranking:
         return sum(self.sites.values())
 
     def ranks(self) -> dict[str, Tensor]:
-        """Rank of each node, from 0: site -> int64 [C], on the CPU."""
+        """Rank of each node: site -> int64 [C], on the CPU. The node that is kept first has rank 0."""
         order = join_nodes(self.scores, self.sites).cpu().argsort(descending=True, stable=True)
         places = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
         return split_nodes(places, self.sites)

@@ -1,10 +1,10 @@
-"""A model without the nodes that an ablation makes constant: the same results from smaller matrices.
+"""Run an ablated model faster: leave out the nodes that an ablation makes constant. The results are the same.
 
 A node that stays at its mean adds the same number to everything that reads it. So its column of a weight matrix can be
-folded into the bias, and its own row need not be computed. The forward is the model's own, but gets smaller parameters
-and a site object, which selects the live channels where a sublayer reads and puts them back where it writes. All
-channels of q, k and v stay, because attention works on whole heads. Where AbsTopK acts, all channels are computed,
-because all of them compete.
+folded into the bias, and its own row need not be computed. The other nodes are live. The forward is the model's own,
+but it gets smaller parameters and a site object. The site object selects the live channels where a sublayer reads the
+residual stream, and puts them back in their places where the sublayer writes to it. All channels of q, k and v stay,
+because attention works on whole heads. Where AbsTopK acts, all channels are computed, because all of them compete.
 
 Shapes: C channels of a site, L live ones, R masks at once.
 """
@@ -24,7 +24,7 @@ from sparsegpt2.model.sites import place_of
 
 
 class Reduction:
-    """Parameters and site objects with which the forward computes only the live nodes; the others are constants."""
+    """Parameters and site objects with which the forward computes only the live nodes."""
 
     def __init__(
         self,
@@ -34,11 +34,11 @@ class Reduction:
         means: Mapping[str, Tensor],
         parameters: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """live: site -> bool [C]. dtype: of the model's linear maps. means: site -> [C], the values of the other nodes.
+        """live: site -> bool [C]. means: site -> [C], the constant values of the other nodes.
 
-        parameters: name -> value that replaces the model's own.
+        dtype: precision of the model's linear maps. parameters: name -> value that replaces the model's own.
 
-        A model without biases has no place for the constants, so its matrices stay whole.
+        A model without biases has no place for the constants, so its matrices keep their full size.
         """
         self.model, self.means, device = model, means, model.wte.weight.device
         self.live = {site: mask.to(device) for site, mask in live.items()}
@@ -48,7 +48,7 @@ class Reduction:
             for site in gathered
             if model.config.bias and not bool(self.live[site].all())
         }
-        """Site -> indices of the live channels [L], for sites with channels that are not live."""
+        """Site -> indices of its live channels [L], for the sites at which some channels are left out."""
         self.parameters = self._parameters(dict(parameters or {}), dtype)
         """Parameters by name, for `torch.func.functional_call`."""
 
@@ -56,7 +56,7 @@ class Reduction:
         """Number of live nodes."""
 
     def over(self, kept: Masks) -> Sites:
-        """As `Ablation.over`: ablates the live nodes that `kept` (site -> [C] or [R, C]) closes."""
+        """As in `Ablation`: the site objects ablate the live nodes that are not in `kept` (site -> [C] or [R, C])."""
         ablation = ReducedAblation(self, kept)
         return lambda piece: ablation if piece.owner is None else ablation.on_rows(piece.owner)
 
@@ -87,7 +87,10 @@ class Reduction:
 
 
 class ReducedAblation:
-    """`MeanAblation` in a reduced model: takes the live channels [..., L], or all [..., C] where AbsTopK needs them."""
+    """`MeanAblation` for a reduced model. It takes the live channels [..., L] of a site, or all of them, [..., C].
+
+    It gets all channels where AbsTopK needs them.
+    """
 
     def __init__(self, reduction: Reduction, kept: Mapping[str, Tensor]) -> None:
         self.reduction = reduction

@@ -21,7 +21,10 @@ from sparsegpt2.model.gpt import GPT
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A circuit and the unpruned model (`_full`) on the same pairs; losses in nats, averaged over both sides."""
+    """Scores of a circuit, and of the unpruned model (`..._full`), on the same pairs. Losses are in nats.
+
+    Each is the mean over both sides of all pairs.
+    """
 
     loss: float
     loss_full: float
@@ -42,12 +45,15 @@ class Score:
 
 @torch.no_grad()
 def circuit_logits(model: GPT, circuit: Circuit | None, batch: TaskBatch) -> Tensor:
-    """Logits after each prompt, [B, V] float32, with all but the circuit mean-ablated (None: nothing is ablated)."""
+    """Logits after each prompt, [B, V] float32, with everything outside the circuit mean-ablated.
+
+    With None as the circuit nothing is ablated.
+    """
     return Ablated(model, circuit).logits(batch)
 
 
 def unpruned_loss(model: GPT, task: Task, *, split: str = "test", pairs: int = 256, seed: int = 0) -> float:
-    """Task loss of the whole model, in nats; a model has a task when this is below the target."""
+    """Task loss of the whole model, in nats. A model has a task if this is below the target loss."""
     batch = task_batch(model, task, split, pairs, seed)
     return float(task_loss(circuit_logits(model, None, batch), batch).mean())
 
@@ -67,7 +73,7 @@ def evaluate(
         logits_full = Ablated(model).logits(batch)
     loss, loss_full = task_loss(logits, batch), task_loss(logits_full, batch)
     if not bool(torch.isfinite(loss).all() and torch.isfinite(loss_full).all()):
-        raise UserError(f"the model has no finite loss on task {task.name}: its weights or node means hold NaN")
+        raise UserError(f"the loss on task {task.name} is not finite: the model's weights or node means contain NaN")
     by_pair = loss.view(-1, 2).mean(dim=1)  # [pairs]
     return Score(
         loss=float(loss.mean()),

@@ -1,6 +1,6 @@
-"""Finding circuits: rank nodes or edges, choose how many to keep, and record how the circuit was found.
+"""Find circuits: rank nodes or edges, choose how many to keep, and record how the circuit was found.
 
-A pruner trains on the task's `train` split, and sizes are chosen on `validation`. `score.evaluate` uses `test`.
+Pruners train on the task's `train` split, and sizes are chosen on `validation`. `score.evaluate` uses `test`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def find_circuit(
 ) -> Circuit:
     """The smallest circuit found in `model` for `task` that meets `config.target_loss`.
 
-    Needs `model.means` (see `means.node_means`). Raises `UserError` for an unknown pruner, missing or NaN means or
-    weights, or a task that the model cannot read. If no size meets the target, the circuit is the whole model and
+    It needs `model.means` (see `means.node_means`). `UserError` for an unknown pruner, missing or NaN means or weights,
+    or a task whose prompts the model cannot read. If no size meets the target, the circuit is the whole model and
     `info.reached` is False. The model is not changed.
     """
     config = named_plainly(config or PruneConfig())
@@ -43,7 +43,10 @@ def find_circuit(
 
 
 def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress | None = None) -> Ranking:
-    """Run the pruner that `config` names; one ranking gives circuits at several target losses."""
+    """Rank nodes or edges with the pruner that `config` names.
+
+    Circuits for several target losses can be made from one ranking.
+    """
     pruner = get_pruner(config.pruner)
     config.check_own(settings_of_pruner(config.pruner))
     _check_prunable(model)
@@ -55,9 +58,10 @@ def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress |
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
 ) -> list[Ranking]:
-    """`rank_nodes` for several tasks and configs of one pruner, in one batch if the pruner supports that.
+    """`rank_nodes` for several tasks and configs. They share a batch if all configs name a pruner that supports it.
 
-    The rankings are those of `rank_nodes` up to rounding; each gets an equal share of the total seconds.
+    The rankings are those of `rank_nodes` up to rounding. `seconds` of each ranking is an equal share of the total
+    time.
     """
     pruner = get_joint_pruner(configs[0].pruner)
     if pruner is None or len({config.pruner for config in configs}) > 1:
@@ -74,13 +78,15 @@ def _check_prunable(model: GPT) -> None:
     means_of(model)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            raise UserError(f"the model's parameter {name} holds NaN or infinity: it cannot be pruned")
+            raise UserError(f"the model's parameter {name} contains NaN or infinity, so the model cannot be pruned")
 
 
 def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
-    """The circuit of a ranking at a target loss in nats; a benchmark over several targets shares one `LossCurve`.
+    """The smallest circuit found with the curve's ranking that meets a target loss in nats.
 
-    `info` records how it was found; its validation loss is calibrated if calibration was on.
+    If no size meets it, the circuit is the whole model. `info` records how the circuit was found; its validation loss
+    is that of calibrated logits if calibration was on. For several targets, call this several times with one
+    `LossCurve`, so that no size is scored twice.
     """
     started = time.perf_counter()
     config, ranking = curve.config, curve.ranking
@@ -115,7 +121,7 @@ def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
 
 
 def _calibrated(curve: LossCurve, circuit: Circuit) -> Circuit:
-    """The circuit with a calibration fitted on train pairs, and with the validation loss under that calibration."""
+    """The circuit with a calibration fitted on train pairs, and with its validation loss under that calibration."""
     batch = task_batch(curve.model, curve.task, "train", curve.config.validation_pairs, VALIDATION_SEED)
     calibration = fit_calibration(
         circuit_logits(curve.model, circuit, batch),

@@ -1,4 +1,4 @@
-"""A task as pruners and checks see it: batches of prompt pairs. How the prompts are made is up to the task."""
+"""A task as pruners and checks see it: batches of prompt pairs. Each task decides how it makes its prompts."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from sparsegpt2.circuits.host import looks_are_free
 from sparsegpt2.errors import UserError
 
 SPLITS = ("train", "validation", "test")
-"""Prune on `train`, choose settings on `validation`, report on `test`."""
+"""Gates are trained on `train`, sizes and settings are chosen on `validation`, and losses are reported on `test`."""
 
 SURROUNDINGS = ("longer", "distractors")
-"""What a `VariedTask` can put before a prompt: other code, or the same question already answered once."""
+"""What a `VariedTask` can put before a prompt. `longer`: unrelated code. `distractors`: a complete program that asks
+the same question and answers it."""
 
 ANYTHING_ELSE = -1
-"""In `TaskBatch.answer` or `.alternative`: any token except the one in the other column."""
+"""In `TaskBatch.answer` or `TaskBatch.alternative`: any token except the one in the other column."""
 
 MOST_PIECES, PIECE_TOKENS = 4, 2048
-"""A batch is cut by prompt length into one piece per `PIECE_TOKENS` tokens, at most `MOST_PIECES`. More pieces need
-less padding, but more operations."""
+"""A batch is cut by prompt length into one piece per `PIECE_TOKENS` tokens, but at most `MOST_PIECES` pieces. More
+pieces need less padding, but more operations."""
 
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """n prompt pairs as 2n rows; rows 2i and 2i+1 are the two sides of pair i.
+    """n prompt pairs as 2n rows. Rows 2i and 2i + 1 are the two sides of pair i.
 
-    Every row has an answer, an alternative or both; `losses.py` turns them into a loss. Whatever decides shapes and
-    branches (lengths, which choices are open) is also kept on the host, so that the host need not wait for a GPU.
+    Every row has an answer token, an alternative token or both; `losses.py` turns them into a loss. Code that uses a
+    batch chooses its shapes and branches by the lengths of prompts and by `ANYTHING_ELSE`. So `position`, `answer` and
+    `alternative` are also kept on the CPU (`host`), where they can be read without waiting for a GPU.
     """
 
     tokens: Tensor
-    """[2n, T] int64, right-padded with end of text (models are causal, so padding changes nothing)."""
+    """[2n, T] int64, padded on the right with end of text. Models are causal, so padding changes nothing."""
     position: Tensor
     """[2n] int64, index of each prompt's last token: the logits there predict the answer."""
     answer: Tensor
-    """[2n] int64 token id; -1: anything but `alternative` is right."""
+    """[2n] int64 token id; -1 means that any token but `alternative` is right."""
     alternative: Tensor
-    """[2n] int64 token id; -1: anything but `answer` is wrong (there is no alternative token)."""
+    """[2n] int64 token id; -1 means that any token but `answer` is wrong (there is no alternative token)."""
 
     def __post_init__(self) -> None:
         if self.tokens.ndim != 2 or len(self.tokens) % 2:
@@ -55,7 +57,7 @@ class TaskBatch:
                 )
         free = looks_are_free(self.tokens.device)  # a batch on a GPU was checked before it was moved there
         if free and bool(((self.answer == ANYTHING_ELSE) & (self.alternative == ANYTHING_ELSE)).any()):
-            raise UserError("a row with neither answer nor alternative asks nothing: give at least one token")
+            raise UserError("every row of a batch needs an answer token or an alternative token; some row has neither")
 
     def __repr__(self) -> str:
         longest = self.longest if len(self) else 0
@@ -67,7 +69,7 @@ class TaskBatch:
 
     @property
     def host(self) -> tuple[Tensor, Tensor, Tensor]:
-        """position, answer and alternative on the CPU; copied once if the batch was made on another device."""
+        """position, answer and alternative on the CPU. They are copied once if the batch was made on another device."""
         known: tuple[Tensor, Tensor, Tensor] | None = self.__dict__.get("_host")
         if known is None:
             known = self.position.cpu(), self.answer.cpu(), self.alternative.cpu()
@@ -76,7 +78,7 @@ class TaskBatch:
         return known
 
     def _knowing(self, host: tuple[Tensor, Tensor, Tensor]) -> TaskBatch:
-        """This batch, with the CPU copies of its columns stored for `host`."""
+        """This batch, with `host` stored as the CPU copies of its columns."""
         if self.__dict__.get("_host") is None and host[0] is not self.position:
             object.__setattr__(self, "_host", host)
         return self
@@ -93,14 +95,15 @@ class TaskBatch:
 
     @property
     def open_choices(self) -> tuple[bool, bool]:
-        """Whether any row's answer, and any row's alternative, is `ANYTHING_ELSE`."""
+        """Whether the answer of any row, and whether the alternative of any row, is `ANYTHING_ELSE`."""
         _, answer, alternative = self.host
         return bool((answer == ANYTHING_ELSE).any()), bool((alternative == ANYTHING_ELSE).any())
 
     def take(self, rows: Tensor | slice) -> TaskBatch:
-        """Some of the rows (whole pairs), in the given order, without padding that none of them needs.
+        """A batch of some of the rows, in the given order, cut to the length of its longest prompt.
 
-        In a causal model padding changes nothing and costs time. rows should be on the CPU, even for a batch on a GPU.
+        In a causal model padding changes nothing but costs time. rows: indices of whole pairs; they should be on the
+        CPU, even if the batch is on a GPU.
         """
         if self.__dict__.get("_host") is None and self.position.device.type == "cpu":
             host, there = None, rows
@@ -119,9 +122,10 @@ class TaskBatch:
         return taken if host is None else taken._knowing((host[0], host[1], host[2]))
 
     def by_length(self, most: int) -> Iterator[tuple[Tensor, TaskBatch]]:
-        """Yield (row indices, those rows) in pieces of similar prompt length, so that there is little padding.
+        """Cut the batch into pieces whose prompts have similar lengths. Yields (row indices, those rows).
 
-        Pairs stay together. A piece has at most `most` rows, but at least one pair. The host decides where to cut.
+        Such pieces need little padding. Pairs stay together. A piece has at most `most` rows, but at least one pair.
+        The cuts are computed on the CPU.
         """
         pairs = self.host[0].view(-1, 2).amax(dim=1).argsort(stable=True)  # [n], shortest first
         pieces = min(MOST_PIECES, 1 + self.tokens.numel() // PIECE_TOKENS)
@@ -132,7 +136,7 @@ class TaskBatch:
 
     @staticmethod
     def join(batches: Sequence[TaskBatch]) -> TaskBatch:
-        """Several batches as one, row after row."""
+        """Several batches as one: the rows of the first batch, then those of the second, and so on."""
         longest = max(batch.tokens.shape[1] for batch in batches)
         tokens = [F.pad(batch.tokens, (0, longest - batch.tokens.shape[1])) for batch in batches]
         joined = TaskBatch(
@@ -158,40 +162,47 @@ class TaskBatch:
 
 
 class Task(Protocol):
-    """A source of prompt pairs; the same (split, n, seed) always gives the same pairs."""
+    """A source of prompt pairs. The same (split, n, seed) always gives the same pairs."""
 
     @property
     def name(self) -> str: ...
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """`n` pairs of `split` (one of `SPLITS`); pair i depends only on (split, seed, i). May raise `UserError`."""
+        """`n` pairs of `split` (one of `SPLITS`). Pair i depends only on (split, seed, i). May raise `UserError`."""
         ...
 
 
 @runtime_checkable
 class VariedTask(Task, Protocol):
-    """A task that can put its prompts into other surroundings, to test whether a circuit still does the task."""
+    """A task that can put other text before its prompts, to test whether a circuit still does the task."""
 
     def variant(self, kind: str, length: int) -> Task:
-        """The task in surroundings of `kind` (one of `SURROUNDINGS`), its prompts at most `length` tokens long."""
+        """The task with text of `kind` (one of `SURROUNDINGS`) before its prompts.
+
+        length: largest number of tokens in a prompt.
+        """
         ...
 
 
 @runtime_checkable
 class RewordableTask(Task, Protocol):
-    """A task made from templates, whose question can also be asked with other templates."""
+    """A task made from templates, whose question can be asked with other templates too."""
 
     def reworded(self, name: str, templates: str, words: str = "") -> Task:
-        """The same question in other templates, with more words; `Unposable` if the tokenizer cannot express it."""
+        """A task called `name` that asks the same question with other `templates`.
+
+        words: sections of words that the templates may use in addition to those of the task (see `eval_tasks.base`).
+        `Unposable` if the tokenizer cannot express the question in this way.
+        """
         ...
 
     def pairs(self, split: str, n: int, seed: int) -> Sequence[Any]:
-        """Pairs 0 to n - 1 of (split, seed); each has a `left` and a `right` side with its `prompt` as text."""
+        """Pairs 0 to n - 1 of (split, seed). A pair has a `left` and a `right` side, each with its `prompt` as text."""
         ...
 
 
 class Unposable(UserError):
-    """A task cannot be posed with a tokenizer; `reason` says why."""
+    """A task cannot be posed with a tokenizer, because its prompts cannot be written with it. `reason` says why."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"task {name!r} can't be posed with this tokenizer: {reason}")

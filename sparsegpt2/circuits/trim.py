@@ -1,10 +1,11 @@
 """Trimming: greedy removal of nodes and edges that a circuit does not need.
 
 The paper's authors removed such nodes by hand (appendix A.5). Here the effect of each removal is estimated to first
-order: with a gate z on every node and edge of the circuit, removing one changes the task loss by about -dL/dz at z = 1,
-and one backward pass gives that for all of them. Candidates are removed in batches, in order of the estimated change
-per edge saved, as long as the loss on a fixed batch of prompt pairs meets the target. A batch that breaks the target is
-put back and halved, down to single candidates. After each removal, dangling nodes are dropped too.
+order. With a gate z on every node and edge of the circuit, removing one of them changes the task loss by about -dL/dz
+at z = 1. One backward pass gives this for all of them. The candidates for removal are put in an order by the estimated
+change per edge that their removal saves, and are removed in groups. After each group the loss on a fixed batch of
+prompt pairs must still meet the target. A group that breaks the target is put back and halved, down to single
+candidates. After each removal, the nodes that now dangle are dropped too.
 
 Shapes: B rows of the batch, C channels of a site, O and I rows and columns of a weight matrix.
 """
@@ -29,14 +30,15 @@ from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
 
 ROUNDS = 6
-"""Largest number of rounds; each estimates the effects again. Rounds alternate between two orders: smallest effect in
-either direction first, then most harmful first, since removing those lowers the loss and so allows more removals."""
+"""Largest number of rounds. Each round estimates the effects of removals again. Rounds alternate between two orders. In
+the first, removals that change the loss least, up or down, come first. In the second, those that lower the loss most
+come first, because a lower loss allows more removals."""
 PATIENCE = 12
-"""A round ends after this many single candidates have broken the target."""
+"""A round ends when this many single candidates have broken the target."""
 FIRST_SHARE = 4
-"""The first batch of a round is one in this many of its candidates."""
+"""The size of the first group of a round is the number of candidates divided by this."""
 GRADIENT_ROWS = 128
-"""Largest number of rows in one forward and backward pass."""
+"""Largest number of sequences in one forward and backward pass."""
 
 
 def will_trim(settings: Aim) -> bool:
@@ -46,21 +48,22 @@ def will_trim(settings: Aim) -> bool:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A node or an edge that may be removed."""
+    """A node or an edge that may be removed from the circuit."""
 
     change: float
-    """Estimated change of the task loss, in nats per edge saved."""
+    """Estimated change of the task loss if it is removed, in nats per edge that the removal saves."""
     place: str
-    """Site of a node; weight parameter of an edge."""
+    """The site of a node; the weight parameter of an edge."""
     index: int
-    """Channel of a node; flat index of an edge in its parameter."""
+    """The channel of a node; the flat index of an edge in its parameter."""
 
 
 def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, edges: bool = True) -> Circuit:
-    """A part of `circuit` without dangling nodes, whose loss on `batch` is at most `target_loss` nats.
+    """The part of `circuit` that remains after trimming; its loss on `batch` is at most `target_loss` nats.
 
-    edges: remove single edges too; then the result has `weights`, and the model needs biases. Otherwise only nodes are
-    removed. If the loss is above the target once dangling nodes are dropped, `circuit` is returned unchanged.
+    edges: whether to remove single edges too. The result then has `weights`, and the model needs biases. Otherwise only
+    nodes are removed. The result has no dangling nodes. But if the loss is above the target as soon as they are
+    dropped, `circuit` is returned unchanged.
     """
     trimmed, means = circuit.trimmed(model), mean_ablation(model)
     if loss_under(model, trimmed, batch, target_loss, means) is None:
@@ -89,13 +92,13 @@ def loss_under(
 ) -> float | None:
     """The circuit's task loss on `batch` in nats, or None if it is above the target.
 
-    Losses of rows are never negative, so it stops as soon as the sum so far is too large. means: the model's, if the
-    caller has them, which avoids checking them again.
+    The losses of rows are never negative, so the computation stops as soon as their sum is too large. means: the
+    model's mean ablation, if the caller has it; this saves checking the node means again.
     """
     total = 0.0
     for _, part, logits in Ablated(model, circuit, ablation=means).each(batch):
         total += float(task_loss(logits, part).double().sum())
-        if not total <= target_loss * len(batch):  # NaN too
+        if not total <= target_loss * len(batch):  # a sum of NaN stops it too
             return None
     return total / len(batch)
 
@@ -103,7 +106,10 @@ def loss_under(
 def _walk(
     model: GPT, circuit: Circuit, order: Sequence[Candidate], batch: TaskBatch, target_loss: float, means: Constant
 ) -> Circuit:
-    """The circuit after one pass over the candidates; batches double after a success and halve after a failure."""
+    """The circuit after one pass over the candidates.
+
+    Groups are twice as large after a success and half as large after a failure.
+    """
     place, size, failures = 0, max(1, len(order) // FIRST_SHARE), 0
     while place < len(order) and failures < PATIENCE:
         smaller = _without(model, circuit, order[place : place + size])
@@ -119,7 +125,10 @@ def _walk(
 
 
 def _without(model: GPT, circuit: Circuit, gone: Sequence[Candidate]) -> Circuit | None:
-    """The circuit without the candidates `gone` and the nodes that then dangle; None if it contains none of them."""
+    """The circuit without the candidates `gone` and without the nodes that then dangle.
+
+    None if the circuit contains none of the candidates any more.
+    """
     nodes = {site: mask.clone() for site, mask in circuit.nodes.items()}
     weights = {name: mask.clone() for name, mask in (circuit.weights or {}).items()}
     present = False
@@ -133,14 +142,15 @@ def _without(model: GPT, circuit: Circuit, gone: Sequence[Candidate]) -> Circuit
 
 
 def _rank(candidate: Candidate, by_size: bool) -> float:
+    """The value by which candidates are sorted. by_size: ignore the sign of the change."""
     return abs(candidate.change) if by_size else candidate.change
 
 
 def _candidates(model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool) -> list[Candidate]:
-    """Every node of the circuit and, with `edges`, every edge, each with its estimated change of the loss."""
+    """Every node of the circuit and, with `edges`, every edge, each with the estimated change of the loss."""
     present = circuit_edges(model, circuit.nodes, circuit.weights)
     node_changes, edge_changes = _removal_changes(model, circuit, batch, edges)
-    saved = {site: torch.zeros(len(mask)) for site, mask in circuit.nodes.items()}  # edges of each node, [C]
+    saved = {site: torch.zeros(len(mask)) for site, mask in circuit.nodes.items()}  # number of edges of each node, [C]
     for edge_map in edge_maps(model):
         block = present[edge_map.parameter][edge_map.rows, edge_map.columns].cpu()
         saved[edge_map.source] += block.sum(dim=0)
@@ -158,9 +168,10 @@ def _candidates(model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool) -> 
 def _removal_changes(
     model: GPT, circuit: Circuit, batch: TaskBatch, edges: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """-dL/dz at z = 1, in nats: of nodes by site [C], and, with `edges`, of weights by parameter [O, I].
+    """Estimated change of the loss in nats, -dL/dz at z = 1, when a node or a weight is removed.
 
-    L is the mean task loss over the batch.
+    Returns the changes for nodes, site -> [C], and, with `edges`, for weights, parameter name -> [O, I]. L is the mean
+    task loss over the batch.
     """
     device = model.wte.weight.device
     masks = [circuit.nodes, (circuit.weights or {}) if edges else {}]
@@ -178,5 +189,5 @@ def _removal_changes(
 
 
 def gradient(z: Tensor) -> Tensor:
-    """The gradient of a leaf, on the CPU; zeros if no gradient reached it."""
+    """The gradient of the leaf tensor z, on the CPU; zeros if no gradient reached it."""
     return torch.zeros(z.shape) if z.grad is None else z.grad.cpu()

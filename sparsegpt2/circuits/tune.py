@@ -1,15 +1,16 @@
-"""Tuning a pruner for one model and task: Optuna searches its settings for the fewest edges at the target loss.
+"""Tune a pruner for one model and task: Optuna searches its settings for the fewest edges at the target loss.
 
 The search uses only the task's train and validation pairs; the caller scores the circuit of the best settings on test
-pairs. A study is kept in a journal file, which one process at a time may write, so that an interrupted search can be
-resumed. Each trial's proposal is drawn with its own seed, so an interrupted search gives the same result as one that
-was not.
+pairs. A study is Optuna's record of a search. It is kept in a journal file, so that an interrupted search can be
+resumed; only one process at a time may write that file. The settings of each trial are drawn with a seed of their own,
+so an interrupted search gives the same result as one without interruptions.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,9 +22,10 @@ from sparsegpt2.circuits.edges import count_edges
 from sparsegpt2.circuits.task import Task
 from sparsegpt2.config import require
 from sparsegpt2.errors import UserError
-from sparsegpt2.files import replacing
+from sparsegpt2.files import inside, make_folder, replacing
 from sparsegpt2.lock import locked_file
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.plain import read_bytes, shown
 from sparsegpt2.progress import Progress
 
 SPACE: dict[str, tuple[float, float, bool]] = {
@@ -39,7 +41,7 @@ SPACE: dict[str, tuple[float, float, bool]] = {
     "temperature": (0.3, 3.0, True),
     "controller_margin": (0.7, 1.0, False),
 }
-"""The searched settings: name -> (lowest, highest, whether the scale is logarithmic)."""
+"""The settings that are searched: name -> (lowest value, highest value, whether the scale is logarithmic)."""
 
 CENTRES = {
     "lr": 3e-3,
@@ -52,29 +54,33 @@ CENTRES = {
     "warmup": 0.05,
     "temperature": 1.0,
 }
-"""The centres of the paper's search (appendix A.5). They are the second trial; the first is the settings as given."""
+"""The centres of the paper's search (appendix A.5). The second trial uses these values. The first uses the given
+settings."""
 
 TUNABLE = ("node", "edge", "stochastic")
-"""Pruners whose settings are searched; the others have no settings that matter."""
+"""The pruners that can be tuned. The others have no settings that are worth a search."""
 
 RANDOM_TRIALS = 5
-"""Number of trials before the sampler learns from earlier ones, and before a trial may be stopped early."""
+"""Number of trials after which the sampler begins to learn from earlier ones, and trials may be stopped early."""
 REPORT_EVERY = 10
-"""Steps between tests whether to stop a trial early."""
+"""Number of training steps between two decisions whether to stop a trial early."""
 SEED_STRIDE = 100_003
-"""Difference between the sampler's seeds of two neighbouring pruning seeds; more than any number of trials."""
+"""Difference between the sampler's first seeds for two consecutive pruning seeds. No search has so many trials, so
+searches with different pruning seeds share no seed of the sampler."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """The result of a search."""
+    """The result of a search for the best settings."""
 
     config: PruneConfig
     """The best settings."""
     edges: float
-    """Edges of the circuit that they give, at the target loss on validation pairs."""
+    """Number of edges of the circuit found with the best settings, at the target loss on validation pairs; NaN if the
+    pruner has no settings to search."""
     trials: list[dict[str, Any]]
-    """Each finished trial: its number among them, settings, edges (None if it was stopped early) and state."""
+    """One entry for each finished trial: its number among them, settings, edges (None if it was stopped early) and
+    state."""
 
 
 def tune(
@@ -89,10 +95,10 @@ def tune(
 ) -> Tuned:
     """Search the settings of `config.pruner` until the study in `storage` has `trials` finished trials.
 
-    name: of the study; searches that differ in model, task or fixed settings must have different names. If a pruner
-    has no settings to search, `config` is returned as it is. `UserError` if Optuna is not installed, for fewer than one
-    trial, for a journal that another process is writing, and for a journal with damage other than the unfinished line
-    of a killed process.
+    name: the name of the study. Searches that differ in model, task or fixed settings must have different names. If the
+    pruner has no settings to search, `config` is returned as it is. `UserError` if Optuna is not installed, for fewer
+    than one trial, for a journal that another process is writing, and for a damaged journal. A journal whose only
+    damage is the unfinished line of a killed process is repaired.
     """
     require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
     if config.name.base not in TUNABLE:
@@ -129,7 +135,7 @@ def _search(study: Any, model: GPT, task: Task, config: PruneConfig, trials: int
 
 
 def settings_of(config: PruneConfig, params: Mapping[str, float]) -> PruneConfig:
-    """`config` with a trial's settings; for the edge pruner the learning rate is `edge_lr`."""
+    """`config` with the settings of a trial. For the edge pruner, the trial's learning rate is `edge_lr`."""
     changes: dict[str, Any] = dict(params)
     changes["betas"] = (config.betas[0], 1 - changes.pop("one_minus_beta2"))
     if config.name.base == "edge":
@@ -138,7 +144,7 @@ def settings_of(config: PruneConfig, params: Mapping[str, float]) -> PruneConfig
 
 
 def params_of(config: PruneConfig) -> dict[str, float]:
-    """The inverse of `settings_of`; settings outside the searched ranges are clamped to them."""
+    """The inverse of `settings_of`. Settings outside the searched ranges are clamped to them."""
     edge = config.name.base == "edge"
     own = {"lr": config.edge_lr if edge else config.lr, "one_minus_beta2": 1 - config.betas[1]}
     values = {name: own[name] if name in own else getattr(config, name) for name in SPACE}
@@ -146,7 +152,7 @@ def params_of(config: PruneConfig) -> dict[str, float]:
 
 
 def edges_with(model: GPT, task: Task, config: PruneConfig, trial: Any, progress: Progress | None) -> float:
-    """Edges of the circuit at the target on validation pairs; all edges of the model if the target is not met."""
+    """Number of edges of the circuit that meets the target on validation pairs; of the whole model if none meets it."""
     ranking = rank_nodes(model, task, config, Watch(trial, config, progress))
     circuit = circuit_at(LossCurve(model, task, ranking, config, progress), config.target_loss)
     if not circuit.info.reached:
@@ -155,9 +161,10 @@ def edges_with(model: GPT, task: Task, config: PruneConfig, trial: Any, progress
 
 
 class Watch:
-    """A progress callback that stops a trial early if it does worse than the median of earlier trials at that step.
+    """A progress callback that stops a trial early if it does worse than the median of earlier trials at the same step.
 
-    The compared value is the running mean of open gates * max(1, task loss / target loss).
+    What is compared is the running mean of open gates * max(1, task loss / target loss). No trial is stopped in the
+    first half of its steps.
     """
 
     def __init__(self, trial: Any, config: PruneConfig, progress: Progress | None) -> None:
@@ -169,7 +176,7 @@ class Watch:
             self.progress(done, total, f"trial {self.trial.number}: {what}")
 
     def see(self, entry: Mapping[str, float], step: int, steps: int) -> None:
-        """Use a step's entry; raises Optuna's `TrialPruned` to stop the trial."""
+        """Use the numbers of a step; raises Optuna's `TrialPruned` to stop the trial."""
         import optuna
 
         value = entry["kept"] * max(1.0, entry["task_loss"] / self.config.target_loss)
@@ -181,13 +188,15 @@ class Watch:
 
 
 def repair_journal(path: Path) -> None:
-    """Remove what a killed process left: an unfinished last line, or a fragment before a whole entry on its line.
+    """Remove what a killed process left in a journal: an unfinished last line, or a fragment before an entry.
+
+    The fragment is on the same line as the entry.
 
     The caller must hold the journal's lock. Any other line that is not an entry is a `UserError`.
     """
     for stale in path.parent.glob(f"{path.name}.lock*"):  # Optuna's own locks, which remain after a kill
         stale.unlink(missing_ok=True)
-    data = path.read_bytes() if path.exists() else b""
+    data = read_bytes(path, "tuning journal") if os.path.lexists(path) else b""
     *lines, _ = data.split(b"\n")
     whole = b"".join(_entry(line, f"{path} line {number}") + b"\n" for number, line in enumerate(lines, start=1))
     if whole != data:
@@ -196,20 +205,20 @@ def repair_journal(path: Path) -> None:
 
 
 def _entry(line: bytes, source: str) -> bytes:
-    """The entry in a line of a journal, without a fragment before it."""
+    """The entry in a line of a journal, without the fragment that may be before it."""
     start = 0
     while start >= 0:
         try:
-            if "op_code" in json.loads(line[start:]):
+            if type(json.loads(line[start:]).get("op_code")) is int:
                 return line[start:]
-        except (ValueError, TypeError):
+        except (ValueError, AttributeError, RecursionError):
             pass
         start = line.find(b'{"op_code"', start + 1)
     raise UserError(f"{source} is damaged; delete the journal to start the search again")
 
 
-class Unlocked:  # a BaseJournalFileLock by its methods: Optuna is imported where it is used
-    """Replaces Optuna's lock of a journal, which remains after a kill; `tune` already holds a lock of its own."""
+class Unlocked:  # has the methods of Optuna's BaseJournalFileLock, which is not imported at the top
+    """Replaces Optuna's lock of a journal, which remains when a process is killed. `tune` has its own lock."""
 
     def acquire(self) -> bool:
         return True
@@ -219,7 +228,7 @@ class Unlocked:  # a BaseJournalFileLock by its methods: Optuna is imported wher
 
 
 def open_study(storage: str | Path, name: str) -> Any:
-    """The study of that name in a journal file; it is created if it does not exist."""
+    """The study called `name` in a journal file. It is created if it does not exist."""
     try:
         import optuna
         from optuna.storages import JournalStorage
@@ -228,14 +237,23 @@ def open_study(storage: str | Path, name: str) -> Any:
         raise UserError("tuning needs Optuna: install it with `pip install 'sparsegpt2[tune]'`") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = Path(storage)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    inside(path.parent, path.name)
     backend = JournalFileBackend(str(path), lock_obj=Unlocked())  # type: ignore[arg-type]
-    return optuna.create_study(
-        study_name=name,
-        storage=JournalStorage(backend),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
-        load_if_exists=True,
-    )
+    try:  # replays the whole journal; what an entry must hold is known to Optuna alone
+        return optuna.create_study(
+            study_name=name,
+            storage=JournalStorage(backend),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
+            load_if_exists=True,
+        )
+    except OSError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"tuning journal {path} is damaged ({type(error).__name__}: {shown(str(error))}); "
+            "delete it to start the search again"
+        ) from None
 
 
 def next_trial(study: Any, config: PruneConfig, index: int) -> Any:
@@ -257,13 +275,16 @@ def next_trial(study: Any, config: PruneConfig, index: int) -> Any:
 
 
 def unfailed(study: Any) -> list[Any]:
-    """Trials that are finished or running, in order."""
+    """The trials that are finished or running, in order."""
     states = _states()
     return study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED, states.RUNNING))  # type: ignore[no-any-return]
 
 
 def fail_abandoned(study: Any) -> None:
-    """Mark running trials as failed, so that they are run again: this process holds the lock, so theirs has ended."""
+    """Mark trials that are recorded as running as failed, so that their settings are tried again.
+
+    This process holds the journal's lock, so the processes that ran those trials have ended.
+    """
     for trial in study.get_trials(deepcopy=False, states=(_states().RUNNING,)):
         study.tell(trial.number, state=_states().FAIL)
 

@@ -1,4 +1,4 @@
-"""`sparsegpt2 discover MODEL... --tasks T --method M`: find circuits of components (heads, MLPs) for tasks."""
+"""`sparsegpt2 discover MODEL... --tasks TASK --method NAME`: find circuits of components (heads and MLPs)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 
 def discover_parser(method: str = "") -> Parser:
-    """The settings of `discover`. With a method, its own settings are added as `--set.NAME`."""
+    """The parser of the settings of `discover`. If `method` is given, the method's own settings are added as
+    `--set.NAME`."""
     from sparsegpt2.components.config import DiscoverConfig
 
     parser = Parser(
         "discover MODEL... --tasks TASK --method NAME",
-        "Find the circuits of components (heads, MLPs and the edges between them) that do a task in a model, by Edge "
-        "Pruning, ACDC, EAP and other methods.",
+        "Find the circuits of components (heads, MLPs and the edges between them) that do a task in a model. Methods "
+        "include Edge Pruning, ACDC and EAP.",
     )
-    parser.positional("models", "Models or runs.", metavar="MODEL", many=True)
+    parser.positional("models", "Models or runs: folders, zoo:NAME or hf:user/name.", metavar="MODEL", many=True)
     parser.add_settings(DiscoverConfig)
     if method:
         from sparsegpt2.components import get_method
@@ -33,36 +34,36 @@ def discover_parser(method: str = "") -> Parser:
         "tasks",
         tuple[str, ...],
         (),
-        help="Tasks, or your own: FILE.py or MODULE:ATTRIBUTE.",
+        help="Names of tasks, or your own tasks as FILE.py or MODULE:ATTRIBUTE.",
         metavar="TASK,TASK",
         required=True,
     )
-    parser.add("test_pairs", int, 128, help="Test pairs that each circuit is scored on.")
-    parser.add("out", str, "", help="Results folder; without it, circuits are listed but not saved.", metavar="DIR")
+    parser.add("test_pairs", int, 128, help="Number of test pairs that each circuit is scored on.")
+    parser.add("out", str, "", help="Results folder; if omitted, circuits are printed but not saved.", metavar="DIR")
     parser.add("device", str, "auto", help=DEVICE_HELP)
     parser.alias(task="tasks", sparsity="sparsities")
     parser.front(
         "What to find",
-        tasks="Names of tasks, or your own files.",
+        tasks="Names of tasks, or files with your own tasks.",
         method="acdc, eap, eap_ig, edge_pruning, information_flow or path_patching.",
-        sparsities="Shares of the edges to remove; one circuit for each share.",
-        intervention="What an ablated edge carries: interchange (from the other prompt), resample, mean or zero.",
-        objective="kl, logit_difference, task or squared_error; by default the one the method uses.",
+        sparsities="Shares of the edges to remove, such as 0.5,0.9; there is one circuit for each share.",
+        intervention="What an ablated edge carries: interchange (the other prompt's value), resample, mean or zero.",
+        objective="kl, logit_difference, task or squared_error; by default the one from the method's paper.",
     )
     parser.front(
         "How",
-        pairs="Prompt pairs that edges are scored on.",
-        test_pairs="Test pairs that each circuit is scored on.",
+        pairs="Number of prompt pairs that edges are scored on.",
+        test_pairs="Number of test pairs that each circuit is scored on.",
         seed="Seed for pairs, initial masks and resampling.",
-        out="Results folder; without it, circuits are listed but not saved.",
+        out="Results folder; if omitted, circuits are printed but not saved.",
         device=DEVICE_HELP,
     )
-    parser.note = "Settings of one method are --set.NAME: `discover --method NAME --help-all` lists them."
+    parser.note = "Each method has settings of its own, --set.NAME; `discover --method NAME --help-all` lists them."
     return parser
 
 
 def discover(arguments: list[str]) -> None:
-    """Find the circuits of components (heads, MLPs, edges) that do a task, by Edge Pruning, ACDC, EAP and others."""
+    """Find the circuits of components (heads, MLPs and the edges between them) that do a task in a model."""
     asks_for_help = {"-h", "--help"} & set(arguments)
     settings = discover_parser("" if asks_for_help else _method(arguments)).parse(arguments)
 
@@ -89,7 +90,10 @@ def discover(arguments: list[str]) -> None:
 
 
 def _method(arguments: list[str]) -> str:
-    """The method given on the command line. It is needed before parsing, because it decides which settings exist."""
+    """The method given on the command line, or else the default method.
+
+    It must be known before parsing, because the settings that exist depend on it.
+    """
     from sparsegpt2.components.config import DiscoverConfig
 
     for index, text in enumerate(arguments):
@@ -101,7 +105,7 @@ def _method(arguments: list[str]) -> str:
 
 
 def _described(row: Row, out: Path | None) -> str:
-    """One circuit on one line, and its file on a second line if it was saved."""
+    """A line about one circuit, and a second line with its file if it was saved."""
     from eval_tasks.bench.component_table import asked_in
 
     found = row.components

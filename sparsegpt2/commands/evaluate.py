@@ -19,42 +19,43 @@ if TYPE_CHECKING:
 
 
 def evaluate_parser() -> Parser:
-    """The settings of `evaluate`."""
+    """The parser of the settings of `evaluate`."""
     from sparsegpt2.evidence.config import EvidenceConfig
 
     parser = Parser(
         "evaluate CIRCUIT",
-        "Check whether a circuit is faithful to its model: a verdict from every check, and a one-line summary.",
+        "Check whether a circuit is faithful to its model. Each check gives a verdict, and a summary combines them.",
     )
     parser.positional("circuit", "A circuit file written by `prune` or `bench`.")
     parser.add_settings(EvidenceConfig)
-    parser.add("model", str, "", help="The circuit's model; by default the one the file names.")
-    parser.add("task", str, "", help="The circuit's task; by default the one the file names.")
-    parser.add("pruner", str, "", help="FILE.py of the pruner that found the circuit, if it is your own.")
-    parser.add("text", str, "", help="A file of text like the model's training text.", metavar="FILE")
-    parser.add("out", str, "", help="Report file; by default CIRCUIT.evidence.json.", metavar="FILE")
+    parser.add("model", str, "", help="The circuit's model; by default the one named in the circuit's file.")
+    parser.add("task", str, "", help="The circuit's task; by default the one named in the circuit's file.")
+    parser.add("pruner", str, "", help="FILE.py of the pruner that found the circuit, if the pruner is your own.")
+    parser.add("text", str, "", help="Text to use instead of the model's training text.", metavar="FILE")
+    parser.add("out", str, "", help="File to write the report to; by default CIRCUIT.evidence.json.", metavar="FILE")
     parser.add("device", str, "auto", help=DEVICE_HELP)
     parser.alias(check="checks")
     own = {option.name: option.help for option in parser.options.values() if option.help}
     parser.front(
         "What to check",
-        checks="Names of checks; by default all.",
+        checks="Names of the checks to run; by default all.",
         expensive="Also run the expensive checks, which train or prune again.",
-        pairs="Prompt pairs that each loss is measured on.",
-        seeds="Pruning seeds whose circuits are compared.",
-        seed="Seed for pairs and for everything random.",
+        pairs="Number of prompt pairs that each loss is measured on.",
+        seeds="Number of pruning seeds whose circuits the check `seeds` compares.",
+        seed="Seed for prompt pairs and for everything else that is random.",
     )
     parser.front("The circuit and its report", own)
     return parser
 
 
 def evaluate(arguments: list[str]) -> None:
-    """Check whether a circuit is faithful to its model: a verdict from every check, and a one-line summary."""
+    """Check whether a circuit is faithful to its model, and print and save the report."""
     settings = evaluate_parser().parse(arguments)
 
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.circuits.locate import circuit_model
     from sparsegpt2.evidence import EvidenceConfig, collect_evidence, report_path
+    from sparsegpt2.files import check_writable
     from sparsegpt2.model.checkpoint import load_model
     from sparsegpt2.text.tokenizer import Tokenizer
     from sparsegpt2.text.training_text import training_text
@@ -72,6 +73,7 @@ def evaluate(arguments: list[str]) -> None:
     else:
         text = training_text(directory, config.text_rows, model.config.context)
     out = Path(settings.out or report_path(settings.circuit))
+    check_writable(out)
     with ProgressDisplay(f"evaluate {task.name}") as progress:
         report = collect_evidence(
             model,
@@ -88,9 +90,10 @@ def evaluate(arguments: list[str]) -> None:
 
 
 def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
-    """The task given by the user, else the one that the circuit's file names.
+    """The task that the user gives, or else the one named in the circuit's file.
 
-    A name read from a file is looked up as a plain name only, so that opening a circuit never runs code.
+    A name read from a file may only be the name of a built-in or installed task. So opening a circuit never runs code
+    from a file that someone else chose.
     """
     from eval_tasks.registry import get_task
     from sparsegpt2.circuits.task import Unposable
@@ -109,9 +112,10 @@ def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
 
 
 def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> None:
-    """Fail early with a `UserError` if a check will prune again and the circuit's pruner cannot be found.
+    """Raise `UserError` early if a check will prune again but the circuit's pruner cannot be found.
 
-    As with tasks, a name read from the circuit's file never runs code: the user must give the file of their own pruner.
+    As with tasks, a name read from the circuit's file never runs code from another file. Users must give the file of
+    their own pruner.
     """
     from sparsegpt2.circuits.pruners import get_pruner, plain_pruner
     from sparsegpt2.evidence.collect import chosen_checks
@@ -128,7 +132,7 @@ def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> No
 
 
 def read_text(path: str | Path, tokenizer: Tokenizer, context: int, rows: int) -> Tensor:
-    """The first windows of a text file as token ids, int64 [at most `rows`, context].
+    """The first windows of a text file as token ids, an int64 tensor [at most `rows`, context].
 
     `UserError` if the file cannot be read as UTF-8 or is shorter than one window.
     """

@@ -1,4 +1,4 @@
-"""`sparsegpt2 family FOLDER`: train a family of models side by side and benchmark them."""
+"""`sparsegpt2 family FOLDER`: train several models at the same time and benchmark them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from sparsegpt2.settings import Parser, step
 
 
 def family_parser() -> Parser:
-    """The settings of `family`."""
+    """The parser of the settings of `family`."""
     parser = Parser(
         "family FOLDER",
-        "Print what a family of models will cost, then train the models side by side and benchmark them. "
-        "Run the same command again to continue where it stopped.",
+        "Print how long the training of a family of models will take, then train and benchmark them. "
+        "If the command was interrupted, run it again to continue.",
     )
-    says = "Folder with base.yaml, a NAME.yaml per model that overrides it, and bench.yaml; or ours: family, main."
+    says = (
+        "Folder with base.yaml, bench.yaml and, for each model, a NAME.yaml with the settings that differ from "
+        "base.yaml. The folders `family` and `main` come with the package."
+    )
     parser.positional("folder", says)
     parser.add("out", str, "runs/family", help="Folder for the runs of all models and the results.", metavar="DIR")
     parser.add("only", tuple[str, ...], (), help="Names of the models to train; by default all.", metavar="NAME,NAME")
-    parser.add("tokens", int, 0, help="Tokens to train on; by default as in base.yaml.")
-    parser.add("dry_run", bool, False, help="Print what it will cost, and stop.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    parser.add("tokens", int, 0, help="Number of training tokens for every model; by default as in base.yaml.")
+    parser.add("dry_run", bool, False, help="Print how long the training will take, and stop.")
     return parser
 
 
 def family(arguments: list[str]) -> None:
-    """Print what a family of models will cost, then train the models side by side and benchmark them."""
+    """Print how long the training of a family of models will take, then train and benchmark them."""
     settings = family_parser().parse(arguments)
 
     from sparsegpt2.commands.frontier import frontier
@@ -42,7 +44,8 @@ def family(arguments: list[str]) -> None:
     print("\n".join(plan.lines()), flush=True)
     if settings.dry_run:
         return
-    results = {run: out / "results" / run.name for run in train_family(plan)}  # one each: they are written at once
+    # Each run has a results folder of its own, because the benchmarks run at the same time.
+    results = {run: out / "results" / run.name for run in train_family(plan)}
     bench_settings = [str(folder / BENCH)] if (folder / BENCH).is_file() else []
     run_queue(
         [["bench", str(run), *bench_settings, "--no-table", "--out", str(to)] for run, to in results.items()],

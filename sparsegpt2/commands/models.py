@@ -1,4 +1,4 @@
-"""The commands `import`, `export`, `push` and `zoo`: models in other formats and places."""
+"""The commands `import`, `export`, `push` and `zoo`, which exchange models with other formats and other places."""
 
 from __future__ import annotations
 
@@ -17,69 +17,80 @@ from sparsegpt2.settings.values import alternatives, value_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sparsegpt2.model.gpt import GPT
     from sparsegpt2.text.tokenizer import Tokenizer
 
 FORMATS_IN = Literal["openai", "gpt2"]
-"""Formats that `import` reads; each is a module of `interop` with `load`, `locate` and `load_tokenizer`."""
+"""Formats that `import` reads. Each is a module of `interop` that has `load`, `locate` and `load_tokenizer`."""
 FORMATS_OUT = Literal["openai", "transformers", "zoo", "graphml", "csv"]
 
 
 def import_model_parser() -> Parser:
-    """The settings of `import`."""
+    """The parser of the settings of `import`."""
     parser = Parser(
         "import FORMAT SOURCE --out DIR",
-        "Import a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus.",
+        "Import a sparse model published by OpenAI, or a GPT-2, with its tokenizer. "
+        "The node means are computed on a corpus.",
     )
     parser.positional("format", f"Format of the model: {alternatives(get_args(FORMATS_IN))}.")
-    parser.positional("source", "Folder of the model; for gpt2 also its name on the hub.")
+    parser.positional("source", "Folder of the model; for gpt2 also its name on the Hugging Face hub.")
     parser.add("out", str, help="Folder to write the model to.", metavar="DIR", required=True)
-    parser.add("tokenizer", str, "", help="A file, folder or model with the tokenizer; by default the model's own.")
-    parser.add("corpus", str, "tinypython", help="Corpus for node means: a name, a file or a folder; or `none`.")
-    parser.add("means_tokens", int, 32768, help="Tokens that node means are taken over.")
+    parser.add(
+        "tokenizer", str, "", help="File, folder or model with the tokenizer; by default the one in the model's folder."
+    )
+    parser.add(
+        "corpus",
+        str,
+        "tinypython",
+        help="Corpus for the node means: a name, a file, a folder, or `none` for no node means.",
+    )
+    parser.add("means_tokens", int, 32768, help="Number of corpus tokens that the node means are computed from.")
     parser.add("device", str, "auto", help=DEVICE_HELP)
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def export_parser() -> Parser:
-    """The settings of `export`."""
+    """The parser of the settings of `export`."""
     parser = Parser(
         "export FORMAT SOURCE --out PATH",
         "Write a model as an `openai`, `transformers` or `zoo` folder, or a circuit as `graphml` or `csv`.",
     )
     parser.positional("format", f"Format to write: {alternatives(get_args(FORMATS_OUT))}.")
     parser.positional("source", "A model; for graphml and csv a circuit file.")
-    parser.add("out", str, help="Folder to write; for graphml a file.", metavar="PATH", required=True)
-    parser.add("model", str, "", help="Model of the circuit; by default the one the file names.")
-    parser.add("results", tuple[str, ...], (), help="For zoo: folders of the model's results.", metavar="DIR,DIR")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    parser.add("out", str, help="Folder to write to; for graphml a file.", metavar="PATH", required=True)
+    parser.add("model", str, "", help="Model of the circuit; by default the one named in the circuit's file.")
+    parser.add(
+        "results", tuple[str, ...], (), help="For zoo: results folders with rows of the model.", metavar="DIR,DIR"
+    )
     return parser
 
 
 def push_parser() -> Parser:
-    """The settings of `push`."""
-    parser = Parser("push MODEL USER/NAME", "Put a model on the Hugging Face hub, with a model card.")
+    """The parser of the settings of `push`."""
+    parser = Parser("push MODEL USER/NAME", "Upload a model to the Hugging Face hub, with a model card.")
     parser.positional("model", "A model or a run.")
-    parser.positional("name", "Repository on the hub: user/name.", metavar="USER/NAME")
-    parser.add("private", bool, False, help="Make a new repository private.")
+    parser.positional("name", "Repository on the Hugging Face hub: user/name.", metavar="USER/NAME")
+    parser.add("private", bool, False, help="If the repository is new, make it private.")
     parser.add("message", str, "", help="Commit message.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
     return parser
 
 
 def zoo_parser() -> Parser:
-    """The settings of `zoo`."""
-    parser = Parser("zoo", "List the trained models, zoo:NAME, or fetch one that is not in the package.")
-    parser.add("get", str, "", help="Fetch this model into ~/.cache/sparsegpt2/zoo.", metavar="NAME")
-    parser.add("from", str, "", help="Folder or address to fetch from; by default $SPARSEGPT2_ZOO.", metavar="PLACE")
-    parser.add("release", str, "", help="In a clone: write a release of all models to this folder.", metavar="DIR")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    """The parser of the settings of `zoo`."""
+    parser = Parser("zoo", "List the trained models of the package, or fetch one that is not on this machine.")
+    parser.add("get", str, "", help="Fetch this model into the cache, ~/.cache/sparsegpt2/zoo.", metavar="NAME")
+    parser.add("from", str, "", help="Folder or URL to fetch from; by default $SPARSEGPT2_ZOO.", metavar="PLACE")
+    parser.add(
+        "release",
+        str,
+        "",
+        help="In a clone of the repository: write a release of all models to this folder.",
+        metavar="DIR",
+    )
     return parser
 
 
 def import_model(arguments: list[str]) -> None:
-    """Import a published sparse model or a GPT-2: weights, tokenizer, and node means over a corpus."""
+    """Import a sparse model published by OpenAI, or a GPT-2, with its tokenizer, and compute its node means."""
     settings = import_model_parser().parse(arguments)
     format = value_of(settings.format, FORMATS_IN, "FORMAT")
     require(settings.means_tokens >= 1, f"means_tokens must be at least 1, got {settings.means_tokens}")
@@ -88,11 +99,12 @@ def import_model(arguments: list[str]) -> None:
     from sparsegpt2.circuits import node_means
     from sparsegpt2.interop import gpt2, openai
     from sparsegpt2.model.checkpoint import MODEL, save_model
+    from sparsegpt2.model.vocabulary import without_padding
     from sparsegpt2.sparsity.stats import l0
     from sparsegpt2.text.corpus import open_corpus
     from sparsegpt2.text.sample import corpus_config
 
-    MODEL.check(Path(settings.out))  # before long work
+    MODEL.check(Path(settings.out))  # a folder that can't be written should fail before the slow part
     reader: Any = {"openai": openai, "gpt2": gpt2}[format]
     model = reader.load(settings.source)
     info: dict[str, Any] = {"imported": {"format": format, "source": settings.source}, "l0": l0(model)}
@@ -101,11 +113,18 @@ def import_model(arguments: list[str]) -> None:
     tokenizer = _tokenizer(reader, settings.source, settings.tokenizer)
     if tokenizer is None:
         print(
-            f"{settings.source} has no tokenizer, so it has no node means and cannot be given tasks; "
-            f"give the tokenizer's folder with --tokenizer"
+            f"{settings.source} has no tokenizer, so its node means are not computed and it can't do tasks; "
+            f"give the folder of a tokenizer with --tokenizer"
         )
     else:
-        _check_sizes(model, tokenizer)
+        padded = model.config.vocab_size - tokenizer.vocab_size
+        model = without_padding(model, tokenizer.vocab_size)
+        if padded:
+            info |= {"l0": l0(model), "padding_dropped": padded}
+            print(
+                f"the model has {padded} ids more than its tokenizer's {tokenizer.vocab_size:,}: rows of padding, "
+                "which were dropped; the logits of all other ids are the same"
+            )
         if settings.corpus != "none":
             tokens = _tokens(
                 open_corpus(corpus_config(settings.corpus)).documents(0),
@@ -150,11 +169,13 @@ def export(arguments: list[str]) -> None:
             openai.export(model, settings.out, tokenizer=tokenizer, inert=model_info(directory).get("openai"))
         else:
             transformers.export(model, settings.out, tokenizer=tokenizer)
+            if tokenizer is not None:
+                print(transformers.SAME_TEXT)
     print(settings.out)
 
 
 def push(arguments: list[str]) -> None:
-    """Put a model on the Hugging Face hub, with a model card made from its config and its training record."""
+    """Upload a model to the Hugging Face hub, with a model card made from its config and its training record."""
     settings = push_parser().parse(arguments)
 
     from sparsegpt2.interop import hub
@@ -163,7 +184,7 @@ def push(arguments: list[str]) -> None:
 
 
 def zoo(arguments: list[str]) -> None:
-    """List the trained models, zoo:NAME, or fetch one that is not in the package."""
+    """List the trained models of the package, or fetch one that is not on this machine."""
     settings = zoo_parser().parse(arguments)
 
     from sparsegpt2.zoo.get import get
@@ -179,7 +200,7 @@ def zoo(arguments: list[str]) -> None:
 
 
 def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
-    """The tokenizer that `given` names, else the one in the model's folder; None if there is neither."""
+    """The tokenizer that `given` names, or the one in the model's folder if `given` is empty; None if it has none."""
     from sparsegpt2.interop import data_gym, gpt2
     from sparsegpt2.locate import TOKENIZER
     from sparsegpt2.text.tokenizer import Tokenizer
@@ -193,24 +214,17 @@ def _tokenizer(reader: Any, source: str, given: str) -> Tokenizer | None:
         except UserError:
             if reader is not gpt2:
                 raise
-            return gpt2.load_tokenizer(given)  # a tokenizer.json of GPT-2's, here or on the hub
+            return gpt2.load_tokenizer(given)  # GPT-2's tokenizer, in a folder or on the hub
     directory: Path = reader.locate(source)
     names.append(TOKENIZER)
     return reader.load_tokenizer(directory) if any((directory / name).exists() for name in names) else None
 
 
-def _check_sizes(model: GPT, tokenizer: Tokenizer) -> None:
-    if tokenizer.vocab_size != model.config.vocab_size:
-        raise UserError(
-            f"the tokenizer has {tokenizer.vocab_size} tokens and the model {model.config.vocab_size}; "
-            f"give the tokenizer that the model was trained with"
-        )
-
-
 def _tokens(documents: Iterator[str], tokenizer: Tokenizer, context: int, count: int) -> Tensor:
-    """About `count` tokens of documents in windows, int64 [N, context].
+    """About `count` tokens of `documents`, cut into windows: int64 [N, context].
 
-    As in training, an end-of-text token precedes each document. `UserError` if there is not even one window.
+    As in training, an end-of-text token precedes each document. `UserError` if the documents are too short to fill one
+    window.
     """
     import torch
 

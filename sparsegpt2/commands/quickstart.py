@@ -1,4 +1,4 @@
-"""`sparsegpt2 quickstart`: train three small models, find their circuits, draw the frontier."""
+"""`sparsegpt2 quickstart`: train three small models, find their circuits, and draw the figure of `frontier`."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from sparsegpt2 import configs
 from sparsegpt2.settings import Parser, step
 
-QUICKSTART = ("dense", "sparse-128", "sparse-256")
-"""Ordered by training time. The last takes about as long as the others together, so it has a lane of its own."""
+QUICKSTART = ("dense-32", "dense-48", "sparse-256")
+"""Names of the models, ordered by training time. The last takes about as long as the first two together, so it is
+trained at the same time as they are."""
 
 
 def quickstart_parser() -> Parser:
-    """The settings of `quickstart`."""
+    """The parser of the settings of `quickstart`."""
     parser = Parser(
         "quickstart",
-        "Train one dense and two sparse models, find the circuits of their tasks and draw the frontier, in minutes. "
-        "Run the same command again to continue where it stopped.",
+        "Train two dense models and a sparse one, find the circuits of their tasks and draw the figure of "
+        "`frontier`. It takes minutes. If the command was interrupted, run it again to continue.",
     )
-    parser.add("out", str, "runs/quickstart", help="Folder for everything it writes.", metavar="DIR")
+    parser.add("out", str, "runs/quickstart", help="Folder for all files that it writes.", metavar="DIR")
     parser.add("seed", int, 0, help="Seed for training and for pruning.")
-    parser.add("dry_run", bool, False, help="Print what it would train and prune, and stop.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    parser.add("dry_run", bool, False, help="Print what would be trained and pruned, and stop.")
     return parser
 
 
 def quickstart(arguments: list[str]) -> None:
-    """Train one dense and two sparse models, find the circuits of their tasks and draw the frontier, in minutes."""
+    """Train two dense models and a sparse one, find the circuits of their tasks and draw the figure of `frontier`."""
     settings = quickstart_parser().parse(arguments)
 
     from eval_tasks.registry import task_names
@@ -45,14 +45,16 @@ def quickstart(arguments: list[str]) -> None:
     threads = max(1, usable_cores() // 2)
     common = ["--seed", seed, "--threads", str(threads), "--data_folder", str(out / "data")]
     settings_of_bench = [str(configs.find("quickstart/bench.yaml")), "--seeds", seed]
-    parts = [out / "results" / name for name in ("small", "large-1", "large-2")]  # each folder has one writer
+    parts = [
+        out / "results" / name for name in ("small", "large-1", "large-2")
+    ]  # one folder for each process that prunes
 
     def training(name: str) -> list[str]:
         return ["train", f"quickstart/{name}", "--out", str(out / name), *common]
 
     if settings.dry_run:
         plan = make_plan({name: read_run([f"quickstart/{name}", *common]) for name in QUICKSTART}, out)
-        pruning = f"Then each model is pruned for those of {len(task_names())} tasks that it has."
+        pruning = f"Then each model is pruned for each of the {len(task_names())} tasks, except those that it lacks."
         print("\n".join([*plan.lines(), pruning]))
         return
 
@@ -64,8 +66,8 @@ def quickstart(arguments: list[str]) -> None:
     halves = [(to, task_names()[half::2]) for half, to in enumerate(parts[1:])]
     run_lanes([[benchmark([large], to, "--tasks", ",".join(half), "--no-table")] for to, half in halves], threads)
     merge_results(parts, out)
-    step(bench, benchmark(QUICKSTART, out)[1:])  # nothing is left to prune: prints the table
-    minutes = (time.monotonic() - started) / 60 if fresh else None  # a resumed run timed only its rest
+    step(bench, benchmark(QUICKSTART, out)[1:])  # all rows exist already, so this only prints the table
+    minutes = (time.monotonic() - started) / 60 if fresh else None  # a resumed run would count only its last part
     facts = SummaryFacts(command="sparsegpt2 quickstart", seed=settings.seed, minutes=minutes)
     found = write_summary(out / "summary.html", [out], runs=runs, facts=facts)
     step(frontier, [str(out), "--out", str(out / "frontier.png")])

@@ -1,4 +1,4 @@
-"""What `sparsegpt2 read` measures of each circuit and writes: figures, outcomes, and facts about the model."""
+"""The measurements of `sparsegpt2 read`, and the files that it writes besides the page itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer import ViewConfig, Viewed, circuit_data
 
 SPLIT = "test"
-"""Split whose prompts the outcomes are measured on. Experiments are designed on validation prompts."""
+"""Split whose prompts experiments are measured on. People who design experiments look at validation prompts."""
 VIEW = ViewConfig(effect_pairs=16, pattern_bytes=0, examples=1)
 
 
@@ -39,9 +39,9 @@ def task_of(circuit: Circuit, file: str) -> str:
 
 
 def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Read:
-    """What a page shows of one circuit: the viewer's data, then the task's experiments on the whole model.
+    """Gather what a page shows of one circuit, and run the task's experiments on the whole model.
 
-    pairs: prompt pairs for each level of an experiment.
+    pairs: number of prompt pairs for each level (condition) of an experiment. Prints one line for each experiment.
     """
     model, task = subject.model, subject.task
     assert task is not None
@@ -72,7 +72,7 @@ def read_circuit(circuit: Circuit, subject: Viewed, pairs: int, seed: int) -> Re
 
 
 def circuit_fingerprint(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> str:
-    """Hash [12 hex digits] of the kept nodes and weights and of the model."""
+    """Hash (12 hexadecimal digits) of the circuit's kept nodes and weights, and of its model."""
     digest = hashlib.sha256(model_fingerprint(model, tokenizer).encode())
     for name, kept in sorted({**circuit.nodes, **(circuit.weights or {})}.items()):
         digest.update(name.encode() + kept.cpu().numpy().tobytes())
@@ -80,7 +80,7 @@ def circuit_fingerprint(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> s
 
 
 def write_figures(read: Read, out: Path) -> None:
-    """Write the graph, a chart for each experiment, and the measurements as JSON into the folder `out`."""
+    """Write into the folder `out`: the graph, a chart for each experiment, and all measurements as JSON."""
     out.mkdir(parents=True, exist_ok=True)
     if read.data["nodes"]:
         labels = figure_labels(read.data, read.touched, read.answers)
@@ -92,7 +92,7 @@ def write_figures(read: Read, out: Path) -> None:
 
 
 def measured(outcome: Outcome) -> dict[str, object]:
-    """An outcome as values that JSON can hold."""
+    """The outcome of an experiment, as values that JSON can hold."""
     if outcome.unposed:
         return {"not_measured": outcome.unposed}
     claims = [
@@ -104,7 +104,7 @@ def measured(outcome: Outcome) -> dict[str, object]:
 
 
 def about(model: GPT, directory: Path, command: str, seed: int) -> str:
-    """Markdown: facts about the model, and the command, seed and machine that made the page."""
+    """A paragraph in Markdown: facts about the model, and the command, seed and machine that made the page."""
     info, config, made = model_info(directory), model.config, provenance("cpu")
     loss = info.get("held_out_loss")
     facts = [

@@ -1,4 +1,4 @@
-"""`sparsegpt2 tasks MODEL`: list the tasks, with examples, and which of them its tokenizer can pose."""
+"""`sparsegpt2 tasks MODEL`: list the tasks, with examples, and whether the model's tokenizer can pose them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if TYPE_CHECKING:
 
 
 def tasks_parser() -> Parser:
-    """The settings of `tasks`."""
+    """The parser of the settings of `tasks`."""
     parser = Parser(
         "tasks MODEL [TASK...]",
-        "List the tasks: what each asks, with example pairs, or why it can't be posed with the model's tokenizer.",
+        "List the tasks. Each has a description and example pairs, or the reason why it can't be posed with the "
+        "model's tokenizer.",
     )
     parser.positional("model", "A model, a run, or a tokenizer (a file or a folder).", alias="tokenizer")
-    which = "Names of tasks, or your own files; by default all."
+    which = "Names of tasks, or files with your own tasks; by default all."
     parser.positional("names", which, metavar="TASK", many=True, required=False)
-    parser.add("examples", int, 2, help="Example pairs of each task.")
-    parser.front("Settings", examples="Example pairs of each task.")
+    parser.add("examples", int, 2, help="Number of example pairs for each task.")
+    parser.front("Settings", examples="Number of example pairs for each task.")
     return parser
 
 
 def tasks(arguments: list[str]) -> None:
-    """List the tasks: what each asks, with example pairs, or why it can't be posed with the model's tokenizer."""
+    """List the tasks with example pairs, or with the reason why one can't be posed with the model's tokenizer."""
     settings = tasks_parser().parse(arguments)
 
     from eval_tasks.registry import ENGLISH, describe, task_names
@@ -38,7 +39,7 @@ def tasks(arguments: list[str]) -> None:
     if not settings.names:
         english = describe(tokenizer, settings.examples, task_names(ENGLISH))
         print(
-            "\nTasks in English, for tokenizers with English words (GPT-2's, for example); run only if you name them:\n"
+            "\nTasks in English, for tokenizers with English words, such as GPT-2's. They run only if you name them:\n"
         )
         _list(english)
         print(f"{_posable(english)} of {len(english)} tasks in English can be posed with this tokenizer")

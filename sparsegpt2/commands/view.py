@@ -1,4 +1,4 @@
-"""`sparsegpt2 view CIRCUIT|RUN`: write one HTML page that shows a circuit, or a run with its circuits."""
+"""`sparsegpt2 view CIRCUIT|RUN`: write an HTML page that shows a circuit, or a run with its circuits."""
 
 from __future__ import annotations
 
@@ -18,38 +18,44 @@ if TYPE_CHECKING:
 
 
 def view_parser() -> Parser:
-    """The settings of `view`."""
+    """The parser of the settings of `view`."""
     from sparsegpt2.viewer.config import ViewConfig
 
     parser = Parser(
         "view CIRCUIT|RUN",
-        "Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser.",
+        "Write a page that shows a circuit, or a run with its circuits, as one HTML file that opens in any browser.",
     )
     parser.positional(
         "path", "A circuit file written by `prune` or `bench`, a run, or a results folder.", metavar="CIRCUIT|RUN"
     )
-    parser.add("out", str, "", help="The page; by default next to the circuit, or in the run.", metavar="FILE")
-    parser.add("text", bool, False, help="Print the circuit in the terminal instead.")
-    parser.add("model", str, "", help="The circuit's model; by default the one the file names.")
-    parser.add("task", str, "", help="The file of the task, if the task is your own.")
-    parser.add("notes", str, "", help="Labels and notes exported from such a page.", metavar="FILE")
-    parser.add("evidence", str, "", help="A JSON report; by default all reports next to the circuit.", metavar="FILE")
-    parser.add("corpus", str, "", help="Text for activations: a corpus's name, or files.")
-    parser.add("circuits", int, 24, help="Circuits of a run to put on the page, at most.")
-    parser.front("Settings", {option.name: option.help for option in parser.options.values()})
+    parser.add("out", str, "", help="File for the page; by default next to the circuit, or in the run.", metavar="FILE")
+    parser.add("text", bool, False, help="Print the circuit in the terminal instead of writing a page.")
+    parser.add("model", str, "", help="The circuit's model; by default the one named in the circuit's file.")
+    parser.add("task", str, "", help="FILE.py of the circuit's task, if the task is your own.")
+    parser.add("notes", str, "", help="File of labels and notes that was exported from such a page.", metavar="FILE")
+    parser.add(
+        "evidence",
+        str,
+        "",
+        help="JSON file of a report to show; by default all reports next to the circuit.",
+        metavar="FILE",
+    )
+    parser.add("corpus", str, "", help="Text on which activations are shown: name of a corpus, or files.")
+    parser.add("circuits", int, 24, help="Largest number of circuits of a run on the page.")
     parser.add_settings(ViewConfig)
     parser.front(
         "How much to show",
-        max_nodes="Nodes to show of a circuit, at most.",
-        windows="Windows of corpus text for activations; 0: none.",
+        max_nodes="Largest number of nodes of a circuit on the page.",
+        windows="Number of windows of corpus text on which activations are shown; 0: none.",
     )
     return parser
 
 
 def view(arguments: list[str]) -> None:
-    """Write a page that shows a circuit, or a run with its circuits: one HTML file for any browser."""
+    """Write a page that shows a circuit, or a run with its circuits, as one HTML file that opens in any browser."""
     settings = view_parser().parse(arguments)
 
+    from sparsegpt2.files import check_writable, read_json
     from sparsegpt2.viewer import ViewConfig, page_data, read_notes, write_page
 
     path = Path(settings.path)
@@ -57,11 +63,14 @@ def view(arguments: list[str]) -> None:
         list_in_terminal(path, settings.model)
         return
     config = settings_from(settings, ViewConfig)
+    out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
+    check_writable(out)
+    if settings.notes:
+        read_json(settings.notes, "notes file")  # fails early if it can't be read; it is used below
     circuits, run = (
         view_run(path, settings, config) if path.is_dir() else ([view_circuit(path, settings, config)], None)
     )
     notes = read_notes(settings.notes, [circuit["name"] for circuit in circuits]) if settings.notes else None
-    out = Path(settings.out) if settings.out else path / "view.html" if path.is_dir() else path.with_suffix(".html")
     size = write_page(out, page_data(circuits, run, notes))
     print(f"{out}  {size / 1e6:.1f} MB, {len(circuits)} circuit{'' if len(circuits) == 1 else 's'}")
 
@@ -81,7 +90,7 @@ def list_in_terminal(path: Path, model: str) -> None:
 
 
 def view_circuit(path: Path, settings: Any, config: ViewConfig) -> CircuitData:
-    """Gather what a page shows of a circuit's file, with the settings of the command."""
+    """Gather what a page shows of the circuit in a file, with the settings of the command."""
     from sparsegpt2.circuits import Circuit
 
     model, task, corpus, report = settings.model, settings.task, settings.corpus, settings.evidence
@@ -98,11 +107,14 @@ def gather_circuit(
     corpus: str = "",
     evidence: str | Path = "",
 ) -> CircuitData:
-    """Gather what a page shows of one circuit, with its task and text for activations.
+    """Gather what a page shows of one circuit.
 
-    file: the circuit's file, if it has one. model, task: by default those that the circuit names. If the task it names
-    cannot be found, the page is made without it and a line on stderr says so. `UserError` if `task` is given and
-    cannot be found, or if the model has no tokenizer.
+    file: the circuit's file, if it has one. model, task: by default those named in the circuit. corpus: text on which
+    activations are shown, a corpus's name or files; by default the model's training text. evidence: a report's file; by
+    default all reports next to the circuit's file.
+
+    If the task named in the circuit cannot be found, the page is made without it, and a line on stderr says so.
+    `UserError` if `task` is given but cannot be found, or if the model has no tokenizer.
     """
     from eval_tasks.bench.subjects import short_names
     from eval_tasks.registry import get_task
@@ -126,7 +138,7 @@ def gather_circuit(
     except UserError as error:
         if task:
             raise
-        print(f"the page is made without the task: {error}; give it with --task FILE.py", file=sys.stderr)
+        print(f"the page is made without the task, because {error}; give it with --task FILE.py", file=sys.stderr)
         posed = None
     text, text_name = None, ""
     if config.windows and model.folder is not None:
@@ -163,9 +175,10 @@ def gather_run(
     corpus: str = "",
     most: int = 24,
 ) -> tuple[list[CircuitData], RunData]:
-    """Gather a run: training curves, frontier, and at most `most` of its circuits, the first in `circuit_files`.
+    """Gather what a page shows of a run: training curves, comparison of models, and some of its circuits.
 
-    The circuits share one page, so less is shown of each: no corpus activations, no attention patterns, few examples.
+    most: largest number of circuits. The first ones in the order of `circuit_files` are shown. Because the circuits
+    share one page, less is shown of each: no corpus activations, no attention patterns and at most 4 example pairs.
     """
     from sparsegpt2.circuits import Circuit
     from sparsegpt2.viewer import circuit_files, run_data, run_results
@@ -178,5 +191,5 @@ def gather_run(
     circuits = [
         gather_circuit(Circuit.load(file), file, light, model=model, task=task, corpus=corpus) for file in shown
     ]
-    why = f"Not on this page: {len(left)} larger circuits; --circuits includes more." if left else ""
+    why = f"Not on this page: {len(left)} more circuits. Use --circuits to include them." if left else ""
     return circuits, run_data(folder, rows, {str(file): place for place, file in enumerate(shown)}, why)

@@ -13,9 +13,12 @@ from sparsegpt2.circuits.info import Info
 from sparsegpt2.components.graph import ComponentGraph
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_json
+from sparsegpt2.plain import check, reading
 from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 component circuit"
+MOST_EDGES = 3_000_000
+"""Largest number of edges of a graph that is read from a file; GPT-2 of 48 layers has 2,234,017."""
 SHOWN = 40
 """Largest number of edges listed in a notebook."""
 
@@ -119,11 +122,16 @@ class ComponentCircuit:
             raise UserError(
                 f"{path} is not a component circuit of format {FORMAT}: write one with `sparsegpt2 discover`"
             )
-        try:
-            graph = ComponentGraph(int(values["graph"]["n_layer"]), int(values["graph"]["n_head"]))
-            return ComponentCircuit(graph, graph.mask(list(values["edges"])), ComponentInfo.from_dict(values["info"]))
-        except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
-            raise UserError(f"component circuit {path} is damaged ({error}); run `sparsegpt2 discover` again") from None
+        with reading(f"component circuit {path}", "run `sparsegpt2 discover` again"):
+            shape = check(values["graph"], dict[str, int], "graph")
+            graph = ComponentGraph(shape["n_layer"], shape["n_head"])
+            if graph.n_layer < 1 or graph.n_head < 1 or graph.n_edges > MOST_EDGES:
+                raise UserError(
+                    f"its graph has {graph.n_layer} layers of {graph.n_head} heads, {graph.n_edges:,} edges; "
+                    f"at most {MOST_EDGES:,} are read"
+                )
+            edges, info = check(values["edges"], list[str], "edges"), check(values["info"], dict[str, Any], "info")
+            return ComponentCircuit(graph, graph.mask(edges), ComponentInfo.from_dict(info))
 
 
 def top_edges(graph: ComponentGraph, scores: Tensor, sparsity: float) -> Tensor:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 INTERVENTIONS = ("interchange", "mean", "zero", "resample")
 """What an ablated edge may carry (counterfactual.py)."""
 OBJECTIVES = ("kl", "logit_difference", "task", "squared_error")
-"""How the damage that a mask does may be measured (objectives.py)."""
+"""Ways to measure the damage that a mask does (objectives.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +31,11 @@ class DiscoverConfig:
     seed: int = 0
     """Seed of the training pairs, of initial masks and of resampling."""
     rows: int = 1024
-    """Largest number of sequences in one forward pass when several masks are tried at once; more need more RAM or GPU
-    memory."""
+    """Largest number of sequences in one forward pass when several masks are tried at once; a larger number takes
+    more memory."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "sparsities", tuple(map(float, self.sparsities)))
         require(
             self.intervention in INTERVENTIONS,
@@ -45,6 +47,6 @@ class DiscoverConfig:
         )
         require(bool(self.sparsities), "sparsities needs at least one share of edges to leave out, such as 0.9")
         for sparsity in self.sparsities:
-            require(0 <= sparsity < 1, f"a sparsity is a share of edges, from 0 to below 1, got {sparsity}")
+            require(0 <= sparsity < 1, f"a sparsity is a share of edges, at least 0 and below 1, got {sparsity}")
         for name in ("pairs", "rows"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")

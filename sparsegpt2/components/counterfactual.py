@@ -2,10 +2,10 @@
 
 - interchange: the writer's output on the other prompt of the pair (the corrupted prompt), position by position;
 - resample: its output on a prompt of another pair of the batch, of the nearest length;
-- mean: its mean output over a task's prompts (both sides, up to each prompt's end), or over tokens from the caller;
+- mean: its mean output over a task's prompts (both sides, up to each prompt's end), or over tokens that are given;
 - zero: nothing.
 
-Shapes: B rows, T positions, D d_model, H heads.
+A writer is the embedding, a head or an MLP. Shapes: B rows, T positions, W writers, D d_model.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from sparsegpt2.model.gpt import GPT
 Intervention = Literal["interchange", "mean", "zero", "resample"]
 
 FROM_PROMPTS = ("interchange", "resample")
-"""Interventions whose values come from another prompt: a component that reads only them gives its own value there."""
+"""Interventions whose values come from another prompt. A component whose inputs are all ablated then outputs exactly
+what it outputs on that prompt, so that ablating its own edges changes nothing."""
 
 
 @torch.no_grad()
@@ -60,7 +61,7 @@ def other_sides(batch: TaskBatch) -> Tensor:
 
 
 def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
-    """For each row a row of another pair, int64 [B], of the same length if there is one, else of similar length.
+    """For each row, a row of another pair, int64 [B]: of the same length if there is one, else of similar length.
 
     Pairs are sorted by length, in random order among equal lengths, and each row uses a random side of the next pair.
     """

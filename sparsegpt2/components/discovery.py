@@ -34,7 +34,7 @@ class Discovery:
     scores: Tensor
     """[W, R] float, on the CPU: higher is kept first. These are compared with a known circuit."""
     found: tuple[Found, ...]
-    """Circuits by rising sparsity."""
+    """Circuits in order of sparsity, lowest first."""
     effects: Tensor | None = None
     """[W, R]: signed effect of each writer on each reader, for methods that measure one."""
 

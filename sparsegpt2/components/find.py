@@ -29,7 +29,7 @@ class Discovered:
 
     discovery: Discovery
     circuits: tuple[ComponentCircuit, ...]
-    """As found, by rising sparsity, including edges on no path to the logits (`ComponentCircuit.trimmed` drops them).
+    """As found, in order of sparsity, including edges on no path to the logits (`ComponentCircuit.trimmed` drops them).
     """
     seconds: float
     megabytes: float | None

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sparsegpt2.config import require
+from sparsegpt2.settings.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class EvidenceConfig:
     edges, at equal KL)."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("checks", "knockouts", "rates", "binarisation_lrs", "twins"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         counts = ("pairs", "draws", "minimality_nodes", "minimality_pairs", "adversary_steps", "adversary_pairs")

@@ -10,11 +10,13 @@ from typing import Any
 from sparsegpt2.errors import UserError
 from sparsegpt2.evidence.estimate import Estimate, Verdict
 from sparsegpt2.files import read_json, write_json
+from sparsegpt2.plain import check, check_record, reading
 from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 evidence"
 CONTROLS = "controls"
 """The check whose failure alone makes a circuit not believable."""
+Records = dict[str, dict[str, Any]]
 SAID = ("task", "nodes", "edges", "pruner", "seed", "target_loss")
 """Facts about the circuit in the head of a report's table."""
 
@@ -122,19 +124,20 @@ def load_report(path: str | Path) -> Report:
     values = read_json(path, "evidence file")
     if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
         raise UserError(f"{path} is not an evidence file of format {FORMAT}: write one with `sparsegpt2 evaluate`")
-    try:
-        findings = {name: _finding(entry) for name, entry in values["findings"].items()}
+    with reading(f"evidence file {path}", "delete it"):
+        findings = {name: _finding(entry) for name, entry in check(values["findings"], Records, "findings").items()}
         return Report(
-            identity=values["identity"],
-            about=values["about"],
+            identity=check(values["identity"], str, "identity"),
+            about=check(values["about"], dict[str, Any], "about"),
             findings=findings,
-            memo=values["memo"],
+            memo=check(values["memo"], dict[str, Any], "memo"),
             path=Path(path),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"evidence file {path} is damaged ({type(error).__name__}: {error}); delete it") from None
 
 
 def _finding(entry: dict[str, Any]) -> Finding:
-    numbers = {name: Estimate(**number) for name, number in entry["numbers"].items()}
-    return Finding(**{**entry, "numbers": numbers})
+    numbers = {
+        name: Estimate(**check_record(Estimate, number, name))
+        for name, number in check(entry["numbers"], Records, "numbers").items()
+    }
+    return Finding(**check_record(Finding, {**entry, "numbers": numbers}, "a finding"))

@@ -15,10 +15,12 @@ Shapes: T positions, D d_model, V vocabulary, A heads * head width, M d_mlp.
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -28,7 +30,10 @@ from sparsegpt2.circuits.task import ANYTHING_ELSE, SPLITS, TaskBatch
 from sparsegpt2.config import GPTConfig
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
+from sparsegpt2.interop import compiled_file
+from sparsegpt2.model.checkpoint import TENSORS_OF_A_LAYER, allocated, require_finite, unfilled_model, unshared
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.tensors import check_size, shapes_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -67,18 +72,24 @@ def read(directory: str | Path) -> Compiled:
     if not directory.is_dir():
         raise UserError(f"{directory} is not a folder; a compiled model is a folder with weights.npz and model.json")
     about = read_json(directory / "model.json", "compiled model")
-    arrays = _read_arrays(directory / "weights.npz")
+    path = directory / "weights.npz"
+    arrays = _read_arrays(path)
     try:
+        compiled_file.check(about, arrays["token_embed/embeddings"].shape, len(arrays["pos_embed/embeddings"]))
         channels, values = _output(about)
         config = _config(about, arrays, len(channels))
-        model = GPT(config).requires_grad_(False)
+        # Not every size in model.json shows in the arrays: a sublayer may have none. So the file bounds their product.
+        model = unfilled_model(config, len(arrays) * TENSORS_OF_A_LAYER, str(path))
+        check_size(sum(map(math.prod, shapes_of(unshared(model)).values())), path.stat().st_size, str(directory))
+        model = allocated(model).requires_grad_(False)
         _fill(model, arrays)
+        require_finite(unshared(model), str(path))
         for logit, channel in _logits(about, channels, values):
             model.unembed.weight[logit, channel] = 1.0
-        return Compiled(str(about["name"]), model, channels, values, tuple(about.get("examples", ())))
+        return Compiled(about["name"], model, channels, values, tuple(about.get("examples", ())))
     except UserError:
         raise  # already one sentence
-    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{directory} is not a compiled model: its model.json and weights.npz are not valid "
             f"({type(error).__name__}: {error})"
@@ -86,14 +97,21 @@ def read(directory: str | Path) -> Compiled:
 
 
 def _read_arrays(path: Path) -> Arrays:
+    """The arrays of an .npz file. Its archive may be compressed, so what it would unpack to is looked at first."""
     try:
+        with ZipFile(path) as archive:
+            total = sum(member.file_size for member in archive.infolist())
+            check_size(total // 4, path.stat().st_size, str(path))
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    compiled_file.check_array(file, member.file_size, member.filename)
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"compiled model weights {path} do not exist") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is not a readable .npz file ({error})") from None
-    except Exception as error:  # such as zipfile.BadZipFile, which is not an OSError
+    except UserError:
+        raise
+    except Exception as error:  # of many kinds, such as zipfile.BadZipFile and zlib.error, which are no OSError
         raise UserError(f"{path} is not a readable .npz file ({error})") from None
 
 
@@ -109,11 +127,11 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
     return GPTConfig(
         vocab_size=max(len(tokens), outputs) + 1,  # one more id than the program knows, for padding
         context=len(positions),
-        n_layer=int(about["n_layer"]),
-        d_model=int(about["d_model"]),
-        n_head=int(about["n_head"]),
-        d_head=int(about["d_head"]),
-        d_mlp=max(1, int(about["d_mlp"])),  # 0 would mean 4 * d_model; a neuron with zero weights has no effect
+        n_layer=about["n_layer"],
+        d_model=about["d_model"],
+        n_head=about["n_head"],
+        d_head=about["d_head"],
+        d_mlp=max(1, about["d_mlp"]),  # 0 would mean 4 * d_model; a neuron with zero weights has no effect
         activation=about.get("activation", "relu"),
         norm="none",
         positions="learned",
@@ -121,7 +139,7 @@ def _config(about: dict[str, Any], arrays: Arrays, outputs: int) -> GPTConfig:
         bigram_table=False,
         activation_density=1.0,
         bias=True,
-        causal=bool(about.get("causal", False)),
+        causal=about.get("causal", False),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
+from sparsegpt2.plain import fits, read_text
 from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 
 NAMES = (("vocab.bpe", "encoder.json"), ("merges.txt", "vocab.json"))
@@ -26,10 +27,7 @@ def load(directory: str | Path, pattern: str) -> Tokenizer:
     """
     merges_file, ids_file = find(directory)
     ids = read_json(ids_file, "tokenizer")
-    try:
-        lines = merges_file.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"tokenizer {merges_file} is not UTF-8 text ({error})") from None
+    lines = read_text(merges_file, "tokenizer").split("\n")
     if lines[0].startswith("#version"):
         del lines[0]
     merges = [line.split(" ") for line in lines if line]
@@ -55,8 +53,8 @@ def from_merges(merges: Sequence[Sequence[str]], ids: dict[str, int], pattern: s
     tiktoken uses ids as ranks, so ids must be in the order of the merges: the first merge makes the first id after the
     256 single bytes, and so on; else `UserError`. In a table without `<|endoftext|>`, its id is the one after the last.
     """
-    if not isinstance(ids, dict) or not all(isinstance(id, int) for id in ids.values()):
-        raise UserError(f"the tokenizer in {source} has no table from tokens to ids")
+    if not fits(ids, dict[str, int]) or not fits(merges, list[list[str]]):
+        raise UserError(f"the tokenizer in {source} has no table from tokens to ids, or no list of merges")
     ids = dict(ids)
     end_of_text = ids.pop(END_OF_TEXT, None)
     if end_of_text is None:  # as in the published table

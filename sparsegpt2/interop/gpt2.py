@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from sparsegpt2.config import GPTConfig, require
+from sparsegpt2.config import GPTConfig, from_dict, require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
 from sparsegpt2.interop import data_gym
 from sparsegpt2.locate import hub
-from sparsegpt2.model.checkpoint import load_into, read_tensors
+from sparsegpt2.locate.foreign import refuse_foreign
+from sparsegpt2.model.checkpoint import allocated, require_finite, unfilled_model, unshared
 from sparsegpt2.model.gpt import GPT
+from sparsegpt2.model.tensors import check_shapes, load_into, read_tensors, shapes_of
 from sparsegpt2.text.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
@@ -52,12 +54,15 @@ def load(source: str | Path) -> GPT:
     """
     directory = locate(source)
     config = _config(directory)
-    model = GPT(config)
     path = directory / WEIGHTS
-    tensors = {name.removeprefix("transformer."): tensor for name, tensor in read_tensors(path).items()}
+    stored = read_tensors(path)
+    model = unfilled_model(config, len(stored), str(path))
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in stored.items()}
     _drop_what_is_implied(tensors, config, str(path))
-    target = {theirs: _oriented(model, ours) for theirs, ours in _names(config)}
-    load_into(target, tensors, str(path))
+    check_shapes(shapes_of(_published_tensors(model)), shapes_of(tensors), str(path))
+    model = allocated(model)
+    load_into(_published_tensors(model), tensors, str(path))
+    require_finite(unshared(model), str(path))
     return model.eval()
 
 
@@ -88,57 +93,62 @@ def locate(source: str | Path) -> Path:
     name = str(source).removeprefix(hub.PREFIX)
     if not hub.is_name(name):
         raise UserError(f"{source} is neither a folder nor a name on the hub such as openai-community/gpt2")
+    _config(hub.download(name, (CONFIG,)))  # before gigabytes of weights
     return hub.download(name, FILES)
 
 
 def _config(directory: Path) -> GPTConfig:
     path = directory / CONFIG
+    refuse_foreign(directory, str(directory), but="gpt2")
     given = read_json(path, "model config")
     require(isinstance(given, dict), f"{path} is not a JSON object with the keys of a model config")
     for key, value in FIXED.items():
         found = given.get(key, value)
-        require(found == value, f"{path}: {key} is {found!r}, but only {value!r} can be imported")
+        require(
+            type(found) is type(value) and found == value,
+            f"{path}: {key} is {found!r}, but only {value!r} can be imported",
+        )
     activation = given.get("activation_function", "gelu_new")
     require(
-        activation in ACTIVATIONS,
+        isinstance(activation, str) and activation in ACTIVATIONS,
         f"{path}: activation_function is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}",
     )
-    size = {key: _number(given, key, default, path) for key, default in _SIZES.items()}
+    size = {key: given.get(key, default) for key, default in _SIZES.items()}
+    size["n_inner"] = size["n_inner"] or 0
+    for key, value in size.items():
+        whole = isinstance(value, int) and not isinstance(value, bool) and (key != "n_inner") <= value < 1 << 63
+        require(whole, f"{path}: {key} is {value!r}; it must be a whole number from 1 to 2**63 - 1")
+    eps = given.get("layer_norm_epsilon", 1e-5)
+    require(
+        isinstance(eps, int | float) and not isinstance(eps, bool) and 0 <= eps < 1,
+        f"{path}: layer_norm_epsilon is {eps!r}; it must be a number from 0 to below 1",
+    )
     require(
         size["n_embd"] % size["n_head"] == 0,
         f"{path}: n_embd ({size['n_embd']}) is not a multiple of n_head ({size['n_head']})",
     )
-    return GPTConfig(
-        vocab_size=size["vocab_size"],
-        context=size["n_positions"],
-        n_layer=size["n_layer"],
-        d_model=size["n_embd"],
-        d_head=size["n_embd"] // size["n_head"],
-        n_head=size["n_head"],
-        d_mlp=size["n_inner"] or 4 * size["n_embd"],
-        activation=ACTIVATIONS[activation],
-        norm="layer",
-        norm_eps=float(given.get("layer_norm_epsilon", 1e-5)),
-        positions="learned",
-        sink=False,
-        bigram_table=False,
-        activation_density=1.0,
-        tied_unembedding=bool(given.get("tie_word_embeddings", True)),
-    )
+    values = {
+        "vocab_size": size["vocab_size"],
+        "context": size["n_positions"],
+        "n_layer": size["n_layer"],
+        "d_model": size["n_embd"],
+        "d_head": size["n_embd"] // size["n_head"],
+        "n_head": size["n_head"],
+        "d_mlp": size["n_inner"] or 4 * size["n_embd"],
+        "activation": ACTIVATIONS[activation],
+        "norm": "layer",
+        "norm_eps": eps,
+        "positions": "learned",
+        "sink": False,
+        "bigram_table": False,
+        "activation_density": 1.0,
+        "tied_unembedding": given.get("tie_word_embeddings", True),
+    }
+    return from_dict(GPTConfig, values, str(path))
 
 
 _SIZES = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": 0}
 """Sizes in the config, with their defaults; n_inner may be 0 or null, which means 4 * n_embd."""
-
-
-def _number(given: dict[str, Any], key: str, default: int, path: Path) -> int:
-    value = given.get(key, default)
-    if key == "n_inner" and value in (None, 0):
-        return 0
-    require(
-        isinstance(value, int) and value >= 1, f"{path}: {key} is {value!r}; it must be a whole number of at least 1"
-    )
-    return int(value)
 
 
 def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source: str) -> None:
@@ -147,7 +157,8 @@ def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source:
         for mask in ("bias", "masked_bias"):
             tensors.pop(f"h.{layer}.attn.{mask}", None)
     if config.tied_unembedding and "lm_head.weight" in tensors:
-        same = "wte.weight" in tensors and torch.equal(tensors.pop("lm_head.weight"), tensors["wte.weight"])
+        own, unembedding = tensors.get("wte.weight"), tensors.pop("lm_head.weight")
+        same = own is not None and own.dtype == unembedding.dtype and torch.equal(unembedding, own)
         require(same, f"{source}: the unembedding is tied, but lm_head.weight differs from wte.weight")
 
 
@@ -163,6 +174,11 @@ def _names(config: GPTConfig) -> Iterator[tuple[str, str]]:
         yield f"ln_f.{part}", f"norm.{part}"
     if not config.tied_unembedding:
         yield "lm_head.weight", "unembed.weight"
+
+
+def _published_tensors(model: GPT) -> dict[str, Tensor]:
+    """The model's tensors by their names, in their orientation."""
+    return {theirs: _oriented(model, ours) for theirs, ours in _names(model.config)}
 
 
 def _oriented(model: GPT, name: str) -> Tensor:

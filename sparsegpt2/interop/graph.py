@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from sparsegpt2.circuits.edges import edge_maps, edges_present
 from sparsegpt2.files import Kind, replacing, replacing_directory
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import place_of
+from sparsegpt2.results import write_cells
 
 if TYPE_CHECKING:
     from networkx import DiGraph
@@ -70,9 +70,7 @@ def write_csv(graph: DiGraph, directory: str | Path) -> None:
 
 def _write_rows(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+        write_cells(file, columns, rows)
 
 
 def _facts(model: GPT, site: str, channel: int) -> dict[str, Any]:

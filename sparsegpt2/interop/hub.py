@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sparsegpt2.config import require, to_dict
+from sparsegpt2.interop.card import check_card, corpora_of, plain, yaml_block
 from sparsegpt2.locate import FILES, hub, model_directory
 from sparsegpt2.model.checkpoint import load_model, model_info
 from sparsegpt2.model.gpt import GPT
@@ -46,11 +45,13 @@ def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, se
 
     address: argument with which `load_model` finds the model. sections: additional lines before the model's shape.
     """
+    check_card(info)
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))
-    weights = l0(model)
+    weights, table = l0(model), model.bigram
     facts = {
         "L0 (nonzero weights and biases)": f"{weights:,} of {parameters:,}",
-        "density": f"{info.get('density', weights / parameters):.4g}",
+        "nonzero entries of the bigram table, not in L0": None if table is None else f"{int((table != 0).sum()):,}",
+        "density": f"{weights / parameters if info.get('density') is None else info['density']:.4g}",
         "held-out loss (nats per token)": _number(info.get("held_out_loss"), ".4f"),
         "tokens seen": _number(info.get("tokens"), ",d"),
         "seed": info.get("seed"),
@@ -62,7 +63,7 @@ def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, se
         "library_name: sparsegpt2",
         "tags: [sparse, interpretability, circuits]",
         "---",
-        f"# {title}",
+        f"# {plain(title)}",
         "",
         "A GPT-2-style language model for sparsegpt2, a framework for weight-sparse transformers with small circuits.",
         "",
@@ -81,14 +82,14 @@ def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, se
     ]
     train = info.get("train")
     if train:
-        corpora = ", ".join(corpus["path"] or corpus["name"] for corpus in train["data"]["corpora"])
+        corpora = ", ".join(map(plain, corpora_of(train)))
         lines += ["", "## Training", "", f"Data: {corpora}. Command: `sparsegpt2 train train.yaml --out run`, with"]
-        lines += ["train.yaml:", "", "```yaml", yaml.safe_dump(train, sort_keys=False).rstrip(), "```"]
+        lines += ["train.yaml:", "", *yaml_block(train)]
     return "\n".join(lines) + "\n"
 
 
 def _table(facts: dict[str, Any]) -> list[str]:
-    rows = [f"| {name} | {value} |" for name, value in facts.items() if value is not None]
+    rows = [f"| {plain(name)} | {plain(value)} |" for name, value in facts.items() if value is not None]
     return ["| | |", "|---|---|", *rows]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutput
 
-from sparsegpt2.config import GPTConfig, to_dict
+from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.model.gpt import GPT, sinusoids
 
 
@@ -22,7 +22,7 @@ class SparseGPT2Config(PreTrainedConfig):
     model_type = "sparsegpt2"
 
     def __init__(self, model: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        config = GPTConfig(**(model or {}))
+        config = from_dict(GPTConfig, model or {}, "the config's `model`")
         self.model = to_dict(config)
         self.vocab_size, self.hidden_size = config.vocab_size, config.d_model
         self.num_hidden_layers, self.num_attention_heads = config.n_layer, config.n_head
@@ -40,7 +40,7 @@ class SparseGPT2ForCausalLM(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: SparseGPT2Config) -> None:
         super().__init__(config)
-        self.gpt = GPT(GPTConfig(**config.model))
+        self.gpt = GPT(from_dict(GPTConfig, config.model, "the config's `model`"))
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -19,8 +19,10 @@ from sparsegpt2.config import NODE_PLACES, RESIDUAL_PLACES, GPTConfig, require
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, replacing_directory, write_json
 from sparsegpt2.interop import data_gym, torch_file
-from sparsegpt2.model.checkpoint import load_into
+from sparsegpt2.locate.foreign import refuse_foreign
+from sparsegpt2.model.checkpoint import allocated, require_finite, unfilled_model, unshared
 from sparsegpt2.model.gpt import GPT, sinusoids
+from sparsegpt2.model.tensors import check_shapes, load_into, shapes_of
 from sparsegpt2.text.tokenizer import SPLIT_PATTERN, Tokenizer
 
 CONFIG, WEIGHTS = "beeg_config.json", "final_model.pt"
@@ -112,22 +114,28 @@ def load(directory: str | Path) -> GPT:
     settings = _read_settings(directory)
     state = torch_file.load_state_dict(directory / WEIGHTS)
     state = {name: tensor for name, tensor in state.items() if not _is_mask(name)}
-    config = _config(settings, state, str(directory / CONFIG))
-    model = GPT(config)
-    target = _published_tensors(model)
+    config, source = _config(settings, state, str(directory / CONFIG)), str(directory / WEIGHTS)
+    model = unfilled_model(config, len(state), source)
+    shapes = shapes_of(_published_tensors(model))
     # Our model leaves these tensors out if they are zero. A missing one is still an error, except the bias.
-    target.setdefault("transformer.wpe.weight", torch.zeros(config.context, config.d_model))
+    shapes.setdefault("transformer.wpe.weight", (config.context, config.d_model))
     if "final_logits_bias" in state:
-        target.setdefault("final_logits_bias", torch.zeros(config.vocab_size))
-    load_into(target, state, str(directory / WEIGHTS))
+        shapes.setdefault("final_logits_bias", (config.vocab_size,))
+    check_shapes(shapes, shapes_of(state), source)
+    model = allocated(model)
+    target = _published_tensors(model)
+    load_into(target, {name: state[name] for name in target}, source)
+    require_finite(unshared(model), source)
     if config.tied_unembedding and not torch.equal(state["lm_head.weight"], state["transformer.wte.weight"]):
         raise UserError(f"{directory / WEIGHTS}: tied_unembed is true, but lm_head.weight differs from wte.weight")
     return model.eval()
 
 
 def locate(source: str | Path) -> Path:
-    """The folder itself; `UserError` if it does not exist."""
+    """The folder itself; `UserError` if it does not exist or holds a model in another format."""
     require(Path(source).is_dir(), f"{source} is not a folder; give a folder with {CONFIG} and {WEIGHTS}")
+    if not (Path(source) / CONFIG).exists():
+        refuse_foreign(Path(source), str(source))
     return Path(source)
 
 
@@ -247,8 +255,10 @@ def _positions(
     table = state.get("transformer.wpe.weight")
     if not settings["d_pos_emb"]:
         return "none" if table is None or not bool(table.any()) else "learned"
-    ours = sinusoids(settings["block_size"], settings["d_pos_emb"])
-    if settings["sinusoidal_cat_pos_emb"] and table is not None and torch.equal(table.float(), ours):
+    size = (settings["block_size"], settings["d_pos_emb"])
+    if table is None or tuple(table.shape) != size or not settings["sinusoidal_cat_pos_emb"]:
+        return "concat_learned"
+    if torch.equal(table.float(), sinusoids(*size)):
         return "concat_sinusoidal"  # one of our models, exported before
     return "concat_learned"
 

@@ -18,6 +18,11 @@ from sparsegpt2.text.tokenizer import END_OF_TEXT, Tokenizer
 MODELLING = "modeling_sparsegpt2"
 """Name of the modelling file. It imports this package, which must be installed to load the model."""
 TOKENIZER_CONFIG = "tokenizer_config.json"
+SAME_TEXT = (
+    f"AutoTokenizer gives the same ids as sparsegpt2: {END_OF_TEXT} inside a text is ordinary text; "
+    "put tokenizer.eos_token_id in front where a document begins"
+)
+"""What a user of the exported tokenizer must know."""
 KIND = Kind(
     "a model for transformers", (CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG, f"{MODELLING}.py"), CONFIG, (MODELLING,)
 )
@@ -64,5 +69,6 @@ def _tokenizer_config(model: GPT) -> dict[str, Any]:
         "pad_token": END_OF_TEXT,
         "padding_side": "right",
         "clean_up_tokenization_spaces": False,
+        "split_special_tokens": True,  # <|endoftext|> in a text is a text, as for our own encoder
         "model_max_length": model.config.context,
     }

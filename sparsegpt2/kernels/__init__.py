@@ -1,1 +1,1 @@
-"""Fast paths, each next to its plain torch reference. The device of the tensors decides which one runs."""
+"""Fast versions of single operations, each next to its plain torch reference. The device of the tensors selects one."""

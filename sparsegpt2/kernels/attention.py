@@ -18,9 +18,10 @@ from sparsegpt2.kernels.dispatch import cpu_kernels, over_rows, trial
 def sink_attention(
     q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool, position: Tensor | None = None
 ) -> Tensor:
-    """q, k, v [B, H, T, d] of one dtype, sink logits [H] or None -> [B, H, T, d] of that dtype.
+    """Attention of q, k and v, each [B, H, T, d] and of one dtype. The result is [B, H, T, d] of that dtype.
 
-    position: [B] int64, the position of each row's only query; q and the result are then [B, H, 1, d].
+    sink: logits [H], or None for no sink. position: [B] int64, given if each row has a single query: the position of
+    that query. Then q and the result are [B, H, 1, d].
     """
     if position is not None:
         return _one_query(q, k, v, sink, position, causal=causal)
@@ -38,7 +39,7 @@ def sink_attention(
 
 
 class _NarrowHeads(torch.autograd.Function):
-    """Attention by the loops of `cpu/attention.py`: bfloat16, heads of 16 channels."""
+    """Attention with the compiled loops of `cpu/attention.py`, for bfloat16 and heads of 16 channels."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, causal: bool) -> Tensor:
@@ -91,9 +92,9 @@ def _try_loops() -> None:
 
 
 def _flat(x: Tensor) -> tuple[Any, int]:
-    """(x [B, H, T, d] bfloat16 as a flat int16 array, distance from one position to the next in it).
+    """Returns (x [B, H, T, d] bfloat16 as a flat int16 array, the distance in it from one position to the next).
 
-    Views of a tensor [B, T, ..., H * d] are not copied, anything else is.
+    A view of a tensor [B, T, ..., H * d] is not copied. Any other tensor is.
     """
     rows, heads, length, d = x.shape
     stride = x.stride(0) // length
@@ -110,12 +111,12 @@ def _span(x: Tensor) -> int:
 
 
 class _FlashSinkCPU(torch.autograd.Function):
-    """Torch's fused CPU kernel with an exact correction for the sink, as fast as attention without a sink.
+    """Torch's fused CPU kernel with an exact correction for the sink. It is as fast as attention without a sink.
 
-    With L the log-sum-exp of a row's scores and b the sink logit, the softmax over scores and sink is the plain softmax
-    times exp(L - L'), where L' = log(exp L + exp b). The fused backward computes dS = P (dP - rowsum(dO * O)) from the
-    output O and the log-sum-exp that it is given. Given O' and L', those with the sink, it returns the gradients with
-    the sink.
+    Let L be the log-sum-exp of a row's scores and b the sink logit. The softmax over scores and sink is the plain
+    softmax times exp(L - L'), where L' = log(exp L + exp b). The fused backward kernel computes dS = P (dP - rowsum(dO
+    * O)) from the output O and the log-sum-exp that are passed to it. If the values with the sink are passed instead,
+    O' and L', it returns the gradients with the sink.
     """
 
     @staticmethod
@@ -138,10 +139,10 @@ class _FlashSinkCPU(torch.autograd.Function):
 
 
 def sink_attention_padded(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, *, causal: bool) -> Tensor:
-    """The same with any fused kernel: the sink is an extra first position with a value of zero.
+    """`sink_attention` with any fused kernel: the sink becomes an extra first position whose value is zero.
 
-    Its logit is carried by extra head channels: there queries have 1, the key of the extra position has the logit, and
-    other keys have 0. Eight channels are added, because fused CUDA kernels need a multiple of eight.
+    Extra head channels carry its logit. In one of them every query is 1, the key of the extra position is the logit,
+    and all other keys are 0. Eight channels are added, because fused CUDA kernels need a multiple of eight.
     """
     d = q.shape[-1]
     q = F.pad(F.pad(q, (0, 1), value=1.0), (0, 7, 1, 0))  # [B, H, 1 + T, d + 8]
@@ -153,7 +154,7 @@ def sink_attention_padded(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, *, caus
 
 
 def _one_query(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, position: Tensor, *, causal: bool) -> Tensor:
-    """q [B, H, 1, d] at `position` [B], k and v [B, H, T, d] -> [B, H, 1, d], in float32 inside."""
+    """Attention of q [B, H, 1, d] at `position` [B] over k and v [B, H, T, d]: [B, H, 1, d], in float32 inside."""
     scores = (q.float() @ k.float().transpose(-1, -2)) / math.sqrt(q.shape[-1])  # [B, H, 1, T]
     if causal:
         future = torch.arange(k.shape[-2], device=k.device) > position[:, None]  # [B, T]
@@ -172,7 +173,7 @@ def attention_pattern(q: Tensor, k: Tensor, sink: Tensor | None, *, causal: bool
 
 
 def _softmax_with_sink(scores: Tensor, sink: Tensor | None) -> Tensor:
-    """Scores [B, H, Q, T] float32 -> weights that, with a sink [H], sum to less than 1."""
+    """Softmax of scores [B, H, Q, T] float32. With a sink [H] the weights of a query sum to less than 1."""
     if sink is None:
         return scores.softmax(dim=-1)
     column = sink.float()[None, :, None, None].expand(*scores.shape[:-1], 1)
@@ -180,5 +181,5 @@ def _softmax_with_sink(scores: Tensor, sink: Tensor | None) -> Tensor:
 
 
 def sink_attention_reference(q: Tensor, k: Tensor, v: Tensor, sink: Tensor | None, *, causal: bool) -> Tensor:
-    """The definition: it stores the whole [T, T] pattern."""
+    """The definition of `sink_attention`. It stores the whole [T, T] pattern."""
     return (attention_pattern(q, k, sink, causal=causal) @ v.float()).to(v.dtype)

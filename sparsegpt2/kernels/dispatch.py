@@ -1,4 +1,4 @@
-"""Which fast paths can run here, and how the CPU's divide their work among threads."""
+"""Find out which fast paths can run on this machine, and divide the work of those on the CPU among threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 class CpuKernels:
-    """The modules with loops that numba compiles, all imported at once."""
+    """The modules with the loops that numba compiles. All are imported at once."""
 
     def __init__(self) -> None:
         from sparsegpt2.kernels.cpu import attention as cpu_attention
@@ -31,11 +31,12 @@ class CpuKernels:
 
 
 class Loops:
-    """The compiled loops for the CPU, in parts, if they can be used on this machine.
+    """The compiled loops for the CPU, if they can be used on this machine.
 
-    A part is compiled at its first use. This fails if numba is missing or too new, if LLVM fails, or if no folder for
-    the compiled code is writable. Plain torch then does the work of that part, and the process warns once. All loops of
-    a part, including the backward ones, are tried before its first use, so that none fails during a training step.
+    They are divided into parts, such as `attention`. A part is compiled when it is first used. This fails if numba is
+    missing or too new, if LLVM fails, or if no folder for the compiled code is writable. Plain torch then does the work
+    of that part, and the process warns once. All loops of a part, including those of the backward pass, are tried
+    before its first use, so that none fails during a training step.
     """
 
     def __init__(self) -> None:
@@ -49,7 +50,7 @@ class Loops:
         """The modules of the loops; None if they cannot be imported."""
         try:
             return CpuKernels()
-        except Exception as error:  # whatever fails in numba or LLVM, plain torch can do the work
+        except Exception as error:  # any failure in numba or LLVM: plain torch can do the work
             self.warn(error)
             return None
 
@@ -75,7 +76,7 @@ class Loops:
         return True
 
     def warn(self, error: Exception) -> None:
-        """Warn, once in a process, that plain torch does the work, and why."""
+        """Warn, once in a process, that plain torch does the work of compiled loops, and why."""
         if self.warned:
             return
         self.warned = True
@@ -95,7 +96,10 @@ TRIALS: dict[str, Callable[[], None]] = {}
 
 
 def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Decorator for the function that tries the loops of `part`, on CPU tensors and without random numbers."""
+    """Decorator that registers the function that tries the loops of `part`.
+
+    The function must use CPU tensors and no random numbers.
+    """
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
         TRIALS[part] = function
@@ -107,7 +111,8 @@ def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 def cpu_kernels(tensor: Tensor, *parts: str) -> CpuKernels | None:
     """The numba loops if `tensor` is on the CPU and all `parts` (keys of `TRIALS`) work here, else None.
 
-    Also None with SPARSEGPT2_PLAIN, and while Triton interprets its kernels on CPU tensors.
+    Also None if the environment variable SPARSEGPT2_PLAIN is set, or TRITON_INTERPRET=1, with which Triton's kernels
+    run on CPU tensors.
     """
     other = os.environ.get("SPARSEGPT2_PLAIN") or os.environ.get("TRITON_INTERPRET") == "1"
     if tensor.device.type != "cpu" or other:
@@ -126,7 +131,10 @@ def _triton_kernels() -> ModuleType | None:
 
 
 def gpu_kernels(tensor: Tensor) -> ModuleType | None:
-    """The Triton kernels if Triton is installed and `tensor` is on a CUDA device (or Triton interprets), else None."""
+    """The Triton kernels if Triton is installed and `tensor` is on a CUDA device, else None.
+
+    With TRITON_INTERPRET=1 they run on CPU tensors too. None if SPARSEGPT2_PLAIN is set.
+    """
     usable = tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
     return _triton_kernels() if usable and not os.environ.get("SPARSEGPT2_PLAIN") else None
 
@@ -137,10 +145,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: int = 1) -> None:
-    """Call `function(start, stop, *arguments)` for ranges that cover `rows`, one for each of torch's CPU threads.
+    """Call `function(start, stop, *arguments)` for ranges that cover 0 to `rows`, one for each of torch's CPU threads.
 
-    The function must release Python's lock. Ranges begin at multiples of `grain`. The threads are our own, not numba's:
-    numba's OpenMP layer would change torch's number of threads, and `parallel=True` compiles slowly.
+    The function must release Python's global lock. Ranges begin at multiples of `grain`. The threads are our own and
+    not numba's: numba's OpenMP layer would change torch's number of threads, and `parallel=True` compiles slowly.
     """
     threads = torch.get_num_threads()
     step = -(-rows // (threads * grain)) * grain
@@ -151,7 +159,7 @@ def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: 
 
 
 def at_once(calls: Sequence[Callable[[], None]]) -> None:
-    """Make all calls, as many at a time as torch has CPU threads. They must release Python's lock."""
+    """Make all calls, as many at a time as torch has CPU threads. The calls must release Python's global lock."""
     threads = torch.get_num_threads()
     if threads == 1 or len(calls) < 2:
         for call in calls:

@@ -1,7 +1,8 @@
-"""RMSNorm, the nonlinearity and the residual sum, each in one pass together with its AbsTopK.
+"""RMSNorm, the nonlinearity and the residual sum, each in one pass together with the AbsTopK next to it.
 
-Each function computes the composition in its docstring; without a fast path, that composition is what runs. The fast
-paths are for bfloat16 on the CPU. They never write the norm's float32 result or the input of AbsTopK to RAM.
+The docstring of each function has the expression that it computes. Without a fast path, that expression is evaluated in
+plain torch. The fast paths are for bfloat16 on the CPU. They never write the norm's float32 result or the input of
+AbsTopK to RAM.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, tria
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 BLOCK = 256
-"""Rows whose gradients of the norm's weight are added up together, so that the number of threads changes nothing."""
+"""Number of rows over which gradients of the norm's weight are added up. It is fixed, so that the sums do not depend on
+the number of threads."""
 
 
 def norm_topk(x: Tensor, weight: Tensor, eps: float, keep: int | None, dtype: torch.dtype) -> Tensor:
-    """abs_topk(rms_norm(x, weight, eps).to(dtype), keep): x [..., D] float32 -> [..., D]; keep None: all."""
+    """abs_topk(rms_norm(x, weight, eps).to(dtype), keep), for x [..., D] float32: [..., D]. keep None: no AbsTopK."""
     kernels = _kernels(x, dtype)
     if kernels is None:
         normed = F.rms_norm(x, (x.shape[-1],), weight, eps).to(dtype)
@@ -31,7 +33,7 @@ def norm_topk(x: Tensor, weight: Tensor, eps: float, keep: int | None, dtype: to
 
 
 def activation_topk(h: Tensor, kind: str, keep: int | None) -> Tensor:
-    """abs_topk(activation(h), keep): h [..., M], kind one of `ACTIVATIONS`; keep None: all."""
+    """abs_topk(activation(h), keep), for h [..., M]. kind: one of `ACTIVATIONS`. keep None: no AbsTopK."""
     kernels = _kernels(h, h.dtype)
     if kernels is None:
         active = F.relu(h) if kind == "relu" else F.gelu(h, approximate="tanh" if kind == "gelu_tanh" else "none")
@@ -41,7 +43,10 @@ def activation_topk(h: Tensor, kind: str, keep: int | None) -> Tensor:
 
 
 def add_topk(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
-    """x + abs_topk(delta, keep): x [..., D] float32, delta [..., D] in compute dtype -> float32; keep None: all."""
+    """x + abs_topk(delta, keep), for x [..., D] float32 and delta [..., D] in compute dtype: [..., D] float32.
+
+    keep None: no AbsTopK.
+    """
     kernels = _kernels(x, delta.dtype)
     if kernels is None:
         return x + (delta if keep is None else abs_topk(delta, keep))
@@ -65,7 +70,7 @@ def _try_loops() -> None:
 
 
 def _floats(x: Tensor) -> Any:
-    """x [..., C] float32, contiguous -> numpy [rows, C] in the same memory."""
+    """x [..., C] float32, contiguous, as a numpy array [rows, C] in the same memory."""
     return x.detach().view(-1, x.shape[-1]).numpy()
 
 

@@ -1,7 +1,8 @@
-"""Triton kernels for CUDA: AbsTopK of rows, and projection of all tensors together without waiting for the GPU.
+"""Triton kernels for CUDA: AbsTopK of rows, and the projection of all tensors together without waiting for the GPU.
 
-Import this through `gpu_kernels()`: Triton comes with torch for CUDA, and can be missing elsewhere. With
-TRITON_INTERPRET=1 set before the import, the same code runs on CPU tensors, slowly; so it is tested without a GPU.
+Import this module through `gpu_kernels()`. Triton comes with torch for CUDA, and can be missing elsewhere. If
+TRITON_INTERPRET=1 is set before the import, the same code runs on CPU tensors, slowly, so it can be tested without a
+GPU. A program is Triton's unit of parallel work.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import triton.language as tl
 from torch import Tensor
 
 CHUNK = 4096
-"""Entries of a tensor that one program handles."""
+"""Number of entries of a tensor that one program handles."""
 BINS = 1 << 16
-"""Bins of each of the two histograms, which are over the upper and then the lower half of a magnitude's bits."""
+"""Number of bins in each of two histograms of magnitudes: the first is over their upper bits, the second over their
+lower 16 bits."""
 
 
 @triton.jit
 def _abs_topk_rows(x, out, kept, width, k, BITS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """One row of integers [C] for each program: find the k-th largest magnitude by bisection, and keep k entries.
+    """AbsTopK of one row of C floats, given as integers, for each program.
 
-    Of equal magnitudes the lowest index is kept.
+    Bisection finds the k-th largest magnitude, and k entries are kept. Of equal magnitudes the lowest index is kept.
     """
     row = tl.program_id(0).to(tl.int64)
     places = tl.arange(0, BLOCK)
@@ -48,7 +50,7 @@ def _abs_topk_rows(x, out, kept, width, k, BITS: tl.constexpr, BLOCK: tl.constex
 
 @triton.jit
 def _mask_entries(gradient, kept, out, size, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Write gradient where kept, else 0, entry by entry."""
+    """Copy the entries of `gradient` that are kept, and write 0 for the others."""
     places = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = places < size
     keep = tl.load(kept + places, mask=inside, other=0) != 0
@@ -58,9 +60,9 @@ def _mask_entries(gradient, kept, out, size, BLOCK: tl.constexpr):  # type: igno
 
 @triton.jit
 def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """(addresses of a chunk's entries, their keys, which of them are inside the tensor).
+    """Returns (addresses of a chunk's entries, their keys, which of the entries are inside the tensor).
 
-    A key is the bits of a magnitude, or the highest key for a reserved entry.
+    The key of an entry is its magnitude's bits or, if the entry is reserved, the highest possible key.
     """
     places = first + tl.arange(0, BLOCK)
     inside = places < tl.load(sizes + tensor)
@@ -74,7 +76,10 @@ def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type
 
 @triton.jit
 def _histogram(weights, reserves, sizes, tensors, firsts, upper, counts, LOWER: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Count a chunk's keys by their upper half. LOWER: count keys whose upper half is `upper` by their lower half."""
+    """Count a chunk's keys by their upper bits, all but the lower 16.
+
+    LOWER: count by the lower 16 bits instead, and only those keys whose upper bits are the tensor's entry in `upper`.
+    """
     tensor = tl.load(tensors + tl.program_id(0))
     _, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + tl.program_id(0)), BLOCK)
     bins = keys >> 16
@@ -86,7 +91,7 @@ def _histogram(weights, reserves, sizes, tensors, firsts, upper, counts, LOWER: 
 
 @triton.jit
 def _count_ties(weights, reserves, sizes, tensors, firsts, threshold, ties, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """How many keys of a chunk equal the threshold of its tensor."""
+    """Count the keys of a chunk that equal the threshold of its tensor; such keys are called ties."""
     tensor = tl.load(tensors + tl.program_id(0))
     _, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + tl.program_id(0)), BLOCK)
     tied = inside & (keys == tl.load(threshold + tensor))
@@ -95,9 +100,10 @@ def _count_ties(weights, reserves, sizes, tensors, firsts, threshold, ties, BLOC
 
 @triton.jit
 def _zero(weights, reserves, sizes, tensors, firsts, threshold, wanted, before, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Zero the entries of a chunk whose keys are below the threshold, and the ties beyond the first `wanted`.
+    """Set to zero the entries of a chunk whose keys are below the threshold, and the ties that are not kept.
 
-    `before` of the ties are in earlier chunks of the tensor.
+    wanted: for each tensor, the number of ties to keep, which are the first ones. before: for each chunk, the number of
+    ties in earlier chunks of the same tensor.
     """
     chunk = tl.program_id(0)
     tensor = tl.load(tensors + chunk)
@@ -110,7 +116,7 @@ def _zero(weights, reserves, sizes, tensors, firsts, threshold, wanted, before, 
 
 
 def select_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """AbsTopK of x [..., C] along the last axis: (x with only the kept entries, int8 mask of the kept entries)."""
+    """AbsTopK of x [..., C] along the last axis. Returns (x with only the kept entries, int8 mask of those)."""
     x = x.detach().contiguous()
     out, kept = torch.empty_like(x), torch.empty(x.shape, dtype=torch.int8, device=x.device)
     width, bits = x.shape[-1], 8 * x.element_size() - 1
@@ -124,7 +130,7 @@ def select_rows(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def mask_entries(gradient: Tensor, kept: Tensor) -> Tensor:
-    """`gradient` where `kept` (int8, of the same shape) is nonzero, zeros elsewhere."""
+    """`gradient` where `kept` (int8, of the same shape) is not zero, and zeros elsewhere."""
     gradient = gradient.contiguous()
     out = torch.empty_like(gradient)
     _mask_entries[(triton.cdiv(gradient.numel(), 1024),)](gradient, kept, out, gradient.numel(), BLOCK=1024)
@@ -138,7 +144,7 @@ def warps(block: int) -> int:
 
 @dataclass(frozen=True)
 class _Chunks:
-    """The tensors of a projection, divided into chunks. All of these are on the device."""
+    """The tensors of a projection, divided into chunks. All fields are tensors on the device."""
 
     weights: Tensor
     """[n] int64: address of each tensor."""
@@ -158,7 +164,8 @@ _known: dict[tuple[tuple[int, int], ...], _Chunks] = {}
 def _chunks(weights: Sequence[Tensor]) -> _Chunks:
     """Divide contiguous float32 tensors into chunks.
 
-    The result is kept, by addresses and sizes, because training projects the same tensors at every step.
+    The result is remembered by the tensors' addresses and sizes, because training projects the same tensors at every
+    step.
     """
     key = tuple((weight.data_ptr(), weight.numel()) for weight in weights)
     if key not in _known:
@@ -176,11 +183,11 @@ def _chunks(weights: Sequence[Tensor]) -> _Chunks:
 
 
 def keep_largest_(weights: Sequence[Tensor], keep: Sequence[int], reserved: Sequence[Tensor | None]) -> None:
-    """Zero, in place, all but the keep[i] largest magnitudes of each contiguous float32 tensor weights[i].
+    """Set to zero, in place, all but the keep[i] largest magnitudes of each contiguous float32 tensor weights[i].
 
-    Of equal magnitudes the lowest index is kept. reserved[i]: int8 mask, of the shape of weights[i], of entries that
-    are kept first and count towards keep[i]; or None. All tensors together take four launches and a dozen small torch
-    operations, and the host does not wait for the GPU.
+    Of equal magnitudes the lowest index is kept. reserved[i]: None, or an int8 mask of the shape of weights[i]. Its
+    nonzero entries are kept first and count towards keep[i]. All tensors together take four kernel launches and a dozen
+    small torch operations, and the host does not wait for the GPU.
     """
     device, cut, count = weights[0].device, _chunks(weights), len(weights)
     addresses = torch.tensor([0 if mask is None else mask.data_ptr() for mask in reserved], dtype=torch.int64)
@@ -205,11 +212,11 @@ def keep_largest_(weights: Sequence[Tensor], keep: Sequence[int], reserved: Sequ
 
 
 def _bins(counts: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """(bin with the k-th largest key, how many keys to keep from that bin) of each tensor, k its entry of `wanted`.
+    """For each tensor: (the bin that contains its k-th largest key, how many keys of that bin to keep).
 
-    counts: [n, BINS].
+    counts: [n, BINS], the number of keys in each bin. wanted: [n], the k of each tensor.
     """
-    at_least = counts.flip(1).cumsum(1, dtype=torch.int64).flip(1)  # how many are in this bin or higher
+    at_least = counts.flip(1).cumsum(1, dtype=torch.int64).flip(1)  # number of keys in this bin or a higher one
     chosen = (at_least >= wanted[:, None]).sum(1, keepdim=True) - 1
     above = at_least.gather(1, chosen) - counts.gather(1, chosen)
     return chosen.squeeze(1), wanted - above.squeeze(1)

@@ -1,4 +1,4 @@
-"""Linear maps with a sparse weight, stored as compressed rows if that is faster than a dense product.
+"""Linear maps with a sparse weight, which is stored as compressed rows if that is faster than a dense product.
 
 Shapes: N tokens, K inputs, O outputs.
 """
@@ -17,29 +17,31 @@ from sparsegpt2.kernels.abs_topk import as_rows
 from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, trial
 
 FEWEST_TOKENS = 256
-"""With fewer tokens than this, compressing the weight costs more than it saves."""
+"""Smallest number of tokens at which compressing the weight can save more time than it costs."""
 MULTIPLE = 16
-"""The numbers of inputs and outputs must be multiples of this."""
+"""The numbers of inputs and of outputs must be multiples of this."""
 MOST_NONZERO = 0.3
-"""Largest share of nonzero entries in a gradient at which skipping its zeros is faster; AbsTopK at 1/4 leaves 0.25."""
+"""Largest share of nonzero entries in a gradient at which it is faster to skip its zeros. AbsTopK at 1/4 leaves
+0.25."""
 BLOCK = 256
-"""Rows whose bias gradients are added up together, so that the number of threads changes nothing."""
+"""Number of rows over which gradients of the bias are added up. It is fixed, so that the sums do not depend on the
+number of threads."""
 
 
 @functools.cache
 def highest_density() -> float:
-    """Density up to which the compressed product is faster than the dense one in training on this CPU.
+    """The density up to which the compressed product is used in training on this CPU, because it is faster there.
 
-    It depends on the kind of CPU and is not measured, so that a run repeats bit for bit. Without AMX both take the same
-    time at a density of about 0.17 (1024 inputs) to 0.4 (256 inputs). With AMX dense products are about seven times as
-    fast.
+    It depends only on the kind of CPU and is not measured, so that a run repeats bit for bit. Without AMX, Intel's
+    matrix instructions, the compressed and the dense product take the same time at a density of about 0.17 (1024
+    inputs) to 0.4 (256 inputs). With AMX, dense products are about seven times as fast.
     """
     return 0.02 if torch.cpu._is_amx_tile_supported() else 0.15
 
 
 @dataclass(frozen=True)
 class Compressed:
-    """A matrix [O, K] as compressed rows, to multiply activations on the CPU."""
+    """A matrix [O, K] as compressed rows (see `cpu/sparse.py`), which can be multiplied with activations on the CPU."""
 
     begins: Any
     columns: Any
@@ -48,7 +50,10 @@ class Compressed:
 
     @classmethod
     def of(cls, weight: Tensor, count: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16) -> Compressed:
-        """Compress weight [O, K] float32 with `count` nonzeros. dtype: of the activations, bfloat16 or float32."""
+        """Compress weight [O, K] float32, which has `count` nonzero entries.
+
+        dtype: of the activations, bfloat16 or float32.
+        """
         begins, columns, values = kernels.sparse.compress(weight.detach().numpy(), count, dtype == torch.bfloat16)
         return cls(begins, columns, values, (weight.shape[0], weight.shape[1]))
 
@@ -58,7 +63,7 @@ class Compressed:
         return Compressed(begins, columns, values, (self.shape[1], self.shape[0]))
 
     def times(self, x: Tensor, bias: Tensor | None, kernels: CpuKernels) -> Tensor:
-        """x [..., K] -> x times the transposed matrix, plus bias [O] if given: [..., O] of x's dtype."""
+        """x [..., K] times the transposed matrix, plus bias [O] if there is one: [..., O] of x's dtype."""
         x = x.detach().contiguous()
         out = x.new_empty(*x.shape[:-1], self.shape[0])
         extra = torch.empty(0) if bias is None else bias.detach().to(x.dtype).float()
@@ -71,14 +76,15 @@ class Compressed:
 
 
 def numbers(x: Tensor) -> Any:
-    """x [..., C], contiguous -> numpy [rows, C] in the same memory: float32, or the bits of bfloat16 as int16."""
+    """x [..., C], contiguous, as numpy [rows, C] in the same memory: float32, or the bits of bfloat16 as int16."""
     return x.detach().view(-1, x.shape[-1]).numpy() if x.dtype == torch.float32 else as_rows(x)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x [..., K], weight [O, K], bias [O] or None -> [..., O] in x's dtype, to which the weights are cast.
+    """The linear map x @ weight.T + bias, for x [..., K], weight [O, K] and bias [O] or None: [..., O] in x's dtype.
 
-    Compressed rows are used for bfloat16, and for float32 if the weights are not trained, as in pruning.
+    The weights are cast to x's dtype. Compressed rows can be used for bfloat16, and for float32 if the weights are not
+    trained, as in pruning.
     """
     kernels = cpu_kernels(x, "sparse")
     if kernels is not None and weight.dtype == torch.float32:
@@ -102,7 +108,10 @@ def compressed_if_faster(
 
 @functools.cache
 def skips_zeros() -> bool:
-    """Whether `outer_sums` runs on this CPU and beats the dense product: it needs avx512_bf16, and no AMX."""
+    """Whether `outer_sums` can run on this CPU and is faster than the dense product.
+
+    It needs the instructions avx512_bf16. On a CPU with AMX the dense product is faster.
+    """
     from llvmlite.binding import get_host_cpu_features
     from numba import config
 
@@ -112,7 +121,7 @@ def skips_zeros() -> bool:
 
 
 def _weight_gradient(gradient: Tensor, x: Tensor, kernels: CpuKernels) -> Tensor:
-    """gradient [N, O] and x [N, K], both bfloat16 -> gradient.T @ x, [O, K] float32."""
+    """gradient.T @ x, for gradient [N, O] and x [N, K], both bfloat16: [O, K] float32."""
     sampled = gradient[:: max(1, len(gradient) // 64)]
     few = torch.count_nonzero(sampled) <= MOST_NONZERO * sampled.numel()
     if not (few and len(x) >= FEWEST_TOKENS and x.shape[1] % kernels.sparse.WIDE == 0 and skips_zeros()):
@@ -134,7 +143,10 @@ def _try_loops() -> None:
 
 
 class _Linear(torch.autograd.Function):
-    """The weight is cast to x's dtype, or compressed, once; the gradient of the bias is added up in float32."""
+    """A linear map whose weight is cast to x's dtype, or compressed, only once.
+
+    Gradients of the bias are added up in float32.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, kernels: CpuKernels) -> Tensor:

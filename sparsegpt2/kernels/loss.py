@@ -1,4 +1,4 @@
-"""Next-token loss from the last hidden state, in chunks of rows, so that the logits are never stored whole.
+"""Next-token loss from the last hidden state, in chunks of rows, so that the logits are never all stored.
 
 Shapes: N tokens, D channels, V vocabulary.
 """
@@ -16,7 +16,7 @@ from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, tria
 from sparsegpt2.kernels.linear import compressed_if_faster
 
 CHUNK_ENTRIES = 1 << 21
-"""Logits in one chunk: 8 MB in float32, so that a chunk stays in the CPU's cache."""
+"""Number of logits in one chunk. In float32 a chunk takes 8 MB, so it stays in the CPU's cache."""
 
 
 def next_token_loss(h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor) -> Tensor:
@@ -25,8 +25,9 @@ def next_token_loss(h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Te
     h: [N, D] in compute dtype. weight: [V, D] float32, the unembedding. bigram: [V, V] float32 or None; its row for the
     current token is added to the logits. tokens, targets: [N] int64.
 
-    The forward pass computes the gradients too, chunk by chunk, while it has the logits of the chunk. They would
-    otherwise be stored for the backward pass, and the float32 logits of a batch would be the largest tensor of a step.
+    The forward pass computes the gradients too, chunk by chunk, while it has the logits of the chunk. Otherwise the
+    logits would have to be stored for the backward pass, and those of a batch, in float32, would be the largest tensor
+    of a step.
     """
     if not torch.is_grad_enabled():
         return _chunked(h, weight, bigram, tokens, targets)
@@ -49,7 +50,7 @@ class _NextTokenLoss(torch.autograd.Function):
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
         if outer[0].is_cuda or outer[0] != 1:  # on a GPU the comparison would make the host wait
-            # in place: nothing else refers to them, and backward runs only once
+            # in place, because nothing else refers to them and backward runs only once
             gradients = [None if gradient is None else gradient.mul_(outer[0]) for gradient in gradients]
         return (*gradients, None, None)
 
@@ -62,7 +63,7 @@ def _chunked(
     targets: Tensor,
     gradients: list[Tensor | None] | None = None,
 ) -> Tensor:
-    """The mean loss. Its gradients are written into `gradients` = [of h, of weight, of bigram], where not None."""
+    """The mean loss. gradients: [of h, of weight, of bigram], tensors that receive the gradients; each may be None."""
     kernels = cpu_kernels(h, "loss", "sparse")
     if kernels is not None and h.dtype == torch.bfloat16:
         return _chunked_cpu(kernels, h, weight, bigram, tokens, targets, gradients)
@@ -78,7 +79,7 @@ def _chunked(
         total += (log_total - logits.gather(1, targets[chunk, None]).squeeze(1)).sum()
         if gradients is None:
             continue
-        residue = logits.sub_(log_total[:, None]).exp_()  # softmax, then minus the target
+        residue = logits.sub_(log_total[:, None]).exp_()  # the softmax, from which 1 is then subtracted at the target
         residue.scatter_add_(1, targets[chunk, None], residue.new_full((len(residue), 1), -1.0))
         residue /= len(h)
         of_h, of_weight, of_bigram = gradients
@@ -103,7 +104,7 @@ def _chunked_cpu(
 ) -> Tensor:
     """`_chunked` in bfloat16 on the CPU, with one pass over each row of logits.
 
-    Rows are sorted by token, so that each row of the bigram table and of its gradient is fetched once for all positions
+    Rows are sorted by token. So each row of the bigram table, and of its gradient, is fetched once for all positions
     with that token.
     """
     order = tokens.argsort(stable=True)
@@ -144,7 +145,7 @@ def _try_loops() -> None:
 def next_token_loss_reference(
     h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor
 ) -> Tensor:
-    """The definition of `next_token_loss`, which stores all logits."""
+    """The definition of `next_token_loss`. It stores all logits."""
     logits = (h @ weight.to(h.dtype).T).float()
     if bigram is not None:
         logits = logits + bigram[tokens]

@@ -17,13 +17,13 @@ from sparsegpt2.kernels.dispatch import cpu_kernels
 from sparsegpt2.kernels.linear import MULTIPLE, Compressed
 
 MOST_DENSITY = 0.5
-"""Above this density the dense product is used without a measurement."""
+"""Above this density the dense product is used, and nothing is measured."""
 ROUNDS = 5
 """How many times each product is timed; the fastest time counts."""
 
 
 class Product:
-    """x [..., K] -> x weight.T + bias [..., O], for one dtype of x, without gradients."""
+    """A sparse product: x @ weight.T + bias, [..., O], for x [..., K] of one dtype. It has no gradients."""
 
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self.dtype, self.outputs = dtype, len(weight)
@@ -40,7 +40,7 @@ class Product:
         return self._multiply(x, bias)
 
     def _by_torch(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        """Torch's own sparse product; on a GPU it uses cuSPARSE."""
+        """The product with torch's own sparse matrices, which uses cuSPARSE on a GPU."""
         out = (self._rows @ x.flatten(0, -2).T).T.unflatten(0, x.shape[:-1])
         return out if bias is None else out + bias.to(out.dtype)
 
@@ -56,7 +56,7 @@ def faster_product(weight: Tensor, dtype: torch.dtype, tokens: int) -> Product |
 
 
 def _seconds(function: Callable[[], Any], x: Tensor) -> float:
-    """Seconds of the fastest of `ROUNDS` calls, after one warm-up call."""
+    """The time in seconds of the fastest of `ROUNDS` calls, after one call to warm up."""
     fastest = float("inf")
     for call in range(ROUNDS + 1):
         if x.is_cuda:

@@ -1,7 +1,8 @@
 """Select the k largest weights of a tensor by finding a threshold instead of sorting.
 
-The bit patterns of float32 numbers, without the sign, are integers with the same order as the magnitudes. So a
-histogram over the upper 16 bits of these integers, and one over the lower 16, give the k-th largest exactly.
+The bit patterns of floating-point numbers, without the sign, are integers with the same order as the magnitudes. So one
+histogram for each 16 bits of these integers, from the upper ones down, gives the k-th largest exactly. NaN counts as
+larger than every number, as in `torch.sort`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,27 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sparsegpt2.errors import UserTypeError
 from sparsegpt2.kernels.dispatch import at_once, cpu_kernels, gpu_kernels, trial
 
-HIGHEST = 0x7FFFFFFF
+INTEGERS = {
+    torch.float16: torch.int16,
+    torch.bfloat16: torch.int16,
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+}
+"""The dtypes of weights, and for each the integers of the same size."""
 
 
 def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> None:
-    """Zero, in place, all but the k largest magnitudes of `weight` (float32); of equal ones the lowest index is kept.
+    """Zero, in place, all but the k largest magnitudes of `weight`; of equal ones the lowest index is kept.
 
-    min_alive: how many of the largest entries of each slice of a matrix along `neuron_dim` are reserved first. They
-    count towards k, and the caller has checked that they fit.
+    weight: of a dtype in `INTEGERS`; float32 is the fast one. min_alive: how many of the largest entries of each slice
+    of a matrix along `neuron_dim` are reserved first. They count towards k, and the caller has checked that they fit.
     """
-    kernels = cpu_kernels(weight, "select")
+    kernels = cpu_kernels(weight, "select") if weight.dtype == torch.float32 else None
     if kernels is None or not weight.is_contiguous():
-        weight *= largest_mask(weight, k, min_alive, neuron_dim)
+        weight.masked_fill_(~largest_mask(weight, k, min_alive, neuron_dim), 0)  # a product would turn inf * 0 into NaN
         return
     if k == 0:
         weight.zero_()
@@ -33,6 +41,14 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
     rows, columns = weight.shape if weight.ndim == 2 else (1, weight.numel())
     bits = weight.detach().view(torch.uint32).view(-1).numpy()
     kernels.select.keep_largest(bits, rows, columns, k, min_alive, neuron_dim == 1)
+
+
+def check_dtype(weight: Tensor) -> None:
+    """`UserTypeError` for a dtype that `keep_largest_` cannot select from."""
+    if weight.dtype not in INTEGERS or weight.layout != torch.strided:
+        names = ", ".join(str(dtype).removeprefix("torch.") for dtype in INTEGERS)
+        kind = str(weight.dtype).removeprefix("torch.")
+        raise UserTypeError(f"the largest entries can be kept of dense {names} tensors, not of {kind} or sparse ones")
 
 
 def keep_largest_all_(
@@ -43,7 +59,7 @@ def keep_largest_all_(
     keep[i]: how many entries of weights[i] are kept. reserve[i]: its (min_alive, neuron_dim), or None.
     """
     gpu = gpu_kernels(weights[0]) if weights else None
-    if gpu is None or not all(weight.is_contiguous() for weight in weights):
+    if gpu is None or not all(weight.is_contiguous() and weight.dtype == torch.float32 for weight in weights):
         jobs = sorted(zip(weights, keep, reserve, strict=True), key=lambda job: -job[0].numel())  # large ones first
         calls = [partial(keep_largest_, weight, k, *(alive or (0, 0))) for weight, k, alive in jobs]
         if weights and cpu_kernels(weights[0], "select") is not None:
@@ -70,35 +86,49 @@ def _try_loops() -> None:
 
 def largest_mask(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> Tensor:
     """Which entries `keep_largest_` keeps: bool, of `weight`'s shape. Plain torch, without a host sync on a GPU."""
-    keys = weight.detach().contiguous().view(torch.int32) & HIGHEST
+    if not k or not weight.numel():
+        return torch.zeros_like(weight, dtype=torch.bool)
+    keys = _keys(weight)
     if min_alive:
         keys = _reserve(keys, min_alive, 1 - neuron_dim)
     flat = keys.flatten()
     count = torch.full((), k, dtype=torch.int64, device=weight.device)
-    upper, count = _bin_of(flat >> 16, torch.ones_like(flat), count)
-    lower, count = _bin_of(flat & 0xFFFF, ((flat >> 16) == upper).int(), count)
-    threshold = (upper << 16) | lower
+    threshold = torch.zeros((), dtype=torch.int64, device=weight.device)
+    among = torch.ones_like(flat)  # 1 for entries whose upper bits are those of the threshold
+    for shift in range(weight.element_size() * 8 - 16, -1, -16):
+        bins = (flat >> shift) & 0xFFFF
+        chosen, count = _bin_of(bins, among, count)
+        threshold = (threshold << 16) | chosen
+        among = among * (bins == chosen)
     tied = flat == threshold
-    kept = (flat > threshold) | (tied & (tied.cumsum(0) <= count))
-    return kept.view(weight.shape) if k else torch.zeros_like(weight, dtype=torch.bool)
+    return ((flat > threshold) | (tied & (tied.cumsum(0) <= count))).view(weight.shape)
+
+
+def _keys(weight: Tensor) -> Tensor:
+    """The magnitudes' bits as int64, of `weight`'s shape; the same for every NaN, and one above infinity's."""
+    integers = INTEGERS[weight.dtype]
+    bits = weight.detach().contiguous().view(integers).long() & torch.iinfo(integers).max
+    infinity = torch.full((), float("inf"), dtype=weight.dtype, device=weight.device).view(integers).long()
+    return bits.minimum(infinity + 1)
 
 
 def _bin_of(bins: Tensor, weights: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
     """(bin with the k-th largest of `bins`, how many entries to keep from it). weights: 1 for entries that count."""
     counts = torch.zeros(1 << 16, dtype=torch.int64, device=bins.device)
-    counts.scatter_add_(0, bins.long(), weights.long())
+    counts.scatter_add_(0, bins, weights)
     at_least = counts.flip(0).cumsum(0).flip(0)  # how many are in this bin or higher
     chosen = (at_least >= k).sum() - 1
     above = at_least[chosen] - counts[chosen]
-    return chosen.to(torch.int32), k - above
+    return chosen, k - above
 
 
 def _reserve(keys: Tensor, min_alive: int, along: int) -> Tensor:
-    """Replace the `min_alive` largest keys of each slice by the highest key; of equal keys argmax takes the first."""
+    """Replace the `min_alive` largest keys of each slice by a higher key; of equal keys argmax takes the first."""
+    reserved = keys.max() + 1
     keys = keys.clone()
     remaining = keys.clone()
     for _ in range(min_alive):
         first = remaining.argmax(dim=along, keepdim=True)
-        keys.scatter_(along, first, HIGHEST)
+        keys.scatter_(along, first, reserved.expand_as(first))
         remaining.scatter_(along, first, -1)
     return keys

@@ -1,4 +1,4 @@
-"""Where models, runs and tokenizers lie: folders, `zoo:NAME` and `hf:user/name`, and what files name."""
+"""Find models, runs and tokenizers that a user or a file refers to by a path, `zoo:NAME` or `hf:user/name`."""
 
 from sparsegpt2.locate.paths import (
     CHECKPOINTS,

@@ -1,4 +1,7 @@
-"""Models by their names on the Hugging Face hub: `hf:user/name` or `hf:user/name@revision`, by `huggingface_hub`."""
+"""Models on the Hugging Face hub, named `hf:user/name` or `hf:user/name@revision`.
+
+The package `huggingface_hub` does the downloads.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,16 @@ Result = TypeVar("Result")
 
 
 def is_name(name: str) -> bool:
-    """Whether `name` could be a repository on the hub: `name` or `user/name`, perhaps with `@revision`."""
+    """Whether `name` has the form of a repository on the hub: `name` or `user/name`, optionally with `@revision`."""
     part = r"[A-Za-z0-9][A-Za-z0-9._-]*"
     return re.fullmatch(rf"({part}/)?{part}(@[^@\s]+)?", name) is not None
 
 
 def download(name: str, files: Sequence[str]) -> Path:
-    """A directory that holds those of `files` that the repository `name` has; from the cache when the hub is away.
+    """Download `files` from the repository `name`, and return the local folder with those that the repository has.
 
-    name: `user/name`, perhaps with `@revision` (a branch, tag or commit). `UserError` where it cannot be had.
+    If the hub cannot be reached, the folder of an earlier download is used. name: `user/name`, optionally with
+    `@revision` (a branch, tag or commit). `UserError` if the repository cannot be fetched and was not fetched before.
     """
     hub = client()
     if not is_name(name):
@@ -36,21 +40,25 @@ def download(name: str, files: Sequence[str]) -> Path:
 
 
 def asking(name: str, question: Callable[[], Result]) -> Result:
-    """What the hub answers; a refusal, an unknown repository or an unreachable hub is a `UserError` about `name`."""
+    """Call `question`, a function that sends a request to the hub, and return its result.
+
+    `UserError`, which mentions `name`, if the hub refuses, has no such repository or cannot be reached.
+    """
     errors = client().errors
     try:
         return question()
     except errors.LocalEntryNotFoundError:
         raise UserError(
-            f"{PREFIX}{name} cannot be fetched: the hub cannot be reached and no copy of it is on this machine"
+            f"{PREFIX}{name} cannot be fetched: the hub cannot be reached, and this machine has no copy of the model"
         ) from None
     except errors.RevisionNotFoundError:
-        raise UserError(f"{PREFIX}{name}: the hub knows no such revision") from None
+        raise UserError(f"{PREFIX}{name}: the hub has no such revision of it") from None
     except errors.GatedRepoError:
-        raise UserError(f"{PREFIX}{name} is gated: ask for access on the hub and log in with `hf auth login`") from None
+        raise UserError(f"{PREFIX}{name} is gated: request access on the hub and log in with `hf auth login`") from None
     except errors.RepositoryNotFoundError:
         raise UserError(
-            f"{PREFIX}{name} is not on the hub, or you may not see it; log in with `hf auth login` if it is private"
+            f"{PREFIX}{name} is not on the hub, or you have no access to it; "
+            f"if it is private, log in with `hf auth login`"
         ) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no"
@@ -60,7 +68,7 @@ def asking(name: str, question: Callable[[], Result]) -> Result:
 
 
 def client() -> Any:
-    """The package `huggingface_hub`; `UserError` when it is not installed."""
+    """The package `huggingface_hub`, imported; `UserError` if it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.errors

@@ -1,7 +1,8 @@
-"""Where the trained models of the package are: `zoo:NAME`.
+"""Find the trained models that belong to the package, which are named `zoo:NAME`.
 
-A wheel brings a few of them, a clone of the repository all, each a folder in sparsegpt2/zoo; another one comes into a
-cache of the user by `sparsegpt2 zoo --get NAME`. `index.json` lists them all, with the checksum of each file.
+Each is a folder in sparsegpt2/zoo. A clone of the repository has all of them, an installed package only a few.
+`sparsegpt2 zoo --get NAME` fetches another one into the user's cache. `index.json` lists all models, with the checksum
+of each file.
 """
 
 from __future__ import annotations
@@ -9,34 +10,81 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json
+from sparsegpt2.plain import check, check_record, reading, shown
 from sparsegpt2.registry import unknown
 
 PREFIX = "zoo:"
 FOLDER = Path(__file__).parents[1] / "zoo"
 INDEX = "index.json"
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class File:
+    """What the index says of one file of a model."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the list of models shows of one."""
+
+    n_layer: int
+    d_model: int
+    context: int
+    l0: int
+    held_out_loss: float | None
+    """In nats per token; None if its training did not record it."""
+    had: int | None
+    """Number of tasks that it has; like the following, None or 0 if it was not benchmarked."""
+    tasks: int
+    counted: int | None
+    edges: float | None
+    """Geometric mean of its circuits' sizes over the tasks that count."""
 
 
 def names() -> list[str]:
-    """Names of the models there are, on this machine or not, sorted."""
+    """Sorted names of all models of the zoo, including those that are not on this machine."""
     return sorted({entry.parent.name for entry in FOLDER.glob("*/config.json")} | set(index()))
 
 
 def index() -> dict[str, dict[str, Any]]:
-    """Name -> what the package says of a model: its "files" (name -> {"bytes", "sha256"}) and its "facts"."""
+    """Content of index.json: name of a model -> its "files" (file name -> {"bytes", "sha256"}) and its "facts"."""
     path = FOLDER / INDEX
     if not path.exists():
         return {}
-    models: dict[str, dict[str, Any]] = read_json(path, "the zoo's index")["models"]
+    with reading(f"the zoo's index {path}", "restore it from the package"):
+        models = check(read_json(path, "the zoo's index")["models"], dict[str, dict[str, dict[str, Any]]], "models")
+        for name, model in models.items():
+            if not is_name(name):
+                raise UserError(f"{shown(name)} is not the name of a model")
+            for file, stated in model["files"].items():
+                if not is_name(file):
+                    raise UserError(f"{shown(file)} is not the name of a file")
+                check_record(File, stated, file)
+            check_record(Facts, model["facts"], name)
     return models
 
 
+def is_name(name: str) -> bool:
+    """Whether a name can only be one inside the folder that it is looked for in: no path, and nothing hidden."""
+    return bool(NAME.fullmatch(name))
+
+
 def directory(name: str) -> Path:
-    """The folder of the model `name`, with or without `zoo:` in front; unknown or not on this machine: `UserError`."""
+    """The folder of the model `name`, which may start with `zoo:`.
+
+    `UserError` if there is no such model or if it is not on this machine.
+    """
     name = known(name)
     found = here(name)
     if found is None:
@@ -45,7 +93,7 @@ def directory(name: str) -> Path:
 
 
 def known(name: str) -> str:
-    """The name without `zoo:` in front; `UserError` if there is no such model anywhere."""
+    """`name` without `zoo:` at its start; `UserError` if the zoo has no such model, on this machine or elsewhere."""
     name, there_are = name.removeprefix(PREFIX), names()
     if name not in there_are:
         if not there_are:
@@ -61,9 +109,9 @@ def here(name: str) -> Path | None:
 
 
 def cached(name: str) -> Path:
-    """Where a model of the index goes when it is fetched; another version of it goes elsewhere."""
+    """The folder that a model of the index is fetched into. Each version of a model has a different folder."""
     version = hashlib.sha256(json.dumps(index()[name]["files"], sort_keys=True).encode()).hexdigest()[:12]
     caches = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not caches.is_absolute():  # so says the XDG specification
+    if not caches.is_absolute():  # the XDG specification says to ignore a relative path
         caches = Path.home() / ".cache"
     return caches / "sparsegpt2" / "zoo" / version / name

@@ -8,22 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sparsegpt2.checksum import check_files, check_seal, checksums, sealed
 from sparsegpt2.config import GPTConfig, from_dict, to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, read_json, read_settled, replacing_directory, write_json
 from sparsegpt2.locate import CONFIG, FILES, MEANS, WEIGHTS, model_directory
-from sparsegpt2.model.compact import decode, encode
-from sparsegpt2.model.gpt import GPT
+from sparsegpt2.locate.foreign import refuse_foreign
+from sparsegpt2.model.compact import encode
+from sparsegpt2.model.gpt import GPT, sinusoids
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.model.tensors import check_shapes, load_into, read_tensors, shapes_of
 
 if TYPE_CHECKING:
     from sparsegpt2.text.tokenizer import Tokenizer
 
+TENSORS_OF_A_LAYER = 4
+"""The fewest tensors that a layer can have: its four weight matrices."""
 MODEL = Kind("a model", FILES, CONFIG, ('"format"', '"model"'))
 """Folders that `save_model` may replace."""
 
@@ -84,19 +87,20 @@ def load_model(path: str | Path, device: str | torch.device = "cpu", *, verify: 
 
     def read(directory: Path) -> GPT:
         header = _header(directory)
-        try:
-            config = from_dict(GPTConfig, header["model"], str(directory / CONFIG))
-        except UserError as error:
-            named = str(directory / CONFIG) in str(error)
-            raise UserError(f"{'' if named else f'{directory / CONFIG}: '}{error}") from None
+        config = from_dict(GPTConfig, header["model"], str(directory / CONFIG))
         if verify:
             check_seal(header, directory / CONFIG)
-        model = GPT(config)
+        weights, source = read_tensors(directory / WEIGHTS), str(directory / WEIGHTS)
+        model = unfilled_model(config, len(weights), source)
+        check_shapes(shapes_of(unshared(model)), weights.shapes, source)
+        model = allocated(model)
         model.source, model.folder = str(path), directory
-        load_into(unshared(model), read_tensors(directory / WEIGHTS), str(directory / WEIGHTS))
+        load_into(unshared(model), weights, source)
         if (directory / MEANS).exists():
+            stored, source = read_tensors(directory / MEANS), str(directory / MEANS)
+            check_shapes({name: (width,) for name, width in node_sites(config).items()}, stored.shapes, source)
             means = {name: torch.zeros(width) for name, width in node_sites(config).items()}
-            load_into(means, read_tensors(directory / MEANS), str(directory / MEANS))
+            load_into(means, stored, source)
             model.means = {name: mean.to(device) for name, mean in means.items()}
         if verify:
             check_files(directory, header.get("files"), directory / CONFIG)
@@ -119,7 +123,8 @@ def model_info(path: str | Path) -> dict[str, Any]:
     def read(directory: Path) -> dict[str, Any]:
         header = _header(directory)
         check_seal(header, directory / CONFIG)
-        return header["info"]
+        info: dict[str, Any] = header.get("info", {})
+        return info
 
     return read_settled(model_directory(path), read)
 
@@ -141,37 +146,47 @@ def unshared(model: GPT) -> dict[str, Tensor]:
     return state
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, plain or compact; `UserError` for a missing or damaged file."""
-    if not path.exists():
-        raise UserError(f"checkpoint file {path} does not exist")
+def unfilled_model(config: GPTConfig, names: int, source: str) -> GPT:
+    """A model without memory (on torch's meta device), to compare its shapes with those of a file; see `allocated`.
+
+    names: how many tensors the file has. `UserError` for a config that needs more tensors, or larger ones than any
+    machine could hold.
+    """
+    if config.n_layer * TENSORS_OF_A_LAYER > names:
+        raise UserError(
+            f"{source} has {names:,} tensors, too few for the {config.n_layer:,} layers (n_layer) of its config"
+        )
     try:
-        with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            return decode(stored, file.metadata() or {}, str(path))
-    except SafetensorError as error:
-        raise UserError(f"checkpoint file {path} is damaged or truncated ({error}); write it again") from None
+        with torch.device("meta"):
+            return GPT(config)
+    except (RuntimeError, TypeError, OverflowError):  # torch cannot even count the entries
+        sizes = {name: value for name, value in to_dict(config).items() if type(value) is int}
+        largest = max(sizes, key=sizes.__getitem__)
+        raise UserError(f"{source} does not belong to its config, whose {largest} is {sizes[largest]:,}") from None
 
 
-@torch.no_grad()
-def load_into(target: dict[str, Tensor], values: dict[str, Tensor], source: str) -> None:
-    """Copy `values` into `target`; `UserError` unless names and shapes are equal and `values` are floating-point."""
-    for name in sorted(set(target) ^ set(values)):
-        problem = "lacks the tensor" if name in target else "has the unexpected tensor"
-        raise UserError(f"{source} {problem} {name!r}; it does not belong to this config")
-    for name, tensor in target.items():
-        if tensor.shape != values[name].shape:
-            raise UserError(
-                f"{source}: {name} has shape {list(values[name].shape)}, but the config needs {list(tensor.shape)}"
-            )
-        if not values[name].is_floating_point() or values[name].layout != torch.strided:
-            kind = str(values[name].dtype).removeprefix("torch.")
-            raise UserError(f"{source}: {name} is {kind} or sparse; it must hold plain floating-point numbers")
-        tensor.copy_(values[name])
+def allocated(model: GPT) -> GPT:
+    """A model from `unfilled_model` in RAM, every tensor of it still to be filled with values from a file."""
+    for module in model.modules():  # what `to_empty` does, which imports much of torch for it
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty(parameter.shape, device="cpu")))
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty(buffer.shape, device="cpu"))
+    if model.config.tied_unembedding:
+        model.unembed.weight = model.wte.weight
+    if model.config.positions == "concat_sinusoidal":  # computed, not stored
+        model.sinusoids = sinusoids(model.config.context, model.config.d_pos)
+    return model
 
 
 def _header(directory: Path) -> dict[str, Any]:
+    refuse_foreign(directory, str(directory))
     header = read_json(directory / CONFIG, "model config")
-    if not isinstance(header, dict) or header.get("format") != 1 or "model" not in header:
+    if (
+        not isinstance(header, dict)
+        or header.get("format") != 1
+        or "model" not in header
+        or not isinstance(header.get("info", {}), dict)
+    ):
         raise UserError(f"{directory / CONFIG} is not a model config of format 1 with the keys format, model and info")
     return header

@@ -18,7 +18,7 @@ zero comes back as zero.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -42,28 +42,35 @@ def encode(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     return stored, {LAYOUT_KEY: LAYOUT, TENSORS_KEY: json.dumps(forms)}
 
 
-def decode(stored: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> dict[str, Tensor]:
-    """The tensors that `encode` was given; `stored` itself if the metadata names no layout.
+def forms(
+    stored: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str], source: str
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name -> (form, shape) of the tensors in a file, from its metadata and the shapes of what it stores.
 
-    `UserError`, beginning with `source`, for a layout of another version, a missing or extra part, and indices that are
-    out of range, out of order or repeated.
+    A file whose metadata names no layout has every tensor as it is. `UserError`, beginning with `source`, for a layout
+    of another version, a missing or extra part, and parts whose shapes do not fit together.
     """
     if LAYOUT_KEY not in metadata:
-        return dict(stored)
-    forms = _forms(metadata, source)
-    wanted = {name + suffix: name for name, (form, _) in forms.items() for suffix in PARTS[form]}
+        return {name: ("dense", shape) for name, shape in stored.items()}
+    listed = _listed(metadata, source)
+    wanted = {name + suffix: name for name, (form, _) in listed.items() for suffix in PARTS[form]}
     for part in sorted(set(wanted) ^ set(stored)):
         problem = "lacks" if part in wanted else "has the unexpected tensor"
         raise UserError(f"{source} {problem} {part!r}, so it does not match its own list of tensors; write it again")
-    tensors = {}
-    for name, (form, shape) in forms.items():
-        parts = [stored[name + suffix] for suffix in PARTS[form]]
-        if form == "dense":
-            tensors[name] = parts[0]
-        else:
-            read = _from_rows if form == "rows" else _from_entries
-            tensors[name] = read(parts, *_rows_and_columns(shape), f"{source}: {name}").view(shape)
-    return tensors
+    for name, (form, shape) in listed.items():
+        _check_parts(form, [stored[name + suffix] for suffix in PARTS[form]], shape, f"{source}: {name}")
+    return listed
+
+
+def from_parts(form: str, parts: Sequence[Tensor], shape: tuple[int, ...], source: str) -> Tensor:
+    """One tensor from its parts, which are in the order of `PARTS[form]` and have passed `forms`.
+
+    `UserError`, beginning with `source`, for indices that are out of range, out of order or repeated.
+    """
+    if form == "dense":
+        return parts[0]
+    read = _from_rows if form == "rows" else _from_entries
+    return read(parts, *_rows_and_columns(shape), source).view(shape)
 
 
 def is_compact(metadata: Mapping[str, str]) -> bool:
@@ -107,53 +114,75 @@ def _bytes(parts: list[Tensor]) -> int:
 # --- Reading --------------------------------------------------------------------------------------------------------
 
 
-def _forms(metadata: Mapping[str, str], source: str) -> dict[str, tuple[str, list[int]]]:
+def _listed(metadata: Mapping[str, str], source: str) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name -> (form, shape), from the metadata."""
     require(is_compact(metadata), f"{source} has the layout {metadata[LAYOUT_KEY]!r}; this version reads {LAYOUT!r}")
     try:
         entries = json.loads(metadata[TENSORS_KEY])
-        forms = {name: (entry["form"], [int(size) for size in entry["shape"]]) for name, entry in entries.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        listed = {name: (entry["form"], tuple(entry["shape"])) for name, entry in entries.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{source} has no readable list of its tensors ({type(error).__name__}: {error})") from None
-    for name, (form, shape) in forms.items():
-        require(form in PARTS, f"{source}: {name} has the unknown form {form!r}; the forms are {', '.join(PARTS)}")
+    for name, (form, shape) in listed.items():
+        known = isinstance(form, str) and form in PARTS
+        require(known, f"{source}: {name} has the unknown form {form!r}; the forms are {', '.join(PARTS)}")
+        whole = all(type(size) is int and 0 <= size < 1 << 63 for size in shape)
+        require(whole, f"{source}: {name} has the shape {list(shape)}; sizes are whole numbers of 0 or more")
         require(
-            form == "dense" or (len(shape) in (1, 2) and min(shape) >= 0),
-            f"{source}: {name} has the shape {shape}; only matrices and vectors are stored as {form}",
+            form == "dense" or len(shape) in (1, 2),
+            f"{source}: {name} has the shape {list(shape)}; only matrices and vectors are stored as {form}",
         )
-    return forms
+    return listed
 
 
-def _rows_and_columns(shape: list[int]) -> tuple[int, int]:
+def _check_parts(form: str, parts: Sequence[tuple[int, ...]], shape: tuple[int, ...], source: str) -> None:
+    """`UserError` unless parts of these shapes can make a tensor of this shape."""
+    if form == "dense":
+        require(parts[0] == shape, f"{source} has shape {list(parts[0])}, but its list of tensors says {list(shape)}")
+        return
+    rows, columns = _rows_and_columns(shape)
+    indices, values = parts[0], parts[-1]
+    if form == "rows":
+        fits = len(indices) == 1 and indices[0] <= rows
+        needed = [indices[0] if indices else 0, columns]
+    else:
+        found = indices[0] if len(indices) == 1 else list(indices)
+        require(indices == (rows,), f"{source} has {found} counts for {rows} rows; the file is damaged")
+        fits, needed = len(parts[1]) == 1, list(parts[1])
+    require(fits, f"{source} has indices of shape {list(parts[-2])} for {rows} rows; the file is damaged")
+    require(
+        list(values) == needed,
+        f"{source} has values of shape {list(values)}, but its indices need {needed}; the file is damaged",
+    )
+
+
+def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
     return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
 
 
-def _from_rows(parts: list[Tensor], rows: int, columns: int, source: str) -> Tensor:
+def _from_rows(parts: Sequence[Tensor], rows: int, columns: int, source: str) -> Tensor:
     """[rows, columns] from the indices of its nonzero rows and the rows themselves."""
-    numbers, values = _indices(parts[0], rows, "row", source), parts[1]
+    numbers, values = _indices(parts[0], rows, "row", source), _floats(parts[1], source)
     _check_rising(numbers, "row", source)
-    _check_values(values, [len(numbers), columns], source)
     return torch.zeros(rows, columns, dtype=values.dtype).index_copy_(0, numbers, values)
 
 
-def _from_entries(parts: list[Tensor], rows: int, columns: int, source: str) -> Tensor:
+def _from_entries(parts: Sequence[Tensor], rows: int, columns: int, source: str) -> Tensor:
     """[rows, columns] from the number of nonzero entries in each row, and their columns and values."""
     counts, found = _indices(parts[0], columns + 1, "count", source), _indices(parts[1], columns, "column", source)
-    require(len(counts) == rows, f"{source} has {len(counts)} counts for {rows} rows; the file is damaged")
+    values = _floats(parts[2], source)
     require(
         int(counts.sum()) == len(found),
         f"{source} has {len(found)} columns, but its counts add up to {int(counts.sum())}; the file is damaged",
     )
     places = torch.arange(rows).repeat_interleave(counts) * columns + found
     _check_rising(places, "entry", source)
-    _check_values(parts[2], [len(places)], source)
-    return torch.zeros(rows * columns, dtype=parts[2].dtype).index_copy_(0, places, parts[2])
+    return torch.zeros(rows * columns, dtype=values.dtype).index_copy_(0, places, values)
 
 
 def _indices(part: Tensor, bound: int, what: str, source: str) -> Tensor:
     """`part` as int64 [N]; `UserError` unless its entries are indices from 0 to `bound` - 1."""
     require(
-        part.dim() == 1 and not part.is_floating_point() and part.dtype != torch.bool,
+        not part.is_floating_point() and not part.is_complex() and part.dtype != torch.bool,
         f"{source}: its {what} indices are not a list of whole numbers; the file is damaged",
     )
     indices = part.to(torch.int64)
@@ -171,8 +200,7 @@ def _check_rising(places: Tensor, what: str, source: str) -> None:
     require(not bool((steps < 0).any()), f"{source} has its {what} indices out of order; the file is damaged")
 
 
-def _check_values(values: Tensor, shape: list[int], source: str) -> None:
-    require(
-        list(values.shape) == shape and values.is_floating_point(),
-        f"{source} has values of shape {list(values.shape)}, but its indices need {shape} floating-point numbers",
-    )
+def _floats(values: Tensor, source: str) -> Tensor:
+    kind = str(values.dtype).removeprefix("torch.")
+    require(values.is_floating_point(), f"{source} has values of type {kind}; they must be floating-point numbers")
+    return values

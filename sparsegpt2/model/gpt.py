@@ -25,7 +25,7 @@ from sparsegpt2.kernels.fused import norm_topk
 from sparsegpt2.kernels.loss import next_token_loss
 from sparsegpt2.kernels.product import faster_product
 from sparsegpt2.model import hooks, prompts
-from sparsegpt2.model.layers import Block, Norm, Sublayer, at_position, linear
+from sparsegpt2.model.layers import Block, Norm, Sublayer, Table, at_position, linear
 from sparsegpt2.model.prompts import Prompt
 from sparsegpt2.model.sites import Site, Streams
 
@@ -51,11 +51,11 @@ class GPT(nn.Module):
         self.compute_dtype = torch.float32
         self.means: dict[str, Tensor] | None = None
         """Mean of each node over pretraining text: site -> [C] float32 (circuits.means). Saved with the model."""
-        self.wte = nn.Embedding(config.vocab_size, config.d_model)
+        self.wte = Table(config.vocab_size, config.d_model)
         if config.positions == "learned":
-            self.wpe = nn.Embedding(config.context, config.d_model)
+            self.wpe = Table(config.context, config.d_model)
         elif config.positions == "concat_learned":
-            self.wpe = nn.Embedding(config.context, config.d_pos)
+            self.wpe = Table(config.context, config.d_pos)
         elif config.positions == "concat_sinusoidal":
             self.register_buffer("sinusoids", sinusoids(config.context, config.d_pos), persistent=False)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
@@ -71,8 +71,11 @@ class GPT(nn.Module):
     def reset_parameters(self) -> None:
         """Draw weights from Normal(0, init_std); divide those that write the residual stream by sqrt(2 n_layer).
 
-        Biases, sink logits and the bigram table start at zero, norm weights at one.
+        Biases, sink logits and the bigram table start at zero, norm weights at one. A model on the meta device has no
+        values to set.
         """
+        if self.wte.weight.is_meta:
+            return
         std = self.config.init_std
         for name, parameter in self.named_parameters():
             if name.endswith(("bias", "sink")) or name == "bigram":
@@ -104,7 +107,13 @@ class GPT(nn.Module):
         from sparsegpt2.text.tokenizer import Tokenizer
 
         if self._tokenizer is None and self.folder is not None and (self.folder / TOKENIZER).is_file():
-            self._tokenizer = Tokenizer.load(self.folder)
+            tokenizer = Tokenizer.load(self.folder)
+            if tokenizer.vocab_size > self.config.vocab_size:
+                raise UserError(
+                    f"the tokenizer in {self.folder} has {tokenizer.vocab_size:,} tokens, more than the "
+                    f"{self.config.vocab_size:,} of the model; it belongs to another model"
+                )
+            self._tokenizer = tokenizer
         return self._tokenizer
 
     @tokenizer.setter

@@ -33,6 +33,14 @@ def at_position(x: Tensor, position: Tensor) -> Tensor:
     return x[torch.arange(len(position), device=x.device), position]
 
 
+class Table(nn.Embedding):
+    """An embedding that draws no initial values on the meta device: torch would import sympy for it, for 3 seconds."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class Norm(nn.Module):
     """RMSNorm, LayerNorm or nothing, computed in float32 over the last axis."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sparsegpt2.config import require
 from sparsegpt2.results.aggregate import Size
+from sparsegpt2.settings.fields import check_fields
 
 SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges without dangling nodes"}
 
@@ -30,6 +31,7 @@ class FrontierConfig:
     """Largest relative difference in L0 of models that a line joins as models of the same L0."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "models", tuple(self.models))
         require(self.min_shared >= 1, f"min_shared must be at least 1, got {self.min_shared}")
         require(self.match_within >= 0, f"match_within must be 0 or more, got {self.match_within}")

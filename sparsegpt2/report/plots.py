@@ -172,8 +172,10 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
             upper.set_ylim(min(last) - 0.15, max(last) + 1.6)
         lower.set_ylabel("L0 (nonzero weights)")
         lower.set_xlabel("Training tokens")
-        lower.set_yscale("log")
-        log_ticks(lower.yaxis, [value for curve in curves for _, value in curve.l0])
+        weights = [value for curve in curves for _, value in curve.l0]
+        if max(weights, default=0) > 0:  # a run that has just begun has no L0 yet, and a logarithm needs one
+            lower.set_yscale("log")
+            log_ticks(lower.yaxis, weights)
         lower.xaxis.set_major_formatter(tick_number)
         figure.legend(loc="outside right upper")
         add_note(figure, note)

@@ -1,4 +1,4 @@
-"""Task loss against circuit size: the edges that a model needs for a task loss, as a mean over several tasks."""
+"""Task loss against circuit size: the edges that a model needs to reach a task loss, averaged over tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sparsegpt2.report.style import plain_number
 from sparsegpt2.results import ModelResult, Size, Spread, TaskResult, geometric_mean, shared_tasks
 
 LEVELS = 60
-"""Number of loss values at which a line along the ranking is computed."""
+"""Number of points, at evenly spaced log losses, in a curve."""
 
 
 def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[ModelResult], str | None]:
@@ -28,7 +28,7 @@ def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[M
 def size_curves(
     models: Sequence[ModelResult], by_target: dict[float, list[ModelResult]], tasks: Sequence[str], size: Size
 ) -> tuple[list[Curve], dict[float, int]]:
-    """Lines and markers of each model over `tasks`, and target loss -> number of tasks that its markers are over."""
+    """Lines and markers of each model over `tasks`, and target loss -> number of tasks averaged in its markers."""
     marks: dict[str, list[tuple[Spread, float]]] = {model.name: [] for model in models}
     counts = {}
     for target, at_target in by_target.items():

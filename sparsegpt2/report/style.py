@@ -49,6 +49,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
+    "text.parse_math": False,  # names are shown as they are, whatever signs of TeX are in them
     "svg.fonttype": "none",  # text stays text, which can be searched and selected
     "svg.hashsalt": "sparsegpt2",  # the same figure gives the same bytes
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import check, parse_json, read_text
 from sparsegpt2.report.plots import TrainingCurve, draw_training
 
 if TYPE_CHECKING:
@@ -17,27 +17,35 @@ METRICS = "metrics.jsonl"
 """Name of the file inside a run folder."""
 
 
+NEEDED = ("tokens", "loss", "step")
+MEASURES = (*NEEDED, "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
+"""Fields of a line that are drawn; each is a number."""
+
+
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
     """The logged steps of a run folder, one dict each, in order.
 
     A last line without a newline is skipped, because a run may be writing it. `UserError` with file and line for any
-    other line that is not a JSON object with tokens and loss.
+    other line that is not a JSON object with step, tokens and loss.
     """
     path = Path(run) / METRICS
     if not path.exists():
         raise UserError(f"{path} does not exist; give a run folder written by `sparsegpt2 train`")
-    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
-    steps = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            step = json.loads(line)
-            absent = [name for name in ("tokens", "loss") if name not in step]
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path} line {number} is not a JSON object ({error})") from None
-        if absent:
-            raise UserError(f"{path} line {number} lacks the field {absent[0]!r}")
-        steps.append(step)
-    return steps
+    *lines, _unfinished = read_text(path, "metrics").split("\n")
+    return [_step(line, f"{path} line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def _step(line: str, source: str) -> dict[str, Any]:
+    """The measures in one line; `UserError` for a line that lacks one or gives one that is not a number."""
+    step = parse_json(line, source, nan_is_none=True)  # a run that diverges may log them
+    if not isinstance(step, dict):
+        raise UserError(f"{source} is not a JSON object")
+    for name in NEEDED:
+        if name not in step:
+            raise UserError(f"{source} lacks the field {name!r}")
+    for name in MEASURES:
+        check(step.get(name, 0), float if name in NEEDED else float | None, f"{source}: the field {name!r}")
+    return step
 
 
 def training_curve(run: str | Path) -> TrainingCurve:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import stays_inside
 from sparsegpt2.results.markup import table
 
 
@@ -110,6 +111,15 @@ class Row:
             absent = [name for name in ("loss", "loss_full", "nodes", "edges", "edges_trimmed") if self[name] is None]
             if absent:
                 raise UserError(f"a pruned row needs a number for {absent[0]!r}")
+        if not self.target_loss > 0:
+            raise UserError(f"target_loss must be above 0, got {self.target_loss}")
+        for name in ("nodes", "edges", "edges_trimmed", "l0", "parameters", "d_model", "n_layer"):
+            if (self[name] or 0) < 0:
+                raise UserError(f"{name} must be 0 or more, got {self[name]}")
+        if self.circuit is not None and not stays_inside(self.circuit):
+            raise UserError(f"circuit must be a path inside the results folder, got {self.circuit!r}")
+        if any(len(point) != 3 or min(point) < 0 for point in self.curve):
+            raise UserError("curve must hold lists of nodes, edges and loss, each 0 or more")
 
     def __repr__(self) -> str:
         known = {

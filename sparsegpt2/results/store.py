@@ -1,4 +1,4 @@
-"""The file `results.jsonl` of a results folder, one row per line: reading, appending, repairing, merging."""
+"""The file `results.jsonl` of a results folder, one row per line: reading, appending, repairing, merging, packing."""
 
 from __future__ import annotations
 
@@ -11,48 +11,64 @@ from pathlib import Path
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import write_text
 from sparsegpt2.lock import appending, locked
+from sparsegpt2.plain import read_bytes
 from sparsegpt2.results.lines import parse_row, row_line
+from sparsegpt2.results.packed import PACKED, unpacked, write_packed
 from sparsegpt2.results.rows import Row
 
 RESULTS = "results.jsonl"
 """Name of the file inside a results folder."""
 
 
-def results_file(path: str | Path) -> Path:
-    """`results.jsonl` of a results folder, or `path` itself if it is a file; `UserError` if there is none."""
+def results_files(path: str | Path) -> list[Path]:
+    """The files of a results folder, packed rows first, or `path` itself if it is a file; `UserError` if none."""
     path = Path(path)
     if path.is_file():
-        return path
+        return [path]
     if not path.exists():
         raise UserError(f"results folder {path} does not exist; make it with `sparsegpt2 bench MODEL --out {path}`")
-    if not (path / RESULTS).is_file():
+    found = [path / name for name in (PACKED, RESULTS) if (path / name).is_file()]
+    if not found:
         raise UserError(f"{path} holds no {RESULTS}; give a folder written by `sparsegpt2 bench`")
-    return path / RESULTS
+    return found
+
+
+def has_rows(folder: str | Path) -> bool:
+    """Whether a folder has a file of rows that is not empty."""
+    files = [Path(folder) / name for name in (PACKED, RESULTS)]
+    return any(file.is_file() and file.stat().st_size for file in files)
 
 
 def read_rows(path: str | Path) -> list[Row]:
-    """All rows of a results folder or file, in order.
+    """All rows of a results folder or file, in order: packed rows first, then those of `results.jsonl`.
 
     `UserError` with file and line for a truncated line and for a missing, unknown or mistyped field. `UserError` if
     there are no rows.
     """
-    file = results_file(path)
-    data = file.read_bytes()
-    until = time.monotonic() + 0.5
-    while data and not data.endswith(b"\n") and time.monotonic() < until:  # a row is being appended
-        time.sleep(0.01)
-        data = file.read_bytes()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not UTF-8 text ({error}), so it is not a results file") from None
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            rows.append(parse_row(line, f"{file} line {number}"))
+    rows, files = [], results_files(path)
+    for file in files:
+        try:
+            text = _content(file).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file} is not UTF-8 text ({error}), so it is not a results file") from None
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.strip():
+                rows.append(parse_row(line, f"{file} line {number}"))
     if not rows:
-        raise UserError(f"{file} holds no results yet; run `sparsegpt2 bench` first")
+        raise UserError(f"{files[-1]} holds no results yet; run `sparsegpt2 bench` first")
     return rows
+
+
+def _content(file: Path) -> bytes:
+    """The lines of a file of rows, to which another process may be appending one."""
+    if file.suffix == ".gz":
+        return unpacked(file)
+    data = read_bytes(file, "results file")
+    until = time.monotonic() + 0.5
+    while data and not data.endswith(b"\n") and time.monotonic() < until:
+        time.sleep(0.01)
+        data = read_bytes(file, "results file")
+    return data
 
 
 def append_row(folder: str | Path, row: Row) -> None:
@@ -86,7 +102,20 @@ def merge_results(folders: Iterable[str | Path], out: str | Path) -> list[Row]:
         rows += [replace(row, circuit=row.circuit and (place / row.circuit).as_posix()) for row in read_rows(folder)]
     with locked(out, "results folder"):
         file, merged = Path(out) / RESULTS, {row.identity for row in rows}
-        earlier = read_rows(out) if file.exists() and file.stat().st_size else []
+        earlier = read_rows(file) if file.exists() and file.stat().st_size else []
         rows = [row for row in earlier if row.identity not in merged] + rows
         write_text(file, "".join(map(row_line, rows)))
     return rows
+
+
+def pack_rows(folder: str | Path) -> Path:
+    """Move all rows of a results folder, in order and as they were written, into its packed file; returns its path.
+
+    `UserError` if the folder has no rows or one that cannot be read.
+    """
+    path = Path(folder) / PACKED
+    with locked(folder, "results folder"):
+        read_rows(folder)
+        write_packed(path, b"".join(map(_content, results_files(folder))))
+        (Path(folder) / RESULTS).unlink(missing_ok=True)
+    return path

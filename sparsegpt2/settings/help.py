@@ -16,10 +16,14 @@ WIDEST, COLUMN = 110, 30
 
 
 def short_help(parser: Parser) -> str:
-    """Usage, description, the settings in `parser.fronts`, and how to see the others."""
-    texts = {name: text for front in parser.fronts.values() for name, text in front.items()}
+    """Usage, description, the settings in `parser.fronts`, and how to see the others.
+
+    Without `fronts` there are few settings, and all of them are shown.
+    """
+    fronts = parser.fronts or {"Settings": {option.name: option.help for option in parser.options.values()}}
+    texts = {name: text for front in fronts.values() for name, text in front.items()}
     lines = _head(parser)
-    for title, names in parser.fronts.items():
+    for title, names in fronts.items():
         lines += ["", title, *(line for name in names for line in _entry(parser, name, texts[name]))]
     rest = len(parser.options) - len(texts)
     ending = ["In brackets: the default." if any("[" in line for line in lines[1:]) else "", parser.note]
@@ -79,7 +83,8 @@ def _head(parser: Parser) -> list[str]:
     if parser.reads_files:
         if not parser.positionals:
             lines.append("")
-        lines += _columns("  SETTINGS.yaml...", "Files of settings. Later files override earlier ones, flags all.")
+        order = "Settings files. Later files override earlier ones, and flags override all files."
+        lines += _columns("  SETTINGS.yaml...", order)
     return lines
 
 
@@ -101,9 +106,9 @@ def _metavar(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    """` [0.1]`, in the notation of the command line; empty if there is no default, or if it stands for none."""
+    """` [0.1]`, in the notation of the command line; empty if there is no default or if the default means "none"."""
     if option.required:
-        return " (needed)"
+        return " (required)"
     value = option.default
     if isinstance(value, bool):
         return f" [yes; --no-{option.name}]" if value else ""

@@ -20,26 +20,31 @@ YES_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 LARGEST = 2**63 - 1
 
 
-class _Wrong(Exception):
-    """The value does not have the type; `value_of` turns this into a message."""
+class Wrong(Exception):
+    """The value does not have the type; `wrong_value` makes the message."""
 
 
 def value_of(given: Any, kind: Any, name: str) -> Any:
     """`given` as a value of the type `kind` (an annotation); any other value is a `UserError` that names `name`."""
     try:
         return _convert(given, kind, name)
-    except _Wrong:
-        hint = ""
-        if get_origin(kind) is Literal and isinstance(given, str):
-            hint = did_you_mean(given, map(str, get_args(kind)))
-        raise UserError(f"{name} needs {described(kind)}, not {shown(given)}{hint}") from None
+    except Wrong:
+        raise wrong_value(given, kind, name) from None
+
+
+def wrong_value(given: Any, kind: Any, name: str, wanted: str = "") -> UserError:
+    """The mistake that `given` does not have the type `kind` (in words: `wanted`), in a sentence that names `name`."""
+    hint = ""
+    if get_origin(kind) is Literal and isinstance(given, str):
+        hint = did_you_mean(given, map(str, get_args(kind)))
+    return UserError(f"{name} needs {wanted or described(kind)}, not {shown(given)}{hint}")
 
 
 def _convert(given: Any, kind: Any, name: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         if isinstance(given, list | dict):
-            raise _Wrong
+            raise Wrong
         return given
     if origin in (Union, types.UnionType):  # the only unions in settings are X | None
         if given is None or given in ("null", ""):
@@ -49,7 +54,7 @@ def _convert(given: Any, kind: Any, name: str) -> Any:
         for choice in arguments:
             if given == choice or str(given) == str(choice):
                 return choice
-        raise _Wrong
+        raise Wrong
     if origin in (tuple, list):
         return _sequence(given, origin, arguments, name)
     if origin is dict:
@@ -63,37 +68,37 @@ def _yes_no(given: Any) -> bool:
     if isinstance(given, str):
         given = YES_NO.get(given.lower())
     if not isinstance(given, bool):
-        raise _Wrong
+        raise Wrong
     return given
 
 
 def _whole_number(given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, str | int | float):
-        raise _Wrong
+        raise Wrong
     try:
         exact = Decimal(str(given).replace("_", ""))
         if abs(exact) > LARGEST or exact != exact.to_integral_value():
-            raise _Wrong
+            raise Wrong
         return int(exact)
     except (InvalidOperation, ValueError):  # not a number, nan, or infinity
-        raise _Wrong from None
+        raise Wrong from None
 
 
 def _number(given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, str | int | float):
-        raise _Wrong
+        raise Wrong
     try:
         value = float(given)
     except (ValueError, OverflowError):
-        raise _Wrong from None
-    if math.isnan(value):
-        raise _Wrong
+        raise Wrong from None
+    if not math.isfinite(value):
+        raise Wrong
     return value
 
 
 def _text(given: Any) -> str:
     if isinstance(given, bool) or not isinstance(given, str | int | float):
-        raise _Wrong
+        raise Wrong
     return str(given)
 
 
@@ -103,10 +108,10 @@ def _sequence(given: Any, origin: type, arguments: tuple[Any, ...], name: str) -
     elif isinstance(given, int | float):
         given = [given]
     if not isinstance(given, list | tuple):
-        raise _Wrong
+        raise Wrong
     if origin is tuple and arguments[-1] is not Ellipsis:
         if len(given) != len(arguments):
-            raise _Wrong
+            raise Wrong
         return tuple(_convert(one, kind, name) for one, kind in zip(given, arguments, strict=True))
     return origin(_convert(one, arguments[0], name) for one in given)
 
@@ -123,7 +128,7 @@ def _mapping(given: Any, kind: Any, name: str) -> dict[str, Any]:
     if isinstance(given, str):
         given = parse_yaml(given, name)
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
-        raise _Wrong
+        raise Wrong
     if get_origin(kind) is list and get_args(kind) == (Any,):  # so that `lr: 1e-3,1e-2` is numbers, not text
         lists = {key: parse_yaml(f"[{one}]", name) if isinstance(one, str) else one for key, one in given.items()}
         return {key: _convert(one, kind, name) for key, one in lists.items()}
@@ -138,7 +143,7 @@ def _record(given: Any, kind: Any, name: str) -> Any:
     if isinstance(given, str):
         given = parse_yaml(given, name)
     if not isinstance(given, dict):
-        raise _Wrong
+        raise Wrong
     hints, known = get_type_hints(kind), [field.name for field in fields(kind)]
     for key in given:
         if key not in known:
@@ -151,7 +156,7 @@ def _record(given: Any, kind: Any, name: str) -> Any:
 # --- Sentences ------------------------------------------------------------------------------------------------------
 
 _SINGLE = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-_SEVERAL = {int: "whole numbers", float: "numbers", str: "names"}
+SEVERAL = {int: "whole numbers", float: "numbers", str: "names"}
 
 
 def described(kind: Any) -> str:
@@ -168,7 +173,7 @@ def described(kind: Any) -> str:
             return "a list of groups, such as [{name: NAME}]"
         if get_origin(element) is Literal:
             return f"a list of {alternatives(map(str, get_args(element)))}, with commas"
-        return f"{count}{_SEVERAL.get(element, 'values')} with commas between, such as {_example(element)}"
+        return f"{count}{SEVERAL.get(element, 'values')} with commas between, such as {_example(element)}"
     if origin is dict and get_origin(arguments[1]) is list:
         return "lists of numbers or words by name, such as {name: [1, 2]}"
     if origin is dict or is_dataclass(kind):

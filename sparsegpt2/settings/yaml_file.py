@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.plain import DEEPEST, read_text, shallow
 
 SUFFIXES = (".yaml", ".yml")
+MOST_VALUES = 100_000
+"""The largest number of values in one file, where an alias counts as all that it stands for."""
 MOST_KEYS = 10_000
 """The largest number of keys in one mapping."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The settings in a YAML file, with nested mappings for groups; `UserError` for anything else in it."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")  # a byte order mark is not part of the first key
-    except FileNotFoundError:
-        raise UserError(f"config file {path} does not exist") from None
-    except UnicodeDecodeError:
-        raise UserError(f"config file {path} is not UTF-8 text") from None
-    except OSError as error:
-        raise UserError(f"config file {path} cannot be read: {error.strerror}") from None
+    text = read_text(path, "config file")
     values = parse_yaml(text, f"config file {path}")
     if values is None:
         raise UserError(f"config file {path} holds no settings; write them as `name: value`, a line each")
@@ -37,7 +33,7 @@ def parse_yaml(text: str, source: str) -> Any:
     import yaml
 
     try:
-        return yaml.load(text, _loader())
+        value = yaml.load(text, _loader())
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         reason = error.problem or "it cannot be read"
@@ -50,6 +46,29 @@ def parse_yaml(text: str, source: str) -> Any:
         raise UserError(f"{source} is not valid YAML: it is nested too deeply") from None
     except ValueError as error:  # an impossible date, or a number with thousands of digits
         raise UserError(f"{source} is not valid YAML: {error}") from None
+    if wrong := _too_much(value):
+        raise UserError(f"{source} {wrong}")
+    return value
+
+
+def _too_much(value: Any) -> str:
+    """What is wrong with a value that is larger than any settings, written out; empty for all others.
+
+    An alias stands for a whole value, so a few lines can hold more than fits in memory, or themselves.
+    """
+    waiting, count = [value], 0
+    while waiting:
+        one = waiting.pop()
+        count += 1
+        if count > MOST_VALUES:
+            return f"holds more than {MOST_VALUES:,} values"
+        if isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list | tuple | set):
+            waiting += one
+        elif isinstance(one, str) and any("\ud800" <= sign <= "\udfff" for sign in one):
+            return f"holds half a character, in {one[:40]!a}"
+    return "" if shallow(value) else f"is nested too deeply: {DEEPEST} levels are read at most"
 
 
 @cache

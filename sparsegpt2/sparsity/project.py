@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sparsegpt2.config import SparsityConfig, require
-from sparsegpt2.kernels.select import keep_largest_, keep_largest_all_
+from sparsegpt2.kernels.select import check_dtype, keep_largest_, keep_largest_all_
 from sparsegpt2.model.gpt import GPT
 from sparsegpt2.sparsity.schedule import annealed
 
@@ -24,11 +24,14 @@ from sparsegpt2.sparsity.schedule import annealed
 def project_(weight: Tensor, density: float, *, min_alive: int = 0, neuron_dim: int | None = None) -> Tensor:
     """Zero, in place, all but the k = floor(density * numel) entries of largest magnitude; return `weight`.
 
-    weight: float32, any shape (a matrix if `min_alive` is given). min_alive: how many of the largest entries are
-    reserved in each slice along `neuron_dim` (0: rows are neurons, 1: columns are); they count towards k. Of equal
-    magnitudes the lowest index is kept in both selections. `UserError` for a density outside (0, 1], and if the
-    reserved entries exceed k or the length of a neuron.
+    weight: float32, float64, bfloat16 or float16, any shape (a matrix if `min_alive` is given). min_alive: how many of
+    the largest entries are reserved in each slice along `neuron_dim` (0: rows are neurons, 1: columns are); they count
+    towards k. Of equal magnitudes the lowest index is kept in both selections, and NaN counts as larger than every
+    number. `UserError` for another dtype, for a density outside (0, 1], and if the reserved entries exceed k or the
+    length of a neuron.
     """
+    check_dtype(weight)
+    require(min_alive >= 0, f"min_alive must be 0 or more, got {min_alive}")
     require(0 < density <= 1, f"density must be above 0 and at most 1, got {density}")
     keep = math.floor(density * weight.numel())
     if min_alive and neuron_dim is not None:
@@ -52,7 +55,7 @@ def check_reserve(shape: tuple[int, ...], keep: int, min_alive: int, neuron_dim:
         min_alive * neurons <= keep,
         f"min_alive={min_alive} reserves {min_alive * neurons} weights in the {neurons} neurons of {name}, but its "
         f"density leaves only {keep}; lower min_alive or raise density to at least "
-        f"{min_alive * neurons / (shape[0] * shape[1]):.4g}",
+        f"{min_alive * neurons / max(1, shape[0] * shape[1]):.4g}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sparsegpt2.errors import UserError
+from sparsegpt2.settings.fields import check_fields
 from sparsegpt2.text.corpus.base import CorpusConfig
 
 LARGEST_VOCABULARY = 2**16
@@ -46,6 +47,7 @@ class DataConfig:
     """Seed of the documents: of what a generator writes, and of the order of files."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.corpora:
             raise UserError("corpora is empty; name at least one corpus, such as tinypython")
         if self.tokens < 1 or self.tokenizer_bytes < 1:

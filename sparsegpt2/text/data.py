@@ -25,6 +25,7 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.files import Kind, clear_leftovers, end_swap, read_json, replacing_directory, settled, write_json
 from sparsegpt2.locate import TOKENIZER
 from sparsegpt2.lock import locked_file
+from sparsegpt2.plain import check, reading, stays_inside
 from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.text.config import DataConfig, check_vocabulary
 from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
@@ -216,11 +217,11 @@ class TokenData:
         """
         self.directory = Path(directory)
         self.manifest: dict[str, Any] = read_json(self.directory / MANIFEST, "manifest")
-        try:
-            self.vocab_size: int = self.manifest["vocab_size"]
+        with reading(f"manifest {self.directory / MANIFEST}", "prepare the data again"):
+            self.vocab_size: int = check(self.manifest["vocab_size"], int, "vocab_size")
             self._shards = {split: self._open(self.manifest["splits"][split]["shards"]) for split in SPLITS}
-        except (KeyError, TypeError) as error:
-            raise UserError(f"manifest {self.directory / MANIFEST} lacks {error}; prepare the data again") from None
+            for split in SPLITS:
+                check(self.manifest["splits"][split]["tokens"], int, "tokens")
         check_seal(self.manifest, self.directory / MANIFEST)
         self.tokenizer = Tokenizer.load(self.directory)
         if self.tokenizer.fingerprint != self.manifest.get("tokenizer"):
@@ -239,7 +240,9 @@ class TokenData:
 
     def _open(self, shards: list[dict[str, Any]]) -> list[np.ndarray]:
         opened: list[np.ndarray] = []
-        for shard in shards:
+        for shard in check(shards, list[dict[str, int | str]], "shards"):
+            if not stays_inside(check(shard["file"], str, "file")):
+                raise UserError(f"{shard['file']!r} is no file in its folder")
             path, expected = self.directory / shard["file"], 2 * shard["tokens"]
             size = path.stat().st_size if path.exists() else 0
             if size != expected:

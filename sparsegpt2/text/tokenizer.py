@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ import tiktoken
 from sparsegpt2.errors import UserError
 from sparsegpt2.files import read_json, write_text
 from sparsegpt2.locate import TOKENIZER, tokenizer_file
+from sparsegpt2.plain import check, reading, shown
 
 END_OF_TEXT = "<|endoftext|>"
+MOST_IDS = 2**24
+"""Ids that a tokenizer may have. Published vocabularies end below 2**18; an embedding of this size has 16M rows."""
+PROBE = "def f(self):\n    return 'é' + 12.5  # \t日本\r\n\n\n"
+"""Text that every split pattern must keep whole."""
 
 SPLIT_PATTERN = (
     r"[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with at most one sign or space before it: ` name`, `.add`, `(self`, `=None`
@@ -53,16 +59,20 @@ class Tokenizer:
         """
         self.ranks = ranks
         self.pattern = pattern
-        self.end_of_text = max(ranks.values()) + 1 if end_of_text is None else end_of_text
+        self.end_of_text = max(ranks.values(), default=0) + 1 if end_of_text is None else end_of_text
         missing = [byte for byte in range(256) if bytes([byte]) not in ranks]
         if missing:
             raise UserError(f"the tokenizer lacks {len(missing)} of the 256 single bytes: it cannot encode every text")
         if self.end_of_text in ranks.values():
             raise UserError(f"the tokenizer's end of text has id {self.end_of_text}, which is another token's id")
-        self.vocab_size = max(*ranks.values(), self.end_of_text) + 1
-        self._encoding = tiktoken.Encoding(
-            "sparsegpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: self.end_of_text}
-        )
+        ids = {*ranks.values(), self.end_of_text}
+        if len(ids) <= len(ranks) or min(ids) < 0 or max(ids) >= MOST_IDS:
+            raise UserError(
+                f"the tokenizer's ids must all differ and be from 0 to {MOST_IDS - 1}, but the smallest is "
+                f"{min(ids)}, the largest {max(ids)}, and {len(ranks) + 1} tokens have {len(ids)} ids"
+            )
+        self.vocab_size = max(ids) + 1
+        self._encoding = _encoding(ranks, pattern, self.end_of_text)
         self._file_text = json.dumps(_to_file(ranks, pattern, self.end_of_text), ensure_ascii=False, indent=1) + "\n"
         self.fingerprint = hashlib.sha256(self._file_text.encode()).hexdigest()
 
@@ -71,25 +81,37 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`. The characters `<|endoftext|>` in it are ordinary text."""
-        return [id for part in cut_runs(text, LONGEST_RUN, r"\s") for id in self._encoding.encode_ordinary(part)]
+        with _no_panic(self.pattern):
+            return [id for part in cut_runs(text, LONGEST_RUN, r"\s") for id in self._encoding.encode_ordinary(part)]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, as `encode` gives them, computed on all cores."""
         parts = [cut_runs(text, LONGEST_RUN, r"\s") for text in texts]
-        encoded = iter(
-            self._encoding.encode_ordinary_batch(
-                [part for text in parts for part in text], num_threads=os.cpu_count() or 1
-            )
-        )
+        every = [part for text in parts for part in text]
+        with _no_panic(self.pattern):
+            encoded = iter(self._encoding.encode_ordinary_batch(every, num_threads=os.cpu_count() or 1))
         return [[id for _ in text for id in next(encoded)] for text in parts]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of `ids`. End of text decodes to `<|endoftext|>`, and bytes that are not UTF-8 to U+FFFD."""
-        return self._encoding.decode(list(ids))
+        """The text of `ids`. End of text decodes to `<|endoftext|>`, and bytes that are not UTF-8 to U+FFFD.
+
+        An id that no token has, as in a vocabulary padded to a round size, decodes to `<unused 300>`.
+        """
+        ids = list(ids)
+        try:
+            return self._encoding.decode(ids)
+        except (KeyError, OverflowError):
+            return b"".join(map(self._bytes, ids)).decode("utf-8", errors="replace")
 
     def token(self, id: int) -> str:
         """The text of one token; bytes that are not UTF-8 are shown escaped, as in `\\xe2`."""
-        return self._encoding.decode_single_token_bytes(id).decode("utf-8", errors="backslashreplace")
+        return self._bytes(id).decode("utf-8", errors="backslashreplace")
+
+    def _bytes(self, id: int) -> bytes:
+        try:
+            return self._encoding.decode_single_token_bytes(id)
+        except (KeyError, OverflowError):
+            return f"<unused {id}>".encode()
 
     def single(self, text: str) -> int | None:
         """The id of `text` if it is exactly one token, else None."""
@@ -110,16 +132,11 @@ class Tokenizer:
         """
         path = tokenizer_file(path)
         content = read_json(path, "tokenizer")
-        try:
+        with reading(f"tokenizer {path}", "it must be a byte-level BPE with a split pattern and an end-of-text token"):
             ranks, pattern, end_of_text = _from_file(content)
-        except (KeyError, TypeError, IndexError, AttributeError, StopIteration) as error:
-            raise UserError(
-                f"tokenizer {path} is not a byte-level BPE with a split pattern and an end-of-text token "
-                f"({type(error).__name__}: {error})"
-            ) from None
-        if not _merges_follow_ids(content["model"]["merges"], content["model"]["vocab"]):
-            raise UserError(f"tokenizer {path} numbers its tokens in an order other than that of its merges")
-        return cls(ranks, pattern, end_of_text)
+            if not _merges_follow_ids(content["model"]["merges"], content["model"]["vocab"]):
+                raise UserError(f"tokenizer {path} numbers its tokens in an order other than that of its merges")
+            return cls(ranks, pattern, end_of_text)
 
     @classmethod
     def from_letters(
@@ -146,6 +163,32 @@ def cut_runs(text: str, longest: int, *kinds: str) -> list[str]:
             cuts.update(range(run.start(), run.end(), longest))
     places = sorted(cuts)
     return [text[begin:end] for begin, end in pairwise(places)]
+
+
+def _encoding(ranks: dict[bytes, int], pattern: str, end_of_text: int) -> tiktoken.Encoding:
+    """The Encoding; `UserError` for a pattern that is no regular expression, or that drops text between its matches."""
+    with _no_panic(pattern):
+        try:
+            made = tiktoken.Encoding(
+                "sparsegpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: end_of_text}
+            )
+        except (ValueError, OverflowError) as error:
+            reason = str(error).split("\n")[-1][:100]
+            raise UserError(f"the tokenizer's split pattern {shown(pattern)} cannot be used ({reason})") from None
+        if made.decode(made.encode_ordinary(PROBE)) != PROBE:
+            raise UserError(f"the tokenizer's split pattern {shown(pattern)} leaves out parts of a text")
+        return made
+
+
+@contextmanager
+def _no_panic(pattern: str) -> Iterator[None]:
+    """Turn a panic of the Rust library, which is no `Exception`, into a `UserError`: a pattern can go on for ever."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise UserError(f"the tokenizer's split pattern {shown(pattern)} cannot split this text") from None
 
 
 # --- The file -------------------------------------------------------------------------------------------------------
@@ -216,20 +259,27 @@ def _to_file(ranks: dict[bytes, int], pattern: str, end_of_text: int) -> dict[st
 
 
 def _from_file(content: dict[str, Any]) -> tuple[dict[bytes, int], str, int]:
-    end_of_text = next(token["id"] for token in content["added_tokens"] if token["content"] == END_OF_TEXT)
-    special = {token["content"] for token in content["added_tokens"]}
-    vocab: dict[str, int] = content["model"]["vocab"]
+    """(bytes of each token -> id, split pattern, id of end of text); any exception for a file of another kind."""
+    model, added = check(content["model"], dict[str, Any], "model"), content["added_tokens"]
+    vocab: dict[str, int] = check(model["vocab"], dict[str, int], "vocab")
+    check(added, list[dict[str, Any]], "added_tokens")
+    end_of_text = check(
+        next((one["id"] for one in added if one["content"] == END_OF_TEXT), None), int, "the end-of-text id"
+    )
+    special = {check(one["content"], str, "the text of an added token") for one in added}
     ranks = {_to_bytes(letters): rank for letters, rank in vocab.items() if letters not in special}
-    pre_tokenizer = content["pre_tokenizer"]
-    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
-    pattern = next(step["pattern"]["Regex"] for step in steps if step["type"] == "Split")
-    return ranks, pattern, end_of_text
+    pre_tokenizer = check(content["pre_tokenizer"], dict[str, Any], "pre_tokenizer")
+    steps = check(pre_tokenizer.get("pretokenizers", [pre_tokenizer]), list[dict[str, Any]], "pretokenizers")
+    splits = [check(step["pattern"]["Regex"], str, "the pattern") for step in steps if step["type"] == "Split"]
+    if model.get("type") != "BPE" or content.get("normalizer") is not None or len(splits) != 1:
+        raise UserError("its text is normalised first, or split by other rules than one pattern")
+    return ranks, splits[0], end_of_text
 
 
 def _merges_follow_ids(merges: list[Any], vocab: dict[str, int]) -> bool:
     """Whether each merge makes a token whose id is no lower than the one before: only then can ids serve as ranks."""
     last = -1
-    for merge in merges:
+    for merge in check(merges, list[str | list[str]], "merges"):
         left, right = merge.split(" ") if isinstance(merge, str) else merge
         made = vocab.get(left + right, -1)
         if made < last:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from torch import Tensor
 
 from sparsegpt2.files import read_json
 from sparsegpt2.locate import candidates
+from sparsegpt2.settings.yaml_file import read_yaml
 from sparsegpt2.text.data import MANIFEST, TokenData
 from sparsegpt2.text.tokenizer import Tokenizer
 
@@ -23,10 +23,13 @@ def training_text(directory: str | Path, rows: int, context: int) -> Tensor | No
     settings = Path(directory).parent / "config.yaml"
     if not settings.is_file():
         return None
-    folder = str(yaml.safe_load(settings.read_text(encoding="utf-8"))["data_folder"])
+    folder = read_yaml(settings).get("data_folder")
+    if not isinstance(folder, str):
+        return None
     wanted = Tokenizer.load(directory).fingerprint
     for place in candidates(folder, settings):
         for manifest in sorted(place.glob(f"*/{MANIFEST}")):
-            if read_json(manifest, "manifest").get("tokenizer") == wanted:  # others need not even be whole
+            found = read_json(manifest, "manifest")
+            if isinstance(found, dict) and found.get("tokenizer") == wanted:  # others need not even be whole
                 return TokenData(manifest.parent).batch("train", 0, rows, context, seed=0)[0]
     return None

@@ -1,4 +1,7 @@
-"""The circuit viewer: one self-contained HTML file. `schema.py` describes its data; docs/viewer.md, how to read it."""
+"""The circuit viewer, which writes a page: one HTML file that needs no other files.
+
+`schema.py` describes the data in the page, and docs/viewer.md explains how to read the page.
+"""
 
 from __future__ import annotations
 

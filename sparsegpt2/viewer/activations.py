@@ -1,9 +1,9 @@
-"""Activations of nodes on text: histograms and snippets, computed in batches with bounded RAM.
+"""Activations of nodes on text: a histogram and some snippets of text for each node.
 
-There are two passes over the same rows. The first finds the range of each node and the rows where it is strongest and
-weakest; the second counts the histogram over that range and cuts the snippets. Only one batch of activations is in RAM
-at a time.
-Shapes: N rows, B rows of a batch, T tokens, K shown nodes.
+There are two passes over the same rows of tokens. The first finds the lowest and the highest activation of each node,
+and the places where they occur. The second computes the histograms between these bounds and cuts out the snippets. Only
+one batch of activations is in RAM at a time, so the use of RAM does not grow with the amount of text.
+Shapes: N rows, B rows in a batch, T tokens in a row, K shown nodes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sparsegpt2.viewer.schema import Activations, Snippet
 BINS = 40
 """Number of bins in a histogram."""
 TOP, BOTTOM, RANDOM = 6, 4, 4
-"""Number of snippets of each kind."""
+"""Number of snippets of each kind: with the highest activations, with the lowest, and at random places."""
 SPARE = 3
-"""How many times as many candidates are kept. Prompts of a pair have the same beginning, so many candidates would show
-the same snippet and are dropped."""
+"""For each snippet, this many candidates are kept. The prompts of a pair begin with the same text, so many candidates
+show the same snippet and are dropped."""
 BEFORE, AFTER = 26, 9
-"""Tokens in a snippet before and after its peak."""
+"""Number of tokens in a snippet before and after its peak, the token that the snippet was chosen for."""
 HUNDREDTHS = 100
 
 
@@ -41,7 +41,7 @@ class Text:
     tokens: Tensor
     """[N, T] int64, right-padded."""
     lengths: Tensor
-    """[N] int64, number of tokens in each row without padding."""
+    """[N] int64, number of tokens in each row, not counting padding."""
 
     def rows(self) -> list[list[int]]:
         """The rows as lists of token ids, without padding."""
@@ -50,22 +50,29 @@ class Text:
 
 @dataclass
 class _Found:
-    """Result of the first pass; tensors are [K], except those of `top` and `bottom`, which are [count, K]."""
+    """Result of the first pass. Tensors have the shape [K], except those in `top` and `bottom`: [candidates, K]."""
 
     total: Tensor
+    """Sum over all tokens."""
     zeros: Tensor
+    """Number of tokens at which the node is exactly 0."""
     low: Tensor
     high: Tensor
     top: tuple[Tensor, Tensor]
-    """(values, places) of the largest activations, at most one per row; a place is row * T + position."""
+    """(values, places) of the highest activations, at most one per row. A place is row * T + position."""
     bottom: tuple[Tensor, Tensor]
+    """The same for the lowest activations."""
 
 
 @torch.no_grad()
 def node_activations(
     model: GPT, text: Text, shown: Shown, *, batch_size: int, seed: int, progress: Progress | None, what: str
 ) -> list[Activations]:
-    """Activations of each shown node, in order, on `text` in the whole model, computed in float32."""
+    """The activations of the shown nodes on `text`, in the whole model, computed in float32. The list has an entry for
+    each node, in the order of `shown.nodes`.
+
+    what: name of the text, for the progress display.
+    """
     length, tokens = text.tokens.shape[1], int(text.lengths.sum())
     with frozen(model, torch.float32):
         found = _first_pass(_batches(model, text, shown, batch_size, progress, f"{what}: extremes"), shown, length)
@@ -98,12 +105,13 @@ def node_activations(
 def _batches(
     model: GPT, text: Text, shown: Shown, batch_size: int, progress: Progress | None, what: str
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """For each batch: (first row, activations [B, T, K], which positions are not padding [B, T]), on the CPU."""
+    """Yield for each batch: (number of its first row, activations [B, T, K], bool mask [B, T] of positions that are not
+    padding). Tensors are on the CPU."""
     positions = torch.arange(text.tokens.shape[1])
     for start in range(0, len(text.tokens), batch_size):
         batch = text.tokens[start : start + batch_size].to(model.wte.weight.device)
         record = Record(shown.by_site)
-        # Only the nodes matter here, so logits are asked for at one position: that skips most of the unembedding.
+        # The logits are not needed. Computing them at only one position skips most of the unembedding.
         model(batch, site=record, position=torch.zeros(len(batch), dtype=torch.int64, device=batch.device))
         parts = [record.values[site][..., channels].float().cpu() for site, channels in shown.by_site.items()]
         valid = positions < text.lengths[start : start + batch_size, None]
@@ -137,9 +145,10 @@ def _first_pass(batches: Iterator[tuple[int, Tensor, Tensor]], shown: Shown, len
 def _merge(
     best: tuple[Tensor, Tensor], values: Tensor, start: int, length: int, count: int, *, largest: bool
 ) -> tuple[Tensor, Tensor]:
-    """The `count` most extreme of the values so far and the extreme of each new row; of ties the earlier is kept.
+    """Update the `count` highest (or lowest) values of each node with the highest (or lowest) value in each new row.
 
-    values: activations [B, T, K] of rows from `start`. Returns (values, places), each [at most `count`, K].
+    best: (values, places) so far. values: activations [B, T, K] of the rows from `start` on. length: T. Returns the new
+    (values, places), each [at most `count`, K]. If values are equal, the earlier place is kept.
     """
     extreme, position = values.max(dim=1) if largest else values.min(dim=1)  # [B, K]
     rows = torch.arange(start, start + len(values))[:, None]
@@ -149,7 +158,10 @@ def _merge(
 
 
 def _distinct(places: Tensor, text: Text, count: int) -> list[list[int]]:
-    """For each node, the first `count` of its places [candidates, K] whose snippets differ up to the peak."""
+    """For each node, up to `count` of its `places` [candidates, K], in order.
+
+    If several snippets have the same tokens up to the peak, only the first is used.
+    """
     chosen = []
     for candidates in places.T.tolist():
         seen: dict[tuple[int, ...], int] = {}
@@ -161,7 +173,7 @@ def _distinct(places: Tensor, text: Text, count: int) -> list[list[int]]:
 
 
 def _random_places(text: Text, nodes: int, seed: int) -> Tensor:
-    """Places (row * T + position), [RANDOM, K]; they depend only on the seed and the shape of the text."""
+    """Random places (row * T + position), int64 [RANDOM, K]. They depend only on the seed and the lengths of rows."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randint(len(text.tokens), (RANDOM, nodes), generator=generator)
     position = (torch.rand(RANDOM, nodes, generator=generator) * text.lengths[rows]).long()
@@ -171,7 +183,10 @@ def _random_places(text: Text, nodes: int, seed: int) -> Tensor:
 def _second_pass(
     batches: Iterator[tuple[int, Tensor, Tensor]], found: _Found, cuts: dict[str, list[list[int]]], text: Text
 ) -> tuple[Tensor, dict[tuple[int, int], Snippet]]:
-    """Histograms, int64 [K, BINS], and the snippet at every (node, place) in `cuts`."""
+    """(histograms, int64 [K, BINS]; (node, place) -> snippet, for every place in `cuts`).
+
+    cuts: kind of snippet -> for each node, its places.
+    """
     length, width = text.tokens.shape[1], len(found.low)
     wanted: dict[int, set[tuple[int, int]]] = defaultdict(set)  # row -> (node, place)
     for by_node in cuts.values():

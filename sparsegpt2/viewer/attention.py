@@ -1,6 +1,6 @@
-"""Attention patterns of a circuit's heads on prompt pairs, sink included, in the whole model and in the circuit.
+"""Attention patterns of a circuit's heads on prompt pairs, including the sink, in the whole model and in the circuit.
 
-Shapes: B rows (two per pair), T tokens, H heads, d_head channels of a head.
+Shapes: B rows (two per pair), T tokens, d_head channels of a head.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sparsegpt2.viewer.graph import Shown
 from sparsegpt2.viewer.schema import Patterns
 
 MOST_PAIRS = 3
-"""Largest number of pairs with patterns; fewer if they would take too many bytes."""
+"""Largest number of pairs whose patterns are shown. It is smaller if the patterns would take too many bytes."""
 
 Heads = list[tuple[int, int]]
-"""(layer, head)"""
+"""Heads, each as (layer, head)."""
 
 
 def head_of(model: GPT, site: str, channel: int) -> int | None:
@@ -34,8 +34,8 @@ def head_of(model: GPT, site: str, channel: int) -> int | None:
 def attention_patterns(model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, *, limit: int) -> Patterns:
     """Patterns of every head that has a shown q, k or v node, on the first pairs of `batch`.
 
-    limit: largest number of bytes before base64. To meet it, pairs are left out first, down to one, and then the heads
-    with the fewest shown channels.
+    limit: largest number of bytes, before base64 encoding. To stay below it, pairs are left out until one remains. If
+    that is not enough, the heads with the fewest shown channels are left out.
     """
     heads = _heads_by_channels(model, shown)
     lengths = (batch.position + 1).tolist()
@@ -59,6 +59,7 @@ def attention_patterns(model: GPT, circuit: Circuit, batch: TaskBatch, shown: Sh
 
 
 def _heads_by_channels(model: GPT, shown: Shown) -> Heads:
+    """The heads that have a shown q, k or v channel, those with most such channels first."""
     counts: dict[tuple[int, int], int] = {}
     for site, channel in shown.nodes:
         head = head_of(model, site, channel)
@@ -69,7 +70,7 @@ def _heads_by_channels(model: GPT, shown: Shown) -> Heads:
 
 
 def _pattern_bytes(model: GPT, lengths: list[int]) -> int:
-    """Bytes that one head's patterns take for rows of these lengths, whole model and circuit together."""
+    """Number of bytes of one head's patterns for rows of these lengths, in the whole model and the circuit together."""
     return sum(2 * sum(_keys(model, query, length) + 1 for query in range(length)) for length in lengths)
 
 
@@ -79,7 +80,9 @@ def _keys(model: GPT, query: int, length: int) -> int:
 
 
 def _patterns(model: GPT, batch: TaskBatch, heads: Heads, circuit: Circuit | None) -> dict[tuple[int, int], Tensor]:
-    """(layer, head) -> [B, T, T + 1], the share of each key and last that of the sink (0 without a sink).
+    """(layer, head) -> pattern [B, T, T + 1]: for each query, the attention weights of the keys, then of the sink.
+
+    Without a sink, its weight is 0.
 
     circuit: None for the whole model.
     """
@@ -102,7 +105,11 @@ def _patterns(model: GPT, batch: TaskBatch, heads: Heads, circuit: Circuit | Non
 
 
 def _packed(model: GPT, pattern: Tensor, length: int) -> str:
-    """A pattern [T, T + 1] for a prompt of `length` tokens as base64: a byte for each key of a query, then its sink."""
+    """A pattern [T, T + 1] for a prompt of `length` tokens, as base64.
+
+    Query by query, it has a byte for each key that the query can attend to, and then a byte for the sink. A byte is an
+    attention weight times 255.
+    """
     shares = (pattern * 255).round().to(torch.uint8)
     parts = [torch.cat([shares[query, : _keys(model, query, length)], shares[query, -1:]]) for query in range(length)]
     return base64.b64encode(torch.cat(parts).numpy().tobytes()).decode("ascii")

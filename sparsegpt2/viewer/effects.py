@@ -1,6 +1,7 @@
 """How much the task loss rises when one node is ablated, in the circuit and in the whole model.
 
-Shapes: R runs (one ablated node each) in a forward pass, B rows of the task's batch, C channels of a site.
+Several nodes are tried in one forward pass, each in a run with its own mask.
+Shapes: R runs in a forward pass, B rows in the task's batch, C channels of a site.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def ablation_effects(
 ) -> tuple[list[float], list[float]]:
     """The rise of the task loss (nats) when each shown node is mean-ablated, one at a time.
 
-    Returns the rises in the circuit, where everything outside it is ablated too, and those in the whole model.
+    Returns two lists in the order of the shown nodes: the rises in the circuit, where everything outside the circuit is
+    ablated too, and the rises in the whole model.
     """
     in_circuit = _effects(model, circuit, batch, shown, progress, "effects in the circuit")
     in_model = _effects(model, Circuit(every_node(model)), batch, shown, progress, "effects in the whole model")
@@ -31,7 +33,7 @@ def ablation_effects(
 def _effects(
     model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, progress: Progress | None, what: str
 ) -> list[float]:
-    """Loss without each node minus the loss of the circuit, which the very first run measures."""
+    """For each node, the loss of the circuit without it minus the loss of the circuit, which the first run measures."""
     at_once, losses = max(1, ROWS // len(batch)), []
     ablations: list[tuple[str, int] | None] = [None, *shown.nodes]
     ablated = Ablated(model, circuit)

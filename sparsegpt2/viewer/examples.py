@@ -1,6 +1,6 @@
-"""Prompt pairs of the task, and what the whole model, the circuit and its complement predict after them.
+"""Prompt pairs of the task, and what the whole model, the circuit and its complement predict after each prompt.
 
-Shapes: B rows (two per pair), V vocabulary.
+Shapes: B rows (two per pair), V tokens in the vocabulary.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sparsegpt2.viewer.graph import short
 from sparsegpt2.viewer.schema import Choice, Scores, SideData
 
 TOP = 3
-"""Number of most probable tokens shown for each prompt."""
+"""Number of tokens shown for each prompt, the most probable ones."""
 
 VARIANTS = ("full", "circuit", "complement")
-"""The whole model, the circuit, and everything except the circuit."""
+"""What predictions are shown of: the whole model, the circuit, and everything except the circuit."""
 
 
 def complement(circuit: Circuit, model: GPT) -> Circuit:
-    """Everything except the circuit: the other nodes, or, if the circuit has a mask over weights, the other edges."""
+    """Everything except the circuit: the other nodes or, if the circuit has a mask over weights, the other edges."""
     if circuit.weights is None:
         return Circuit(nodes={site: ~kept for site, kept in circuit.nodes.items()})
     weights: dict[str, Tensor] = {}
@@ -44,7 +44,7 @@ def complement(circuit: Circuit, model: GPT) -> Circuit:
 
 @torch.no_grad()
 def variant_logits(model: GPT, circuit: Circuit, batch: TaskBatch) -> dict[str, Tensor]:
-    """Logits [B, V] of each of `VARIANTS`. Those of the circuit are calibrated if it has a calibration."""
+    """Logits [B, V] after each prompt, for each of `VARIANTS`. If the circuit has a calibration, it is applied."""
     variants = {
         "full": Ablated(model),
         "circuit": Ablated(model, circuit, calibration=circuit.info.calibration),
@@ -54,7 +54,7 @@ def variant_logits(model: GPT, circuit: Circuit, batch: TaskBatch) -> dict[str, 
 
 
 def task_scores(model: GPT, task: Task, circuit: Circuit, *, split: str, pairs: int, seed: int) -> Scores:
-    """Task loss (nats) and accuracy of each variant on `pairs` pairs of a split."""
+    """Task loss (nats) and accuracy of each of `VARIANTS` on `pairs` pairs of a split."""
     batch = task_batch(model, task, split, pairs, seed)
     logits = variant_logits(model, circuit, batch)
     return {
@@ -68,7 +68,7 @@ def task_scores(model: GPT, task: Task, circuit: Circuit, *, split: str, pairs: 
 def example_pairs(
     model: GPT, circuit: Circuit, batch: TaskBatch, tokenizer: Tokenizer
 ) -> list[tuple[SideData, SideData]]:
-    """Every pair of `batch`, with the probabilities that each variant gives."""
+    """Every pair of `batch`, with the probabilities that each of `VARIANTS` predicts."""
     choices = {
         name: list(_choices(logits, batch, tokenizer)) for name, logits in variant_logits(model, circuit, batch).items()
     }
@@ -89,7 +89,7 @@ def example_pairs(
 
 
 def first_pairs(batch: TaskBatch, pairs: int) -> TaskBatch:
-    """The first `pairs` pairs of a batch, padded only to the longest of them."""
+    """The first `pairs` pairs of a batch, padded only to the longest of their prompts."""
     rows = 2 * pairs
     width = int(batch.position[:rows].max()) + 1
     return TaskBatch(

@@ -1,4 +1,4 @@
-"""Gathering everything that a page shows of one circuit, from the model, the task and corpus text."""
+"""Gather everything that a page shows of one circuit, using the model, the task and corpus text."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from sparsegpt2.viewer.graph import (
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Patterns, TaskData
 
 SPLIT = "validation"
-"""Split of the pairs that are shown; test pairs are used for losses only."""
+"""Split of the pairs that are shown. Test pairs are used only for the losses and accuracies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viewed:
-    """What a circuit is viewed with: its model and tokenizer, and if known its task and corpus text."""
+    """The model and tokenizer of the circuit that is viewed and, if they are known, its task and corpus text."""
 
     model: GPT
     name: str
@@ -53,7 +53,7 @@ class Viewed:
     corpus: Tensor | None = None
     """Corpus text, int64 [N, T]; None: no activations on the corpus are shown."""
     corpus_name: str = ""
-    """Description of that text."""
+    """Description of the corpus text, for the page."""
 
 
 def circuit_data(
@@ -67,8 +67,9 @@ def circuit_data(
 ) -> CircuitData:
     """Gather what a page shows of one circuit.
 
-    file: the circuit's file, shown as it is. evidence: reports by name, if the circuit has none in its info.
-    `UserError` if the circuit is of another model, or if the model cannot read the task's prompts.
+    file: path of the circuit's file, as the page shows it. evidence: name -> report, used only if the circuit's own
+    info has no report. `UserError` if the circuit belongs to another model, or if the task's prompts are too long for
+    the model.
     """
     config, model, tokenizer = config or ViewConfig(), subject.model, subject.tokenizer
     circuit.check(model)
@@ -109,7 +110,10 @@ def circuit_data(
 
 
 def circuit_name(circuit: Circuit, model_name: str) -> str:
-    """Title of a circuit and key of its notes: `fstring_brace in sparse-128 (node pruner, seed 0, target 0.15)`."""
+    """The title of a circuit, such as `fstring_brace in sparse-256 (node pruner, seed 0, target 0.15)`.
+
+    It is also the key of the circuit's notes.
+    """
     info = circuit.info
     details = [
         "" if info.pruner is None else f"{info.pruner} pruner",
@@ -121,7 +125,10 @@ def circuit_name(circuit: Circuit, model_name: str) -> str:
 
 
 def evidence_beside(path: str | Path) -> dict[str, Any]:
-    """Reports next to a circuit, name -> content: for `c.json`, the JSON files whose names start with `c.` or `c-`."""
+    """File name -> content, for each report next to a circuit's file.
+
+    The reports on `c.json` are the JSON files in its folder whose names start with `c.` or `c-`.
+    """
     path = Path(path)
     return {
         file.name: read_json(file, "report")
@@ -131,7 +138,7 @@ def evidence_beside(path: str | Path) -> dict[str, Any]:
 
 
 def _texts(subject: Viewed, batch: TaskBatch | None, config: ViewConfig) -> dict[str, Text]:
-    """The available sources of activations: corpus windows and the task's prompts."""
+    """The texts on which activations are shown, as far as available: windows of the corpus, and prompts of the task."""
     texts = {}
     if subject.corpus is not None and config.windows:
         tokens = subject.corpus[: config.windows]
@@ -143,6 +150,7 @@ def _texts(subject: Viewed, batch: TaskBatch | None, config: ViewConfig) -> dict
 
 
 def _sources(subject: Viewed, texts: dict[str, Text]) -> dict[str, str]:
+    """A description of each text: its number of rows and tokens, and where it is from."""
     words = {}
     for name, text in texts.items():
         count, tokens = len(text.tokens), int(text.lengths.sum())
@@ -198,7 +206,7 @@ def _task(circuit: Circuit, subject: Viewed, config: ViewConfig, batch: TaskBatc
 
 
 def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: TaskData | None) -> dict[str, str]:
-    """Token id -> text, for every token in a row or an example prompt."""
+    """Token id -> text, for every token in `rows` or in an example prompt."""
     used = {id for of_source in rows.values() for row in of_source for id in row}
     for pair in task["pairs"] if task else []:
         used.update(id for side in pair for id in side["tokens"])
@@ -206,12 +214,13 @@ def _token_texts(tokenizer: Tokenizer, rows: dict[str, list[list[int]]], task: T
 
 
 def _chosen(circuit: Circuit, model: GPT) -> list[float] | None:
+    """[nodes, edges, validation loss] of the circuit; None if its validation loss is not recorded."""
     loss = circuit.info.validation_loss
     return None if loss is None else [circuit.n_nodes, circuit.edges(model), short(loss)]
 
 
 def _facts(circuit: Circuit, subject: Viewed) -> list[tuple[str, str]]:
-    """(name, value) of the facts in the overview."""
+    """(name, value) of each fact in the overview of the circuit."""
     info, model = circuit.info, subject.model
     trimmed, side = circuit.trimmed(model), circuit.side_edges(model)
     config = model.config

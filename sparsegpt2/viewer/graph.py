@@ -1,4 +1,7 @@
-"""The drawn part of a circuit: its shown nodes and edges, the residual lanes, and the tokens of each node."""
+"""The part of a circuit that is drawn: shown nodes and edges, residual lanes, and the tokens listed for each node.
+
+A residual lane is a residual channel, drawn as a vertical line.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from sparsegpt2.viewer.config import ViewConfig
 from sparsegpt2.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
 
 TOKENS = 8
-"""Number of tokens listed for a node, for each sign."""
+"""Number of tokens listed for a node with positive weights, and with negative weights."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +27,18 @@ class Shown:
     """The nodes of a circuit that a page shows, in forward order."""
 
     nodes: list[tuple[str, int]]
-    """(site, channel)"""
+    """The nodes, each as (site, channel)."""
     left_out: int
-    """Number of kept nodes that are not shown."""
+    """Number of the circuit's nodes that are not shown."""
 
     @property
     def index(self) -> dict[tuple[str, int], int]:
-        """(site, channel) -> place in `nodes`."""
+        """(site, channel) -> index in `nodes`."""
         return {node: place for place, node in enumerate(self.nodes)}
 
     @property
     def by_site(self) -> dict[str, list[int]]:
-        """Site -> its shown channels, in increasing order; `nodes` lists them site by site."""
+        """Site -> its shown channels, in increasing order. Sites and channels have the same order as in `nodes`."""
         channels: dict[str, list[int]] = {}
         for site, channel in self.nodes:
             channels.setdefault(site, []).append(channel)
@@ -43,8 +46,10 @@ class Shown:
 
 
 def shown_nodes(circuit: Circuit, model: GPT, limit: int) -> Shown:
-    """The circuit's nodes, at most `limit`: those with the highest scores of the pruner, or, without scores, with most
-    edges."""
+    """The circuit's nodes, or only `limit` of them if there are more.
+
+    The nodes with the highest pruner scores are chosen or, if the circuit has no scores, those with the most edges.
+    """
     sites = list(node_sites(model.config))
     kept = [(site, channel) for site in sites for channel in circuit.nodes[site].nonzero().flatten().tolist()]
     if len(kept) <= limit:
@@ -56,7 +61,8 @@ def shown_nodes(circuit: Circuit, model: GPT, limit: int) -> Shown:
 
 
 def graph_edges(circuit: Circuit, model: GPT, shown: Shown, limit: int) -> EdgeColumns:
-    """Edges between shown nodes, at most `limit`, largest magnitude first."""
+    """The edges between shown nodes, largest magnitude first. At most `limit`; if there are more, the smallest are left
+    out."""
     index, found = shown.index, []
     for edge_map in edge_maps(model):
         present = edges_present(model, edge_map, circuit.weights).cpu()
@@ -75,11 +81,11 @@ def graph_edges(circuit: Circuit, model: GPT, shown: Shown, limit: int) -> EdgeC
 
 
 def hidden_part(circuit: Circuit, model: GPT, shown: Shown, edges: EdgeColumns, config: ViewConfig) -> Hidden:
-    """How much of the circuit is not on the page, and how it was chosen."""
+    """How much of the circuit is not on the page, and how the shown part was chosen."""
     missing = circuit.edges(model) - len(edges["source"])
     rules = []
     if shown.left_out:
-        how = "that the pruner ranked highest" if circuit.scores else "with most edges"
+        how = "that the pruner ranked highest" if circuit.scores else "with the most edges"
         rules.append(f"shown are the {len(shown.nodes)} nodes {how}")
     if len(edges["source"]) == config.max_edges and missing:
         rules.append(f"of the edges between shown nodes, the {config.max_edges} with the largest weights")
@@ -87,7 +93,7 @@ def hidden_part(circuit: Circuit, model: GPT, shown: Shown, edges: EdgeColumns, 
 
 
 def residual_lanes(model: GPT, shown: Shown) -> list[Lane]:
-    """The residual channels that shown nodes read or write, sorted by channel."""
+    """A lane for each residual channel that a shown node reads or writes, sorted by channel."""
     nodes: dict[int, list[int]] = {}
     for place, (site, channel) in enumerate(shown.nodes):
         if site.endswith(("act_in", "resid_delta")):
@@ -103,14 +109,20 @@ def residual_lanes(model: GPT, shown: Shown) -> list[Lane]:
 
 
 def excited_by(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> TokenWeights:
-    """For an act_in node: the tokens whose embeddings have the largest entries in its channel, of either sign."""
+    """For an act_in node: the tokens whose embeddings have the highest and the lowest entries in its channel.
+
+    Empty for nodes at other sites.
+    """
     if not place_of(site).endswith("act_in"):
         return []
     return _largest(model.wte.weight.detach()[:, channel], tokenizer)
 
 
 def raises(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> TokenWeights:
-    """For a resid_delta node: the tokens whose logits its channel changes most, with the gain of the final norm."""
+    """For a resid_delta node: the tokens whose logits its channel changes most, in either direction.
+
+    A weight is the unembedding's entry times the gain of the final norm. Empty for nodes at other sites.
+    """
     if not place_of(site).endswith("resid_delta"):
         return []
     column = model.unembed.weight.detach()[:, channel]
@@ -119,12 +131,15 @@ def raises(model: GPT, tokenizer: Tokenizer, site: str, channel: int) -> TokenWe
 
 
 def short(value: float) -> float:
-    """The value to five significant digits, to keep the page small."""
+    """The value rounded to five significant digits, which keeps the page small."""
     return float(f"{value:.5g}")
 
 
 def _largest(column: Tensor, tokenizer: Tokenizer) -> TokenWeights:
-    """The `TOKENS` largest positive and the `TOKENS` largest negative entries of `column` [V]; zeros are left out."""
+    """(token, entry) for the `TOKENS` highest and the `TOKENS` lowest entries of `column` [V], without zeros.
+
+    Sorted by magnitude, largest first.
+    """
     values, ids = column.float().sort(descending=True)
     count = min(TOKENS, len(ids))
     places = [*range(count), *range(max(count, len(ids) - TOKENS), len(ids))]
@@ -133,7 +148,7 @@ def _largest(column: Tensor, tokenizer: Tokenizer) -> TokenWeights:
 
 
 def _degrees(circuit: Circuit, model: GPT) -> dict[str, Tensor]:
-    """Number of edges at each kept node: site -> [C]."""
+    """Site -> number of edges at each of its kept nodes, float32 [C]."""
     degrees = {site: torch.zeros(len(kept)) for site, kept in circuit.nodes.items()}
     for edge_map in edge_maps(model):
         present = edges_present(model, edge_map, circuit.weights).cpu()

@@ -1,4 +1,4 @@
-"""A circuit as text: facts about it, and the edges and tokens of each node."""
+"""A circuit as lines of text, for `sparsegpt2 view --text`: facts about it, and the edges and tokens of each node."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ TOKENS = 5
 
 
 def list_circuit(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> Iterator[str]:
-    """Lines of text: facts, then the kept nodes in forward order with their in-edges, largest magnitude first.
+    """Yield lines of text: facts, then each kept node in forward order with its in-edges, largest magnitude first.
 
-    A node that reads the residual stream is listed with the tokens whose embeddings excite its channel most. A node
-    that writes to it is listed with the tokens whose logits its channel raises most (without the final norm).
+    A node that reads the residual stream is listed with the tokens whose embeddings have the largest positive entries
+    in its channel. A node that writes to the residual stream is listed with the tokens whose logits its channel raises
+    most. The final norm is ignored in both.
     """
     info = circuit.info
     circuit.check(model)
@@ -42,7 +43,7 @@ def list_circuit(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> Iterator
 
 
 def in_edges(circuit: Circuit, model: GPT, site: str, channel: int) -> list[tuple[float, str]]:
-    """(weight, source node) of every edge into a kept node, largest magnitude first."""
+    """(weight, source node) of every edge into the kept node at `site` and `channel`, largest magnitude first."""
     found = []
     for edge_map in edge_maps(model):
         if edge_map.target != site:

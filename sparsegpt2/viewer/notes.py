@@ -1,4 +1,4 @@
-"""Reading the labels and notes that were typed into a page and exported."""
+"""Read a file of labels and notes that were typed into a page and exported from it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Notes = dict[str, dict[str, dict[str, str]]]
 
 
 def read_notes(path: str | Path, circuits: list[str]) -> Notes:
-    """Notes from a file that a page exported.
+    """The labels and notes in a file that was exported from a page.
 
-    circuits: names of the circuits on the page. `UserError` if the file is not such a file, or if it has notes but none
-    of these circuits.
+    circuits: names of the circuits on the new page. `UserError` if the file is not an exported one, or if it has notes
+    but none on these circuits.
     """
     values = read_json(path, "notes file")
     if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:

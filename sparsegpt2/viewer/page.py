@@ -1,4 +1,4 @@
-"""Writing the page: one HTML file with inlined style, scripts and libraries, and the data as inert JSON."""
+"""Write the page: one HTML file that contains the style sheet, scripts, libraries, and the data as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparsegpt2.viewer.notes import Notes
 from sparsegpt2.viewer.schema import FORMAT, KIND, CircuitData, PageData, RunData
 
 LIBRARIES = ("cytoscape.min.js", "d3.min.js", "plot.min.js")
-"""Files in `assets/vendor`, where their licences are too. Later ones need earlier ones."""
+"""Files in `assets/vendor`, which also has their licences. The order matters: some of them need earlier ones."""
 SCRIPTS = (
     "dom.js",
     "model.js",
@@ -30,13 +30,16 @@ SCRIPTS = (
     "run.js",
     "main.js",
 )
-"""Files in `assets`, which run in one shared scope."""
+"""Files in `assets`. On the page they run in this order and in one scope, so each can use what another one defines."""
 
 
 def page_data(
     circuits: list[CircuitData], run: RunData | None = None, notes: Notes | None = None, title: str = ""
 ) -> PageData:
-    """The data of a page with these circuits and this run. title: by default the run's or the first circuit's name."""
+    """The data of a page that shows these circuits and this run.
+
+    title: by default the name of the run or, without a run, the name of the first circuit.
+    """
     return {
         "format": FORMAT,
         "kind": KIND,
@@ -73,7 +76,7 @@ def write_page(path: str | Path, data: PageData) -> int:
 
 
 def _inert(text: str) -> str:
-    """JSON text in which < > & are written as escapes, so that an HTML parser finds no markup in it.
+    """The JSON `text` with <, > and & replaced by escapes, so that an HTML parser finds no markup in it.
 
     Without this, a snippet that contains `</script>` would end the element that holds the data.
     """

@@ -1,4 +1,7 @@
-"""What a page shows of a run folder: training curves, and the frontier with the circuits of each model."""
+"""Gather what a page shows of a run folder: training curves, and the frontier with the circuits of each model.
+
+The frontier is the figure of models' held-out loss against the size of their circuits (sparsegpt2/report/frontier.py).
+"""
 
 from __future__ import annotations
 
@@ -9,36 +12,37 @@ from sparsegpt2.errors import UserError
 from sparsegpt2.locate import CHECKPOINTS
 from sparsegpt2.report.frontier import Frontier, analyse
 from sparsegpt2.report.training import METRICS, read_metrics
-from sparsegpt2.results import RESULTS, ModelResult, Row, load_results
+from sparsegpt2.results import RESULTS, ModelResult, Row, has_rows, load_results
 from sparsegpt2.viewer.graph import short
 from sparsegpt2.viewer.schema import CellData, ModelData, Points, RunData
 
 MEASURES = ("loss", "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
-"""Logged measures that are drawn over training steps."""
+"""Measures in the training log that are drawn against training steps."""
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether `path` is a folder with results, with training metrics, or with runs directly inside it."""
+    """Whether `path` is a folder that has results, training metrics, or run folders directly inside it."""
     folder = Path(path)
-    return folder.is_dir() and ((folder / RESULTS).is_file() or bool(training_runs(folder)))
+    return folder.is_dir() and (has_rows(folder) or bool(training_runs(folder)))
 
 
 def training_runs(folder: Path) -> list[Path]:
-    """The run folders at `folder`: itself, or those directly inside."""
+    """Those of `folder` and the folders directly inside it that are training runs."""
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     return [path for path in candidates if (path / METRICS).is_file()]
 
 
 def run_results(folder: str | Path) -> list[Row]:
-    """The current rows of a run folder; empty if it has no results."""
-    return load_results([folder]) if (Path(folder) / RESULTS).is_file() else []
+    """The rows of results in a run folder, without outdated ones; empty if it has no results."""
+    return load_results([folder]) if has_rows(folder) else []
 
 
 def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
-    """Existing circuit files, most important first.
+    """The circuit files of a run that exist, most important first.
 
-    First circuits that count for shared tasks (those behind the frontier's points), then circuits that count for other
-    tasks, both with small ones first; then circuits that `sparsegpt2 prune` wrote into the run, by name.
+    There are three groups. The first has the circuits that count in the comparison of models, for tasks that all models
+    share. The second has the circuits that count for other tasks. In both, smaller circuits come first. The third has
+    the circuits that `sparsegpt2 prune` wrote into the run, sorted by name.
     """
     folder, found = Path(folder), analyse(rows) if rows else None
     if found is None:
@@ -50,7 +54,7 @@ def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
 
 
 def pruned_files(run: Path) -> list[Path]:
-    """Circuits in the run's folder `circuits` and, where earlier versions put them, in the checkpoints' `circuits`."""
+    """Circuit files in the folder `circuits` of the run, and of its checkpoints, where earlier versions put them."""
     found: dict[str, Path] = {}
     for place in (run, *(run / checkpoint for checkpoint in CHECKPOINTS)):
         for file in sorted((place / "circuits").glob("*.json")):
@@ -62,7 +66,8 @@ def pruned_files(run: Path) -> list[Path]:
 def run_data(folder: str | Path, rows: list[Row], in_page: dict[str, int], not_shown: str = "") -> RunData:
     """What the page shows of a run; `UserError` if `folder` is not a run.
 
-    in_page: circuit file -> its index in the page's list of circuits. not_shown: why some circuits are not on the page.
+    in_page: circuit file -> index in the page's list of circuits. not_shown: a sentence about circuits that are not on
+    the page; empty if all are.
     """
     folder = Path(folder)
     if not is_run(folder):

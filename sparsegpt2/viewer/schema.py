@@ -1,7 +1,7 @@
-"""The data of a page, as JSON: the contract between the Python that gathers it and the JavaScript that shows it.
+"""The data of a page, which is stored as JSON. Python code gathers it, and the JavaScript of the page shows it.
 
-Raise `FORMAT` with every change that an older script would misread. Nodes are referred to by their index in
-`CircuitData.nodes`; losses are in nats; tokens are ids, whose texts are in `CircuitData.texts`.
+Increase `FORMAT` with every change that an older script would misread. A number that stands for a node is its index in
+`CircuitData.nodes`. Losses are in nats. Tokens are ids, whose texts are in `CircuitData.texts`.
 """
 
 from __future__ import annotations
@@ -14,66 +14,69 @@ KIND = "sparsegpt2 view"
 Points = list[list[float]]
 """[[x, y], ...]"""
 TokenWeights = list[tuple[str, float]]
-"""[(text of a token, weight), ...], largest magnitude first."""
+"""[(text of a token, weight), ...], sorted by magnitude, largest first."""
 
 
 class Snippet(TypedDict):
-    """A piece of text with the activation of one node at each token."""
+    """A piece of a row of tokens, with the activation of one node at each token."""
 
     row: int
-    """Index of the row in its source."""
+    """Index of the row in `CircuitData.rows`, among the rows of the snippet's source."""
     start: int
-    """First token shown."""
+    """Position in the row of the first token shown."""
     peak: int
-    """The token that the snippet was chosen for; like `start`, counted from the beginning of the row."""
+    """Position in the row of the token that the snippet was chosen for."""
     values: list[int]
-    """Activations of the tokens from `start`, in hundredths of `Activations.scale`."""
+    """Activations at the tokens from `start` on, in hundredths of `Activations.scale`."""
 
 
 class Activations(TypedDict):
-    """Activations of one node on one source of text, in the whole model."""
+    """Activations of one node on one source of text (`corpus` or `task`), in the whole model."""
 
     mean: float
     low: float
     high: float
     scale: float
-    """Largest magnitude."""
+    """Largest magnitude of an activation."""
     zeros: float
     """Share of positions at which the node is exactly 0."""
     counts: list[int]
     """Histogram of the nonzero values, in equal bins from `low` to `high`."""
     top: list[Snippet]
+    """Snippets around the highest activations."""
     bottom: list[Snippet]
+    """Snippets around the lowest activations."""
     random: list[Snippet]
+    """Snippets around random tokens."""
 
 
 class NodeData(TypedDict):
-    """A kept node."""
+    """A node that the circuit keeps."""
 
     id: str
     """Site and channel, such as `0.attn.q.13`."""
     site: str
     channel: int
     head: int | None
-    """The head, for nodes of q, k and v; None for others."""
+    """Index of the head, for q, k and v nodes; None for other nodes."""
     bias: float | None
     mean: float | None
-    """Mean over pretraining text, which is the node's value when it is ablated."""
+    """Mean activation over pretraining text. An ablated node has this value."""
     effect: float | None
-    """Task loss of the circuit without the node, minus that of the circuit."""
+    """Task loss of the circuit without the node, minus the task loss of the circuit."""
     effect_full: float | None
-    """Task loss of the whole model without the node, minus that of the whole model."""
+    """Task loss of the whole model without the node, minus the task loss of the whole model."""
     excited_by: TokenWeights
-    """For act_in nodes: entries of the embedding in the node's channel."""
+    """For act_in nodes: the highest and the lowest entries of the embedding in the node's channel; else empty."""
     raises: TokenWeights
-    """For resid_delta nodes: what one unit in the channel adds to the logits, with the gain of the final norm but
-    without its scale."""
+    """For resid_delta nodes: the logits that change most if the channel grows by one unit, and by how much; else empty.
+    The gain of the final norm is included, but not its division by the root mean square."""
     activations: dict[str, Activations]
-    """Source (`corpus` or `task`) -> activations."""
+    """Source of text (`corpus` or `task`) -> activations on it."""
 
 
 class EdgeColumns(TypedDict):
-    """Edges as columns of equal length."""
+    """Edges, as three lists of equal length. Entry i of each list belongs to edge i."""
 
     source: list[int]
     target: list[int]
@@ -81,50 +84,60 @@ class EdgeColumns(TypedDict):
 
 
 class Lane(TypedDict):
-    """A residual channel and the kept nodes that read it (act_in) or write it (resid_delta), in forward order."""
+    """A residual channel that shown nodes read or write. The page draws it as a vertical line."""
 
     channel: int
     embedded: bool
-    """Whether the embedding writes it."""
+    """Whether the embedding writes to the channel."""
     unembedded: bool
-    """Whether the logits read it."""
+    """Whether the unembedding reads the channel."""
     nodes: list[int]
+    """Shown nodes that read the channel (act_in) or write to it (resid_delta), in forward order."""
 
 
 class Hidden(TypedDict):
     """How much of a large circuit the page leaves out."""
 
     nodes: int
+    """Number of nodes left out."""
     edges: int
+    """Number of edges left out."""
     rule: str
     """How the shown part was chosen; empty if nothing is left out."""
 
 
 class Choice(TypedDict):
-    """What a model predicts after one prompt."""
+    """What the whole model, the circuit or its complement predicts after one prompt."""
 
     right: float
-    """Probability of the right choice, among the right and the wrong one."""
+    """Probability of the right choice, if only the right and the wrong choice are possible."""
     answer: float | None
-    """Probability of the answer token over the whole vocabulary; None if anything except one token is right."""
+    """Probability of the answer token over the whole vocabulary; None if every token except one is right."""
     alternative: float | None
+    """Probability of the wrong token over the whole vocabulary; None if every token except one is wrong."""
     top: list[tuple[str, float]]
-    """The most probable tokens."""
+    """(text, probability) of the most probable tokens."""
 
 
 class SideData(TypedDict):
-    """One prompt of a pair; tokens without padding."""
+    """One prompt of a pair."""
 
     tokens: list[int]
+    """Token ids, without padding."""
     answer: str | None
+    """Text of the right token; None if every token except one is right."""
     alternative: str | None
+    """Text of the wrong token; None if every token except one is wrong."""
     full: Choice
     circuit: Choice
     complement: Choice
 
 
 class Scores(TypedDict):
-    """Mean task loss and accuracy over pairs of one split, for `full`, `circuit` and `complement`."""
+    """Mean task loss and accuracy over pairs of one split.
+
+    The keys of `loss` and `accuracy` are `full` (the whole model), `circuit` and `complement`.
+    """
 
     split: str
     pairs: int
@@ -133,22 +146,25 @@ class Scores(TypedDict):
 
 
 class Patterns(TypedDict):
-    """Attention patterns of the kept heads on the first pairs, in the whole model and in the circuit."""
+    """Attention patterns of heads with shown q, k or v nodes, on the first pairs of the task."""
 
     pairs: int
-    """Number of pairs in `TaskData.pairs` that have patterns: the first ones."""
+    """Number of pairs with patterns. They are the first ones in `TaskData.pairs`."""
     heads: dict[str, list[dict[str, str]]]
-    """`layer.head` -> for each row (two per pair) the patterns of `full` and `circuit`. A pattern is base64 of bytes,
-    each a share times 255: for each query, the keys that it can attend to and then the sink."""
+    """`layer.head` -> for each prompt (two per pair), its pattern in the whole model (`full`) and in the `circuit`.
+    A pattern is bytes in base64. Query by query, it has a byte for each key that the query can attend to, and then a
+    byte for the sink. A byte is an attention weight times 255."""
     left_out: list[str]
-    """Heads without patterns because the page would grow too large."""
+    """Heads, as `layer.head`, whose patterns are left out because the page would become too large."""
 
 
 class TaskData(TypedDict):
+    """The circuit's task, with example pairs."""
+
     name: str
     pairs: list[tuple[SideData, SideData]]
     split: str
-    """Split of `pairs`, of the prompts for activations and of the pairs for ablation effects."""
+    """Split that `pairs` are from. Activations and effects of ablation are measured on pairs of the same split."""
     scores: Scores
     patterns: Patterns
 
@@ -157,10 +173,11 @@ class CircuitData(TypedDict):
     """One circuit."""
 
     name: str
-    """Unique on the page; the key of the circuit's notes."""
+    """Title, which is also the key of the circuit's notes. Different for each circuit on the page."""
     file: str
+    """Path of the circuit's file; may be empty."""
     facts: list[tuple[str, str]]
-    """(name, value), shown as they are."""
+    """(name, value) of each fact, as the page shows them."""
     config: dict[str, Any]
     """The model's settings."""
     nodes: list[NodeData]
@@ -170,43 +187,51 @@ class CircuitData(TypedDict):
     texts: dict[str, str]
     """Token id -> text."""
     rows: dict[str, list[list[int]]]
-    """Source -> its rows of tokens, for snippets."""
+    """Source of text -> its rows of tokens, which snippets refer to."""
     sources: dict[str, str]
-    """Source -> its description."""
+    """Source of text -> its description."""
     task: TaskData | None
     curve: Points
-    """[[nodes, edges, validation loss], ...]"""
+    """[[nodes, edges, validation loss], ...]: the curve of loss against size, along the pruner's ranking."""
     chosen: list[float] | None
     """[nodes, edges, validation loss] of this circuit."""
     target: float | None
+    """Target loss."""
     evidence: dict[str, Any]
-    """Reports on the circuit: name -> any JSON value."""
+    """Name of a report on the circuit -> the report, which may be any JSON value."""
 
 
 class CellData(TypedDict):
-    """One model on one task."""
+    """The results of one model on one task."""
 
     task: str
     status: str
     counts: bool
+    """Whether the task counts for the model (docs/definitions.md, score)."""
     edges: float | None
+    """Edges of the circuits, geometric mean over pruning seeds."""
     loss: float | None
+    """Task loss of the circuits on test pairs, mean over pruning seeds."""
     loss_full: float | None
+    """Task loss of the whole model on test pairs."""
     files: list[str]
     """Circuit files, one per pruning seed."""
     circuits: list[int]
-    """Those of these circuits that are on the page, as indices into `PageData.circuits`."""
+    """Indices into `PageData.circuits` of those circuits that are on the page."""
 
 
 class ModelData(TypedDict):
+    """The results of one model."""
+
     name: str
     dense: bool
     d_model: int
     l0: int
     held_out_loss: float | None
     had: int
+    """Number of tasks that the model has."""
     shared_edges: float | None
-    """Geometric mean of edges over the shared tasks; None if the model is not compared."""
+    """Geometric mean of edges over the shared tasks; None if the model is not compared with others."""
     cells: list[CellData]
 
 
@@ -215,18 +240,25 @@ class RunData(TypedDict):
 
     name: str
     training: dict[str, dict[str, Points]]
-    """Run -> measure -> [[step, value], ...]"""
+    """Name of a run -> measure -> [[step, value], ...]"""
     models: list[ModelData]
     shared: list[str]
+    """Tasks that count for every model that is compared."""
     pruner: str
+    """Pruner whose circuits are compared; empty without results."""
     target: float | None
+    """Target loss at which models are compared; None without results."""
     curves: list[dict[str, Any]]
-    """Figure (b): name, line and marks of each model, as [[edges, loss], ...]."""
+    """The figure of task loss against circuit size, as {name, line, marks} for each model. `line` is the loss along
+    the pruner's ranking, and `marks` are the sizes of the circuits found for each target loss. Both are
+    [[edges, loss], ...], means over tasks."""
     not_shown: str
-    """Why some circuits are not on the page; empty if all are."""
+    """A sentence about circuits that are not on the page; empty if all are."""
 
 
 class PageData(TypedDict):
+    """All data of a page."""
+
     format: int
     kind: str
     title: str

@@ -1,2 +1,1 @@
-"""The zoo: trained models, one folder each, and the code that makes such a folder (`export`), lists, releases and
-fetches them."""
+"""The zoo: trained models, one folder each, and the code that exports, lists, releases and fetches such folders."""

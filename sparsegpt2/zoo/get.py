@@ -1,4 +1,4 @@
-"""Fetching a zoo model that is not in the package, from a release folder on this machine or on the network."""
+"""Fetch a zoo model that is not in the package, from a release folder on this machine or on the network."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from sparsegpt2.zoo.export import KIND
 from sparsegpt2.zoo.release import archive_name
 
 ADDRESS = "SPARSEGPT2_ZOO"
-"""Environment variable with the address of a release: a folder, or one of file://, http:// and https://."""
+"""Environment variable with the address of a release: a folder, or an address that begins with file://, http:// or
+https://."""
 SECONDS, CHUNK, SPARE = 30, 1 << 20, 1 << 16
+"""`SECONDS`: time limit of the network. `CHUNK`: number of bytes that are read at a time. `SPARE`: number of bytes by
+which an archive may be larger than the files in it."""
 
 
 def get(name: str, address: str = "") -> Path:
-    """Fetch the model `name` into the user's cache, unless it is already on this machine; returns its folder.
+    """Fetch the model `name` into the user's cache, unless it is already on this machine. Returns its folder.
 
-    address: address of the release, by default the value of the environment variable `ADDRESS`. Every file is checked
-    against the checksum in the package's index before the folder gets its final name. Any failure is a `UserError`, and
-    leaves no files behind.
+    address: of the release; by default the value of the environment variable `ADDRESS`. Every file is checked against
+    the checksum in the package's index before the folder gets its final name. Any failure is a `UserError`, and leaves
+    no files behind.
     """
     name = zoo.known(name)
     found = zoo.here(name)
@@ -48,22 +51,24 @@ def get(name: str, address: str = "") -> Path:
             _copy(source, archive, sum(file["bytes"] for file in files.values()) + SPARE)
             with replacing_directory(target, KIND) as folder:
                 _unpack(archive, name, files, folder, source)
-    except OSError as error:  # of writing: errors of reading are handled in _copy
+    except OSError as error:  # while writing; errors of reading are handled in _copy
         raise UserError(f"{name} cannot be written to {target.parent}: {error.strerror or error}") from None
     return target
 
 
 def _copy(source: str, archive: IO[bytes], most: int) -> None:
-    """Copy the file at `source` into `archive`; `UserError` if it is longer than `most` bytes."""
+    """Copy the file at the address `source` into `archive`; `UserError` if it is longer than `most` bytes."""
     scheme, separator, _ = source.partition("://")
     if separator and scheme not in ("file", "http", "https"):
         raise UserError(f"{source} cannot be fetched: a release is a folder or a file://, http:// or https:// address")
     try:
+        if not separator and Path(source).exists() and not Path(source).is_file():
+            raise UserError(f"{source} cannot be read: it is a folder, a pipe or a device, not a file")
         with urlopen(source, timeout=SECONDS) if separator else Path(source).open("rb") as reader:
             while chunk := reader.read(CHUNK):
                 most -= len(chunk)
                 if most < 0:
-                    raise UserError(f"{source} is larger than the model of this version; it is of another version")
+                    raise UserError(f"{source} is larger than the model of this version; it must be another version")
                 archive.write(chunk)
     except HTTPError as error:
         raise UserError(f"{source} cannot be fetched: the server answers {error.code} {error.reason}") from None
@@ -76,7 +81,7 @@ def _copy(source: str, archive: IO[bytes], most: int) -> None:
 
 
 def _unpack(archive: IO[bytes], name: str, files: dict[str, Any], folder: Path, source: str) -> None:
-    """Write the files that the index lists, after checking their checksums; other files in the archive are ignored."""
+    """Write the files that the index lists, after checking their checksums. Other files in the archive are ignored."""
     try:
         with ZipFile(archive) as members:
             for file, expected in files.items():

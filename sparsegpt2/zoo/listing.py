@@ -1,4 +1,4 @@
-"""The models of the zoo as a table."""
+"""Show the models of the zoo as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEADING = ("NAME", "LAYERS", "WIDTH", "CONTEXT", "L0", "HELD-OUT LOSS", "TASKS",
 
 
 def zoo_lines() -> list[str]:
-    """The models as lines of a table: shape, L0, held-out loss, number of tasks it has, circuit size, and place."""
+    """The lines of the table: for each model its shape, L0, held-out loss, number of tasks, circuit size and place."""
     names, index = zoo.names(), zoo.index()
     if not names:
         return ["this version has no trained models; docs/zoo.md explains how to make one"]
@@ -40,7 +40,7 @@ def zoo_lines() -> list[str]:
 
 
 def facts_of(name: str) -> dict[str, Any]:
-    """The table's facts about a model on this machine; None for facts that its training or benchmark did not record."""
+    """The table's facts about a model on this machine; None for a fact that neither training nor benchmark recorded."""
     address = zoo.PREFIX + name
     model, info = load_model(address), model_info(address)
     benchmark = info.get(BENCHMARK) or {}

@@ -1,4 +1,4 @@
-"""A release of the zoo: a folder with one archive per model, from which `sparsegpt2 zoo --get NAME` fetches."""
+"""Make a release of the zoo: a folder with an archive of each model, from which `sparsegpt2 zoo --get NAME` fetches."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sparsegpt2.config import require
-from sparsegpt2.files import replacing, write_json
+from sparsegpt2.files import replacing, write_json, write_text
+from sparsegpt2.interop.hub import CARD
 from sparsegpt2.locate import zoo
+from sparsegpt2.zoo.export import card_of
 from sparsegpt2.zoo.listing import facts_of
 
 
 def archive_name(name: str) -> str:
-    """File name of a model's archive in a release folder."""
+    """File name of a model's archive in the folder of a release."""
     return f"{name}.zip"
 
 
 def release(out: str | Path) -> list[Path]:
-    """Update the package's index, and write it and an archive of each model into the folder `out`.
+    """Update the package's cards and index, and write the index and an archive of each model into the folder `out`.
 
-    Returns the paths of the archives. It needs a clone, which has all models: `UserError` if the package lacks a model
-    that the index lists.
+    Returns the paths of the archives. This needs a clone of the repository, which has all models: `UserError` if a
+    model that the index lists is missing from the package.
     """
     gone = [name for name in zoo.index() if not (zoo.FOLDER / name / "config.json").exists()]
     require(
@@ -30,6 +32,8 @@ def release(out: str | Path) -> list[Path]:
         f"{zoo.INDEX} lists {', '.join(gone)}, which is not in {zoo.FOLDER}; make a release in a clone of the "
         f"repository, which has all models, or delete it from {zoo.INDEX} if the model was removed",
     )
+    for entry in zoo.FOLDER.glob("*/config.json"):
+        write_text(entry.parent / CARD, card_of(entry.parent.name))
     made = make_index()
     write_json(zoo.FOLDER / zoo.INDEX, made)
     write_json(Path(out) / zoo.INDEX, made)
@@ -37,11 +41,11 @@ def release(out: str | Path) -> list[Path]:
 
 
 def write_archive(name: str, out: Path) -> Path:
-    """Write the archive of one of the package's models into the folder `out`; the same files give the same bytes."""
+    """Write the archive of a model in the package into the folder `out`. The same files give the same bytes."""
     path = out / archive_name(name)
     with replacing(path) as temporary, ZipFile(temporary, "w", ZIP_DEFLATED) as archive:
         for file in sorted((zoo.FOLDER / name).iterdir()):
-            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # a fixed date, not the file's
+            member = ZipInfo(f"{name}/{file.name}", (1980, 1, 1, 0, 0, 0))  # fixed, not the date of the file
             member.compress_type = ZIP_DEFLATED
             archive.writestr(member, file.read_bytes())
     return path

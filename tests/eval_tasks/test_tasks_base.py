@@ -206,7 +206,7 @@ def test_a_task_of_ones_own_is_one_file(tmp_path: Path, tokenizer: Tokenizer) ->
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("x = 1\n", "line 1: this task file must define TASK, and does not"),
+        ("x = 1\n", "line 1: this task file must define TASK, but does not"),
         ("\nTASK = 'while'\n", "line 2: TASK must be a PairTask, not str"),
         ("TASK = (\n", "line 1: SyntaxError: "),
         ("\n\nimport no_such_module\n", "line 3: ModuleNotFoundError: "),
@@ -258,7 +258,7 @@ def test_templates_that_cannot_be_posed_are_left_out_up_to_half(tokenizer: Token
     good, bad = "{{while|for}} $name{{answer}}{{| f:}}", "{{while not|for}} $name{{answer}}{{| f:}}"
     task = PosedTask("t", define(templates=f"{bad}\n---\n{good}"), tokenizer)
     assert all(pair.left.prompt.startswith("while ") for pair in task.pairs("train", 8, seed=0))
-    with pytest.raises(Unposable, match="can use 1 of 3 templates, but needs half of them; in template 1, "):
+    with pytest.raises(Unposable, match="it fits 1 of 3 templates, and half are needed; in template 1, "):
         PosedTask("t", define(templates=f"{bad}\n---\n{good}\n---\n{bad}"), tokenizer)
 
 

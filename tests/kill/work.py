@@ -73,7 +73,7 @@ def family(folder: Path) -> None:
 def quickstart(folder: Path) -> None:
     """The quickstart's three models, tiny."""
     base = has_tasks()
-    names = ("dense", "sparse-128", "sparse-256")
+    names = ("dense-32", "dense-48", "sparse-256")
     files = {f"quickstart/{name}.yaml": {**base, "optimizer": {"lr": 1e-3 * n}} for n, name in enumerate(names, 1)}
     text_and(folder, {**files, "quickstart/bench.yaml": {**BENCH, "pruners": ["random"]}})
 

@@ -221,3 +221,16 @@ def test_a_reader_waits_for_a_writer_that_pauses_between_its_two_renames(tmp_pat
 def test_a_missing_folder_is_said_by_its_reader(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_settled(tmp_path / "d", lambda folder: (folder / "old").read_text())
+
+
+def test_what_cannot_be_written_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path, sentence in (
+        (tmp_path, "is a folder; name a file"),
+        (tmp_path / "file" / "a.json", "is a file; name a folder"),
+        (Path("/proc/a.json"), "cannot be written"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            files.check_writable(path)
+    files.check_writable(tmp_path / "new" / "a.json")
+    assert os.listdir(tmp_path) == ["file"]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sparsegpt2 import UserError
-from sparsegpt2.process import NO_VERIFY, of_a_command, told
+from sparsegpt2.process import NO_VERIFY, of_a_command, told, with_parent
 from sparsegpt2.settings import run
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +71,11 @@ def test_the_flag_that_leaves_checks_out_is_taken_by_every_command(monkeypatch):
     monkeypatch.setattr("sparsegpt2.checksum.skip", lambda: skipped.append(True))
     with of_a_command(["a", NO_VERIFY, "b"]) as arguments:
         assert arguments == ["a", "b"] and skipped == [True]
+    assert "SPARSEGPT2_NO_VERIFY" not in with_parent({})
+    monkeypatch.setattr("sparsegpt2.checksum._skipped", True)
+    monkeypatch.setenv("SPARSEGPT2_NO_VERIFY", with_parent({})["SPARSEGPT2_NO_VERIFY"])  # as in a child
+    with of_a_command(["a"]):
+        assert skipped == [True, True]
 
 
 def test_files_that_may_not_grow_are_told_and_leave_nothing_half_written(tmp_path):

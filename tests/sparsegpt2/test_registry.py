@@ -114,7 +114,7 @@ def test_a_thing_of_a_notebook_is_introduced(kind):
 @pytest.mark.parametrize("name", ["evil.py", "./evil.py", "evil.py:greet", "evil:greet", "sub/evil", "hf:a/b", "x\\y"])
 def test_a_name_from_a_file_runs_nothing(kind, write, name):
     write("evil.py", "open('PWNED', 'w')\ndef greet(name): pass\n")
-    with pytest.raises(UserError, match="code is run only if you name it yourself") as told:
+    with pytest.raises(UserError, match="code is run only if you type its name yourself") as told:
         kind.named(name)
     assert repr(name) in str(told.value) and "\n" not in str(told.value)
     assert not kind.introduced and not Path("PWNED").exists()
@@ -142,8 +142,8 @@ def test_an_unknown_name_lists_what_there_is(kind):
         ("x = 1\ndef greet(\n", "mine.py, line 2: SyntaxError: '(' was never closed"),
         ("\nimport no_such_module\n", "mine.py, line 2: ModuleNotFoundError: No module named 'no_such_module'"),
         ("import sys\nsys.exit(3)\n", "mine.py, line 2: SystemExit: 3"),
-        ("x = 1\n", "mine.py, line 1: this greeting file must define greet, and does not"),
-        ("\n\ndef Greet(name): pass\n", "mine.py, line 3: this greeting file must define greet, and does not; did you"),
+        ("x = 1\n", "mine.py, line 1: this greeting file must define greet, but does not"),
+        ("\n\ndef Greet(name): pass\n", "mine.py, line 3: this greeting file must define greet, but does not; did you"),
         ("\ngreet = 3\n", "mine.py, line 2: greet must be a function of one argument"),
         ("\n\n\ndef greet(): pass\n", "mine.py, line 4: greet must be a function of one argument"),
         ("from sparsegpt2.errors import UserError\nraise UserError('wants two')\n", "mine.py, line 2: wants two"),
@@ -160,7 +160,7 @@ def test_a_mistake_in_a_file_is_a_sentence_with_its_line(kind, write, content, s
     [
         ("gone.py", "the greeting file gone.py does not exist"),
         ("no_such.module:greet", "'no_such.module:greet' is not a greeting: there is no module 'no_such'"),
-        ("greetings_own:nothing", "greetings_own.py, line 1: this greeting file must define nothing, and does not"),
+        ("greetings_own:nothing", "greetings_own.py, line 1: this greeting file must define nothing, but does not"),
         ("greetings_broken:greet", "greetings_broken.py, line 2: ValueError: boom"),
         ("greetings_needs:greet", "greetings_needs.py, line 1: ModuleNotFoundError: No module named 'no_such'"),
     ],

@@ -1,12 +1,11 @@
-"""Pruners by name: each file here is one, and defines `rank(model, task, config, progress=None) -> Ranking`.
+"""Find pruners by name. Each other file in this folder is a pruner.
 
-A pruner in your own file works the same way. It is named by its path, by `module:attribute`, or through an entry point
-of the group `sparsegpt2.pruners` (registry.py).
+A pruner's file defines `rank(model, task, config, progress=None) -> Ranking`. `config` is a `PruneConfig`. The file
+also declares the settings that the pruner uses, as a dataclass called `Settings` (see `circuits.config`). It may define
+`rank_together(model, tasks, configs, progress=None) -> list[Ranking]`, which prunes for several tasks in one batch.
 
-`config` is a `PruneConfig`. A pruner declares the settings that it needs in a dataclass `Settings` (see
-`circuits.config`). This module must not import `circuits.config`, which inherits from those dataclasses.
-
-A file may also define `rank_together(model, tasks, configs, progress=None) -> list[Ranking]`, for runs in one batch.
+A pruner in a user's own file works in the same way. It is named by the path of the file, by `module:attribute`, or
+through an entry point of the group `sparsegpt2.pruners` (registry.py).
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from sparsegpt2.registry import Kind, name_of, takes
 
 
 class Pruner(Protocol):
-    """Ranks nodes or edges by how much a task needs them, using only the task's train split.
+    """Ranks nodes or edges by how much a task needs them. It uses only the task's train split.
 
-    The model has finite weights and node means.
+    The model that it is given has finite weights and node means.
     """
 
     def __call__(self, model: GPT, task: Task, config: Any, progress: Progress | None = None) -> Ranking: ...
 
 
 class JointPruner(Protocol):
-    """Makes the rankings of several tasks and configs of one pruner in shared batches."""
+    """Ranks nodes or edges for several tasks and configs of one pruner, in shared batches."""
 
     def __call__(
         self, model: GPT, tasks: Sequence[Task], configs: Sequence[Any], progress: Progress | None = None
@@ -41,6 +40,7 @@ class JointPruner(Protocol):
 
 
 def _flaw(rank: Any, holder: Any) -> str:
+    """What is wrong with a pruner's file, as the end of a sentence that begins with `rank`; empty if nothing is."""
     if not takes(rank, 4):
         return "must be a function that takes (model, task, config, progress)"
     joint = getattr(holder, "rank_together", None)
@@ -60,23 +60,23 @@ def pruner_names() -> list[str]:
 
 
 def plain_pruner(pruner: str) -> str:
-    """The name of a pruner in rows and circuits: `own/mine.py+trim` becomes `mine+trim`. Nothing is loaded."""
+    """The name of a pruner in rows and circuits: `own/mine.py+trim` becomes `mine+trim`. The file is not loaded."""
     name = PrunerName.parse(pruner)
     return str(replace(name, base=name_of(name.base, PRUNERS.attribute)))
 
 
 def named_plainly(config: Settings) -> Settings:
-    """Load the pruner of `config`, and return the config with its plain name, which finds it from now on.
+    """The config with its pruner's plain name, by which this process finds the pruner from now on.
 
-    `UserError` if it cannot be loaded.
+    The pruner is loaded. `UserError` if that fails.
     """
     return replace(config, pruner=str(replace(config.name, base=PRUNERS.resolve(config.name.base).name)))
 
 
 def get_pruner(name: str) -> Pruner:
-    """The pruner of that name, path or `module:attribute`; options after the name are ignored.
+    """The pruner of that name, path or `module:attribute`. Options after the name are ignored.
 
-    `UserError` for an unknown one (it lists all pruners), and for a mistake in your own file.
+    `UserError` for an unknown pruner, with a list of those that are known, and for a mistake in a user's file.
     """
     found = PRUNERS.resolve(PrunerName.parse(name).base)
 
@@ -90,17 +90,17 @@ def get_pruner(name: str) -> Pruner:
 
 
 def settings_of_pruner(name: str) -> type | None:
-    """The dataclass `Settings` in the pruner's file; None if there is none."""
+    """The dataclass `Settings` in the pruner's file; None if the file has none."""
     kind = getattr(PRUNERS.resolve(PrunerName.parse(name).base).holder, "Settings", None)
     return kind if isinstance(kind, type) else None
 
 
 def get_joint_pruner(name: str) -> JointPruner | None:
-    """The `rank_together` of the pruner's file, for several runs in one batch; None if there is none."""
+    """The function `rank_together` in the pruner's file, for several tasks in one batch; None if it has none."""
     joint: JointPruner | None = getattr(PRUNERS.resolve(PrunerName.parse(name).base).holder, "rank_together", None)
     return joint
 
 
 def pruner_fingerprint(name: str) -> str:
-    """16 hex digits of the source of your own pruner, which must be loaded; empty for a built-in one."""
+    """16 hex digits of a hash of a user's pruner file, which must be loaded already; empty for a built-in pruner."""
     return PRUNERS.fingerprint(PrunerName.parse(name).base)

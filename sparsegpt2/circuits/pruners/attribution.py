@@ -1,9 +1,9 @@
-"""The baseline without training: gradient times (activation - mean) (paper, figure 31: "attribution-based pruning").
+"""A baseline without training: gradient times (activation - mean) (paper, figure 31, "attribution-based pruning").
 
 The score of node c is the mean over rows of | sum over positions t of dL/dx_tc * (x_tc - mean_c) |, where L is the
 row's task loss in the unpruned model. To first order, this is how much mean ablation of the node changes the row's loss
-(Nanda 2023, "Attribution patching"). Magnitudes are averaged, so that a node that helps one side of a pair as much as
-it hurts the other does not get score 0.
+(Nanda 2023, "Attribution patching"). The mean is over absolute values. Otherwise a node that helps one side of a pair
+as much as it hurts the other would get score 0.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
 ROWS = 64
-"""Rows in one forward and backward pass."""
+"""Number of sequences in one forward and backward pass."""
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Nodes by mean absolute attribution over `config.attribution_pairs` train pairs, in float32."""
+    """Rank nodes by their mean absolute attribution over `config.attribution_pairs` train pairs, in float32."""
     sites, device = node_sites(model.config), model.wte.weight.device
     batch = task_batch(model, task, "train", config.attribution_pairs, config.seed)
     scores = {site: torch.zeros(width, device=device) for site, width in sites.items()}
@@ -47,9 +47,9 @@ def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = N
 
 
 class RowGates:
-    """An ablation that ablates nothing, but records gradients: each row has its own gates, all open.
+    """An ablation that ablates nothing, but records gradients. Each row has its own gates, and all of them are open.
 
-    With a mask m of ones for a row, dL/dm is the sum over positions of dL/dx * (x - mean).
+    The mask m of a row consists of ones. Then dL/dm is the sum over positions of dL/dx * (x - mean).
     """
 
     everywhere = False
@@ -57,13 +57,13 @@ class RowGates:
     def __init__(self, means: dict[str, Tensor]) -> None:
         self.means = means
         self.masks: dict[str, Tensor] = {}
-        """Site -> gates of the latest piece, [rows, C]."""
+        """Site -> the gates of the latest piece, [rows, C]."""
 
     def edge_values(self) -> Masks:
         return self.means
 
     def over(self, kept: Masks) -> Sites:
-        """Make new gates for each piece."""
+        """As in `Ablation`. Each piece gets new gates; `kept` matters only for its sites and their widths."""
 
         def site(piece: Piece) -> MeanAblation:
             rows, device = len(piece.batch), piece.batch.device

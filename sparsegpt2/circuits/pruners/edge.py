@@ -1,8 +1,8 @@
-"""Pruning edges, at the granularity of single weights (docs/pruning.md): a gate on every nonzero weight.
+"""Prune single weights (docs/pruning.md): every nonzero weight of the model has a gate.
 
-A removed edge from node i carries w * mean_i instead of w * x_i. So gates Z over a matrix W amount to the weight W * Z
-and the bias b + (W * (1 - Z)) @ mean (`edges.ablate_edges`), and a step costs one forward and backward pass of the
-model itself. A node that dangles, given the open gates, is mean-ablated too, as it will be in the circuit.
+A removed edge from node i carries w * mean_i instead of w * x_i. So gates Z over a matrix W change the weight to W * Z
+and the bias to b + (W * (1 - Z)) @ mean (`edges.ablate_edges`), and a step costs one forward and one backward pass of
+the model itself. A node that dangles, given the open gates, is mean-ablated too, as it will be in the circuit.
 
 Shapes: E edges, B rows, C channels of a site.
 """
@@ -32,14 +32,15 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 START_SHARE = 0.5
-"""With edge_start=circuit, the node circuit gets this share of the target loss, so that edges can still be removed."""
+"""With edge_start=circuit, the target loss of the node pruner is this share of the real one. That leaves room for
+removing edges afterwards."""
 
 LOG_ALPHA = 5.0
-"""log alpha of a hard-concrete gate with tau = 1; at tau = 0 the gate is above a half with probability a half."""
+"""log alpha of a hard-concrete gate with tau = 1. At tau = 0 the gate is above 1/2 with probability 1/2."""
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Edges ranked by tau after training the gates; `trained_size` is the number of open gates (tau >= 0)."""
+    """Rank edges by tau after training the gates. `trained_size` is the number of open gates (tau >= 0)."""
     if not model.config.bias:
         raise UserError("the edge pruner folds removed edges into biases, which this model's linear maps do not have")
     edges = EdgeList.of(model, starting_nodes(model, task, config, progress)).to(model.wte.weight.device)
@@ -66,7 +67,7 @@ def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = N
 
 
 def starting_nodes(model: GPT, task: Task, config: Settings, progress: Progress | None) -> dict[str, Tensor]:
-    """The nodes whose edges get gates, site -> bool [C]: all, or those that the node pruner's trained mask keeps."""
+    """The nodes whose edges get gates, site -> bool [C]: all nodes, or those that the node pruner keeps."""
     if config.edge_start == "model":
         return every_node(model)
     (ranking,) = train_nodes(model, [task], [replace(config, target_loss=START_SHARE * config.target_loss)], progress)
@@ -74,7 +75,7 @@ def starting_nodes(model: GPT, task: Task, config: Settings, progress: Progress 
 
 
 class EdgeTraining(GateTraining):
-    """Gates on edges, of either kind of `edge_gate`."""
+    """Training of gates on edges; `edge_gate` says which kind of gate."""
 
     config: Settings
 
@@ -91,17 +92,17 @@ class EdgeTraining(GateTraining):
         return hard_concrete.sample(LOG_ALPHA * self.tau, self.noise)
 
     def open_gates(self, gates: Tensor) -> Tensor:
-        """Number of open gates as the penalty counts it; the expected number if gates are random."""
+        """Number of open gates, for the penalty; if gates are random, the expected number."""
         if self.config.edge_gate == "heaviside":
             return gates.sum()
         return hard_concrete.expected_l0(LOG_ALPHA * self.tau).sum()
 
 
 class GatedEdges:
-    """A model whose edges have gates, and whose dangling nodes are ablated."""
+    """A model with a gate on each edge, in which dangling nodes are ablated."""
 
     def __init__(self, model: GPT, edges: EdgeList, dtype: torch.dtype = torch.float32) -> None:
-        """edges: on the model's device."""
+        """edges: the edges that get gates, on the model's device."""
         self.model, self.edges = model, edges
         ablation = DanglingAblation(edges.nodes, mean_ablation(model).values)
         self.ablated = Ablated(model, edges.nodes, ablation=ablation, dtype=dtype)
@@ -114,10 +115,10 @@ class GatedEdges:
 
 
 class DanglingAblation:
-    """An ablation that sets nodes that are not kept to their mean.
+    """An ablation that sets the nodes that are not kept to their means.
 
-    Those of them that are in `nodes` pass gradients as if they were kept, because opening another edge may give them a
-    path. Without a gradient their gates could never open again.
+    A node that is not kept, but is in `nodes`, still passes gradients as if it were kept, because opening another edge
+    may give it a path. Without a gradient the gates of its edges could never open again.
     """
 
     everywhere = False
@@ -130,7 +131,7 @@ class DanglingAblation:
         return self.means
 
     def over(self, kept: Masks) -> Sites:
-        """One site object for all pieces. kept: site -> bool [C]."""
+        """As in `Ablation`, with one site object for all pieces. kept: site -> bool [C]."""
 
         def site(name: str, x: Tensor) -> Tensor:
             if name not in self.nodes:
@@ -143,7 +144,7 @@ class DanglingAblation:
 
 
 def node_scores(model: GPT, edges: EdgeList, tau: Tensor) -> dict[str, Tensor]:
-    """The highest tau among each node's edges, site -> [C]; -2, which is below any tau, for nodes without edges."""
+    """Site -> [C]: the highest tau among each node's edges, or -2, which is below any tau, for nodes without edges."""
     scores = {site: torch.full((len(mask),), -2.0) for site, mask in edges.nodes.items()}
     at_edges = {name: values - 3 for name, values in edges.spread(tau + 3).items()}  # -2 where there is no edge
     for edge_map in edge_maps(model):

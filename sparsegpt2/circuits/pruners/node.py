@@ -1,4 +1,4 @@
-"""The paper's node pruner (appendix A.5): a gate on every node, trained so that few open gates do the task."""
+"""The paper's node pruner (appendix A.5): every node has a gate, and training finds few open gates that do the task."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sparsegpt2.progress import Progress
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Nodes ranked by tau after training the gates; `trained_size` is the number of open gates (tau >= 0)."""
+    """Rank nodes by tau after training the gates. `trained_size` is the number of open gates (tau >= 0)."""
     return rank_together(model, [task], [config], progress)[0]
 
 
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[Settings], progress: Progress | None = None
 ) -> list[Ranking]:
-    """One ranking for each task and its config, trained together; see `train_nodes`."""
+    """Train gates for all tasks together, and return one ranking for each task and its config; see `train_nodes`."""
     return train_nodes(model, tasks, configs, progress)

@@ -1,4 +1,4 @@
-"""The random baseline: nodes in random order, whatever the model and the task."""
+"""A random baseline: nodes in random order, independent of the model's weights and of the task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Settings = Aim
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """A uniformly random order, the same for the same seed."""
+    """Rank nodes in uniformly random order. The same seed gives the same order."""
     sites = node_sites(model.config)
     generator = torch.Generator().manual_seed(config.seed)
     return Ranking(split_nodes(torch.rand(sum(sites.values()), generator=generator), sites))

@@ -1,8 +1,9 @@
-"""The node pruner, but with only a random part of the closed nodes ablated at a time.
+"""The node pruner, with only a random part of the closed nodes ablated in each row.
 
 The effects of nodes that are ablated together can cancel, and a pruner can exploit that to build circuits that the
-model does not use (Drori 2026). It cannot exploit random parts of the complement: a circuit trained this way must work
-while part of the rest of the model is active. `ablation_rate` is the smallest part; at 1 this is the node pruner.
+model does not use (Drori 2026). It cannot do so if only a random part of the other nodes is ablated: a circuit that is
+trained in this way must also work while some of the rest of the model is active. `ablation_rate` is the smallest share
+that is ablated; at 1 this is the node pruner.
 
 Shapes: N nodes, B rows of a batch.
 """
@@ -21,12 +22,12 @@ from sparsegpt2.progress import Progress
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Nodes ranked by tau after training the gates."""
+    """Rank nodes by tau after training the gates."""
     return train_nodes(model, [task], [config], progress, training=StochasticTraining)[0]
 
 
 class StochasticTraining(NodeTraining):
-    """Gates on nodes; a random part of the closed nodes is not ablated."""
+    """Gates on nodes, where a random part of the closed nodes is not ablated."""
 
     gives_up = False  # a node below `drop_below` is still active in some rows, so it must be computed
     config: Settings
@@ -36,7 +37,7 @@ class StochasticTraining(NodeTraining):
         self.chance = torch.Generator().manual_seed(config.seed)
 
     def masks(self, gates: Tensor) -> Tensor:
-        """Gates [N] -> a mask for each row of a batch, [B, N], in which some closed nodes are kept.
+        """Turn gates [N] into a mask for each row of a batch, [B, N], which keeps some of the closed nodes.
 
         Each row draws a rate uniformly from `ablation_rate` to 1, and ablates each closed node with that probability.
         """

@@ -1,13 +1,14 @@
-"""Edge Pruning: masks on edges and nodes trained to keep the full model's output at a sparsity (Bhaskar et al. 2024).
+"""Edge Pruning trains masks to preserve the full model's output at a given sparsity (Bhaskar et al. 2024).
 
-Every edge and every writer has a hard-concrete mask; an edge's effective mask is the product of its own and its
-writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2, where s is the share of edges that are off and t
-the target, which is warmed up from 0. The multipliers are trained by gradient ascent. At the end, the masks without
-noise determine how many edges are kept (sparsity = 1 - mean mask), and bisection finds the threshold on them. There is
-one training run for each requested sparsity.
+Every edge and every writer (embedding, head or MLP) has a hard-concrete mask; an edge's effective mask is the product
+of its own and its writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2, where s is the share of edges
+that are off and t the target, which is warmed up from 0. The multipliers are trained by gradient ascent. At the end,
+the mean of the masks without noise is the share of edges to keep, and bisection finds the threshold that keeps that
+many. There is one training run for each requested sparsity.
 
-The objective is divided by its value with all edges ablated, and the multipliers are per edge. So one learning rate
-works for graphs of 20 edges and of 30,000, and for tasks on which that value is 0.02 or 5 nats.
+The objective is divided by its value with all edges ablated, and a multiplier is the price of a single edge rather than
+of a share of all edges. So one learning rate works for graphs of 20 edges and of 30,000, and for tasks on which that
+value is 0.02 or 5 nats.
 """
 
 from __future__ import annotations
@@ -27,26 +28,26 @@ from sparsegpt2.progress import Progress
 OBJECTIVE = "kl"
 
 BATCH_SEEDS = 1_000_003
-"""Difference between the batch seeds of two neighbouring seeds; more than any number of batches."""
+"""Gap between the batch seeds of consecutive seeds, larger than any number of batches, so that they share none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How masks are trained; where a value differs from the paper's, the paper's is given."""
+    """How masks are trained. The paper's values are given in brackets."""
 
     steps: int = 250
     """Training steps (paper: 3000 on GPT-2; our graphs are a hundredth of its size)."""
     pairs: int = 8
     """Prompt pairs per step, two sequences each (paper: 32 sequences)."""
     batches: int = 16
-    """Number of different batches, used in turn; each needs the memory of a recorded run."""
+    """Number of different batches, used in turn. Each one keeps a recorded run in memory."""
     lr: float = 0.1
     """Adam's learning rate for the masks (paper: 0.8). At a higher rate all masks close before the objective shows
-    which of them matter, and a circuit that is a chain never opens again (docs/components.md)."""
+    which of them matter, and if the circuit is a chain, none of its edges opens again (docs/components.md)."""
     price_lr: float = 1e-4
-    """Adam's learning rate for the multipliers, which are the price of an edge in units of the objective with all edges
-    ablated. The paper's is 0.8 for the share of edges, that is 2.5e-5 nats for each of GPT-2's 32,491 edges, over 7
-    times as many steps."""
+    """Adam's learning rate for the multipliers: the price of one edge, where 1 is the objective with all edges ablated.
+    The paper's rate is 0.8 for the price of all edges, which is 2.5e-5 nats for each of GPT-2's 32,491 edges, and it
+    trains for 12 times as many steps."""
     warmup: float = 0.8
     """Share of the steps over which the target sparsity rises from 0 (paper: 2500 of 3000 steps)."""
     init_mean: float = 4.0
@@ -161,7 +162,7 @@ def train(
 
 
 def cut(masks: Tensor) -> Tensor:
-    """Bool [E]: which masks [E] are above a threshold, found by bisection, that keeps as many as their sum."""
+    """Bool [E]: which edges to keep, as many as the masks [E] sum to. Bisection finds the threshold on the masks."""
     wanted, low, high = float(masks.mean()) * len(masks), 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2

@@ -2,7 +2,7 @@
 
 Each node alone is mean-ablated in the circuit, and the rise of the loss (the gain) is measured on the same pairs (Wang
 et al. 2022, section 4.3, with single nodes as sets). A node is needed if its gain is at least `minimality_gain` nats.
-Of several nodes that can replace each other, each looks unneeded, so the check can report too many unneeded nodes.
+If several nodes can replace each other, each of them looks unneeded, so the check can report too many unneeded nodes.
 """
 
 from __future__ import annotations

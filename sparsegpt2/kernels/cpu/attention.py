@@ -1,12 +1,13 @@
 """Causal sink attention for heads of 16 channels, compiled by numba at first use.
 
 The 16 channels of a head fill one float32 vector, and so does one channel of 16 queries. With both layouts, every
-product in attention is a loop of fused multiply-adds on registers, and never a sum across lanes. Torch's fused CPU
-kernel calls a matrix product for each block and head instead, which takes most of its time at this width.
+product in attention is a loop of fused multiply-adds on registers, and no sum across the lanes of a vector is needed.
+Torch's fused CPU kernel calls a matrix product for each block and head instead, which takes most of its time for heads
+this small.
 
-Shapes: B rows, H heads, T positions, 16 head channels. n from `start` to `stop` counts the B * H heads of all rows.
-Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16); position t of row b, head h begins at
-(b * T + t) * stride + h * 16. Sums are float32.
+Shapes: B rows, H heads, T positions, 16 head channels. `start` and `stop` are numbers of heads, counted over all rows,
+from 0 to B * H. Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16); position t of row b,
+head h begins at (b * T + t) * stride + h * 16. Sums are float32.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def read_head(source, first, stride, length, out):  # type: ignore[no-untyped-de
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def read_queries(source, first, stride, count, factor, rows, columns):  # type: ignore[no-untyped-def]
-    """Copy up to 16 positions of a head, times `factor`, to `rows` [16 positions, 16] and, transposed, to `columns`."""
+    """Copy up to 16 positions of a head, times `factor`, into `rows` [16 positions, 16] and, transposed, `columns`."""
     for lane in range(LANES):
         for i in range(D):
             value = np.float32(0)
@@ -73,7 +74,7 @@ def read_queries(source, first, stride, count, factor, rows, columns):  # type: 
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def write_queries(columns, count, out, first, stride):  # type: ignore[no-untyped-def]
-    """Write `columns` [16, 16 positions] float32 to the channels of a head at up to 16 positions of `out`."""
+    """Write `columns` [16, 16 positions] float32 to the channels of a head in `out`, at up to 16 positions."""
     for lane in range(count):
         for i in range(D):
             out[first + lane * stride + i] = to_bfloat16(columns[i * LANES + lane])
@@ -81,9 +82,9 @@ def write_queries(columns, count, out, first, stride):  # type: ignore[no-untype
 
 @njit(nogil=True, cache=True)
 def attend(start, stop, q, k, v, strides, sink, heads, length, causal, out, lse):  # type: ignore[no-untyped-def]
-    """Write attention into `out`, and the log of each query's softmax denominator, with the sink, into lse [B * H, T].
+    """Write attention into `out`, and the log of each query's softmax denominator (with the sink) into lse [B * H, T].
 
-    strides: those of q, k, v and out. sink: [H] float32 logits, or empty for none.
+    strides: those of q, k, v and out. sink: [H] float32 logits, or empty if there is no sink.
     """
     stride_q, stride_k, stride_v, stride_out = strides
     keys, values = np.empty(length * D, np.float32), np.empty(length * D, np.float32)
@@ -127,7 +128,7 @@ def attend(start, stop, q, k, v, strides, sink, heads, length, causal, out, lse)
 def attend_backward(start, stop, grad, out, q, k, v, strides, sink, heads, length, causal, lse, gradients, of_sink):  # type: ignore[no-untyped-def]
     """Write the gradients of `attend`: of q, k and v into the three `gradients`, of the sink into `of_sink` [B * H].
 
-    strides: those of q, k, v, out and grad, and the one that the three gradients share.
+    strides: those of q, k, v, out and grad, then the one that all three gradients have.
     """
     stride_q, stride_k, stride_v, stride_out, stride_grad, stride_to = strides
     of_q, of_k, of_v = gradients

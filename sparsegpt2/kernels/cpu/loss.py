@@ -10,12 +10,14 @@ from sparsegpt2.kernels.cpu.math import FAST, exponential, from_bfloat16, to_bfl
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def loss_rows(start, stop, logits, bigram, tokens, targets, share, losses, of_bigram, backward):  # type: ignore[no-untyped-def]
-    """Write the loss of each row (nats) into `losses` [n], and with `backward` compute gradients.
+    """Write the loss of each row in nats into `losses` [n] and, with `backward`, compute gradients.
 
-    logits: [n, V] bfloat16; with `backward` overwritten by their gradient, `share` * (softmax - one-hot of the target).
-    bigram: [V, V] float32, or no rows if there is none; row tokens[i] is added to the logits first. of_bigram: of the
-    same shape; the gradient of the table is added to it. tokens: [n], sorted. A range is moved to begin at the first
-    row of a token and to end at the last, so that no two threads add to the same row of `of_bigram`.
+    logits: [n, V] bfloat16. With `backward` they are overwritten by their gradient, `share` * (softmax - one-hot of the
+    target). bigram: [V, V] float32, or an array without rows if the model has none; row tokens[i] is added to logits[i]
+    first. of_bigram: of the same shape as bigram; the gradient of the table is added to it. tokens: [n], sorted.
+
+    Each thread gets a range of rows. A range is moved so that it begins at the first row of a token and ends at the
+    last row of one. So no two threads add to the same row of `of_bigram`.
     """
     vocabulary = logits.shape[1]
     full = np.empty(vocabulary, np.float32)

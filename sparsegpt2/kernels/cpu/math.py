@@ -8,14 +8,15 @@ from numba import njit
 from sparsegpt2.kernels.cpu.simd import as_bits, as_float
 
 FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
-"""What LLVM may assume and reorder. It may not assume that numbers are finite: an overflow of the loss must show."""
+"""What LLVM may assume about floats, and how it may reorder operations. It may not assume that numbers are finite,
+because an overflow of the loss must remain visible."""
 
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def exponential(x):  # type: ignore[no-untyped-def]
-    """exp of a float32 of at most 88, within 2 units in the last place; below -87 the result is exp(-87)."""
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # not max(), so that nan stays nan
-    n = np.int32(x * np.float32(1.4426950408889634) + np.float32(127.5)) - np.int32(127)  # rounded: never negative
+    """exp of a float32 of at most 88, within 2 units in the last place. Below -87 the result is exp(-87)."""
+    x = np.float32(-87.0) if x < np.float32(-87.0) else x  # max() would lose nan
+    n = np.int32(x * np.float32(1.4426950408889634) + np.float32(127.5)) - np.int32(127)  # int32() rounds
     whole = np.float32(np.int32(n))
     r = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
     p = np.float32(1.9875691500e-4)

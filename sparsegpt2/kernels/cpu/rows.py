@@ -1,9 +1,9 @@
-"""AbsTopK fused with its neighbour: RMSNorm or the nonlinearity before it, or the residual sum after it.
+"""AbsTopK fused with the operation next to it: RMSNorm or the nonlinearity before it, or the residual sum after it.
 
-Compiled by numba at first use (import through `cpu_kernels()`). Each row is read once and written once; in between it
-stays in the first-level cache. bfloat16 is handled as int16 bits.
+It is compiled by numba at its first use; import this module through `cpu_kernels()`. Each row is read once and written
+once. Between the two it stays in the first-level cache. bfloat16 is handled as int16 bits.
 
-Shapes: R rows, C channels, W = ceil(C / 32) words of kept bits.
+Shapes: R rows, C channels, W = ceil(C / 32) words, with one bit for each entry that says whether it is kept.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ DENSITY_AT_ZERO = np.float32(0.3989422804014327)  # 1 / sqrt(2 pi)
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def norm_rows(start, stop, x, weight, eps, k, out, kept, scale):  # type: ignore[no-untyped-def]
-    """RMSNorm of `x` [R, C] float32, rounded to bfloat16, then AbsTopK, into `out` [R, C] and `kept` [R, W].
+    """RMSNorm of `x` [R, C] float32, rounded to bfloat16, then AbsTopK. Writes `out` [R, C] and the bits `kept` [R, W].
 
-    1 / sqrt(mean square + eps) is written into `scale` [R].
+    It also writes 1 / sqrt(mean square + eps) of each row into `scale` [R].
     """
     width = x.shape[1]
     magnitude = np.full(kept.shape[1] * WORD, -1, np.int16)
@@ -43,7 +43,7 @@ def norm_rows(start, stop, x, weight, eps, k, out, kept, scale):  # type: ignore
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, of_weight):  # type: ignore[no-untyped-def]
-    """Gradients of `norm_rows`: `of_x` [R, C] float32, and `of_weight` [R / block, C], a sum for each block of rows."""
+    """Gradients of `norm_rows`: `of_x` [R, C] float32, and `of_weight` [R / block, C], one sum per block of rows."""
     width = x.shape[1]
     masked = np.empty(width, np.int16)
     upstream = np.empty(width, np.float32)
@@ -64,7 +64,10 @@ def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, o
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def normal_parts(x):  # type: ignore[no-untyped-def]
-    """(Phi(x), phi(x)) of the standard normal distribution, within 2e-7 (Abramowitz and Stegun, 7.1.26)."""
+    """Returns (Phi(x), phi(x)): cumulative probability and density of the standard normal distribution, within 2e-7.
+
+    The formula is 7.1.26 in Abramowitz and Stegun.
+    """
     size = abs(x)
     density = exponential(np.float32(-0.5) * x * x)  # times sqrt(2 pi)
     t = np.float32(1) / (np.float32(1) + np.float32(0.3275911) * SQRT_HALF * size)
@@ -79,7 +82,7 @@ def normal_parts(x):  # type: ignore[no-untyped-def]
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True)
 def sigmoid_parts(x):  # type: ignore[no-untyped-def]
-    """(c(x), c'(x)), where c is the curve that replaces Phi in the tanh form of GELU."""
+    """Returns (c(x), c'(x)), where c is the curve that replaces Phi in the tanh form of GELU."""
     cubic = np.float32(0.044715) * x * x
     inner = np.float32(1.5957691216057308) * x * (np.float32(1) + cubic)
     share = np.float32(1) / (np.float32(1) + exponential(min(-inner, np.float32(80))))
@@ -89,7 +92,7 @@ def sigmoid_parts(x):  # type: ignore[no-untyped-def]
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def activate_rows(start, stop, h, kind, k, out, kept):  # type: ignore[no-untyped-def]
-    """The MLP's nonlinearity on `h` [R, C] bfloat16, then AbsTopK; kind 0: GELU, 1: its tanh form, 2: ReLU."""
+    """The MLP's nonlinearity on `h` [R, C] bfloat16, then AbsTopK. kind: 0 is GELU, 1 its tanh form, 2 ReLU."""
     width = h.shape[1]
     magnitude = np.full(kept.shape[1] * WORD, -1, np.int16)
     active = np.empty(width, np.int16)
@@ -135,7 +138,7 @@ def activate_backward_rows(start, stop, grad, kept, h, kind, out):  # type: igno
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def add_rows(start, stop, x, delta, k, out, kept):  # type: ignore[no-untyped-def]
-    """`x` [R, C] float32 plus AbsTopK of `delta` [R, C] bfloat16, into `out` [R, C] float32."""
+    """The sum of `x` [R, C] float32 and AbsTopK of `delta` [R, C] bfloat16, written into `out` [R, C] float32."""
     width = x.shape[1]
     magnitude = np.full(kept.shape[1] * WORD, -1, np.int16)
     masked = np.empty(width, np.int16)
@@ -149,7 +152,7 @@ def add_rows(start, stop, x, delta, k, out, kept):  # type: ignore[no-untyped-de
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def add_backward_rows(start, stop, grad, kept, out):  # type: ignore[no-untyped-def]
-    """Gradient of `add_rows` with respect to `delta`: `grad` [R, C] float32 where kept, else 0, as bfloat16."""
+    """Gradient of `add_rows` with respect to `delta`, as bfloat16: `grad` [R, C] float32 where kept, else 0."""
     width = grad.shape[1]
     rounded = np.empty(width, np.int16)
     for row in range(start, stop):

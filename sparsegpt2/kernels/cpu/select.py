@@ -1,6 +1,7 @@
-"""Select the k largest weights; compiled by numba at first use (import through `cpu_kernels()`).
+"""Select the k largest weights of a tensor. Compiled by numba at its first use; import it through `cpu_kernels()`.
 
-A key is the bits of a float32 without the sign. Keys have the same order as magnitudes.
+The key of a weight is its float32 bits without the sign. Keys have the same order as magnitudes. A neuron is a row of
+the weight matrix or, with `by_column`, a column.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ import numpy as np
 from numba import njit
 
 HIGHEST = np.uint32(0x7FFFFFFF)  # above the key of every finite float32 and of infinity
+INFINITY = np.uint32(0x7F800000)
+NAN = np.uint32(0x7FC00000)
 
 
 @njit(cache=True, nogil=True)
 def threshold_of(bits, k):  # type: ignore[no-untyped-def]
-    """(t, ties, count): the k-th largest key t of `bits`, how many keys equal to t are among the k largest, and how
-    many keys are at least t.
+    """Returns (t, ties, count), where t is the k-th largest key of `bits`.
 
-    It takes two passes: a histogram of the upper 16 bits finds the bin, and one of the lower 16 bits the key.
+    ties: how many of the keys that equal t are among the k largest. count: how many keys are at least t. This takes two
+    passes over `bits`: a histogram of the upper 16 bits finds the bin of t, and a histogram of the lower 16 bits,
+    inside that bin, finds t.
     """
     counts = np.zeros(1 << 16, np.int64)
     for value in bits:
@@ -39,7 +43,7 @@ def threshold_of(bits, k):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def at_least(bits, threshold, count):  # type: ignore[no-untyped-def]
-    """Flat indices, in ascending order, of the `count` entries whose key is at least `threshold`."""
+    """Flat indices of the `count` entries whose key is at least `threshold`, in ascending order."""
     indices = np.empty(count, np.int64)
     place = 0
     for i in range(bits.size):
@@ -51,7 +55,7 @@ def at_least(bits, threshold, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def without_ties(indices, keys, threshold, ties):  # type: ignore[no-untyped-def]
-    """The indices whose key is above the threshold, and the first `ties` of those whose key equals it."""
+    """The indices whose key is above the threshold, and the first `ties` of those whose key equals the threshold."""
     kept = np.empty_like(indices)
     place = 0
     for i in range(indices.size):
@@ -68,9 +72,10 @@ def without_ties(indices, keys, threshold, ties):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def insert(largest, keys, key, index):  # type: ignore[no-untyped-def]
-    """Insert an entry into a neuron's list of largest entries, sorted by key; of equal keys the first one stays ahead.
+    """Insert an entry into a neuron's list of largest entries, which is sorted by key, largest first.
 
-    An index of -1 is an empty place. An entry that is too small for the list is ignored.
+    Of equal keys, the one inserted first stays ahead. An index of -1 is an empty place. An entry that is too small for
+    the list is ignored.
     """
     place = largest.size - 1
     if largest[place] >= 0 and key <= keys[place]:
@@ -83,11 +88,11 @@ def insert(largest, keys, key, index):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def reserved(bits, rows, columns, indices, min_alive, by_column):  # type: ignore[no-untyped-def]
-    """Flat indices [neurons, min_alive] of the largest entries of every row (or column).
+    """Flat indices [neurons, min_alive] of the largest entries of every neuron.
 
     Of equal keys the lowest index is taken. indices: all entries whose key is at least some threshold, in ascending
-    order. If a neuron has `min_alive` of them, its largest entries are among them; only other neurons are searched
-    completely.
+    order. If a neuron has at least `min_alive` entries in `indices`, its largest entries are among them. Only the other
+    neurons are searched completely.
     """
     neurons, length = (columns, rows) if by_column else (rows, columns)
     largest = np.full((neurons, min_alive), -1, np.int64)
@@ -106,7 +111,7 @@ def reserved(bits, rows, columns, indices, min_alive, by_column):  # type: ignor
 
 @njit(cache=True, nogil=True)
 def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
-    """The number of flat indices in `kept` that are in the row (or column) with the fewest."""
+    """The smallest number of entries in `kept`, a list of flat indices, that any one neuron has."""
     counts = np.zeros(columns if by_column else rows, np.int64)
     for index in kept:
         counts[index % columns if by_column else index // columns] += 1
@@ -114,15 +119,30 @@ def fewest_kept(kept, rows, columns, by_column):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[no-untyped-def]
-    """Zero all but the k largest magnitudes of a float32 matrix, given as uint32 `bits` [rows * columns].
+def has_nan(bits, indices):  # type: ignore[no-untyped-def]
+    """Whether an entry at `indices` is NaN."""
+    found = False
+    for index in indices:  # numba compiles no `any` over a generator
+        found |= bits[index] & HIGHEST > INFINITY
+    return found
 
-    If the k largest already include `min_alive` entries of every neuron, nothing needs to be reserved. Otherwise the
-    reserved entries rank above all others. That can only raise the threshold, so the new one is found among the entries
-    that reach the first one, together with the reserved entries.
+
+@njit(cache=True, nogil=True)
+def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[no-untyped-def]
+    """Set to zero all but the k largest magnitudes of a float32 matrix, given as uint32 `bits` [rows * columns].
+
+    If the k largest include `min_alive` entries of every neuron, nothing needs to be reserved. Otherwise the largest
+    `min_alive` entries of each neuron are reserved and rank above all others. That can only raise the threshold, so the
+    new threshold is found among the reserved entries and those that reach the first threshold.
     """
     threshold, ties, count = threshold_of(bits, k)
     indices = at_least(bits, threshold, count)
+    if has_nan(bits, indices):  # NaN has many bit patterns, which must rank alike
+        for i in range(bits.size):
+            if bits[i] & HIGHEST > INFINITY:
+                bits[i] = NAN
+        threshold, ties, count = threshold_of(bits, k)
+        indices = at_least(bits, threshold, count)
     kept = without_ties(indices, bits[indices] & HIGHEST, threshold, ties)
     if min_alive > 0 and fewest_kept(kept, rows, columns, by_column) < min_alive:
         first = reserved(bits, rows, columns, indices, min_alive, by_column).ravel()

@@ -1,8 +1,8 @@
 """Vectors of floats and integers for numba, to keep sums in registers and to count without branches.
 
 Numba vectorises simple loops without help. But it cannot keep a tile of sums in registers over a loop of varying
-length, or count 16-bit comparisons; kernels that need this write their inner loops with these functions. LLVM splits a
-vector that is wider than the machine's registers, so no particular instruction set is needed.
+length, and it cannot count 16-bit comparisons. Kernels that need this write their inner loops with these functions.
+LLVM splits a vector that is wider than the machine's registers, so no particular instruction set is needed.
 
 A `float32` vector has 16 lanes (`load`, `store`, `fma`, ...). The comparisons work on 32 integers at a time and return
 one bit for each. bfloat16 is read and written as int16.
@@ -24,7 +24,7 @@ intrinsic: Any = _intrinsic  # untyped: what it returns is called with other arg
 
 LANES = 16
 WORD = 32
-"""Integers that are compared at a time: one for each bit of a uint32."""
+"""Number of integers that are compared at a time, one for each bit of a uint32."""
 
 FLOAT, INT16, INT32 = ir.FloatType(), ir.IntType(16), ir.IntType(32)
 
@@ -60,13 +60,13 @@ def _constant(kind: Any, value: int | float) -> Any:
 
 
 def _call(builder: Any, name: str, arguments: Any) -> Any:
-    """An LLVM intrinsic that takes and returns float32 vectors."""
+    """Call an LLVM intrinsic that takes and returns float32 vectors."""
     kind = ir.FunctionType(_IR, [_IR] * len(arguments))
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
 def _address(context: Any, builder: Any, kind: Any, vector: Any, array: Any, index: Any) -> Any:
-    """Pointer of the type `vector` to element `index` of a flat, contiguous numba array."""
+    """A pointer of type `vector` to element `index` of a flat, contiguous numba array."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
@@ -96,7 +96,7 @@ def _store(context: Any, builder: Any, kind: Any, array: Any, index: Any, value:
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """16 entries from `index` on, of a flat float32 array or of an int16 array with the bits of bfloat16."""
+    """16 entries, from `index` on, of a flat array: float32, or int16 with the bits of bfloat16."""
     if not _flat(array):
         return None
 
@@ -108,7 +108,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write 16 entries into a flat float32 array, or as bfloat16, rounded to nearest even, into an int16 array."""
+    """Write 16 entries into a flat float32 array or, rounded to nearest even, as bfloat16 into an int16 array."""
     if not _flat(array):
         return None
 
@@ -120,7 +120,7 @@ def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
 
 def _rounded(builder: Any, bits: Any) -> Any:
-    """Bits of float32, changed so that their upper halves are the nearest bfloat16 (ties to even)."""
+    """Bits of float32, changed so that their upper halves are the nearest bfloat16, with ties to even."""
     odd = builder.and_(builder.lshr(bits, _constant(_IR_INT, 16)), _constant(_IR_INT, 1))
     return builder.add(bits, builder.add(odd, _constant(_IR_INT, 0x7FFF)))
 
@@ -147,7 +147,7 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def larger(typing: Any, a: Any, b: Any) -> Any:
-    """The larger of each pair of lanes; `a` if one of them is nan."""
+    """The larger of a and b, lane by lane; `a` if one of them is nan."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, b = arguments
@@ -158,7 +158,7 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def two_to(typing: Any, whole: Any) -> Any:
-    """2 ** n for lanes that hold whole numbers from -126 to 127."""
+    """2 ** n, lane by lane, for lanes that hold whole numbers n from -126 to 127."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         exponent = builder.add(builder.fptosi(arguments[0], _IR_INT), _constant(_IR_INT, 127))
@@ -179,7 +179,7 @@ def round_(typing: Any, vector: Any) -> Any:
 
 @intrinsic
 def from_lane(typing: Any, vector: Any, first: Any, other: Any) -> Any:
-    """`vector` with its lanes before lane `first` set to `other`."""
+    """`vector` with all lanes before lane `first` set to `other`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector, first, other = arguments
@@ -191,7 +191,7 @@ def from_lane(typing: Any, vector: Any, first: Any, other: Any) -> Any:
 
 
 class _Tile(types.Type):
-    """The numba type of 16 vectors: sums or operands that stay in registers over a loop."""
+    """The numba type of 16 vectors: sums or operands that stay in registers during a loop."""
 
     def __init__(self) -> None:
         super().__init__(name="float32x16x16")
@@ -208,7 +208,7 @@ class _TileModel(models.PrimitiveModel):
 
 
 def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any, offset: int) -> Any:
-    """A vector with array[index + offset] of a flat float32 array in all lanes."""
+    """A vector with array[index + offset] of a flat float32 array in every lane."""
     data = context.make_array(kind)(context, builder, array).data
     place = builder.add(index, ir.Constant(index.type, offset))
     return _splat(builder, builder.load(builder.gep(data, [place])), _IR)
@@ -226,7 +226,7 @@ def zero_tile(typing: Any) -> Any:
 
 @intrinsic
 def load_tile(typing: Any, array: Any, index: Any) -> Any:
-    """The 256 float32 of a flat array from `index` on, as 16 vectors."""
+    """256 float32 of a flat array, from `index` on, as 16 vectors."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile = ir.Constant(_IR_TILE, ir.Undefined)
@@ -253,7 +253,7 @@ def store_tile(typing: Any, array: Any, index: Any, tile: Any) -> Any:
 
 @intrinsic
 def dot_tile(typing: Any, tile: Any, array: Any, index: Any) -> Any:
-    """Sum over i of tile[i] * array[index + i]: a vector."""
+    """The sum over i of the vectors tile[i] * array[index + i]."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile, array, index = arguments
@@ -268,7 +268,7 @@ def dot_tile(typing: Any, tile: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def add_outer(typing: Any, tile: Any, vector: Any, array: Any, index: Any) -> Any:
-    """tile[i] + vector * array[index + i] for each i: a tile."""
+    """A tile with tile[i] + vector * array[index + i] for each i."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile, vector, array, index = arguments
@@ -293,9 +293,10 @@ _IR_PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
 
 @intrinsic
 def add_pairs(typing: Any, tile: Any, factors: Any, array: Any, index: Any) -> Any:
-    """For each i, tile[i] + the dot products of one pair of bfloat16 with the 16 pairs from index + 16 i on: a tile.
+    """A tile with tile[i] + 16 dot products for each i. They are those of one pair of bfloat16 with 16 pairs.
 
-    factors: an int32 that holds the pair. array: flat int32, each entry a pair. Needs a CPU with avx512_bf16.
+    The 16 pairs are the entries of `array` from index + 16 i on. factors: an int32 that holds the one pair. array: flat
+    int32, each entry a pair. Needs a CPU with avx512_bf16.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -325,7 +326,7 @@ def lowest_bit(typing: Any, word: Any) -> Any:
 
 @intrinsic
 def scale_tile(typing: Any, tile: Any, vector: Any) -> Any:
-    """tile[i] * vector for each i."""
+    """A tile with tile[i] * vector for each i."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile, vector = arguments
@@ -338,7 +339,7 @@ def scale_tile(typing: Any, tile: Any, vector: Any) -> Any:
 
 @intrinsic
 def transposed(typing: Any, tile: Any) -> Any:
-    """Lane j of vector i becomes lane i of vector j."""
+    """The transposed tile: lane j of vector i becomes lane i of vector j."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vectors = [builder.extract_value(arguments[0], i) for i in range(LANES)]
@@ -359,7 +360,7 @@ def transposed(typing: Any, tile: Any) -> Any:
 
 @intrinsic
 def gather_tile(typing: Any, array: Any, index: Any, stride: Any) -> Any:
-    """Load 16 vectors from a flat array (float32, or bfloat16 as int16), each `stride` entries after the last."""
+    """Load 16 vectors from a flat array (float32, or bfloat16 as int16), each `stride` entries after the one before."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, stride = arguments
@@ -374,7 +375,7 @@ def gather_tile(typing: Any, array: Any, index: Any, stride: Any) -> Any:
 
 @intrinsic
 def scatter_tile(typing: Any, array: Any, index: Any, stride: Any, tile: Any) -> Any:
-    """Write 16 vectors into a flat array, each `stride` entries after the last, rounded as in `store`."""
+    """Write 16 vectors into a flat array, rounded as in `store`, each `stride` entries after the one before."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, index, stride, tile = arguments
@@ -387,7 +388,7 @@ def scatter_tile(typing: Any, array: Any, index: Any, stride: Any, tile: Any) ->
 
 
 def _arithmetic(symbol: Callable[..., Any], instruction: str) -> None:
-    """Make `symbol` (operator.add, ...) work on two vectors."""
+    """Make `symbol` (operator.add and so on) work on two vectors."""
 
     @type_callable(symbol)
     def typed(context: Any) -> Callable[..., Any]:
@@ -470,7 +471,7 @@ def copy_kept(typing: Any, array: Any, index: Any, word: Any, out: Any, place: A
 
 @intrinsic
 def count_bits(typing: Any, word: Any) -> Any:
-    """How many bits of a uint32 are set."""
+    """The number of bits of a uint32 that are set."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.zext(builder.ctpop(arguments[0]), ir.IntType(64))

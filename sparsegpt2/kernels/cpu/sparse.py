@@ -1,11 +1,11 @@
 """Products of dense activations with a sparse matrix, compiled by numba at first use.
 
-A row of the sparse matrix is applied to 32 tokens at a time. Their activations are transposed, so that the tokens are
-next to each other in memory. Each nonzero weight is then a multiply-add of two vectors. The sums of 16 outputs are
-transposed back when they are complete.
+A row of the sparse matrix is applied to 32 tokens at a time. Their activations are transposed, so that the values of
+one channel for all 32 tokens are next to each other in memory. For each nonzero weight, one multiply-add of vectors
+then handles 16 tokens. When the sums of 16 outputs are complete, they are transposed back.
 
 Shapes: N tokens, K inputs, O outputs, E nonzeros. Matrices are stored as compressed rows: `begins` [O + 1], `columns`
-[E] int32, `values` [E] float32.
+[E] int32, `values` [E] float32. Row i has the values from begins[i] up to begins[i + 1], in these columns.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def count_nonzero(matrix):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def compress(matrix, count, rounded):  # type: ignore[no-untyped-def]
-    """(begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros. rounded: round values to bfloat16."""
+    """Returns (begins, columns, values) of a float32 matrix [O, K] with `count` nonzeros.
+
+    rounded: round values to bfloat16.
+    """
     begins = np.zeros(matrix.shape[0] + 1, np.int64)
     columns, values = np.empty(count, np.int32), np.empty(count, np.float32)
     place = 0
@@ -59,7 +62,7 @@ def compress(matrix, count, rounded):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def transpose(begins, columns, values, width):  # type: ignore[no-untyped-def]
-    """Compressed rows [O, K] -> compressed rows of the transposed matrix [K = width, O]."""
+    """The compressed rows of the transposed matrix, [width, O], for those of a matrix [O, width]."""
     starts = np.zeros(width + 1, np.int64)
     for column in columns:
         starts[column + 1] += 1
@@ -78,7 +81,7 @@ def transpose(begins, columns, values, width):  # type: ignore[no-untyped-def]
 def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignore[no-untyped-def]
     """out [N, O] = x [N, K] times the transposed matrix, plus bias [O] float32 (or empty), for rows `start` to `stop`.
 
-    x and out are float32, or bfloat16 as int16. K and O must be multiples of 16. Sums are float32.
+    x and out are float32, or the bits of bfloat16 as int16. K and O must be multiples of 16. Sums are float32.
     """
     inputs, outputs = x.shape[1], out.shape[1]
     flat_x, flat_out = x.reshape(-1), out.reshape(-1)
@@ -87,7 +90,7 @@ def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignor
     last = np.empty(LANES * LANES, x.dtype)
     for first in range(start, stop, TOKENS):
         for half in range(2):
-            # past the end the last 16 tokens are computed again
+            # if this half is past the end, the last 16 tokens are computed again
             token = min(first + half * LANES, max(start, stop - LANES))
             read_turned(flat_x, token, stop, inputs, half, turned, last)
         for output in range(0, outputs, LANES):
@@ -121,9 +124,9 @@ def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignor
 
 @njit(nogil=True)
 def read_turned(flat_x, token, stop, inputs, half, turned, room):  # type: ignore[no-untyped-def]
-    """Copy the activations of 16 tokens from `token` on into lanes 16 * half to 16 * half + 15 of `turned` [K, 32].
+    """Copy the activations of 16 tokens, from `token` on, into columns 16 * half to 16 * half + 15 of `turned` [K, 32].
 
-    If fewer than 16 tokens are left before `stop`, the last one is repeated.
+    If fewer than 16 tokens are left before `stop`, the last one is repeated; `room` is memory for that.
     """
     for channel in range(0, inputs, LANES):
         if token + LANES <= stop:
@@ -139,14 +142,14 @@ def read_turned(flat_x, token, stop, inputs, half, turned, room):  # type: ignor
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def column_sums(start, stop, x, block, sums):  # type: ignore[no-untyped-def]
-    """Sums over the rows of x [N, C] bfloat16, one for each block of rows, added to `sums` [N / block, C] float32."""
+    """Add the rows of x [N, C] bfloat16 to `sums` [N / block, C] float32: each `block` rows to one row of `sums`."""
     for row in range(start, stop):
         values, target = x[row], sums[row // block]
         for i in range(x.shape[1]):
             target[i] += from_bfloat16(values[i])
 
 
-PAIRS = 28  # pairs of tokens that are handled together, each with a bit in one word
+PAIRS = 28  # number of pairs of tokens that are handled together; each has one bit of a word
 WIDE = LANES * LANES  # number of inputs whose sums fill the registers
 
 
@@ -154,8 +157,8 @@ WIDE = LANES * LANES  # number of inputs whose sums fill the registers
 def outer_sums(start, stop, gradient, x, out):  # type: ignore[no-untyped-def]
     """out [O, K] float32 = gradient [N, O] transposed times x [N, K], both bfloat16, for outputs `start` to `stop`.
 
-    Pairs of tokens whose gradients are both zero are skipped: if AbsTopK leaves a quarter of the gradients nonzero, 44%
-    of the pairs have a nonzero one. K must be a multiple of 256. Needs a CPU with avx512_bf16.
+    Tokens are taken in pairs, and a pair is skipped if both gradients are zero. If AbsTopK leaves a quarter of the
+    gradients nonzero, 44% of the pairs have a nonzero one. K must be a multiple of 256. Needs a CPU with avx512_bf16.
     """
     tokens, inputs = gradient.shape[0], x.shape[1]
     flat_out = out.reshape(-1)
@@ -190,7 +193,7 @@ def outer_sums(start, stop, gradient, x, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def pair_rows(x, first, channel, paired):  # type: ignore[no-untyped-def]
-    """Copy 256 channels of the tokens from `first` on into `paired` [pairs, 256], both tokens of a pair in an int32."""
+    """Copy 256 channels of the tokens from `first` on into `paired` [pairs, 256], with one int32 per pair of tokens."""
     for pair in range(min(PAIRS, (x.shape[0] - first + 1) // 2)):
         even = first + 2 * pair
         values, others = x[even], x[min(even + 1, x.shape[0] - 1)]

@@ -1,8 +1,9 @@
-"""AbsTopK row by row, compiled by numba at first use (import through `cpu_kernels()`).
+"""AbsTopK row by row, compiled by numba at its first use. Import this module through `cpu_kernels()`.
 
-`select_rows` and `mask_rows` work on rows `start` to `stop` and release Python's lock, so that `over_rows` can give
-each thread a range. Floats are handled as integers (int16 for bfloat16, int32 for float32), which have the same order
-as magnitudes once the sign bit is removed. The kept entries of a row are bits in uint32 words, 32 entries in each word.
+`select_rows` and `mask_rows` work on rows `start` to `stop` and release Python's global lock, so that `over_rows` can
+give each thread a range. Floats are handled as integers (int16 for bfloat16, int32 for float32), which have the same
+order as magnitudes once the sign bit is removed. A bit for each entry of a row says whether it is kept; 32 of these
+bits are in one uint32 word.
 
 Shapes: R rows, C channels, W = ceil(C / 32) words.
 """
@@ -17,10 +18,11 @@ from sparsegpt2.kernels.cpu.simd import WORD, bits_above, bits_at_least, bits_eq
 
 @njit(nogil=True)
 def find_kept(magnitude, k, words):  # type: ignore[no-untyped-def]
-    """Write into `words` [W] which k of the integers `magnitude` [32 W] are largest; of equal ones the lowest index.
+    """Set the bits in `words` [W] of the k largest of the integers `magnitude` [32 W].
 
-    The k-th largest value is found by bisection. To count the entries above a value takes a few vector comparisons of a
-    row that stays in registers or the first-level cache. Entries past the row's width must be -1.
+    Of equal integers, the one with the lowest index is taken. The k-th largest value is found by bisection. Counting
+    the entries above a value takes only a few vector comparisons, because the row stays in registers or in the
+    first-level cache. Entries past the row's width must be -1.
     """
     low, high = np.int64(0), np.int64(0)
     for i in range(magnitude.size):
@@ -38,7 +40,7 @@ def find_kept(magnitude, k, words):  # type: ignore[no-untyped-def]
             low = middle
         else:
             high = middle - 1
-    ties = np.int64(k)  # how many entries equal to the threshold are kept
+    ties = np.int64(k)  # becomes the number of entries that are kept although they only equal the threshold
     for word in range(words.size):
         words[word] = bits_above(magnitude, word * WORD, low)
         ties -= count_bits(words[word])
@@ -57,7 +59,7 @@ def find_kept(magnitude, k, words):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def read_magnitudes(bits, width, magnitude):  # type: ignore[no-untyped-def]
-    """Write the magnitudes of one row `bits` [C] into `magnitude` [32 W]; entries past C keep their -1."""
+    """Write the magnitudes of one row `bits` [C] into `magnitude` [32 W], whose entries from C on stay -1."""
     whole = width // WORD * WORD
     for i in range(0, whole, WORD):
         magnitudes(bits, i, magnitude, i)
@@ -68,7 +70,7 @@ def read_magnitudes(bits, width, magnitude):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def copy_row(bits, width, words, out):  # type: ignore[no-untyped-def]
-    """Write the kept entries of one row `bits` [C], and zeros elsewhere, into `out` [C]."""
+    """Write the kept entries of one row `bits` [C] into `out` [C], and zeros elsewhere."""
     whole = width // WORD * WORD
     for i in range(0, whole, WORD):
         copy_kept(bits, i, words[i // WORD], out, i)
@@ -78,7 +80,7 @@ def copy_row(bits, width, words, out):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def keep_row(values, width, k, magnitude, words):  # type: ignore[no-untyped-def]
-    """Write into `words` which k entries of the row `values` are kept: all of them if k is at least the width."""
+    """Set the bits in `words` of the k kept entries of the row `values`; all bits if k is at least the width."""
     if k >= width:
         words[:] = np.uint32(0xFFFFFFFF)
         return
@@ -88,7 +90,7 @@ def keep_row(values, width, k, magnitude, words):  # type: ignore[no-untyped-def
 
 @njit(nogil=True, cache=True)
 def select_rows(start, stop, bits, k, out, kept):  # type: ignore[no-untyped-def]
-    """Write AbsTopK of `bits` [R, C] into `out` [R, C], and the words of kept entries into `kept` [R, W]."""
+    """Write AbsTopK of `bits` [R, C] into `out` [R, C], and the bits of the kept entries into `kept` [R, W]."""
     width = bits.shape[1]
     magnitude = np.full(kept.shape[1] * WORD, -1, bits.dtype)
     for row in range(start, stop):
@@ -99,6 +101,6 @@ def select_rows(start, stop, bits, k, out, kept):  # type: ignore[no-untyped-def
 
 @njit(nogil=True, cache=True)
 def mask_rows(start, stop, bits, kept, out):  # type: ignore[no-untyped-def]
-    """Write `bits` [R, C] where kept, and zeros elsewhere, into `out` [R, C]: the backward of AbsTopK."""
+    """Write the kept entries of `bits` [R, C] into `out` [R, C], and zeros elsewhere: the backward pass of AbsTopK."""
     for row in range(start, stop):
         copy_row(bits[row], bits.shape[1], kept[row], out[row])

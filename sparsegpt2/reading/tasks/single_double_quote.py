@@ -19,7 +19,7 @@ $name = $thing.index({{'|"}}$text{{answer}} + $number
 ---
 print({{'|"}}$label: $text{{answer}} if $name == $number else None
 """
-"""A string that is still open, in code that goes on behind it."""
+"""A string that is still open, with more code after it."""
 
 SAME, OTHER = """{{'|"}}""", """{{"|'}}"""
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.registry import Found, Kind, takes
+from sparsegpt2.settings.fields import check_fields
 from sparsegpt2.text.corpus.interleave import interleave
 
 
@@ -40,6 +41,7 @@ class CorpusConfig:
     """stdlib: whether to add the sources of the installed packages."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.weight > 0:
             raise UserError(f"the weight of corpus {self.name} is {self.weight}; it must be above 0")
         if self.sample_by not in ("document", "paragraph", "line"):

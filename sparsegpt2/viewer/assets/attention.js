@@ -1,6 +1,7 @@
-// Attention of one head on a prompt pair, sink included: the whole model and the circuit side by side.
+// The attention of one head on a prompt pair, including the sink, in the whole model and in the circuit side by side.
 
-// Base64 to rows of shares in [0, 1]: for each query, the keys that it can attend to, then the sink.
+// Decode a pattern in base64 to a row of attention weights in [0, 1] for each query: first the keys that the query can
+// attend to, then the sink.
 function unpackPattern(text, length, causal) {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const rows = [];
@@ -19,7 +20,7 @@ function attentionSection(circuit, node) {
   const rows = task.patterns.heads[key];
   const heading = `Attention of head ${key}`;
   if (!rows) {
-    return section(heading, h("p", { class: "soft" }, task.patterns.left_out.includes(key) ? "Left out, because the page would be too large." : "This page was made without attention patterns."));
+    return section(heading, h("p", { class: "soft" }, task.patterns.left_out.includes(key) ? "The patterns of this head are left out, because the page would be too large." : "This page was made without attention patterns."));
   }
   const body = h("div", {});
   const pairs = Array.from({ length: task.patterns.pairs }, (_, i) => h("option", { value: i }, `pair ${i + 1}`));
@@ -29,7 +30,7 @@ function attentionSection(circuit, node) {
     fill(body, [0, 1].map((side) => attentionOfPrompt(circuit, task.pairs[pair][side], rows[2 * pair + side])));
   };
   draw();
-  return section(heading, h("p", {}, "Prompts of ", choice, h("span", { class: "soft" }, " – choose a query with the slider or by clicking its token")), body);
+  return section(heading, h("p", {}, "Prompts of ", choice, h("span", { class: "soft" }, " – choose the query token with the slider or by clicking it")), body);
 }
 
 function attentionOfPrompt(circuit, side, packed) {
@@ -54,7 +55,7 @@ function attentionOfPrompt(circuit, side, packed) {
             {
               class: key === query ? "token peak" : "token",
               style: key < shares.length - 1 ? { background: shade(shares[key]) } : { color: "#aaa" },
-              title: key < shares.length - 1 ? `key ${key}: ${percent(shares[key])}` : `key ${key}: later than the query`,
+              title: key < shares.length - 1 ? `key ${key}: ${percent(shares[key])}` : `key ${key}: after the query, so it gets no attention`,
               onclick: () => {
                 slider.value = key;
                 draw();

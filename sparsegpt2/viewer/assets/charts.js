@@ -1,15 +1,16 @@
-// Charts, made with Observable Plot. Series differ in colour and also in dash or marker.
+// Charts, made with the library Observable Plot. Series differ both in colour and in the dashes of a line or the marker.
 
 const SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C6D31", "#56B4E9", "#000000", "#E69F00"];
 const DASHES = ["none", "7 3", "2 2", "8 3 2 3", "4 2 1 2", "12 3"];
 const SYMBOLS = ["circle", "square", "triangle", "diamond", "star", "cross", "wye", "plus"];
 const CHART_STYLE = { fontFamily: "system-ui, sans-serif", fontSize: "12px", overflow: "visible" };
-const HALO = { stroke: "#fff", strokeWidth: 4, paintOrder: "stroke" }; // keeps text readable on top of lines
+const HALO = { stroke: "#fff", strokeWidth: 4, paintOrder: "stroke" }; // a white outline, which keeps text readable on top of lines
 const lookOf = (place) => ({ stroke: SERIES[place % SERIES.length], strokeDasharray: DASHES[place % DASHES.length] });
 const tip = (points, options) => Plot.tip(points, Plot.pointer({ lineWidth: 30, lineHeight: 1.25, ...options }));
 const compact = (value) => d3.format(Math.abs(value) >= 1000 ? ".3~s" : ".3~g")(value);
 
-// Ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, or evenly spaced numbers if the range is narrow.
+// The ticks of a logarithmic axis: 1, 2 and 5 times powers of ten, fewer if the range is wide, or evenly spaced numbers
+// if it is narrow.
 function logTicks(low, high) {
   const steps = high / low > 1000 ? [1] : high / low > 60 ? [1, 3] : [1, 2, 5];
   const ticks = [];
@@ -64,7 +65,8 @@ function histogramChart(activations, label) {
   });
 }
 
-// A measure of several runs over steps; null if no run logged it. `place`: run name -> index of its colour and dash.
+// A chart of one measure of several runs against training steps; null if no run logged the measure. `place` is a function
+// from the name of a run to the index of its colour and dashes.
 function trainingChart(runs, measure, label, place, options = {}) {
   const series = Object.entries(runs)
     .map(([run, measures]) => ({ run, points: (measures[measure] || []).map(([step, value]) => ({ run, step, value })) }))
@@ -99,7 +101,8 @@ function seriesLegend(names, place) {
   );
 }
 
-// Figure (a): held-out loss against circuit size, one point per model. A click calls `choose` with the model's name.
+// The figure of held-out loss against circuit size, with one point for each model. A click on a point calls `choose` with
+// the model's name.
 function frontierChart(run, place, choose) {
   const points = run.models
     .map((model) => ({ ...model, i: place(model.name) }))
@@ -128,7 +131,8 @@ function frontierChart(run, place, choose) {
   return chart;
 }
 
-// Figure (b): task loss against circuit size; lines along the pruner's ranking, one marker for each target loss.
+// The figure of task loss against circuit size. Lines follow the pruner's ranking, and there is a marker for each target
+// loss.
 function sizesChart(curves, place) {
   const pointsOf = (kind) => curves.flatMap((curve) => curve[kind].map(([edges, loss]) => ({ i: place(curve.name), name: curve.name, edges: Math.max(1, edges), loss: Math.max(1e-4, loss) })));
   const lines = pointsOf("line");
@@ -149,7 +153,8 @@ function sizesChart(curves, place) {
   });
 }
 
-// An attention pattern [queries][keys, then sink] as an image, with the sink drawn as the first column.
+// An attention pattern as an image with a row for each query. `pattern[query]` has the weights of the keys, then of the
+// sink. The image shows the sink as its first column.
 function patternChart(pattern, label) {
   const queries = pattern.length;
   const keys = Math.max(...pattern.map((row) => row.length)) - 1;

@@ -1,4 +1,5 @@
-// The view of one circuit in tabs: the graph with its tools and side panel, the table of nodes, the task, the facts.
+// The view of one circuit. Its tabs are the graph with tools and a side panel, the table of nodes, the task, the evidence
+// and the facts.
 
 const TABS = { graph: "Graph", nodes: "Nodes", task: "Task", evidence: "Evidence", about: "About" };
 
@@ -8,7 +9,7 @@ class CircuitView {
     this.data = data;
     this.notes = notes;
     this.navigate = navigate; // navigate(tab, what), where `what` is a node's id, "lane N" or ""
-    this.trail = []; // earlier values of `what`, for stepping back
+    this.trail = []; // earlier values of `what`, to which the button "Back" returns
     this.what = "";
     this.go = (i) => this.show("graph", i === null ? "" : this.circuit.nodes[i].id);
     this.panel = h("aside", { class: "panel", "aria-live": "polite", tabindex: 0, "aria-label": "Details" });
@@ -33,19 +34,20 @@ class CircuitView {
     this.canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  // Call this after the element is in the document, because the graph needs its size.
+  // Show a tab and select what `what` names. Call this only when the element is in the document, because the graph needs
+  // its size.
   open(tab, what) {
     for (const [name, element] of Object.entries(this.sections)) element.hidden = name !== tab;
     for (const button of this.tabs.children) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
     const first = !this.graph && tab === "graph";
     if (first) this.draw();
-    if (tab === "graph") this.graph.cy.resize(); // it may have been hidden, or the window resized, since the last time
+    if (tab === "graph") this.graph.cy.resize(); // the size may have changed since the tab was last shown
     if (tab === "nodes") fill(this.sections.nodes, this.nodeTable());
     this.select(what);
-    if (first) this.graph.fit(); // last, when the layout of the page is final
+    if (first) this.graph.fit(); // after everything else, because the size of the graph is final only now
   }
 
-  // Make the drawing. Its section must be visible.
+  // Draw the graph. Its tab must be visible.
   draw() {
     this.graph = new Graph(this.circuit, this.canvas, {
       choose: (i) => this.go(i),
@@ -121,7 +123,7 @@ class CircuitView {
     this.filter();
   }
 
-  // The slider moves through the edges by rank, so that halfway hides half of them whatever the weights are.
+  // The slider moves through the edges in the order of their magnitudes. So in its middle position it hides half of them.
   filter() {
     const sizes = this.circuit.edges.map((edge) => Math.abs(edge.weight)).reverse();
     const skipped = Math.floor((Number(this.weight.value) / 100) * (sizes.length - 1));
@@ -223,8 +225,8 @@ class CircuitView {
       places.map((place) => h("span", {}, h("span", { class: `key ${PLACES[place].shape}`, style: { background: PLACES[place].colour } }), `${PLACES[place].letter} ${PLACES[place].name}`)),
       h("span", {}, h("span", { class: "key-line positive" }), "positive weight"),
       h("span", {}, h("span", { class: "key-line negative" }), "negative"),
-      h("span", {}, h("span", { class: "key-line lane" }), "residual channel (bold: shared by sublayers)"),
-      h("span", { class: "soft" }, this.circuit.nodes.some((node) => node.effect !== null) ? "size: rise of the loss when ablated" : "size: sum of the node's weights"),
+      h("span", {}, h("span", { class: "key-line lane" }), "residual channel (bold: used by several sublayers)"),
+      h("span", { class: "soft" }, this.circuit.nodes.some((node) => node.effect !== null) ? "size of a node: rise of the loss when it is ablated" : "size of a node: sum of the magnitudes of its weights"),
     );
   }
 
@@ -240,7 +242,7 @@ class CircuitView {
       "article",
       {},
       h("h2", {}, "Overview"),
-      h("p", { class: "soft" }, "Choose a node to show only what reaches it and what it reaches. A vertical line is a residual channel, written at its lower end and read further up."),
+      h("p", { class: "soft" }, "Select a node to show only the nodes that affect it and those that it affects. A vertical line is a residual channel. Nodes lower on the line write to it, and nodes higher up read it."),
       this.data.task ? scoreTable(this.data.task.scores) : null,
       Object.values(this.data.evidence).map((report) => (report?.summary ? h("p", {}, "Evidence: ", String(report.summary)) : null)),
       h("h3", {}, "Most important nodes"),
@@ -272,11 +274,12 @@ class CircuitView {
       return [nodeLink(this.circuit, this.notes, i, this.go), number(node.effect), number(node.effect_full), count(this.circuit.into[i].length), count(this.circuit.out[i].length), tokens, entry.note];
     });
     return h("section", {}, h("h2", {}, plural(rows.length, "node")),
-      h("p", { class: "soft" }, "Sorted by the rise of the task loss when ablated (nats, in the circuit and in the whole model). Tokens: those whose embeddings excite a reading node most, or whose logits a writing node raises most."),
+      h("p", { class: "soft" }, "The columns circuit and model show how much the task loss rises, in nats, when the node is ablated in the circuit or in the whole model. Nodes are sorted by the first. The columns in and out are numbers of edges. Tokens: for a node that reads the residual stream, those whose embeddings excite it most; for a node that writes to it, those whose logits it raises most."),
       table(["node", "circuit", "model", "in", "out", "tokens", "note"], rows, { class: "wide" }));
   }
 
-  // Print shows every tab, whichever is open, so all must be filled and the graph drawn.
+  // A printed page contains every tab, including those that were never opened. So all of them must be filled, and the
+  // graph must be drawn.
   preparePrint() {
     const { hidden } = this.sections.graph;
     this.sections.graph.hidden = false;

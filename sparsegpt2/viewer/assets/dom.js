@@ -1,4 +1,4 @@
-// Making elements, and formatting numbers and tokens. Text from the data becomes text nodes, never markup.
+// Functions that make HTML elements and format numbers and tokens. Text from the data becomes text nodes, never markup.
 
 function h(tag, attributes, ...children) {
   const element = document.createElement(tag);

@@ -1,9 +1,9 @@
-// The drawing of a circuit in Cytoscape: elements made from the layout, and operations on them.
+// The drawing of a circuit, made with the library Cytoscape: the elements of the drawing, and operations on them.
 
-const SIZES = [10, 28]; // diameters of the least and the most important node; larger in wide drawings
-const WIDTHS = [0.8, 5]; // widths of the lightest and the heaviest edge
+const SIZES = [10, 28]; // diameters of the least and the most important node, in pixels at zoom 1; larger in wide drawings
+const WIDTHS = [0.8, 5]; // widths in pixels of the edges with the smallest and the largest weight
 const READABLE = 10.5; // height in pixels of a name that stays readable at any zoom
-const NAMES = 24; // largest number of nodes whose names stay readable because of their importance
+const NAMES = 24; // number of the most important nodes whose names stay readable at any zoom
 
 function graphElements(circuit, layout) {
   const elements = [];
@@ -46,7 +46,7 @@ function graphElements(circuit, layout) {
     });
   });
   const heaviest = Math.max(1e-9, ...circuit.edges.map((edge) => Math.abs(edge.weight)));
-  circuit.edges.toReversed().forEach((edge, n) => { // heaviest last, so that it is on top
+  circuit.edges.toReversed().forEach((edge, n) => { // the edge with the largest weight is last, so that it is drawn on top
     const share = Math.abs(edge.weight) / heaviest;
     elements.push({
       data: {
@@ -152,7 +152,7 @@ class Graph {
     this.cy.zoom({ level: this.cy.zoom() * factor, renderedPosition: { x: this.cy.width() / 2, y: this.cy.height() / 2 } });
   }
 
-  // Show `i` with everything that reaches it and everything it reaches, or everything for null.
+  // Show node `i` with every node that affects it or that it affects, and dim the others. null: show everything.
   isolate(i) {
     if (i === null) return this.emphasise(null, null, null, this.circuit.byImportance().slice(0, NAMES));
     const up = this.circuit.reach(i, false);
@@ -204,7 +204,8 @@ class Graph {
     this.node(i).data("label", text || this.circuit.shortName(i)).toggleClass("noted", Boolean(text));
   }
 
-  // Choose the names that are readable at any zoom: labels typed by the user, then names in `first` while they fit.
+  // Choose the nodes whose names are readable at any zoom: first those with labels typed by the user, then those in
+  // `this.first`. A name that would overlap an earlier one is skipped.
   renewNames() {
     const apart = (a, b) => a.x2 < b.x1 || b.x2 < a.x1 || a.y2 < b.y1 || b.y2 < a.y1;
     const noted = this.nodes.filter(".noted").map((node) => node.data("index"));
@@ -224,7 +225,7 @@ class Graph {
     });
   }
 
-  // Hide edges lighter than the threshold, and nodes of hidden places with their edges.
+  // Hide edges with weights below the threshold, and the nodes of hidden places together with their edges.
   filter() {
     this.cy.batch(() => {
       this.nodes.forEach((node) => node.toggleClass("off", this.hiddenPlaces.has(node.data("place"))));

@@ -1,17 +1,19 @@
-// Layout of the drawing: layers from bottom to top, residual lanes in the middle, attention to their left, MLPs to their
-// right. A node that reads or writes is on the lane of its channel. Coordinates are pixels at zoom 1, y downwards.
+// The layout of the drawing. Layers go from bottom to top. The residual channels are vertical lines in the middle, called
+// lanes. Attention heads are to the left of the lanes, MLP neurons to the right. A node that reads or writes a residual
+// channel is on the channel's lane. A band is the horizontal strip of a sublayer. Coordinates are pixels at zoom 1; y
+// grows downwards.
 
-const STEP = 30; // distance between neighbours
-const ROW = 42; // least distance between rows of one block
-const GAP = 90; // distance between the lanes and the columns next to them
-const SWEEPS = 6; // rounds of ordering lanes, heads and neurons by their neighbours
-const SHAPE = 0.66; // height of the drawing divided by its width, if its rows leave room
+const STEP = 30; // horizontal distance between neighbouring nodes or lanes
+const ROW = 42; // smallest vertical distance between rows of nodes in one sublayer
+const GAP = 90; // distance between the lanes and the heads or neurons next to them
+const SWEEPS = 6; // number of rounds in which lanes, heads and neurons are sorted by the places of their neighbours
+const SHAPE = 0.66; // preferred ratio of the height of the drawing to its width
 const WIDEST = 3; // largest factor by which the drawing of a deep circuit is stretched sideways
-const MARGIN = 9; // room for the names of low bands, in text heights
-const LETTERS = 62; // width of the drawing in heights of its large text, which is readable with the whole graph in view
+const MARGIN = 9; // room at the left for the names of bands, in text heights; used only in a stretched drawing
+const LETTERS = 62; // width of the drawing divided by the height of its large text; the text is readable when the whole graph is visible
 
-// The layout is recomputed once its size is known: a large drawing gets larger text, a wide one more height so that
-// edges are not flat, and a tall one more width.
+// The layout is computed again when its size is known. A large drawing gets larger text. A wide drawing gets more height,
+// so that edges are not too flat, and a tall one gets more width.
 function layoutCircuit(circuit) {
   const order = orderNodes(circuit);
   const width = (layout) => layout.right - layout.left;
@@ -42,8 +44,8 @@ function stretched(layout, times) {
   };
 }
 
-// `spread`: vertical distance from a sublayer's reads to its heads or neurons, and from these to its writes.
-// `font`: height of large text.
+// Place everything. `spread`: vertical distance between the nodes that read (act_in) and the heads or neurons of a
+// sublayer, and between these and the nodes that write (resid_delta). `font`: height of large text.
 function placeAll(circuit, order, spread, font) {
   const lanes = order.lanes;
   const laneStep = lanes.length > 120 ? 16 : lanes.length > 50 ? 21 : STEP;
@@ -54,7 +56,7 @@ function placeAll(circuit, order, spread, font) {
   const heads = [];
   const bands = [];
   const layers = circuit.data.config.n_layer;
-  let y = 0; // of the embedding; each band is above the one before
+  let y = 0; // starts at the embedding; each band is above the previous one
   let left = -GAP;
   let right = width + GAP;
   for (let layer = 0; layer < layers; layer++) {
@@ -84,9 +86,9 @@ function placeAll(circuit, order, spread, font) {
         const neurons = order.neurons.get(layer) || [];
         const columns = Math.max(6, Math.ceil(Math.sqrt(neurons.length * 5)));
         const rows = Math.ceil(neurons.length / columns);
-        const step = rows > 2 ? STEP : 1.5 * STEP; // few neurons get room for their names
+        const step = rows > 2 ? STEP : 1.5 * STEP; // if there are few neurons, there is room for their names
         neurons.forEach((i, n) => {
-          const column = Math.floor(n / Math.max(1, rows)); // columns are filled one after the other, so the order runs left to right
+          const column = Math.floor(n / Math.max(1, rows)); // one column is filled after the other, so neurons are ordered from left to right
           const at = { x: width + GAP + column * step, y: start - (n % Math.max(1, rows)) * row };
           positions.set(i, at);
           right = Math.max(right, at.x);
@@ -98,12 +100,13 @@ function placeAll(circuit, order, spread, font) {
       y = top - ROW / 2;
     }
   }
-  const lift = ROW / 2 + 0.8 * font; // bars are as high as their text
+  const lift = ROW / 2 + 0.8 * font; // the bars for embedding and logits are as high as their text
   const ends = { embedding: lift, logits: y - lift };
   return { positions, heads, bands, ends, laneX, laneStep, left: left - STEP, right: right + STEP, width, segments: laneSegments(circuit, positions, ends) };
 }
 
-// Heads are boxes of three rows (q at the bottom, then k, then v), in lines of boxes that are aligned right, to the lanes.
+// Place the heads of a layer. A head is a box with three rows of nodes: q at the bottom, then k, then v. The boxes are in
+// lines, which start at the lanes and grow to the left.
 function placeHeads(heads, circuit, start, width, gap) {
   const widest = Math.max(420, width * 0.7);
   const placed = [];
@@ -126,7 +129,8 @@ function placeHeads(heads, circuit, start, width, gap) {
   return placed;
 }
 
-// Order lanes, heads and neurons so that edges are short: each is sorted in turn by the mean place of its neighbours.
+// Order lanes, heads and neurons so that edges are short. In each round, the three are sorted one after the other, by the
+// mean place of their neighbours.
 function orderNodes(circuit) {
   const side = (lane) => {
     const kinds = new Set(lane.nodes.map((i) => circuit.nodes[i].site.split(".")[1]));
@@ -152,7 +156,7 @@ function orderNodes(circuit) {
   };
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     lanes.forEach((lane, n) => lane.nodes.forEach((i) => place.set(i, n)));
-    sortBy(heads, (head) => -mean(around(head.nodes))); // the first head is nearest to the lanes
+    sortBy(heads, (head) => -mean(around(head.nodes))); // the first head in the list is placed nearest to the lanes
     heads.forEach((head) => {
       head.nodes.sort((a, b) => mean(around([a])) - mean(around([b])));
       head.nodes.forEach((i) => place.set(i, mean(around(head.nodes)) - 0.3 * lanes.length));
@@ -166,8 +170,8 @@ function orderNodes(circuit) {
   return { lanes, heads, neurons };
 }
 
-// The parts of each lane that carry something: [{channel, from, to, shared}], with y from a write to its last read.
-// Overlapping parts are merged. shared: several sublayers read or write the lane.
+// The parts of each lane that are drawn, as [{channel, from, to, shared}]. A part goes from a write (y = from) to the last
+// read of what was written (y = to). Overlapping parts are merged. `shared`: several sublayers read or write the channel.
 function laneSegments(circuit, positions, ends) {
   const segments = [];
   for (const lane of circuit.data.lanes) {

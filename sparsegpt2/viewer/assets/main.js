@@ -1,4 +1,4 @@
-// Start: read the data, then show what the address names: #run, or #circuit/INDEX/TAB/NODE.
+// The start of the page. It reads the data, then shows what the end of the address says: #run or #circuit/INDEX/TAB/NODE.
 
 const PAGE_FORMAT = 1;
 

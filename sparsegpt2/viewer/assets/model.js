@@ -1,6 +1,8 @@
-// A circuit with the lookups that the page needs: neighbours, residual lanes, and what reaches what.
+// A circuit with the lookups that the page needs: the neighbours of a node, the residual channel that it reads or writes,
+// and the nodes that it can reach. A lane is a residual channel, drawn as a vertical line.
 
-// Places in forward order. The colours are those of Okabe and Ito; places also differ in shape or letter.
+// The eight places of nodes in a layer, in forward order. Colours are from the palette of Okabe and Ito, which works for
+// the colour-blind. Places also differ in shape or letter.
 const PLACES = {
   "attn.act_in": { name: "attention reads", letter: "r", colour: "#ffffff", shape: "rectangle" },
   "attn.q": { name: "query", letter: "q", colour: "#E69F00", shape: "triangle" },
@@ -22,7 +24,7 @@ class CircuitModel {
     this.nodes = data.nodes;
     this.index = new Map(data.nodes.map((node, i) => [node.id, i]));
     this.edges = data.edges.weight.map((weight, k) => ({ source: data.edges.source[k], target: data.edges.target[k], weight }));
-    this.into = data.nodes.map(() => []); // edges, largest magnitude first as in the data
+    this.into = data.nodes.map(() => []); // for each node, its in-edges, largest magnitude first (the order of the data)
     this.out = data.nodes.map(() => []);
     for (const edge of this.edges) {
       this.out[edge.source].push(edge);
@@ -43,7 +45,8 @@ class CircuitModel {
     return `${layerOf(this.nodes[i])}.${this.nodes[i].head}`;
   }
 
-  // Through the residual stream: the reads after a write (forward), or the writes before a read.
+  // The nodes that node `i` is connected to through its residual channel: for a node that writes, the later ones that read
+  // (forward); for a node that reads, the earlier ones that write.
   alongLane(i, forward) {
     const lane = this.laneOf.get(i);
     if (!lane || (forward ? !writes(this.nodes[i]) : !reads(this.nodes[i]))) return [];
@@ -51,7 +54,7 @@ class CircuitModel {
     return lane.nodes.filter((j) => wanted(this.nodes[j]) && (forward ? j > i : j < i));
   }
 
-  // q and k act on every v of their head, through its attention pattern.
+  // The q and k nodes of a head determine its attention pattern, so they affect every v node of the head.
   throughPattern(i, forward) {
     const node = this.nodes[i];
     if (node.head === null || node.site.endsWith(".v") === forward) return [];
@@ -63,7 +66,7 @@ class CircuitModel {
     return [...edges, ...this.alongLane(i, forward), ...this.throughPattern(i, forward)];
   }
 
-  // Every node that `i` reaches (forward) or that reaches `i`, including `i`.
+  // The set of nodes that can be reached from `i` (forward), or from which `i` can be reached; it includes `i`.
   reach(i, forward) {
     const found = new Set([i]);
     const queue = [i];
@@ -78,7 +81,8 @@ class CircuitModel {
     return found;
   }
 
-  // Importance of a node, which its size shows: the rise of the loss when ablated, or without a task the sum of its weights.
+  // The importance of a node, which its drawn size shows: how much the task loss rises when the node is ablated. Without a
+  // task, the sum of the magnitudes of the weights of its edges.
   importance(i) {
     const effect = this.nodes[i].effect;
     if (effect !== null) return Math.max(0, effect);

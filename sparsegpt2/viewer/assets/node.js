@@ -1,4 +1,4 @@
-// The side panel for one node, and for one residual channel.
+// The content of the side panel, for one node or for one residual channel.
 
 function nodeLink(circuit, notes, i, go) {
   const node = circuit.nodes[i];
@@ -36,10 +36,10 @@ function residualLinks(circuit, notes, i, go) {
   const lane = circuit.laneOf.get(i);
   if (!lane) return null;
   const links = circuit.alongLane(i, writes(node)).map((j) => [nodeLink(circuit, notes, j, go), " "]);
-  const end = reads(node) ? lane.embedded && "the embedding" : lane.unembedded && "the logits";
+  const end = reads(node) ? lane.embedded && "the embedding" : lane.unembedded && "the unembedding";
   return section(
     `Residual channel ${lane.channel}`,
-    h("p", {}, reads(node) ? "Read here. Written earlier by " : "Written here. Read later by ", links, end ? (links.length ? `and ${end}` : end) : links.length ? "" : "no kept node", "."),
+    h("p", {}, reads(node) ? "This node reads the channel. Earlier writers: " : "This node writes to the channel. Later readers: ", links, end ? (links.length ? `and ${end}` : end) : links.length ? "" : "no kept node", "."),
   );
 }
 
@@ -55,8 +55,8 @@ function nodePage(circuit, notes, i, go) {
   const node = circuit.nodes[i];
   const place = PLACES[placeOf(node)];
   const facts = [
-    ["Loss rise when ablated, circuit", node.effect === null ? null : `${signed(node.effect)} nats`],
-    ["Loss rise when ablated, whole model", node.effect_full === null ? null : `${signed(node.effect_full)} nats`],
+    ["Loss rise when ablated in the circuit", node.effect === null ? null : `${signed(node.effect)} nats`],
+    ["Loss rise when ablated in the whole model", node.effect_full === null ? null : `${signed(node.effect_full)} nats`],
     ["Mean (value when ablated)", node.mean === null ? null : number(node.mean)],
     ["Bias", node.bias === null ? null : number(node.bias)],
     ["Head", node.head === null ? null : circuit.headOf(i)],
@@ -68,8 +68,8 @@ function nodePage(circuit, notes, i, go) {
     h("p", { class: "soft" }, `${place.name}, layer ${layerOf(node)}, channel ${node.channel}`),
     noteFields(circuit, notes, node),
     h("dl", {}, facts.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    node.excited_by.length ? section("Embedding: tokens that excite the node most, and inhibit it most", tokenList(node.excited_by)) : null,
-    node.raises.length ? section("Unembedding: logits that the node raises most, and lowers most", tokenList(node.raises)) : null,
+    node.excited_by.length ? section("Embedding: tokens that excite or inhibit the node most", tokenList(node.excited_by)) : null,
+    node.raises.length ? section("Unembedding: tokens whose logits the node raises or lowers most", tokenList(node.raises)) : null,
     residualLinks(circuit, notes, i, go),
     h(
       "div",
@@ -78,7 +78,7 @@ function nodePage(circuit, notes, i, go) {
       section(plural(circuit.out[i].length, "out-edge"), edgeTable(circuit, notes, circuit.out[i], "target", go)),
     ),
     attentionSection(circuit, node),
-    section("Activations, whole model", activationColumns(circuit.data, node)),
+    section("Activations in the whole model", activationColumns(circuit.data, node)),
   );
 }
 
@@ -89,7 +89,7 @@ function lanePage(circuit, notes, channel, go) {
     "article",
     { class: "node-page" },
     h("h2", {}, `Residual channel ${channel}`),
-    h("p", {}, `The embedding ${lane.embedded ? "writes" : "does not write"} this channel; the logits ${lane.unembedded ? "read" : "do not read"} it.`),
+    h("p", {}, `The embedding ${lane.embedded ? "writes" : "does not write"} to this channel. The unembedding ${lane.unembedded ? "reads" : "does not read"} it.`),
     table(["node", "", "loss rise when ablated"], rows),
   );
 }

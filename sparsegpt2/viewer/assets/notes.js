@@ -1,4 +1,5 @@
-// Labels and notes: typed into the page, kept while it is open, exported and imported as JSON.
+// Labels and notes that the user types into the page. They are kept while the page is open, and can be exported and
+// imported as JSON.
 
 const NOTES_KIND = "sparsegpt2 notes";
 const NOTES_FORMAT = 1;
@@ -23,7 +24,7 @@ class Notes {
     this.changed(false);
   }
 
-  // Tell the listeners. `imported`: the notes come from a file, so the input fields must be updated too.
+  // Call the listeners. `imported` is true if notes were read from a file, so that the input fields must be updated too.
   changed(imported) {
     this.listeners.forEach((listener) => listener(imported));
   }
@@ -40,8 +41,8 @@ class Notes {
     this.exported = true;
   }
 
-  // Import an exported file and return the number of notes; they replace those of the same nodes. Throws an Error whose
-  // message is one sentence for any other file.
+  // Import the text of an exported file, and return the number of notes in it. They replace existing notes on the same
+  // nodes. If the text is anything else, this throws an Error whose message is one sentence.
   read(text) {
     let values;
     try {
@@ -50,7 +51,7 @@ class Notes {
       throw new Error("the file is not JSON");
     }
     const isText = (value) => value === undefined || typeof value === "string";
-    if (values?.kind !== NOTES_KIND || values.format !== NOTES_FORMAT || typeof values.circuits !== "object") throw new Error("the file does not contain notes of this format");
+    if (values?.kind !== NOTES_KIND || values.format !== NOTES_FORMAT || typeof values.circuits !== "object") throw new Error("the file does not contain notes that this page can read");
     let taken = 0;
     for (const [circuit, nodes] of Object.entries(values.circuits)) {
       for (const [node, entry] of Object.entries(nodes)) {
@@ -76,7 +77,7 @@ class Notes {
       },
     });
     return [
-      h("button", { id: "notes-export", onclick: () => this.download(), title: "Labels and notes as JSON, for view --notes" }, "Export notes"),
+      h("button", { id: "notes-export", onclick: () => this.download(), title: "Save labels and notes as JSON, for `sparsegpt2 view --notes`" }, "Export notes"),
       h("button", { id: "notes-import", onclick: () => file.click() }, "Import notes"),
       file,
     ];

@@ -1,4 +1,4 @@
-// A run: its training curves, and the frontier with the circuits of each model.
+// The view of a run: its training curves, and the figures that compare models, with the circuits of each model.
 
 const MEASURES = [
   ["loss", "training loss (nats per token)", { log: true }],
@@ -28,8 +28,8 @@ function runView(run, circuits, open) {
       ? [
           h("h3", {}, "Capability against interpretability"),
           h("div", { class: "columns figures" },
-            frontier ? h("figure", { id: "frontier" }, frontier, h("figcaption", {}, `Lower left is better. Mean over ${plural(run.shared.length, "task")} that every model has and whose circuits meet ${run.target} nats (${run.pruner} pruner).`)) : h("p", {}, "No models can be compared."),
-            sizes ? h("figure", {}, sizes, seriesLegend(run.curves.map((curve) => curve.name), place), h("figcaption", {}, "Task loss against circuit size: lines along the pruner's ranking, one marker for each target loss.")) : null),
+            frontier ? h("figure", { id: "frontier" }, frontier, h("figcaption", {}, `Lower left is better. Circuit sizes are means over ${plural(run.shared.length, "task")} that every model has and for which its circuits meet the target loss, ${run.target} nats (${run.pruner} pruner).`)) : h("p", {}, "No models can be compared."),
+            sizes ? h("figure", {}, sizes, seriesLegend(run.curves.map((curve) => curve.name), place), h("figcaption", {}, "Task loss against circuit size. Lines follow the pruner's ranking, and there is a marker for each target loss.")) : null),
           h("p", { class: "buttons", role: "group", "aria-label": "Models" }, "Circuits of ", run.models.map((model) => h("button", { onclick: () => choose(model.name) }, model.name))),
           chosen,
           run.not_shown ? h("p", { class: "notice" }, run.not_shown) : null,

@@ -1,4 +1,4 @@
-// Pieces of text, each token shaded by the activation of one node.
+// Pieces of text in which each token is shaded by the activation of one node.
 
 const KINDS = { top: "strongest", bottom: "weakest", random: "random" };
 const SOURCES = { corpus: "Corpus", task: "Task" };
@@ -25,7 +25,8 @@ function snippetLine(data, source, snippet, share, value) {
   );
 }
 
-// Corpus and task side by side, each with histogram and snippets; both are shaded on the same scale.
+// The activations on the corpus and on the task side by side, each with a histogram and snippets. Both are shaded on the
+// same scale.
 function activationColumns(data, node) {
   const sources = Object.keys(SOURCES).filter((source) => node.activations[source]);
   if (!sources.length) return h("p", { class: "soft" }, "This page was made without activations; run `sparsegpt2 view` on the circuit file to include them.");

@@ -1,4 +1,5 @@
-// The task: losses of the whole model, the circuit and its complement, and what each predicts after example prompts.
+// The tab about the task: losses of the whole model, the circuit and its complement (everything except the circuit), and
+// what each of the three predicts after example prompts.
 
 const VARIANTS = { full: "whole model", circuit: "circuit", complement: "complement" };
 
@@ -45,15 +46,16 @@ function taskSection(data) {
     h("div", { class: "columns" },
       h("div", {},
         scoreTable(task.scores),
-        h("p", { class: "soft" }, `${count(task.scores.pairs)} ${task.scores.split} pairs, mean over both sides. Complement: everything except the circuit. In both, the rest is mean-ablated.`)),
-      data.curve.length ? h("div", {}, h("h3", {}, "Loss against size"), curveChart(data), h("p", { class: "soft" }, "Along the pruner's ranking; dashed: the target loss.")) : null),
+        h("p", { class: "soft" }, `${count(task.scores.pairs)} ${task.scores.split} pairs, mean over both sides. The complement is everything except the circuit. In the rows for circuit and complement, everything else is mean-ablated.`)),
+      data.curve.length ? h("div", {}, h("h3", {}, "Loss against size"), curveChart(data), h("p", { class: "soft" }, "From left to right, circuits keep more of the nodes, in the order of the pruner's ranking. The dashed line is the target loss.")) : null),
     h("h3", {}, "Example pairs"),
-    h("p", { class: "soft" }, `${task.split} pairs. Right: probability of the right choice, among the right and the wrong one. p: probability over the whole vocabulary.`),
+    h("p", { class: "soft" }, `These are ${task.split} pairs. Column "right": probability of the right choice if only the right and the wrong choice are possible. Columns "p": probability over the whole vocabulary.`),
     task.pairs.map((pair, n) => h("div", { class: "pair" }, h("h4", {}, `Pair ${n + 1}`), h("div", { class: "columns" }, pair.map((side) => sideBlock(data, side))))),
   );
 }
 
-// Any JSON value as nested lists and tables: objects as names and values, objects with equal keys as rows of a table.
+// Show any JSON value as nested lists and tables. An object becomes a list of names and values. Several objects with the
+// same keys become the rows of a table.
 function jsonView(value) {
   if (value === null || typeof value !== "object") return typeof value === "number" ? number(value) : String(value ?? "–");
   if (Array.isArray(value)) {
@@ -71,7 +73,8 @@ function jsonView(value) {
 
 const isFlat = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && Object.values(value).every((item) => item === null || typeof item !== "object");
 
-// Reports of `sparsegpt2 evaluate` start with their findings; of other reports everything is shown.
+// A report of `sparsegpt2 evaluate` is shown as a table of findings, which a click expands to all numbers. Of any other
+// report, everything is shown.
 function evidenceSection(data) {
   return h("section", {}, h("h2", {}, "Is the circuit faithful?"), Object.entries(data.evidence).map(([name, report]) => [
     h("h3", {}, name),

@@ -201,7 +201,7 @@ def test_words_of_distractors_are_of_the_pairs_split(tokenizer):
 
 def test_surroundings_that_cannot_be_are_said(tokenizer):
     task = get_task(TASK, tokenizer)
-    with pytest.raises(UserError, match="there are no surroundings 'upside down'; choose from longer, distractors"):
+    with pytest.raises(UserError, match="a task has no variant 'upside down'; choose from longer, distractors"):
         task.variant("upside down", 128)
     with pytest.raises(UserError, match="no words of split test fit"):
         task.variant("longer", 8).batch("test", 2, 0)

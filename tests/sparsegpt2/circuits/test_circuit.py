@@ -69,7 +69,7 @@ def test_a_circuit_of_another_model_is_refused(circuit: Circuit, random_model: G
     with pytest.raises(UserError, match=r"2\.attn\.q has 8 channels in the circuit and none"):
         deeper.check(random_model)
     wrong = Circuit(every_node(random_model), weights={"blocks.0.mlp.c_fc.weight": torch.ones(3, 3).bool()})
-    with pytest.raises(UserError, match=r"weights blocks\.0\.mlp\.c_fc\.weight do not fit"):
+    with pytest.raises(UserError, match=r"mask over blocks\.0\.mlp\.c_fc\.weight has another shape"):
         wrong.check(random_model)
 
 

@@ -241,7 +241,7 @@ def test_nan_weights_or_means_cannot_be_pruned(planted: Any, pruner: str) -> Non
         rank_nodes(planted.model, planted.task, config)
     planted.model.means["0.attn.q"][0] = 0.0
     planted.model.blocks[0].mlp.c_fc.weight[0, 0] = math.nan
-    with pytest.raises(UserError, match=r"blocks\.0\.mlp\.c_fc\.weight holds NaN"):
+    with pytest.raises(UserError, match=r"blocks\.0\.mlp\.c_fc\.weight contains NaN"):
         rank_nodes(planted.model, planted.task, config)
 
 
@@ -254,7 +254,7 @@ def test_nan_weights_or_means_cannot_be_pruned(planted: Any, pruner: str) -> Non
         ({"penalty": "none"}, "penalty must be controller or fixed, got 'none'"),
         ({"search": "guess"}, "search must be scan or bisect"),
         ({"dtype": "int8"}, "dtype must be bfloat16 or float32"),
-        ({"warmup": 1.0}, "warmup must be from 0 to below 1"),
+        ({"warmup": 1.0}, "warmup must be at least 0 and below 1"),
         ({"betas": (0.9,)}, "betas must be two numbers"),
         ({"grid_ratio": 1.01}, "1 < grid_precision <= grid_ratio"),
         ({"init_noise_bias": 2.0}, r"init_noise_bias must be in \[-1, 1\]"),

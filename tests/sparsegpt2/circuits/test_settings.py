@@ -117,7 +117,7 @@ def test_a_pruner_from_outside_has_settings(planted: Any, outside: None) -> None
     [
         ("outside", {"frist": 3}, "own, the settings of pruner outside, has the unknown key 'frist'"),
         ("outside", {"first": -1}, "first must be 0 or more"),
-        ("node", {"first": 3}, "pruner node has no settings in own, but it was given first"),
+        ("node", {"first": 3}, "pruner node takes no settings in `own`, but `own` has first"),
     ],
 )
 def test_wrong_settings_of_ones_own_are_said(

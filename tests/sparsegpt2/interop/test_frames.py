@@ -30,5 +30,5 @@ def test_rows_are_rows_and_fields_columns(tmp_path):
 
 def test_a_torn_line_is_one_sentence(tmp_path):
     (tmp_path / "results.jsonl").write_text(json.dumps({"model": "x"})[:-3])
-    with pytest.raises(UserError, match="line 1 is not complete JSON"):
+    with pytest.raises(UserError, match="line 1 is not valid JSON"):
         read_results(tmp_path)

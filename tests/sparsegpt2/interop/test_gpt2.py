@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from sparsegpt2 import UserError, load_model
 from sparsegpt2.interop import data_gym, gpt2
+from sparsegpt2.model.checkpoint import model_info
+from sparsegpt2.text.tokenizer import Tokenizer
 
 SMALL = {"vocab_size": 60, "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}
 SMALL |= {"bos_token_id": 0, "eos_token_id": 0}
@@ -176,3 +178,31 @@ def test_another_kind_of_tokenizer_is_refused(gpt2_files):
     path.write_text(json.dumps({"model": {}}))
     with pytest.raises(UserError, match="not a byte-level BPE"):
         gpt2.load_tokenizer(folder / "one")
+
+
+def padded(folder, vocab_size):
+    """A GPT-2 with a byte tokenizer (257 tokens) and more ids than that."""
+    save_theirs(folder, vocab_size=vocab_size)
+    letters = Tokenizer({bytes([byte]): byte for byte in range(256)}).letters()
+    (folder / "vocab.json").write_text(json.dumps(letters | {"<|endoftext|>": 256}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return gpt2.load(folder)
+
+
+def test_a_padded_vocabulary_is_imported_without_its_padding(tmp_path, command):
+    whole = padded(tmp_path / "theirs", 320)
+    status, out, err = command("import", "gpt2", tmp_path / "theirs", "--out", tmp_path / "ours", "--corpus", "none")
+    assert status == 0, err
+    assert "63 ids more than its tokenizer's 257" in out
+    ours = load_model(tmp_path / "ours")
+    assert ours.config.vocab_size == 257 and ours.unembed.weight is ours.wte.weight
+    assert torch.equal(ours(TOKENS), whole(TOKENS)[..., :257])
+    assert model_info(tmp_path / "ours")["padding_dropped"] == 63
+
+
+@pytest.mark.parametrize("vocab_size", [256, 2048])
+def test_another_tokenizer_is_no_padding(tmp_path, command, vocab_size):
+    padded(tmp_path / "theirs", vocab_size)
+    status, _, err = command("import", "gpt2", tmp_path / "theirs", "--out", tmp_path / "ours", "--corpus", "none")
+    assert status == 2 and f"the tokenizer has 257 tokens and the model {vocab_size};" in err
+    assert not (tmp_path / "ours").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import yaml
@@ -48,7 +50,7 @@ def test_a_revision_can_be_named(stand_in, saved):
     model, path = saved
     hub.push(path, "ada/tiny")
     assert load_model("hf:ada/tiny@main").config == model.config
-    with pytest.raises(UserError, match="hf:ada/tiny@old: the hub knows no such revision"):
+    with pytest.raises(UserError, match="hf:ada/tiny@old: the hub has no such revision of it"):
         load_model("hf:ada/tiny@old")
 
 
@@ -93,7 +95,7 @@ def test_gpt2_by_its_name(stand_in, tmp_path):
         (["push", "RUN", "ada/ti ny"], "write user/name"),
         (["push", "RUN", "forbidden/tiny"], "the hub refused with status 403"),
         (["push", "nowhere", "ada/tiny"], "does not exist"),
-        (["prune", "hf:nobody/nothing", "--task", "for_while"], "is not on the hub, or you may not see it"),
+        (["prune", "hf:nobody/nothing", "--task", "for_while"], "is not on the hub, or you have no access to it"),
         (["prune", "hf:a/b/c", "--task", "for_while"], "is not a model on the hub"),
         (["import", "gpt2", "nobody/nothing", "--out", "OUT"], "is not on the hub"),
     ],
@@ -117,3 +119,24 @@ def test_a_fetched_tokenizer_is_the_one_pushed(stand_in, saved, tokenizer):
 
     hub.push(saved[1], "ada/tiny")
     assert Tokenizer.load(model_directory("hf:ada/tiny")).fingerprint == tokenizer.fingerprint
+
+
+def test_models_of_other_formats_get_a_hint_before_their_weights_are_fetched(stand_in, tmp_path, command):
+    config = json.dumps({"model_type": "circuitgpt", "block_size": 256, "mup": False}).encode()
+    stand_in.repositories["lab/circuit"] = {"config.json": config, "model.safetensors": b"gigabytes"}
+    hint = "get its beeg_config.json and final_model.pt and use `sparsegpt2 import openai"
+    for load in (lambda: load_model("hf:lab/circuit"), lambda: gpt2.load("lab/circuit")):
+        with pytest.raises(UserError, match=hint):
+            load()
+    assert not list((tmp_path / "cache").rglob("model.safetensors"))
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    (folder / "config.json").write_bytes(config)
+    for arguments in (("import", "openai", folder, "--out", tmp_path / "out"), ("tasks", "--tokenizer", folder)):
+        status, _, err = command(*arguments)
+        assert status == 2 and ("openai" not in arguments or hint in err)
+    with pytest.raises(UserError, match=hint):
+        load_model(folder)
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UserError, match="use `sparsegpt2 import gpt2"):
+        load_model(folder)

@@ -100,7 +100,7 @@ def test_without_tokenizer_the_model_comes_alone_and_one_can_be_given(theirs, tm
     (theirs / "vocab.bpe").rename(tmp_path / "vocab.bpe")
     (theirs / "encoder.json").rename(tmp_path / "encoder.json")
     status, out, err = command("import", "openai", theirs, "--out", tmp_path / "ours")
-    assert status == 0 and "give the tokenizer's folder with --tokenizer" in out, err
+    assert status == 0 and "give the folder of a tokenizer with --tokenizer" in out, err
     assert not (tmp_path / "ours" / "tokenizer.json").exists()
     tokenizer.save(tmp_path / "own")
     for given in (tmp_path, tmp_path / "own"):

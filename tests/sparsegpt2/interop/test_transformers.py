@@ -104,3 +104,23 @@ def test_the_command_writes_model_and_tokenizer(tmp_path, tokenizer, command):
 def test_mistakes_are_one_sentence(tmp_path, command):
     status, _, err = command("export", "transformers", tmp_path / "nowhere", "--out", tmp_path / "out")
     assert status == 2 and "does not exist" in err and err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_end_of_text_inside_a_text_is_text_for_both(tmp_path, tokenizer):
+    from transformers import AutoTokenizer
+
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context=16, n_layer=1, d_model=16))
+    interop.export(model, tmp_path / "out", tokenizer=tokenizer)
+    theirs = AutoTokenizer.from_pretrained(tmp_path / "out")
+    for text in ("x = '<|endoftext|>'\n", "<|endoftext|>", "def f():\n<|endoftext|><|endoftext|>"):
+        assert theirs(text).input_ids == tokenizer.encode(text)
+        assert tokenizer.end_of_text not in theirs(text).input_ids
+        assert theirs.decode(theirs(text).input_ids) == text
+    assert theirs.eos_token_id == tokenizer.end_of_text
+
+
+def test_the_export_says_what_end_of_text_means(tmp_path, tokenizer, command):
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context=16, n_layer=1, d_model=16))
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    status, out, _ = command("export", "transformers", tmp_path / "model", "--out", tmp_path / "out")
+    assert status == 0 and "<|endoftext|> inside a text is ordinary text" in out

@@ -65,3 +65,22 @@ for threads in (1, 2):
     assert torch.get_num_threads() == threads, (torch.get_num_threads(), threads)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("plain", ["", "1"])
+def test_every_dtype_with_nan_and_infinity(dtype, plain, monkeypatch):
+    monkeypatch.setenv("SPARSEGPT2_PLAIN", plain)
+    inf, nan = float("inf"), float("nan")
+    x = torch.tensor([[1.0, inf, -inf, inf, 2.0], [nan, 3.0, -nan, inf, 0.0], [1.0, -1.0, 1.0, -1.0, 1.0]]).to(dtype)
+    x.requires_grad_()
+    out = abs_topk(x, 2)
+    out.backward(torch.full_like(out, inf))  # a gradient that is not finite stays where it belongs
+    expected = torch.tensor([[0.0, inf, -inf, 0.0, 0.0], [nan, 0.0, nan, 0.0, 0.0], [1.0, -1.0, 0.0, 0.0, 0.0]]).to(
+        dtype
+    )
+    assert out.dtype == dtype and torch.equal(out.detach().nan_to_num(7), expected.nan_to_num(7))
+    assert torch.equal(x.grad, torch.where(expected != 0, inf, 0.0).to(dtype))
+    assert abs_topk(x[:0], 2).shape == (0, 5)
+    with pytest.raises(ValueError, match="at least 1"):
+        abs_topk(x, 0)

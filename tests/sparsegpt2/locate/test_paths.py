@@ -52,10 +52,10 @@ def test_what_is_not_there_is_one_sentence(run):
     (run.parent / "empty").mkdir()
     for find, name, said in (
         (model_directory, "runs/gone", "model runs/gone does not exist"),
-        (model_directory, "runs/empty", "runs/empty holds no model: there is no config.json in it"),
+        (model_directory, "runs/empty", "runs/empty contains no model: it has no config.json"),
         (tokenizer_file, "runs/gone", "tokenizer runs/gone does not exist; give a tokenizer.json, a folder"),
         (tokenizer_file, "gone.json", "tokenizer gone.json does not exist"),
-        (tokenizer_file, "runs/empty", "tokenizer runs/empty/tokenizer.json does not exist, nor is there one in"),
+        (tokenizer_file, "runs/empty", "tokenizer runs/empty/tokenizer.json does not exist, and the folders best and"),
         (model_directory, "zoo:sparse-255", "did you mean sparse-256?"),
         (tokenizer_file, "zoo:sparse-255", "did you mean sparse-256?"),
     ):
@@ -139,11 +139,11 @@ def test_a_model_of_another_shape_or_other_weights_is_not_taken_in_silence(
     circuit = circuit_of(planted, run / "best", file, fingerprint)
     assert circuit_model(circuit, file) == run / "best"
     save_model(random_model, run / "best", tokenizer=bytes_only)
-    with pytest.raises(UserError, match=r"has another shape than the circuit's \(.*best\); give it"):
+    with pytest.raises(UserError, match=r"has another shape than the circuit's model \(.*best\); give it"):
         circuit_model(circuit, file)
     planted.model.blocks[0].mlp.c_fc.weight[0, 0] += 1
     save_model(planted.model, run / "best", tokenizer=bytes_only)
-    with pytest.raises(UserError, match="has other weights than when the circuit was found"):
+    with pytest.raises(UserError, match="has other weights than the circuit's model"):
         circuit_model(circuit, file)
     planted.model.blocks[0].mlp.c_fc.weight[0, 0] -= 1
     # one that fits, further off, is taken before none
@@ -155,7 +155,7 @@ def test_a_file_has_nothing_fetched(run, planted, monkeypatch):
     fetched = []
     monkeypatch.setattr(hub, "download", lambda *asked: fetched.append(asked))
     circuit = Circuit(planted.nodes, info=CircuitInfo(model="hf:mallory/model"))
-    with pytest.raises(UserError, match="a file may not start a download, so give it yourself: --model hf:"):
+    with pytest.raises(UserError, match="a file may not start a download, so name the model yourself: --model hf:"):
         circuit_model(circuit, run / "c.json")
     with pytest.raises(UserError, match="does not name its model; give it with --model"):
         circuit_model(Circuit(planted.nodes), run / "c.json")

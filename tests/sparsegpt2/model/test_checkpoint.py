@@ -84,7 +84,7 @@ def edit_config(path, change):
         (lambda p: (p / "config.json").write_text('{"format": 1, '), "not valid JSON"),
         (lambda p: edit_config(p, lambda h: h["model"].update(d_modl=3)), "unknown key 'd_modl'"),
         (lambda p: edit_config(p, lambda h: h.update(format=7)), "format 1"),
-        (lambda p: (p / "config.json").unlink(), "holds no model"),
+        (lambda p: (p / "config.json").unlink(), "contains no model"),
     ],
 )
 def test_a_damaged_model_is_one_sentence(saved, damage, sentence):
@@ -198,3 +198,10 @@ def test_a_model_is_read_whole_while_it_is_saved_again(saved):
         assert load_model(path).wte.weight.unique().numel() > 0
     thread.join()
     assert not failures and model_info(path) == {"number": 39}
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_one_sentence(tmp_path, tokenizer):
+    save_model(GPT(GPTConfig(vocab_size=50, context=8, d_model=16, n_layer=1)), tmp_path / "m", tokenizer=tokenizer)
+    model = load_model(tmp_path / "m")
+    with pytest.raises(UserError, match=r"has 2,048 tokens, more than the 50 of the model"):
+        model("def f():")

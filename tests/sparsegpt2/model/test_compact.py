@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -12,8 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError, load_model, save_model
-from sparsegpt2.model.compact import LAYOUT, decode, encode
+from sparsegpt2.model.compact import LAYOUT, encode
 from sparsegpt2.model.sites import node_sites
+from sparsegpt2.model.tensors import read_tensors
 from sparsegpt2.sparsity.project import project_model_
 
 CONFIG = GPTConfig(vocab_size=300, context=12, n_layer=1, d_model=32)
@@ -66,7 +69,9 @@ def test_any_pattern_of_zeros_comes_back(shape, density, by_row, rounded, seed):
     present = torch.rand(shape[:1] if by_row else shape, generator=generator) < density
     tensor = tensor * (present.view(-1, *[1] * (len(shape) - 1)) if by_row else present)
     stored, metadata = encode({"t": tensor})
-    assert torch.equal(decode(stored, metadata, "file")["t"].to(tensor.dtype), tensor)
+    with tempfile.TemporaryDirectory() as folder:
+        save_file(stored, Path(folder) / WEIGHTS, metadata)
+        assert torch.equal(read_tensors(Path(folder) / WEIGHTS)["t"].to(tensor.dtype), tensor)
     values = sum(part.numel() * part.element_size() for part in stored.values())
     assert values <= tensor.numel() * (2 if rounded else 4)
     if rounded:
@@ -136,7 +141,10 @@ def listing(path, change):
         (lambda p: edit(p, backwards), "out of order"),
         (lambda p: edit(p, put(f"{ENTRIES}.counts", 0, 30)), "its counts add up to"),
         (lambda p: edit(p, lambda t: t.update({f"{ENTRIES}.counts": torch.zeros(3).int()})), "3 counts for 128 rows"),
-        (lambda p: edit(p, lambda t: t.update({f"{ENTRIES}.columns": torch.zeros(9)})), "not a list of whole numbers"),
+        (
+            lambda p: edit(p, lambda t: t.update({f"{ENTRIES}.columns": t[f"{ENTRIES}.columns"] * 1.0})),
+            "not a list of whole numbers",
+        ),
         (lambda p: edit(p, lambda t: t.update({f"{ROWS}.values": torch.zeros(2, 2)})), r"values of shape \[2, 2\]"),
         (lambda p: edit(p, lambda t: None, {"layout": "sparsegpt2 compact 9"}), "layout 'sparsegpt2 compact 9'"),
         (lambda p: edit(p, lambda t: None, {"layout": LAYOUT, "tensors": "{"}), "no readable list"),

@@ -248,7 +248,7 @@ def test_markup_in_tokens_is_shown_as_it_is():
     [
         (["missing.json"], 2, "missing.json"),
         (["nameless.json"], 2, "does not name its task"),
-        (["quote.json", "empty.json"], 2, "two of the circuits are of task single_double_quote"),
+        (["quote.json", "empty.json"], 2, "two of the circuits are for the task single_double_quote"),
         (["quote.json"], 0, "--pairs must be at least 1"),
     ],
 )

@@ -125,7 +125,7 @@ def test_a_training_curve_is_what_was_logged(run):
     [
         (None, "does not exist"),
         ('{"tokens": 1}\n', r"metrics.jsonl line 1 lacks the field 'loss'"),
-        ('{"tokens": 1, "loss": 2}\n{"tok\n', r"metrics.jsonl line 2 is not a JSON object"),
+        ('{"step": 1, "tokens": 1, "loss": 2}\n{"tok\n', r"metrics.jsonl line 2 is not valid JSON"),
         ("3\n", r"line 1 is not a JSON object"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_line_torn_at_any_byte_is_refused_by_readers_and_cut_off_by_repair(tmp
     data = (tmp_path / RESULTS).read_bytes()
     for end in range(whole + 1, len(data), 97):
         (tmp_path / RESULTS).write_bytes(data[:end])
-        with pytest.raises(UserError, match="line 2 is not complete JSON"):
+        with pytest.raises(UserError, match="line 2 is not valid JSON"):
             read_rows(tmp_path)
         assert repair(tmp_path)
         assert read_rows(tmp_path) == [first]

@@ -167,7 +167,7 @@ def test_help_is_asked_for_before_anything_is_checked():
 
 def test_short_help_shows_the_front_and_counts_the_rest():
     text = short_help(parser())
-    assert "Most used\n  --out DIR" in text and "Where it goes. (needed)" in text and "Seeds of all. [0]" in text
+    assert "Most used\n  --out DIR" in text and "Where it goes. (required)" in text and "Seeds of all. [0]" in text
     assert "--kind" not in text and "--help-all shows 6 more settings" in text
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsegpt2 import GPT, GPTConfig, SparsityConfig, UserError
+from sparsegpt2.kernels.dispatch import cpu_kernels
 from sparsegpt2.kernels.select import keep_largest_, keep_largest_all_, largest_mask
 from sparsegpt2.sparsity.project import check_feasible, project_, project_model_, projected_parameters
 
@@ -140,3 +141,83 @@ def test_tensors_side_by_side_are_projected_as_one_by_one(threads):
         torch.set_num_threads(1)
     assert [int(weight.count_nonzero()) for weight in weights] == keep
     assert all(torch.equal(one, other) for one, other in zip(weights, expected, strict=True))
+
+
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+NAMES = [str(dtype).removeprefix("torch.") for dtype in DTYPES]
+ODD = [0.0, -0.0, 0.5, -0.5, 3.0, 1e-30, 1e-7, math.inf, -math.inf, math.nan, -math.nan]
+
+
+def sorted_mask(weight, k):
+    """The definition by torch's stable sort, which puts NaN first."""
+    order = weight.flatten().abs().sort(descending=True, stable=True).indices[:k]
+    return torch.zeros(weight.numel(), dtype=torch.bool).scatter_(0, order, True).view(weight.shape)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.data(), dtype=st.sampled_from(DTYPES), shape=st.sampled_from([(0,), (1,), (7,), (3, 5), (0, 4), (2, 3, 5)])
+)
+def test_exact_in_every_dtype(plain, data, dtype, shape):
+    size = math.prod(shape)
+    values = data.draw(st.lists(st.sampled_from(ODD) | st.floats(-9, 9, width=64), min_size=size, max_size=size))
+    weight = torch.tensor(values, dtype=torch.float64).to(dtype).view(shape)
+    k = data.draw(st.integers(0, size))
+    expected = torch.where(sorted_mask(weight, k), weight, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        if plain:
+            patch.setenv("SPARSEGPT2_PLAIN", "1")
+        found = weight.clone()
+        keep_largest_(found, k)
+    assert found.dtype == dtype and torch.equal(found.nan_to_num(77.0), expected.nan_to_num(77.0))
+    assert torch.equal(found.isnan(), expected.isnan())
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=NAMES)
+def test_project_keeps_exactly_k_in_every_dtype(dtype):
+    torch.manual_seed(0)
+    weight = torch.randn(37, 53).to(dtype)  # odd sizes: 1,961 entries
+    found = project_(weight.clone(), 0.21)
+    assert torch.equal(found, torch.where(sorted_mask(weight, 411), weight, 0))
+    reserved = project_(weight.clone(), 0.21, min_alive=5, neuron_dim=1)
+    assert reserved.count_nonzero() == 411 and reserved.count_nonzero(dim=0).min() >= 5
+    assert torch.equal(reserved, weight * brute_force(weight, 411, 5, 1))
+
+
+def test_nan_of_any_bits_ranks_alike_on_both_paths(monkeypatch):
+    bits = [0x7FFFFFFF, 0x7F800001, -1, 0x7FC00000, 0x3F800000, 0x40000000, 0x40400000, 0]  # four NaN, 1, 2, 3, 0
+    weight = torch.tensor(bits, dtype=torch.int32).view(torch.float32).view(4, 2)
+    for k, kept in ((2, [0, 1]), (5, [0, 1, 2, 3, 6])):
+        for plain in ("", "1"):
+            monkeypatch.setenv("SPARSEGPT2_PLAIN", plain)
+            found = weight.clone()
+            keep_largest_(found, k)
+            assert found.flatten().ne(0).nonzero()[:, 0].tolist() == kept
+    for plain in ("", "1"):
+        monkeypatch.setenv("SPARSEGPT2_PLAIN", plain)
+        found = weight.clone()
+        keep_largest_(found, 4, 1, 0)  # one of each row comes before the other NaN
+        assert found.flatten().ne(0).nonzero()[:, 0].tolist() == [0, 2, 5, 6]
+
+
+@pytest.mark.parametrize(
+    "weight", [torch.ones(4, dtype=torch.int64), torch.ones(4, dtype=torch.complex64), torch.eye(3).to_sparse()]
+)
+def test_other_kinds_of_tensors_are_refused(weight):
+    with pytest.raises(TypeError, match="float64") as error:
+        project_(weight, 0.5)
+    assert isinstance(error.value, UserError) and isinstance(error.value, ValueError)
+
+
+def test_an_empty_matrix_has_nothing_to_reserve():
+    assert project_(torch.zeros(0, 5), 0.5, min_alive=2, neuron_dim=0).shape == (0, 5)
+    with pytest.raises(UserError, match="min_alive=2 exceeds the 0 weights"):
+        project_(torch.zeros(5, 0), 0.5, min_alive=2, neuron_dim=0)
+    with pytest.raises(UserError, match="min_alive must be 0 or more"):
+        project_(torch.ones(2, 2), 0.5, min_alive=-1, neuron_dim=0)
+
+
+@pytest.mark.skipif(cpu_kernels(torch.ones(1)) is None, reason="numba is not installed")
+def test_the_fast_path_is_the_one_that_is_tested():
+    assert cpu_kernels(torch.ones(1), "select") is not None

@@ -107,7 +107,7 @@ def test_a_large_table_is_rounded_and_the_card_says_so(trained, monkeypatch):
     assert torch.equal(back.unembed.weight, model.unembed.weight)
     assert "bigram to bfloat16" in (folder / "small" / "README.md").read_text()
     monkeypatch.setattr(entries, "LIMIT", 1000)
-    with pytest.raises(UserError, match=r"run takes .* without zeros; a zoo model may take at most 0.001"):
+    with pytest.raises(UserError, match=r"run has .* without zeros; a zoo model may have at most 0.001"):
         entries.export(folder / "run", folder / "none")
     assert not (folder / "none").exists()
 
@@ -154,7 +154,7 @@ def test_what_cannot_be_an_entry_is_one_sentence(trained, tokenizer):
     model, folder = trained
     (folder / "elsewhere").mkdir()
     append_row(folder / "elsewhere", a_row(model, held_out_loss=LOSS + 1))
-    with pytest.raises(UserError, match="has no results of this model"):
+    with pytest.raises(UserError, match="no results of this model"):
         entries.export(folder / "run", folder / "e", [folder / "elsewhere"])
     save_model(model, folder / "mute")
     with pytest.raises(UserError, match=r"has no tokenizer.json"):
@@ -177,3 +177,5 @@ def test_every_entry_of_this_package_loads_and_is_small():
         assert load_model(f"zoo:{name}").means is not None
         assert sum(file.stat().st_size for file in zoo.directory(name).iterdir()) <= entries.LIMIT
         assert "held_out_loss" in model_info(f"zoo:{name}")
+        card = (zoo.directory(name) / entries.CARD).read_text()
+        assert card == entries.card_of(name), "run `sparsegpt2 zoo --release FOLDER`, which writes the cards again"

@@ -1,0 +1,30 @@
+"""Folders in the format of `transformers`, which have a config.json too, and what to do with each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparsegpt2.errors import UserError
+from sparsegpt2.files import read_json
+
+HINTS = {
+    "circuitgpt": "a published sparse model in the form of transformers, which cannot be read; "
+    "get its beeg_config.json and final_model.pt and use `sparsegpt2 import openai FOLDER --out DIR`",
+    "gpt2": "a GPT-2; use `sparsegpt2 import gpt2 SOURCE --out DIR`",
+    "sparsegpt2": "a model that was exported for transformers; use the model that it was exported from",
+}
+"""`model_type` -> what the folder holds, and what to do."""
+
+
+def refuse_foreign(folder: Path, source: str, *, but: str = "") -> None:
+    """`UserError` with a hint if the config.json in `folder` is that of another program; `but`: the kind that is read.
+
+    A file that is missing or damaged passes: whoever reads it says what is wrong.
+    """
+    try:
+        config = read_json(folder / "config.json")
+    except UserError:
+        return
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if isinstance(kind, str) and kind in HINTS and kind != but:
+        raise UserError(f"{source} is {HINTS[kind]}")
