@@ -81,8 +81,9 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`. The characters `<|endoftext|>` in it are ordinary text."""
+        parts = cut_runs(text, LONGEST_RUN, r"\s")
         with _no_panic(self.pattern):
-            return [id for part in cut_runs(text, LONGEST_RUN, r"\s") for id in self._encoding.encode_ordinary(part)]
+            return [id for part in parts for id in self._encoding.encode_ordinary(part)]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, as `encode` gives them, computed on all cores."""
@@ -150,21 +151,6 @@ class Tokenizer:
         return {_to_letters(token): rank for token, rank in self.ranks.items()}
 
 
-def cut_runs(text: str, longest: int, *kinds: str) -> list[str]:
-    """The text in parts, cut so that no run of more than `longest` characters of one kind remains.
-
-    kinds: regular expressions of one character; by default spaces, and everything else.
-    """
-    if len(text) <= longest:
-        return [text]
-    cuts = {0, len(text)}
-    for kind in kinds or (r"\s", r"\S"):
-        for run in re.finditer(rf"(?<!{kind}){kind}{{{longest + 1},}}", text):
-            cuts.update(range(run.start(), run.end(), longest))
-    places = sorted(cuts)
-    return [text[begin:end] for begin, end in pairwise(places)]
-
-
 def _encoding(ranks: dict[bytes, int], pattern: str, end_of_text: int) -> tiktoken.Encoding:
     """The Encoding; `UserError` for a pattern that is no regular expression, or that drops text between its matches."""
     with _no_panic(pattern):
@@ -189,6 +175,21 @@ def _no_panic(pattern: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise UserError(f"the tokenizer's split pattern {shown(pattern)} cannot split this text") from None
+
+
+def cut_runs(text: str, longest: int, *kinds: str) -> list[str]:
+    """The text in parts, cut so that no run of more than `longest` characters of one kind remains.
+
+    kinds: regular expressions of one character; by default spaces, and everything else.
+    """
+    if len(text) <= longest:
+        return [text]
+    cuts = {0, len(text)}
+    for kind in kinds or (r"\s", r"\S"):
+        for run in re.finditer(rf"(?<!{kind}){kind}{{{longest + 1},}}", text):
+            cuts.update(range(run.start(), run.end(), longest))
+    places = sorted(cuts)
+    return [text[begin:end] for begin, end in pairwise(places)]
 
 
 # --- The file -------------------------------------------------------------------------------------------------------
