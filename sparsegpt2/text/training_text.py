@@ -29,6 +29,7 @@ def training_text(directory: str | Path, rows: int, context: int) -> Tensor | No
     wanted = Tokenizer.load(directory).fingerprint
     for place in candidates(folder, settings):
         for manifest in sorted(place.glob(f"*/{MANIFEST}")):
-            if read_json(manifest, "manifest").get("tokenizer") == wanted:  # others need not even be whole
+            found = read_json(manifest, "manifest")
+            if isinstance(found, dict) and found.get("tokenizer") == wanted:  # others need not even be whole
                 return TokenData(manifest.parent).batch("train", 0, rows, context, seed=0)[0]
     return None

@@ -103,7 +103,7 @@ def _utf_16(head: bytes) -> str:
     """`utf-16-le` or `utf-16-be` for UTF-16 without a mark, in which Western text has a zero in every other byte."""
     half = max(1, len(head) // 2)
     for encoding, zeros, others in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
-        if zeros.count(0) > 0.4 * half and others.count(0) < 0.01 * half and len(head) > 3:
+        if zeros.count(0) > max(7, 0.4 * half) and others.count(0) < 0.01 * half:
             text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
             if _is_text(text):
                 return encoding
