@@ -41,4 +41,6 @@ def check_tokenizer(init: str, tokenizer: Tokenizer) -> None:
     """`UserError` if the model `init` was trained with another tokenizer."""
     theirs = model_info(init).get("tokenizer")
     if theirs not in (None, tokenizer.fingerprint):
-        raise UserError(f"init: {init} has another tokenizer than the data; prepare it with --data.tokenizer {init}")
+        raise UserError(
+            f"init: {init} has another tokenizer than the data; prepare the data with --data.tokenizer {init}"
+        )

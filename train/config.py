@@ -26,12 +26,13 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     """The text to train on."""
     data_folder: str = "runs/data"
-    """Folder for prepared tokens. It has one folder for each set of data settings, which runs with equal ones share."""
+    """Folder for prepared tokens. Each set of data settings has a folder in it, so runs with equal data settings share
+    one."""
     tokens: int = 10_000_000
     """Tokens to train on, rounded up to whole steps. May grow when a run is resumed, even a finished one. The schedules
     of learning rate and density are functions of the share of training done, so the next steps have the rate and the
-    density that a run of the new length has there: the rate rises again, and so does the density if that share is below
-    `anneal_end`."""
+    density that a run of the new length has at the same step: the rate rises again, and so does the density if the
+    share is then below `sparsity.anneal_end`."""
     batch_size: int = 64
     """Sequences in each step."""
     sequence: int = 0

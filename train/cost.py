@@ -80,7 +80,7 @@ def progress_of(out: Path) -> tuple[int, bool]:
 
 
 def together(seconds: Iterable[float], lanes: int) -> float:
-    """Time for runs of these `seconds` when `lanes` lanes take them from one queue, in order."""
+    """Time for runs that take these `seconds`, started in order, at most `lanes` of them running at the same time."""
     busy_until = [0.0] * lanes
     for duration in seconds:
         heapq.heapreplace(busy_until, busy_until[0] + duration)

@@ -30,10 +30,10 @@ BASE, BENCH = "base.yaml", "bench.yaml"
 
 
 def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = ()) -> dict[str, TrainConfig]:
-    """Name -> settings of each model. `NAME.yaml` overrides `base.yaml`, and `flags` of `sparsegpt2 train` both.
+    """Name -> settings of each model. `NAME.yaml` overrides `base.yaml`, and `flags` override both.
 
-    only: the names to read; all by default. `UserError` for a folder without models, an unknown name and wrong
-    settings.
+    only: the names to read; all by default. flags: as for `sparsegpt2 train`. `UserError` for a folder without models,
+    an unknown name and wrong settings.
     """
     require((folder / BASE).is_file(), f"{folder} holds no family: there is no {BASE} in it")
     names = sorted(path.stem for path in folder.glob("*.yaml") if path.name not in (BASE, BENCH))
@@ -55,7 +55,10 @@ def read_run(arguments: Sequence[str]) -> TrainConfig:
 
 
 def begin_child(parent: int) -> None:
-    """Set up a process of the pool: `import train` finds our package, and the process ends when `parent` does."""
+    """Set up a process of the pool, so that `import train` finds our package and the process ends with its parent.
+
+    parent: process id of the parent.
+    """
     claim()
     end_with_parent(parent)
 

@@ -63,7 +63,7 @@ def check_same(out: Path, source: str, then: dict[str, Any], config: TrainConfig
         more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
         raise UserError(
             f"{out} holds a run with other settings: {key} is {short(old)}, now {short(new)}{more} ({source}); "
-            "choose another --out, or delete it"
+            "choose another --out, or delete that run"
         )
 
 

@@ -135,7 +135,7 @@ def _line(text: str) -> dict[str, Any] | None:
 
 def _tensorboard(directory: Path, step: int) -> Any:
     """A SummaryWriter that hides what was written after `step`; None if TensorBoard is not installed."""
-    if not step:  # what a run left that was killed before it saved anything
+    if not step:  # left by a run that was killed before it saved anything
         for file in directory.glob("events.out.tfevents.*"):
             file.unlink()
     return open_board(directory, purge_step=step + 1 if step else None)

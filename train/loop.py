@@ -1,4 +1,9 @@
-"""The training loop: forward in low precision, loss in float32, gradient RMS, AdamW, projection (paper, 2.2)."""
+"""The training loop: forward in low precision, loss in float32, scaled gradients, AdamW, projection.
+
+The projection sets all weights but those of largest magnitude to zero (Gao et al. 2025, arXiv 2511.13653, section 2.2).
+
+Shapes: B sequences in a batch, T tokens in a sequence.
+"""
 
 from __future__ import annotations
 

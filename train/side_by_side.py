@@ -23,7 +23,7 @@ def lanes_for(config: TrainConfig) -> int:
 
 
 def in_a_lane(config: TrainConfig) -> TrainConfig:
-    """The run's settings for training in a lane: one thread on a CPU, unless `threads` is set."""
+    """The run's settings for training at the same time as others: one thread on a CPU, unless `threads` is set."""
     return replace(config, threads=1) if device_of(config).type == "cpu" and not config.threads else config
 
 
@@ -47,7 +47,7 @@ def train_all(runs: Mapping[Path, TrainConfig], lanes: int) -> None:
 
 
 def command(out: Path, config: TrainConfig) -> list[str]:
-    """The arguments of `sparsegpt2` that train one run. Flags give the settings that may differ from the folder's."""
+    """The arguments of `sparsegpt2` that train one run. Flags give settings that may differ from the recorded ones."""
     return ["train", str(out / CONFIG), "--tokens", str(config.tokens), "--device", config.device, "--out", str(out)]
 
 

@@ -130,7 +130,10 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
 
 
 def _recorded(header: Any) -> Any:
-    """What the model's config.json says of the tokenizer: all that checkpoints of earlier versions know."""
+    """What the model's config.json records, among other things the fingerprint of the tokenizer.
+
+    Checkpoints of earlier versions have it only there.
+    """
     return header.get("info") if isinstance(header, dict) else None
 
 

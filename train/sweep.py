@@ -27,9 +27,9 @@ def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[lis
     """Train every combination of the values in `grid` (dotted setting -> values), each in its own folder in `out`.
 
     configure: flags -> the run's settings, in which these flags override everything else. Runs train at the same time,
-    one on each core, and resume when the same sweep is started again. Writes out/sweep.csv, prints it, and makes
-    out/best a link to the best model by held-out loss; returns out/best. `UserError` for a
-    grid without values or an unknown setting (before anything is trained), or if no run finishes.
+    one on each core of a CPU, and resume when the same sweep is started again. Writes out/sweep.csv, prints it, and
+    makes out/best a link to the best model by held-out loss; returns out/best. `UserError` for a grid without values or
+    an unknown setting (before anything is trained), or if no run finishes.
     """
     choices = combinations(grid)
     runs = {out / name(choice): in_a_lane(configure(flags(choice))) for choice in choices}
@@ -95,7 +95,10 @@ def shown(value: Any) -> str:
 
 def require_free(path: Path) -> None:
     """`UserError` if there is something other than a link at `path`."""
-    require(path.is_symlink() or not path.exists(), f"{path} is in the way: a sweep needs its own folder")
+    require(
+        path.is_symlink() or not path.exists(),
+        f"{path} is in the way: a sweep needs its own folder; name another --out",
+    )
 
 
 def link(path: Path, to: Path) -> None:

@@ -33,16 +33,16 @@ class DataConfig:
     tokens: int = 10_000_000
     """Tokens in the train split; fewer if the corpora end earlier. Held-out tokens are extra."""
     held_out_fraction: float = 0.01
-    """Share of the documents that is held out. Of a small corpus it is more: about 8 KiB, but no more than a tenth, or
-    of a few KiB a quarter; of a lone document the end."""
+    """Share of the documents that is held out. Of a small corpus more is held out: about 8 KiB, but at most a tenth of
+    the text, or a quarter if there are only a few KiB. Of a single document, the end is held out."""
     vocab_size: int = 2048
-    """Size of the tokenizer that is trained, including end of text; tokens that no text has fill it if there is too
-    little text for so many. Gao et al. 2025 use 2048."""
+    """Size of the tokenizer that is trained, including end of text. If there is too little text for so many tokens, the
+    rest are tokens that no text contains. Gao et al. 2025 (arXiv 2511.13653) use 2048."""
     tokenizer: str | None = None
     """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
     `zoo:NAME`, `hf:user/name`)."""
     tokenizer_bytes: int = 10_000_000
-    """Characters of the train split that the tokenizer is trained on."""
+    """Amount of text of the train split that the tokenizer is trained on; despite the name, in characters."""
     seed: int = 0
     """Seed of the documents: of what a generator writes, and of the order of files."""
 
@@ -60,6 +60,8 @@ class DataConfig:
 
 
 def check_vocabulary(size: int) -> None:
-    """`UserError` for a tokenizer whose ids do not fit in the shards."""
+    """`UserError` for a tokenizer whose ids do not fit in uint16, the type that token ids are stored in."""
     if size > LARGEST_VOCABULARY:
-        raise UserError(f"the vocabulary has {size} tokens; shards of uint16 hold at most {LARGEST_VOCABULARY}")
+        raise UserError(
+            f"the vocabulary has {size} tokens; ids are stored as uint16, so it may have at most {LARGEST_VOCABULARY}"
+        )

@@ -3,7 +3,8 @@
 A prepared directory holds `tokenizer.json`, `manifest.json` and, for each split, shards of uint16 token ids. A document
 is preceded by an end-of-text token and is in one shard as a whole, so each shard begins with end of text.
 
-Shapes: B windows in a batch, T tokens in a window.
+Shapes: B rows in a batch, T tokens in a row (`context`). A row's inputs and targets come from one window of T + 1
+tokens.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True, *,
     prepares and the others wait. `UserError` if `directory` holds anything but prepared data; it is not changed then.
 
     progress: show a bar with the time left, and print what is read and what is left out.
-    window: tokens that each split must have in one piece; `UserError` if the text is too little for that, before
-    anything is tokenized if its size already shows it.
+    window: tokens that each split must have in one piece. `UserError` if there is too little text for that; it is
+    raised before anything is tokenized if the size of the text in bytes already shows it.
     """
     directory = Path(directory)
     corpora = [(open_corpus(corpus), corpus.weight) for corpus in config.corpora]
@@ -66,7 +67,7 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True, *,
     request = _request(config, corpora, tokenizer)
     lock, what = directory.with_name(f".{directory.name}.lock"), f"prepared data {directory}"
     if _holds(settled(directory), request):
-        if lock.exists():  # a process was killed when it had finished but not yet tidied; or one just finishes
+        if lock.exists():  # left by a process that was killed before it tidied up, or of one that is finishing
             with suppress(UserError, OSError), locked_file(lock, what):
                 clear_leftovers(directory)
                 end_swap(directory)
@@ -166,7 +167,10 @@ def _write(
 
 
 def _check_amounts(config: DataConfig, found: Mapping[str, int], window: int, unit: str) -> None:
-    """`UserError` unless each split has a window's worth of text. found: its amount in each split, in `unit`s."""
+    """`UserError` unless each split has a window's worth of text.
+
+    found: split -> amount of text in it, in `unit` (bytes or tokens).
+    """
     for split, what in (("train", "training"), ("held_out", "held-out loss")):
         if found[split] < window:
             less = f"; {config.tokens} tokens are asked for (--data.tokens)" if config.tokens < window else ""
@@ -177,7 +181,7 @@ def _check_amounts(config: DataConfig, found: Mapping[str, int], window: int, un
 
 
 def _tell(show: ProgressDisplay, corpora: list[tuple[Corpus, float]], told: list[str]) -> list[str]:
-    """Print what the corpora note about themselves and has not been `told` yet; returns all that has been."""
+    """Print the notes of the corpora, except those in `told`, which were printed before. Returns all notes."""
     notes = [note for corpus, _ in corpora for note in getattr(corpus, "notes", list)()]
     for note in notes:
         if note not in told:
@@ -242,7 +246,7 @@ class TokenData:
         opened: list[np.ndarray] = []
         for shard in check(shards, list[dict[str, int | str]], "shards"):
             if not stays_inside(check(shard["file"], str, "file")):
-                raise UserError(f"{shard['file']!r} is no file in its folder")
+                raise UserError(f"it lists the shard {shard['file']!r}, which is outside its folder")
             path, expected = self.directory / shard["file"], 2 * shard["tokens"]
             size = path.stat().st_size if path.exists() else 0
             if size != expected:
@@ -261,7 +265,8 @@ class TokenData:
         """Inputs [B, T] and targets [B, T], int64, of training step `step`: a pure function of the arguments.
 
         An epoch uses every window of T + 1 tokens once. Each window starts where the previous one's inputs end. Every
-        epoch has its own order of the windows, and its own offset of the first one. Targets are inputs one token later.
+        epoch has its own order of the windows, and its own offset of the first one. Inputs are the
+        window without its last token, targets the window without its first.
         """
         shards = self._enough(split, context)
         samples = np.arange(step * batch_size, (step + 1) * batch_size, dtype=np.uint64)

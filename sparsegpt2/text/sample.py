@@ -1,4 +1,4 @@
-"""Windows of tokens to look at a model with: N windows of T tokens."""
+"""Text on which a model is looked at, for example its activations, as N windows of `length` tokens."""
 
 from __future__ import annotations
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 GOLDEN, WHOLE = 0x9E3779B97F4A7C15, 2**64
-"""The golden ratio's fractional part in 64 bits, and 1."""
+"""The fractional part of the golden ratio, and the number 1, both in units of 1 / 2**64."""
 LOOK = 2**24
 """Bytes at the beginning of a corpus in which something must be held out."""
 LEAST, LITTLE = 2**13, 2**11
-"""Bytes that should be held out there: `LEAST`, but no more than a tenth of the text, except for the first `LITTLE`,
-which may be a quarter of it."""
+"""Bytes that should be held out there: `LEAST`, but at most a tenth of the text. If a tenth is less than `LITTLE`:
+`LITTLE`, but at most a quarter of the text."""
 
 Split = tuple[str, str]
 """("train" or "held_out", text)."""
@@ -20,10 +20,14 @@ def split_documents(documents: Iterator[str], share: float, tokens: int) -> Iter
     """Each document with its split; of a lone document, or of a few large ones, the end of one is held out.
 
     Document i is held out if i times the golden ratio, modulo 1, is below `share`. These numbers are spread evenly, so
-    held-out documents are too. If at the beginning (the first `tokens` bytes, which have no more tokens than that, and
-    at most `LOOK`) less than half of what should be is held out, the documents with the next higher numbers are too.
+    held-out documents are too.
 
-    share: of the documents to hold out, above 0 and below 1. tokens: of the train split, after which nothing is read.
+    If this holds out less than half of what it should at the beginning of the corpus, the documents at the beginning
+    with the next higher numbers are held out as well. The beginning is the first `tokens` bytes, which never hold more
+    than `tokens` tokens, but at most `LOOK` bytes.
+
+    share: share of the documents to hold out, above 0 and below 1. tokens: number of tokens in the train split; nothing
+    is read after the split has them.
     """
     first: list[str] = []
     size = held_out = 0
@@ -56,7 +60,7 @@ def _split_beginning(texts: list[str], share: float) -> Iterator[Split]:
     for at, text in enumerate(texts):
         if at == cut:
             middle = _cut(text, max(1, len(text) * missing // sizes[at]))
-            yield "held_out", text[middle:]  # before the rest, after which there may be enough tokens
+            yield "held_out", text[middle:]  # first, because reading may stop after the rest
             if middle:
                 yield "train", text[:middle]
         else:
@@ -64,13 +68,16 @@ def _split_beginning(texts: list[str], share: float) -> Iterator[Split]:
 
 
 def _place(number: int) -> float:
-    """The place of document `number` (from 1) between 0 and 1."""
+    """`number` (of a document, from 1) times the golden ratio, modulo 1."""
     return number * GOLDEN % WHOLE / WHOLE
 
 
 def _cut(text: str, end: int) -> int:
-    """Where the last `end` characters of a text begin, or up to half as many, after a line end or a space if there is
-    one."""
+    """Where to cut a text so that about its last `end` characters are held out.
+
+    The cut is after the first line end among the first half of these characters, else after the first space there, else
+    at the first of them.
+    """
     begin = len(text) - end
     for sign in ("\n", " "):
         if (at := text.find(sign, begin, begin + end // 2)) >= 0:
@@ -79,14 +86,15 @@ def _cut(text: str, end: int) -> int:
 
 
 def _size(text: str) -> int:
-    """Its bytes in UTF-8."""
+    """Number of bytes of a text in UTF-8."""
     return len(text.encode("utf-8", errors="replace"))
 
 
 def first_of(splits: Iterator[Split], needed: int) -> dict[str, int]:
-    """Bytes of each split with ends of text, counted only until both have `needed`, which no number of tokens exceeds.
+    """Bytes of each split, and one more for each document's end of text, counted only until both splits have `needed`.
 
-    So a split with less is too small for `needed` tokens, and a long corpus is not read to its end.
+    A text never has more tokens than bytes. So a split with fewer than `needed` bytes is too small for `needed` tokens,
+    and a long corpus is not read to its end.
     """
     found = {"train": 0, "held_out": 0}
     for split, text in splits:

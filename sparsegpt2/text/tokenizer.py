@@ -28,7 +28,7 @@ END_OF_TEXT = "<|endoftext|>"
 MOST_IDS = 2**24
 """Ids that a tokenizer may have. Published vocabularies end below 2**18; an embedding of this size has 16M rows."""
 PROBE = "def f(self):\n    return 'é' + 12.5  # \t日本\r\n\n\n"
-"""Text that every split pattern must keep whole."""
+"""A split pattern must split this text without losing any part of it."""
 
 SPLIT_PATTERN = (
     r"[^\r\n\p{L}\p{N}]?\p{L}+"  # a word with at most one sign or space before it: ` name`, `.add`, `(self`, `=None`
@@ -38,7 +38,7 @@ SPLIT_PATTERN = (
     r"|\s+(?!\S)"  # indentation except its last space, which belongs to the next word: of 4 spaces, 3
     r"|\s+"
 )
-"""How text is split before merging: the pattern of the tokenizer published with Gao et al. 2025."""
+"""How text is split before merging: the pattern of the tokenizer published with Gao et al. 2025 (arXiv 2511.13653)."""
 
 LONGEST_RUN = 2**16
 """Characters. A longer run of spaces is cut before it is encoded, because the regular expressions of `tiktoken` end the
@@ -260,7 +260,10 @@ def _to_file(ranks: dict[bytes, int], pattern: str, end_of_text: int) -> dict[st
 
 
 def _from_file(content: dict[str, Any]) -> tuple[dict[bytes, int], str, int]:
-    """(bytes of each token -> id, split pattern, id of end of text); any exception for a file of another kind."""
+    """(bytes of each token -> id, split pattern, id of end of text).
+
+    For a file of another kind it raises any exception, which `reading` in `load` turns into a `UserError`.
+    """
     model, added = check(content["model"], dict[str, Any], "model"), content["added_tokens"]
     vocab: dict[str, int] = check(model["vocab"], dict[str, int], "vocab")
     check(added, list[dict[str, Any]], "added_tokens")
@@ -278,7 +281,10 @@ def _from_file(content: dict[str, Any]) -> tuple[dict[bytes, int], str, int]:
 
 
 def _merges_follow_ids(merges: list[Any], vocab: dict[str, int]) -> bool:
-    """Whether each merge makes a token whose id is no lower than the one before: only then can ids serve as ranks."""
+    """Whether each merge makes a token whose id is no lower than that of the merge before.
+
+    Only then can ids serve as ranks.
+    """
     last = -1
     for merge in check(merges, list[str | list[str]], "merges"):
         left, right = merge.split(" ") if isinstance(merge, str) else merge

@@ -44,7 +44,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048, *, fill: bool 
 
 
 def never() -> Iterator[bytes]:
-    """Strings of two and more bytes that no text has, each of them one byte longer than an earlier one."""
+    """Strings of bytes that no text in UTF-8 has.
+
+    Each is a merge of two tokens: an earlier string, or at first a single byte, and one byte more.
+    """
     for length in count(2):
         yield from map(bytes, product(NOT_UTF8, repeat=length))
 

@@ -30,6 +30,7 @@ def training_text(directory: str | Path, rows: int, context: int) -> Tensor | No
     for place in candidates(folder, settings):
         for manifest in sorted(place.glob(f"*/{MANIFEST}")):
             found = read_json(manifest, "manifest")
-            if isinstance(found, dict) and found.get("tokenizer") == wanted:  # others need not even be whole
+            # Data of other tokenizers are not opened, because they may be incomplete.
+            if isinstance(found, dict) and found.get("tokenizer") == wanted:
                 return TokenData(manifest.parent).batch("train", 0, rows, context, seed=0)[0]
     return None

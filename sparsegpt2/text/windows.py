@@ -1,7 +1,9 @@
 """Which windows of the shards a batch reads: pure arithmetic, so the batch of any step can be computed directly.
 
-Shapes: B samples. A window is (shard, start): T + 1 tokens of that shard, beginning at `start`. Every shard must have
-more than T tokens.
+A window is (shard, start): the T + 1 tokens of that shard that begin at `start`, where T is `context`. A sample is one
+row of a batch; samples are numbered from 0 over the whole training. Every shard must have more than T tokens.
+
+Shapes: N windows in an epoch, B samples in a batch.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 ROUNDS = 4
-"""Rounds of the Feistel network; 4 give a permutation that looks random (Luby and Rackoff 1988)."""
+"""Rounds of the Feistel network; 4 give a permutation that looks random (Luby and Rackoff 1988,
+*How to construct pseudorandom permutations from pseudorandom functions*)."""
 
 
 def every_window(lengths: list[int], context: int) -> np.ndarray:
@@ -67,7 +70,10 @@ def permuted(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
 
 
 def mixed(values: np.ndarray) -> np.ndarray:
-    """Scramble uint64 values by a bijection: the output function of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """Scramble uint64 values by a bijection, the output function of SplitMix64.
+
+    Steele, Lea and Flood 2014, *Fast splittable pseudorandom number generators*.
+    """
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -80,6 +80,7 @@ def _marked(module: ModuleType) -> dict[str, Any]:
 
 
 def _flaw(maker: Any, _holder: Any) -> str:
+    """What is wrong with what was registered as a corpus, as the end of a sentence; empty if nothing is."""
     if not takes(maker, 1):
         return "must be a class or function that takes a CorpusConfig"
     return _lacks(maker) if isinstance(maker, type) else ""

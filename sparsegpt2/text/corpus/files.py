@@ -18,13 +18,14 @@ from sparsegpt2.text.files.find import find_files
 from sparsegpt2.text.files.records import USUAL, NotRecords, format_of, inner_suffix, rows, text_column
 
 AT_ONCE = 32
-"""Files of records that are read at the same time."""
+"""Number of files of records (jsonl, csv, parquet) that are read at the same time."""
 LOOK = 2**16
 """Bytes at the beginning of a file that decide what it is."""
 LONGEST = 2**26
 """Characters. A longer text is read in parts, each of them a document, so that it fits into RAM."""
 READING = 2
-"""Goes up when the same files give other documents than before, so that data prepared earlier are not reused."""
+"""Version of how files are read. It goes up when the same files give other documents than before, so that data
+prepared earlier are not reused."""
 LACKING, SETTINGS = "table without a field of text", "JSON file without records of text"
 CUT_OUT = "left out, because only the beginning is text"
 """Why files are left out."""
@@ -47,7 +48,7 @@ class Source:
 
 @corpus("files")
 class Files:
-    """Files, a folder or a pattern: a text is a document; jsonl, csv and parquet files have them in a field."""
+    """Files: a text file is one document by default, and each row of a jsonl, csv or parquet file holds one."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.config = config
@@ -55,13 +56,13 @@ class Files:
             raise UserError("corpus files needs a path: a file, a folder, or a pattern such as src/**/*.py")
         self.found = find_files(config.path)
         self.odd: dict[str, dict[str, None]] = {}
-        """What was noticed while files were read -> their names."""
+        """What was noticed while files were read -> names of the files, as keys of a dict, which keeps their order."""
 
     def documents(self, seed: int) -> Iterator[str]:
         """Documents in an order that depends only on `seed` and on the names and contents of the files.
 
-        Texts come in a shuffled order. Files of records are read side by side with them, each in step with its share
-        of all bytes, so that wherever a reader stops it has seen about the same share of every file.
+        Texts come in a shuffled order. Files of records are read side by side with the texts, each in step with its
+        share of all bytes, so that wherever a reader stops it has seen about the same share of every file.
         """
         texts = [source for source in self.sources if not source.format]
         tables = [source for source in self.sources if source.format]
@@ -101,8 +102,8 @@ class Files:
     def sources(self) -> list[Source]:
         """The files that are read, sorted by name. Each is opened once to see what it is.
 
-        `UserError` if nothing can be read, and if more bytes lack a field of text than have text: they are hardly
-        strays then.
+        `UserError` if nothing can be read. `UserError` also if the tables without a field of text have more bytes than
+        all files that can be read, because then the tables are probably what the user wants to read.
         """
         found, lacking, lost = [], "", 0
         alone = Path(self.config.path or "").expanduser().is_file()
@@ -124,7 +125,11 @@ class Files:
         return found
 
     def _source(self, path: Path) -> tuple[Source | None, str, str]:
-        """(the source; or why it is left out, of many files; and the same of this file, as the end of a sentence)."""
+        """(the source, "", "") for a file that is read.
+
+        For a file that is left out: (None, the reason in words that fit several files, the reason as the end of a
+        sentence about this file).
+        """
         try:
             path.open("rb").close()
         except PermissionError:
@@ -164,7 +169,10 @@ class Files:
                     self._note(CUT_OUT, source)
 
     def _fits(self, source: Source, decoded: Decoded, text: str) -> bool:
-        """Whether a text is one, further than its beginning; note it if it is not, or if it is not UTF-8."""
+        """Whether all of a text is text, and not only the beginning that its encoding was found from.
+
+        Notes it for the user if it is not, and if the text is not UTF-8.
+        """
         wrong = text.count("\ufffd") + text.count("\x00")
         if decoded.odd and wrong > MOST_ODD * len(text):
             self._note(CUT_OUT, source)
@@ -215,7 +223,9 @@ def _units(text: str, sample_by: str) -> Iterator[str]:
 def _lacks(columns: list[str], wanted: str) -> str:
     """What is said of a file without the field that is looked for."""
     looked_for = " or ".join(USUAL) if wanted == USUAL[0] else repr(wanted)
-    there = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "") if columns else "none"
+    if not columns:
+        return "has no fields, and so no text; give files with text"
+    there = ", ".join(columns[:12]) + (", ..." if len(columns) > 12 else "")
     return f"has no field {looked_for}, but {there}; name the one with the text: --data.text_field NAME"
 
 

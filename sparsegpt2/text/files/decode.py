@@ -93,7 +93,7 @@ def encoding_of(head: bytes, *, whole: bool) -> str:
     text = head.decode("utf-8", errors="replace")
     letters = sum(character > "\x7f" for character in text) - text.count("\ufffd")
     if letters > text.count("\ufffd") and _is_text(text):
-        return "utf-8"  # with a few odd bytes: as Latin-1 every other accented letter would become two wrong ones
+        return "utf-8"  # with a few odd bytes: read as Latin-1, each letter beyond ASCII would be two wrong ones
     high = sum(byte > 127 for byte in head)
     western = high <= MOST_WESTERN * len(head) and _is_text(head.decode(WESTERN, errors="replace"))
     return WESTERN if western else ""
@@ -111,7 +111,7 @@ def _utf_16(head: bytes) -> str:
 
 
 def _is_text(text: str) -> bool:
-    """Whether text has no zero, and few control and undecodable characters."""
+    """Whether text has no zero character, and few control and undecodable characters."""
     odd = sum(1 for _ in CONTROL.finditer(text)) + text.count("\ufffd")
     return "\x00" not in text and odd <= MOST_ODD * len(text)
 

@@ -51,7 +51,7 @@ def inner_suffix(path: Path) -> str:
 def format_of(path: Path, head: bytes, text: str) -> str:
     """`json`, `csv` or `parquet`; empty for a file that is one text.
 
-    head: its first bytes, decompressed. text: the same as text; empty if they are no text.
+    head: its first bytes, decompressed. text: these bytes decoded; empty if they are not text.
     """
     if head.startswith(PARQUET):
         return "parquet"
@@ -68,7 +68,7 @@ def _has_text(line: str) -> bool:
 
 
 def text_column(path: Path, kind: str, wanted: str) -> tuple[str, list[str]]:
-    """(the field that holds the text, all fields) of a file; the first is empty if none of them is.
+    """(the field that holds the text, all fields) of a file; the first is empty if no field holds the text.
 
     wanted: the field that the settings name. The default, `text`, stands for all the usual names.
     """
@@ -80,7 +80,7 @@ def text_column(path: Path, kind: str, wanted: str) -> tuple[str, list[str]]:
 
 
 def _fields(path: Path, kind: str) -> Iterator[str]:
-    """The names of the fields of a file, some of them several times."""
+    """The names of the fields of a file. A name may come several times."""
     if kind == "parquet":
         with _parquet(path) as table:
             yield from table.schema_arrow.names
@@ -159,7 +159,7 @@ def _parquet(path: Path) -> Iterator[Any]:
         content = io.BytesIO(stream.read()) if compressed else stream
         try:
             yield pyarrow.parquet.ParquetFile(content)
-        except Exception as error:  # of pyarrow, of many kinds
+        except Exception as error:  # pyarrow raises many kinds
             if isinstance(error, OSError) and error.errno:
                 raise
             reason = " ".join(str(error).split())[:150]
