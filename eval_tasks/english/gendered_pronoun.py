@@ -1,4 +1,7 @@
-"""Gendered pronoun: the pronoun that matches a person's name (Mathwin et al. 2023)."""
+"""Gendered pronoun: the pronoun that matches a person's name.
+
+From Mathwin et al. 2023, *Identifying a preliminary circuit for predicting gendered pronouns in GPT-2 small*.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Greater-than: a period ends in a later year than it began (Hanna et al. 2023).
+"""Greater-than: a period ends in a later year than it began (Hanna et al. 2023, arXiv 2305.00586).
 
 If the period in a prompt began in the year 17YY, a last year above YY is right, and one below YY is wrong. The two
 digits come from five sections of words with before < start < between < late < after. In the left prompt the period

@@ -1,4 +1,6 @@
-"""Indirect object identification: one of two people acts, and the other is the receiver (Wang et al. 2022).
+"""Indirect object identification: one of two people acts, and the other is the receiver.
+
+From Wang et al. 2022 (arXiv 2211.00593).
 
 The two prompts of a pair differ in who acts. There are templates for both orders of the names, which the paper calls
 ABBA and BABA.

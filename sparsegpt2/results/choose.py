@@ -36,7 +36,10 @@ def component_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def load_results(paths: Iterable[str | Path]) -> list[Row]:
-    """The current rows of several results folders; of two rows for the same cell, the later folder's is kept."""
+    """The current rows of several results folders.
+
+    Of two rows with the same model, task, pruner, seed and target loss, the one from the later folder is kept.
+    """
     paths = list(paths)
     require(bool(paths), "give at least one results folder, as written by `sparsegpt2 bench`")
     latest = {}

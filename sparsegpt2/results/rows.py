@@ -163,7 +163,7 @@ class Row:
 
     @property
     def identity(self) -> str:
-        """Hash of everything that decides the row's numbers. A cell with a finished row of its identity is not run."""
+        """Hash of everything that decides the row's numbers. If results have a row of this identity, it is kept."""
         return row_identity(
             self.fingerprint, self.task, self.task_fingerprint, self.pruner, self.seed, self.target_loss, self.settings
         )

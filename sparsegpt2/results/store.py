@@ -82,7 +82,7 @@ def append_row(folder: str | Path, row: Row) -> None:
 def repair(folder: str | Path) -> bool:
     """Remove an incomplete last line (without a newline), left by an interruption; returns whether there was one.
 
-    The row that was being written counts as unfinished, and its cell is run again.
+    The row that was being written counts as missing, and the benchmark computes it again.
     """
     file = Path(folder) / RESULTS
     if not file.exists() or file.read_bytes()[-1:] in (b"", b"\n"):

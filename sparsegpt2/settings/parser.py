@@ -85,7 +85,8 @@ class Parser:
         self.aliases: dict[str, str] = {}
         """Other name -> setting or positional."""
         self.shorthands: dict[str, tuple[str, str, dict[str, Any]]] = {}
-        """Setting -> (a list of groups, the field of its only group that is meant, what that group is otherwise)."""
+        """Short name, such as `path` -> (the list of groups that it stands for, such as `corpora`; the field that it
+        sets in the only group of that list; the other fields of that group)."""
         self.groups: dict[str, type] = {}
         """Dotted name -> the dataclass that is made from the settings below that name."""
         self.note = ""
@@ -125,8 +126,10 @@ class Parser:
 
         With a `prefix`, the parsed settings hold an object of `kind` under that name. Without one they hold each field
         under its own name, and `settings_from` makes the object. A field's metadata may have an older name of the flag:
-        `{"alias": "old_name"}`. That of a list of groups may have settings for fields of its only group:
-        `{"shorthands": {"path": "Its help."}, "group": {"name": "files"}}`.
+        `{"alias": "old_name"}`. If the field is a list of groups, its metadata may have short settings, each of which
+        stands for a list of one group and sets one field of that group:
+        `{"shorthands": {"path": "Its help."}, "group": {"name": "files"}}` makes `path: src` mean
+        `[{name: files, path: src}]`.
         """
         self.reads_files = True
         if prefix:

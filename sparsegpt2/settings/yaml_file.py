@@ -35,7 +35,7 @@ def parse_yaml(text: str, source: str) -> Any:
     """The value in a YAML text; `UserError`, naming `source`, if it is not valid YAML."""
     import yaml
 
-    if _brackets(text) > MOST_BRACKETS:  # for which PyYAML takes time that grows with the square of their number
+    if _brackets(text) > MOST_BRACKETS:  # PyYAML takes time that grows with the square of this number
         raise UserError(f"{source} is not valid YAML: it is nested too deeply")
     try:
         value = yaml.load(text, _loader())
@@ -57,7 +57,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def _brackets(text: str) -> int:
-    """The largest number of brackets that are open at once, those in texts included."""
+    """The largest number of brackets that are open at once, counting brackets in quoted text too."""
     deepest = depth = 0
     for found in re.finditer(r"[\[\]{}]", text):
         depth += 1 if found[0] in "[{" else -1
@@ -66,9 +66,10 @@ def _brackets(text: str) -> int:
 
 
 def _too_much(value: Any) -> str:
-    """What is wrong with a value that is larger than any settings, written out; empty for all others.
+    """What is wrong with a value that holds more than settings ever do; empty if it does not.
 
-    An alias stands for a whole value, so a few lines can hold more than fits in memory, or themselves.
+    An alias stands for a whole value, so a few lines can stand for more than fits in memory. A value can
+    even hold itself.
     """
     waiting, count = [value], 0
     while waiting:
