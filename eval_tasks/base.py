@@ -22,7 +22,7 @@ from sparsegpt2.plain import check_record, fits
 from sparsegpt2.text.tokenizer import Tokenizer
 
 LONGEST = 256
-"""Largest length of a prompt in tokens, end of text included (paper, appendix A.5)."""
+"""Largest length of a prompt in tokens, end of text included (Gao et al. 2025, arXiv 2511.13653, appendix A.5)."""
 
 TRIALS = 8
 """Number of renderings of a template that are tried in each split to decide whether the tokenizer can pose it. A

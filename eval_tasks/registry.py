@@ -23,6 +23,7 @@ ENGLISH = Path(__file__).parent / "english"
 
 
 def _flaw(task: Any, _holder: Any) -> str:
+    """What is wrong with what was registered as a task, as the end of a sentence; empty if nothing is."""
     return "" if isinstance(task, PairTask) else f"must be a PairTask, not {type(task).__name__}"
 
 

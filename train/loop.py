@@ -206,7 +206,10 @@ class Trainer:
             self.fail(f"the {what} became {value}", step)
 
     def require_finite_weights(self) -> None:
-        """The same for the weights: the last update can break them, and no loss has been computed since."""
+        """End the run with a `UserError`, before anything is saved, if a weight is not finite.
+
+        The last update can break weights, and no loss has been computed since.
+        """
         wrong = sum(int((~weight.isfinite()).sum()) for weight in self.model.parameters())
         if wrong:
             self.fail(f"{wrong} weights became nan or infinite", self.progress.step)
@@ -219,7 +222,8 @@ class Trainer:
         raise UserError(f"{what} at step {step}; {kept}; {rate}")
 
     def report(self, log: RunLog, *, evaluate: bool) -> None:
-        """Log the steps since the last report. `evaluate`: also held-out loss, dead neurons and histograms."""
+        """Log the steps since the last report. `evaluate`: also held-out loss, histograms and the
+        numbers of dead neurons and channels, those without input or output weights."""
         progress, config = self.progress, self.config
         share = progress.step / config.steps
         values: dict[str, Any] = {

@@ -17,7 +17,7 @@ class BenchConfig:
     pruners: tuple[str, ...] = ("node",)
     """Pruners to compare: names, or your own pruners as `mine.py` or `module:attribute`."""
     target_losses: tuple[float, ...] = ()
-    """Target losses that circuits must meet, in nats; by default only the one in the pruning settings (paper: 0.15)."""
+    """Target losses that circuits must meet, in nats; by default only the one in the pruning settings (0.15)."""
     seeds: tuple[int, ...] = (0,)
     """Pruning seeds."""
     test_pairs: int = 256

@@ -11,7 +11,7 @@ from sparsegpt2.results.rows import Row
 from sparsegpt2.results.store import read_rows
 
 USUAL_TARGET = 0.15
-"""Target loss of the paper (nats), used if no other is given."""
+"""Target loss in nats of Gao et al. 2025 (arXiv 2511.13653), used if no other is given."""
 
 
 def current_rows(rows: Iterable[Row]) -> list[Row]:

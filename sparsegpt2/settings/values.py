@@ -25,7 +25,7 @@ class Wrong(Exception):
 
 
 def value_of(given: Any, kind: Any, name: str) -> Any:
-    """`given` as a value of the type `kind` (an annotation); any other value is a `UserError` that names `name`."""
+    """`given` as a value of the type `kind` (an annotation). `UserError` that names `name` if it cannot be one."""
     try:
         return _convert(given, kind, name)
     except Wrong:
