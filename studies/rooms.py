@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 BEFORE, AFTER = "856f1db", "HEAD"
-SMALL = 0.03
+SMALL = 0.05
 """Rooms with less than this share of the code at both commits are put together in one line."""
 
 

@@ -28,20 +28,24 @@ class TrainConfig:
     data_folder: str = "runs/data"
     """Folder for prepared tokens. It has one folder for each set of data settings, which runs with equal ones share."""
     tokens: int = 10_000_000
-    """Tokens to train on, rounded up to whole steps."""
+    """Tokens to train on, rounded up to whole steps. May grow when a run is resumed, even a finished one. The schedules
+    of learning rate and density are functions of the share of training done, so the next steps have the rate and the
+    density that a run of the new length has there: the rate rises again, and so does the density if that share is below
+    `anneal_end`."""
     batch_size: int = 64
     """Sequences in each step."""
     sequence: int = 0
     """Tokens in each sequence; 0: the model's context."""
     init: str = ""
-    """A model or run whose weights replace the random initial ones. It must have this run's shape, and the data must
-    use its tokenizer (`data.tokenizer`)."""
+    """A model or run whose weights replace the random initial ones (not its optimiser's state; the schedules start at
+    0). It must have this run's shape, and the data must use its tokenizer (`data.tokenizer`)."""
     seed: int = 0
     """Seed of the initial weights and of the order of the data."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Arithmetic inside sublayers. Weights, residual stream and loss are float32 in either case."""
     device: str = "auto"
-    """`auto` (CUDA if there is a GPU, else the CPU), or a torch device such as `cuda:1`."""
+    """`auto` (CUDA if there is a GPU, else the CPU), or a torch device such as `cuda:1`. May change when a run is
+    resumed, like `threads`, `data_folder` and `checkpoint_every`."""
     threads: int = 0
     """CPU threads; 0: torch's choice. Results repeat bit for bit only with the same number of threads."""
     log_every: int = 10

@@ -20,7 +20,7 @@ from train.log import METRICS
 from train.state import LAST, saved_at
 
 CONFIG = "config.yaml"
-MAY_CHANGE = ("device",)
+MAY_CHANGE = ("device", "threads", "data_folder", "checkpoint_every")
 """Settings that may differ when a run is resumed; `tokens` may also grow."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 
 from sparsegpt2.allocator import keep_freed_memory
 from sparsegpt2.circuits.means import node_means
-from sparsegpt2.config import require, to_dict
+from sparsegpt2.config import to_dict
 from sparsegpt2.errors import UserError
 from sparsegpt2.lock import locked
 from sparsegpt2.model.checkpoint import load_model, model_info, save_model
@@ -28,19 +28,22 @@ from sparsegpt2.sparsity.stats import dead_neurons, l0, l0_by_tensor, residual_k
 from sparsegpt2.text.data import TokenData, prepare
 from sparsegpt2.text.tokenizer import Tokenizer
 from train.ahead import Ahead
+from train.begin import check_tokenizer, check_vocabulary, initial_model
 from train.config import TrainConfig
-from train.folder import check_folder, differences, plain, record_settings
+from train.folder import check_folder, plain, record_settings
 from train.log import Clock, RunLog, synchronise
 from train.state import Progress, load_state, save_state, saved_at
 
 
-def train(config: TrainConfig, out: str | Path) -> Path:
+def train(config: TrainConfig, out: str | Path, greet: Callable[[Tokenizer], None] | None = None) -> Path:
     """Train into the run folder `out`, resuming where an earlier call stopped. Returns the folder of the best model.
 
     `out` gets config.yaml, metrics.jsonl, tensorboard/, last/ (resumable) and best/ (lowest held-out loss at the
     target density). A run that was killed at any step and started again ends with bit-identical weights. Device,
     sizes, corpora and the content of `out` are checked before anything is written. `UserError` if one of them is
     wrong, if another process is training into `out`, or if `out` holds anything but a run with these settings.
+
+    greet: called with the tokenizer when the text is prepared, before the first step of the run.
     """
     out = Path(out)
     with locked(out, "run folder"):
@@ -48,6 +51,8 @@ def train(config: TrainConfig, out: str | Path) -> Path:
         if config.threads:
             torch.set_num_threads(config.threads)
         trainer = Trainer(config, out)
+        if greet is not None and trainer.progress.step == 0:
+            greet(trainer.data.tokenizer)
         with interruptible() as stop:
             trainer.run(stop)
     return out / "best"
@@ -103,24 +108,6 @@ def device_of(config: TrainConfig) -> torch.device:
     return torch_device(config.device)
 
 
-def check_vocabulary(tokens: int, vocab_size: int) -> None:
-    """`UserError` unless the tokenizer and the model have a vocabulary of the same size."""
-    require(
-        tokens == vocab_size, f"the tokenizer has {tokens} tokens, the model vocab_size={vocab_size}; make them equal"
-    )
-
-
-def begin_with(model: GPT, path: str, tokenizer: Tokenizer) -> None:
-    """Copy the weights of the model or run `path` into `model`; `UserError` if its shape or tokenizer differs."""
-    source = load_model(path)
-    for key, theirs, ours in differences(plain(to_dict(source.config)), plain(to_dict(model.config))):
-        raise UserError(f"init: {path} has model.{key} {theirs}, this run {ours}; use the shape of that model")
-    theirs = model_info(path).get("tokenizer")
-    if theirs not in (None, tokenizer.fingerprint):
-        raise UserError(f"init: {path} has another tokenizer than the data; prepare it with --data.tokenizer {path}")
-    model.load_state_dict(source.state_dict())
-
-
 class Trainer:
     """One run: its model, data, optimiser and progress, and the training loop."""
 
@@ -131,18 +118,19 @@ class Trainer:
             keep_freed_memory()
         with torch.device("meta"):  # shapes only: report impossible settings before the text is read
             check_feasible(GPT(config.model), config.sparsity)
-        if config.data.tokenizer is None and config.data.vocab_size < config.model.vocab_size:
-            check_vocabulary(config.data.vocab_size, config.model.vocab_size)
-        self.data: TokenData = prepare(config.data, config.prepared_data)
-        check_vocabulary(self.data.tokenizer.vocab_size, config.model.vocab_size)
+        check_vocabulary(config)
+        last = saved_at(out / "last")
+        begin = None if last else initial_model(config)
+        self.data: TokenData = prepare(config.data, config.prepared_data, window=config.length + 1)
+        if begin is not None:
+            check_tokenizer(config.init, self.data.tokenizer)
         self.belongs_to = {"tokenizer": self.data.tokenizer.fingerprint, "data": self.data.fingerprint}
         torch.manual_seed(config.seed)
         self.model = GPT(config.model)
-        if config.init:
-            begin_with(self.model, config.init, self.data.tokenizer)
+        if begin is not None:
+            self.model.load_state_dict(begin.state_dict())
         self.model.to(self.device).compute_dtype = getattr(torch, config.dtype)
         self.optimizer = make_optimizer(self.model, config.optimizer)
-        last = saved_at(out / "last")
         self.progress = load_state(last, self.model, self.optimizer, self.belongs_to) if last else Progress()
         if self.progress.step < config.steps:
             self.progress.finished = False  # `tokens` has grown since the run finished

@@ -106,11 +106,11 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
     if not isinstance(values, dict) or not names <= set(values) <= names | {BELONGS, LISTED, SEAL}:
         raise UserError(f"{directory / PROGRESS} does not hold the progress of a run; delete the run to start again")
     check_seal(values, directory / PROGRESS)
-    _check_belongs(directory, values.pop(BELONGS, None), belongs_to)
-    listed, _ = values.pop(LISTED, None), values.pop(SEAL, None)
-    check_record(Progress, values, str(directory / PROGRESS))
     header = read_json(directory / CONFIG, "model config")
     check_seal(header, directory / CONFIG)
+    _check_belongs(directory, values.pop(BELONGS, None) or _recorded(header), belongs_to)
+    listed, _ = values.pop(LISTED, None), values.pop(SEAL, None)
+    check_record(Progress, values, str(directory / PROGRESS))
     progress = Progress(**values)
     if progress.step < 0:
         raise UserError(f"{directory / PROGRESS} has the step {progress.step}; delete the run to start again")
@@ -126,6 +126,11 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
     check_files(directory, listed, directory / PROGRESS)
     check_files(directory, header.get("files"), directory / CONFIG)
     return progress
+
+
+def _recorded(header: Any) -> Any:
+    """What the model's config.json says of the tokenizer: all that checkpoints of earlier versions know."""
+    return header.get("info") if isinstance(header, dict) else None
 
 
 def _check_belongs(directory: Path, saved: Any, now: Mapping[str, str]) -> None:

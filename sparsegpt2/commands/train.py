@@ -10,7 +10,11 @@ from sparsegpt2.settings import Parser, settings_from
 from sparsegpt2.settings.device import DEVICE_HELP
 
 if TYPE_CHECKING:
+    from sparsegpt2.text.tokenizer import Tokenizer
     from train.config import TrainConfig
+
+REUSED = "zoo:memory-768"
+"""A model of the package whose tokenizer can pose every task of the benchmark."""
 
 
 def train_parser() -> Parser:
@@ -19,7 +23,8 @@ def train_parser() -> Parser:
 
     parser = Parser(
         "train SETTINGS.yaml... --out RUN",
-        "Train one model. Run the same command again to resume from the last checkpoint.",
+        "Train one model. Run the same command again to resume from the last checkpoint, with larger --tokens to train "
+        "longer, or with another --device.",
     )
     parser.add_settings(TrainConfig)
     parser.add("out", str, "", help="Run folder; by default runs/NAME for NAME.yaml.", metavar="RUN")
@@ -33,7 +38,7 @@ def train_parser() -> Parser:
     parser.front(
         "The run",
         out="Run folder; by default runs/NAME for NAME.yaml.",
-        tokens="Tokens to train on, such as 3e6.",
+        tokens="Tokens to train on, such as 3e6; may grow later.",
         batch_size="Sequences per step.",
         seed="Seed for the initial weights and the order of the data.",
         device=DEVICE_HELP,
@@ -52,10 +57,13 @@ def train_parser() -> Parser:
     parser.front(
         "The text",
         {
-            "data.corpora": "Text to train on, such as '[{name: files, path: src}]' [tinypython].",
+            "data.path": "Your own text: a file, a folder or a pattern such as 'src/**/*.py' [generated Python].",
+            "data.text_field": "The field with the text in jsonl, csv and parquet files [text, content, code, ...].",
+            "data.corpora": "A mixture, such as '[{name: stdlib}, {name: files, path: src, weight: 3}]'.",
             "data.tokens": "Tokens to prepare; longer training repeats them.",
             "data.vocab_size": "Size of the tokenizer to train; must equal model.vocab_size.",
-            "data.tokenizer": "A tokenizer to use instead of training one.",
+            "data.tokenizer": "A tokenizer to use instead of training one: a file, RUN, zoo:NAME or hf:user/name.",
+            "init": "A model or run to begin with.",
         },
     )
     return parser
@@ -77,5 +85,19 @@ def train(arguments: list[str]) -> None:
     def configure(flags: list[str]) -> TrainConfig:
         return settings_from(parser.parse(arguments + flags), TrainConfig)
 
-    best = sweep(settings.sweep, out, configure) if settings.sweep else train_model(configure([]), out)
+    best = sweep(settings.sweep, out, configure) if settings.sweep else train_model(configure([]), out, greet)
     print(f"model: {best}")
+
+
+def greet(tokenizer: Tokenizer) -> None:
+    """Say how many tasks of the benchmark a tokenizer can pose, and where there is one that can pose all of them."""
+    from eval_tasks.registry import available
+    from sparsegpt2.text.tokenizer import Tokenizer
+
+    reasons = available(tokenizer)
+    posable = sum(reason is None for reason in reasons.values())
+    line = f"this tokenizer can pose {posable} of {len(reasons)} tasks"
+    if posable < len(reasons) and (other := Tokenizer.load(REUSED)).fingerprint != tokenizer.fingerprint:
+        size = f" --model.vocab_size {other.vocab_size}" if other.vocab_size != tokenizer.vocab_size else ""
+        line += f"; --data.tokenizer {REUSED}{size} reuses one that can pose all"
+    print(line, flush=True)

@@ -1,4 +1,4 @@
-"""Circuits of components: heads, MLPs and the edges between them, found by the published methods on one forward."""
+"""Component circuits: the heads, MLPs and edges between them that do a task, found with methods from the literature."""
 
 from __future__ import annotations
 

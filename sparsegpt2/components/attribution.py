@@ -1,4 +1,4 @@
-"""Scores of edges by gradients: what EAP and EAP-IG share.
+"""Edge scores from gradients, which the methods EAP and EAP-IG share.
 
 The score of the edge w -> r is the sum over positions of (y~_w - y_w) * dL/dx_r, averaged over rows. Here y_w is the
 output of w, y~_w its counterfactual output, x_r the input of r and L the objective. To first order, the score is how
@@ -23,7 +23,12 @@ from sparsegpt2.model.sites import Site
 
 
 class EdgeGradients:
-    """Streams that add up each edge's gradient times difference during the backward pass."""
+    """A streams object (`model.sites.Streams`) that computes gradient times output difference for every edge.
+
+    The products are computed during the backward pass.
+
+    clean, other: the recorded clean and counterfactual runs. scores: [W, R], the sums over rows.
+    """
 
     def __init__(self, problem: Problem, clean: Run, other: Run) -> None:
         self.model, self.graph = problem.model, problem.graph
@@ -51,7 +56,7 @@ class EdgeGradients:
 
 
 def _product(model: GPT, writer: str, written: Written, gradient: Tensor) -> Tensor:
-    """Inner product of a gradient [B, T, D] with a writer's output: [1], or [H] for the heads of a layer."""
+    """Inner product of a gradient [B, T, D] with a sublayer's output: [1], or [H] for the heads of a layer."""
     if isinstance(written, Tensor):
         return (gradient * written).sum()[None]
     if isinstance(written, HeadConstants):
@@ -67,9 +72,9 @@ def _product(model: GPT, writer: str, written: Written, gradient: Tensor) -> Ten
 def edge_attributions(problem: Problem, trial: Trial, steps: int) -> Tensor:
     """Mean over rows of each edge's score, [W, R], with the gradient averaged over `steps` points.
 
-    Point s of 1 to `steps` is the run whose embedding is s / `steps` of the way from the counterfactual one to the
-    clean one (Hanna et al. 2024, "Have Faith in Faithfulness", EAP-IG on inputs). With one step it is the clean run,
-    which is EAP. The differences are always those between the counterfactual and the clean run.
+    At point s (1 to `steps`), the embedding is s / `steps` of the way from the counterfactual embedding to the clean
+    one (Hanna et al. 2024, "Have Faith in Faithfulness", EAP-IG on inputs). With one step the only point is the clean
+    run, and the method is EAP. The output differences are always those between the counterfactual and the clean run.
     """
     total = torch.zeros_like(problem.everything())
     rows = torch.arange(len(trial), device=trial.full.device).split([len(part.batch) for part in trial.parts])
@@ -87,5 +92,5 @@ def edge_attributions(problem: Problem, trial: Trial, steps: int) -> Tensor:
 
 
 def _between(embedding: Tensor, share: float) -> Site:
-    """A site object that replaces the embedding by the point `share` of the way from `embedding` to it."""
+    """A site object that replaces the embedding x by the point `share` of the way from `embedding` to x."""
     return lambda name, x: torch.lerp(embedding, x, share) if name == "embed" else x

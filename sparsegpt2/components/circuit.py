@@ -1,4 +1,4 @@
-"""A circuit of components: the kept edges of a component graph, and its file."""
+"""A component circuit: the edges of a component graph that are kept. It is saved as a JSON file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FORMAT, KIND = 1, "sparsegpt2 component circuit"
 MOST_ENTRIES = 2**24
 """Largest number of (writer, reader) pairs of a graph that is read from a file; the largest GPT-2 has 4,557,601."""
 SHOWN = 40
-"""Largest number of edges listed in a notebook."""
+"""Largest number of edges listed when a circuit is displayed in a notebook."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentInfo(Info):
-    """How a circuit of components was found."""
+    """How a component circuit was found."""
 
     method: str | None = None
     intervention: str | None = None
@@ -33,9 +33,9 @@ class ComponentInfo(Info):
     objective: str | None = None
     """The objective of the method, such as kl."""
     sparsities: tuple[float, ...] | list[float] | None = None
-    """The sparsities requested in the same run: shares of edges to leave out."""
+    """All sparsities requested in the run that found this circuit, each a share of edges to leave out."""
     pairs: int | None = None
-    """Train pairs on which edges were scored."""
+    """Number of train pairs on which edges were scored."""
     rows: int | None = None
     """Largest number of sequences in one forward pass."""
     settings: dict[str, Any] | None = None
@@ -51,11 +51,11 @@ class ComponentInfo(Info):
 
 @dataclass(frozen=True, eq=False)
 class ComponentCircuit:
-    """Kept edges of a graph, and a record of how they were found."""
+    """Kept edges of a component graph, and a record of how they were found."""
 
     graph: ComponentGraph
     kept: Tensor
-    """Bool [W, R], on the CPU; False where there is no edge."""
+    """Bool [W, R] (W writers, R readers), on the CPU; False where the graph has no edge."""
     info: ComponentInfo = field(default_factory=ComponentInfo)
     """How the circuit was found."""
 
@@ -68,7 +68,7 @@ class ComponentCircuit:
         return table((), [*self._facts(), ("kept edges", listed)], "Circuit of components")
 
     def _facts(self) -> list[tuple[str, str]]:
-        """(name, value) pairs for `repr`."""
+        """(name, value) pairs that `repr` and notebooks show."""
         names = {"task": self.info.task, "method": self.info.method, "seed": self.info.seed}
         told = [(name, str(value)) for name, value in names.items() if value is not None]
         writers = f"{len(self.nodes)} of {len(self.graph.writers)}"
@@ -86,7 +86,7 @@ class ComponentCircuit:
 
     @property
     def nodes(self) -> list[str]:
-        """Writers with a kept edge, in forward order."""
+        """Names of the writers that have at least one kept edge, in forward order."""
         used = self.kept.any(dim=1).tolist()
         return [name for name, one in zip(self.graph.writers, used, strict=True) if one]
 
@@ -101,22 +101,28 @@ class ComponentCircuit:
         return self.graph.names(self.kept)
 
     def noting(self, **known: Any) -> ComponentCircuit:
-        """The circuit with those fields of `info` set."""
+        """A copy of the circuit in which the given fields of `info` are replaced."""
         return replace(self, info=replace(self.info, **known))
 
     def trimmed(self, *, from_inputs: bool = True) -> ComponentCircuit:
-        """The circuit without edges on no path to the logits or, with `from_inputs`, on no path from the embedding."""
+        """A copy that keeps only the edges on a path of kept edges to the logits.
+
+        from_inputs: the path must also start at the embedding.
+        """
         return ComponentCircuit(self.graph, self.graph.trimmed(self.kept, from_inputs=from_inputs), self.info)
 
     def save(self, path: str | Path) -> None:
-        """Write the circuit as JSON, edges by name; the file appears whole or not at all."""
+        """Write the circuit as JSON with the names of its edges. An interrupted write leaves no partial file."""
         graph = {"n_layer": self.graph.n_layer, "n_head": self.graph.n_head}
         info = self.info.to_dict()
         write_json(path, {"format": FORMAT, "kind": KIND, "info": info, "graph": graph, "edges": self.edges})
 
     @staticmethod
     def load(path: str | Path) -> ComponentCircuit:
-        """Read a circuit written by `save`; a missing, damaged or foreign file is a `UserError` that names it."""
+        """Read a circuit written by `save`.
+
+        `UserError`, with the path, if the file is missing, is damaged or contains something else.
+        """
         values = read_json(path, "component circuit file")
         if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
             raise UserError(
@@ -135,7 +141,10 @@ class ComponentCircuit:
 
 
 def top_edges(graph: ComponentGraph, scores: Tensor, sparsity: float) -> Tensor:
-    """The share 1 - `sparsity` of edges with the highest scores [W, R], as bool [W, R]; ties go to the earlier edge."""
+    """Select the share 1 - `sparsity` of the graph's edges with the highest scores.
+
+    scores: [W, R]. Returns bool [W, R]. Of edges with equal scores, the earlier one is selected first.
+    """
     count = round((1 - sparsity) * graph.n_edges)
     order = graph.flat(scores).cpu().argsort(descending=True, stable=True)
     flat = torch.zeros(graph.n_edges, dtype=torch.bool)

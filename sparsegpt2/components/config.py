@@ -1,4 +1,4 @@
-"""Settings of component-level discovery that all methods share; each method's file defines its own."""
+"""Settings that all component methods share. Each method's file also defines settings of its own."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sparsegpt2.config import require
 from sparsegpt2.settings.fields import check_fields
 
 INTERVENTIONS = ("interchange", "mean", "zero", "resample")
-"""What an ablated edge may carry (counterfactual.py)."""
+"""What an ablated edge may carry; counterfactual.py explains each."""
 OBJECTIVES = ("kl", "logit_difference", "task", "squared_error")
-"""Ways to measure the damage that a mask does (objectives.py)."""
+"""Ways to measure the damage that a mask over edges does; objectives.py explains each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,13 +18,14 @@ class DiscoverConfig:
     """Which method looks for a circuit of edges, what ablated edges carry, and how sparse the circuits should be."""
 
     method: str = "edge_pruning"
-    """A file of `sparsegpt2/components/methods`, or one of your own, as `mine.py` or `module:attribute`."""
+    """Name of a file in `sparsegpt2/components/methods`, or your own method, as `mine.py` or `module:attribute`."""
     intervention: str = "interchange"
-    """What an ablated edge carries: interchange (the pair's other prompt), resample, mean or zero."""
+    """What an ablated edge carries: interchange (the value on the pair's other prompt), resample (the value on a prompt
+    of another pair), mean (the mean over prompts of the task) or zero."""
     objective: str = ""
     """kl, logit_difference, task or squared_error; if empty, the objective of the method's paper."""
     sparsities: tuple[float, ...] = (0.5, 0.7, 0.8, 0.9, 0.95)
-    """Shares of edges to leave out, one circuit for each; ignored by ACDC, whose sizes follow from its thresholds."""
+    """Shares of edges to leave out; each gives one circuit. ACDC ignores them, because its thresholds set the sizes."""
     pairs: int = 32
     """Prompt pairs of the train split on which edges are scored, two sequences each; ignored by methods with their own
     setting `pairs`."""
@@ -39,11 +40,11 @@ class DiscoverConfig:
         object.__setattr__(self, "sparsities", tuple(map(float, self.sparsities)))
         require(
             self.intervention in INTERVENTIONS,
-            f"intervention must be {', '.join(INTERVENTIONS)}, got {self.intervention!r}",
+            f"intervention must be one of {', '.join(INTERVENTIONS)}, got {self.intervention!r}",
         )
         require(
             self.objective in ("", *OBJECTIVES),
-            f"objective must be {', '.join(OBJECTIVES)} or empty, got {self.objective!r}",
+            f"objective must be one of {', '.join(OBJECTIVES)}, or empty, got {self.objective!r}",
         )
         require(bool(self.sparsities), "sparsities needs at least one share of edges to leave out, such as 0.9")
         for sparsity in self.sparsities:

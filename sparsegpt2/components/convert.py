@@ -1,8 +1,9 @@
-"""Conversion between circuits of components and circuits of channels, so that their sizes can be compared.
+"""Conversion between component circuits and circuits of channels, so that their sizes can be compared.
 
-A writer and a reader share the residual channels that the one writes, and the other reads, by nonzero weights. A
-component edge contains the nonzero weights with which its writer writes those channels and its reader reads them. A
-component circuit counts each such weight once. Embedding and unembedding are not counted, as in `circuits.edges`.
+A writer and a reader share a residual channel if the writer writes it and the reader reads it, both with nonzero
+weights. A component edge contains the nonzero weights with which its writer writes the shared channels and its reader
+reads them. A weight can be in several edges of a component circuit but is counted once. The weights of embedding and
+unembedding are not counted, as in `circuits.edges`.
 
 Shapes: W writers, R readers, D d_model, H heads, A heads * head width, M d_mlp.
 """
@@ -31,24 +32,30 @@ class Links:
 
     graph: ComponentGraph
     out: Tensor
-    """Number of weights with which each writer writes each channel, int64 [W, D]; for the embedding 1 if it writes."""
+    """Number of weights with which each writer writes each channel, int64 [W, D]. In the embedding's row it is 1 for
+    the channels that the embedding writes and 0 for the others."""
     into: Tensor
-    """Number of weights with which each reader reads each channel, int64 [R, D]; for the logits 1 if they read."""
+    """Number of weights with which each reader reads each channel, int64 [R, D]. In the row of the logits it is 1 for
+    the channels that the unembedding reads and 0 for the others."""
 
     def meets(self) -> Tensor:
-        """Whether writer and reader share a channel, bool [W, R], for the edges of the graph."""
+        """The edges of the graph whose writer and reader share a channel, bool [W, R]."""
         shared = (self.out > 0).float() @ (self.into > 0).float().T
         return (shared > 0).cpu() & self.graph.present
 
     def used(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """Channels that each writer [W, D] and each reader [R, D] uses along the kept edges [W, R]; bool."""
+        """The channels that writers, bool [W, D], and readers, bool [R, D], use along the kept edges [W, R]."""
         edges = kept.to(self.out.device).float()
         writes, reads = (self.out > 0).float(), (self.into > 0).float()
         return (writes * (edges @ reads)) > 0, (reads * (edges.T @ writes)) > 0
 
 
 def links_of(model: GPT, nodes: Masks | None = None, weights: Masks | None = None) -> Links:
-    """The links of the whole model, or only those along kept nodes (site -> bool [C]) and weights (see `Circuit`)."""
+    """The links of a model.
+
+    nodes: site -> bool [C], and weights: as in `Circuit.weights`. If they are given, only weights that they keep and
+    that join kept nodes are counted.
+    """
     graph = ComponentGraph.of(model.config)
     nodes = every_node(model) if nodes is None else nodes
     present = {(m.source, m.target): _present(model, m, nodes, weights) for m in edge_maps(model)}
@@ -69,22 +76,22 @@ def links_of(model: GPT, nodes: Masks | None = None, weights: Masks | None = Non
 
 
 def _present(model: GPT, edge_map: EdgeMap, nodes: Masks, weights: Masks | None) -> Tensor:
-    """Edges of a map between kept nodes, bool [O, I]."""
+    """The edges of a map that join kept nodes, bool [O, I] (O target channels, I source channels)."""
     present = edges_present(model, edge_map, weights)
     kept_out, kept_in = (nodes[site].to(present.device) for site in (edge_map.target, edge_map.source))
     return present & kept_out[:, None] & kept_in
 
 
 def _per_head(model: GPT, channels: Tensor) -> Tensor:
-    """[A, ...] -> [H, d_head, ...]."""
+    """Split the first axis by head: [A, ...] -> [H, d_head, ...]."""
     return channels.unflatten(0, (model.config.n_head, model.config.d_head))
 
 
 def component_view(model: GPT, circuit: Circuit) -> ComponentCircuit:
-    """The component edges along which a circuit of channels has a path of kept weights.
+    """The component circuit whose edges are those along which a circuit of channels has a path of kept weights.
 
-    Edges on no path from the embedding to the logits are left out. Circuits of channels do not ablate embedding or
-    unembedding, so every writer of a channel that the unembedding reads has an edge into the logits.
+    Only edges on a path from the embedding to the logits are included. A circuit of channels never ablates the
+    embedding or the unembedding, so every writer of a channel that the unembedding reads has an edge into the logits.
     """
     circuit.check(model)
     links = links_of(model, circuit.nodes, circuit.weights)
@@ -93,7 +100,10 @@ def component_view(model: GPT, circuit: Circuit) -> ComponentCircuit:
 
 
 def edge_weights(model: GPT) -> Tensor:
-    """Number of nonzero weights in each component edge, int64 [W, R]: those of its ends in their shared channels."""
+    """Number of nonzero weights in each component edge, int64 [W, R].
+
+    These are the weights of the writer and of the reader at the residual channels that they share.
+    """
     links = links_of(model)
     writes, reads = (links.out > 0).double(), (links.into > 0).double()
     counted_out, counted_in = _counted(links)
@@ -104,7 +114,7 @@ def edge_weights(model: GPT) -> Tensor:
 def circuit_weights(model: GPT, kept: Tensor) -> int:
     """Number of nonzero weights in a component circuit, each counted once; kept: bool [W, R].
 
-    Comparable with `Circuit.edges`, the size of a circuit of channels.
+    This number can be compared with `Circuit.edges`, the size of a circuit of channels.
     """
     links = links_of(model)
     counted_out, counted_in = _counted(links)
@@ -113,10 +123,10 @@ def circuit_weights(model: GPT, kept: Tensor) -> int:
 
 
 def channel_view(model: GPT, circuit: ComponentCircuit) -> Circuit:
-    """The channels that a component circuit can use: the smallest circuit of channels that contains all its weights.
+    """The smallest circuit of channels that contains all weights of a component circuit.
 
-    It can contain more weights than the component circuit, because act_in and resid_delta are shared by all heads of a
-    layer.
+    It can contain more weights than the component circuit, because the heads of a layer share the sites act_in and
+    resid_delta.
     """
     links, nodes = links_of(model), {site: torch.zeros_like(mask) for site, mask in every_node(model).items()}
     writes, reads = (used.cpu() for used in links.used(circuit.kept))
@@ -144,7 +154,7 @@ def channel_view(model: GPT, circuit: ComponentCircuit) -> Circuit:
 
 
 def _counted(links: Links) -> tuple[Tensor, Tensor]:
-    """`out` and `into` without embedding and unembedding."""
+    """Copies of `out` and `into` in which the rows of embedding and logits, which are not counted, are 0."""
     out, into = links.out.clone(), links.into.clone()
     out[0], into[-1] = 0, 0
     return out, into

@@ -1,11 +1,11 @@
-"""What an ablated edge carries: the other prompt's value, another pair's, a mean, or nothing.
+"""What an ablated edge carries instead of its writer's output. A writer is the embedding, a head or an MLP.
 
-- interchange: the writer's output on the other prompt of the pair (the corrupted prompt), position by position;
-- resample: its output on a prompt of another pair of the batch, of the nearest length;
-- mean: its mean output over a task's prompts (both sides, up to each prompt's end), or over tokens that are given;
-- zero: nothing.
+- interchange: the writer's output at the same position of the pair's other prompt (the corrupted prompt);
+- resample: the writer's output on a prompt of another pair of the batch, of equal or similar length;
+- mean: the writer's mean output over prompts of the task (both sides, all positions up to the end of each prompt);
+- zero: 0.
 
-A writer is the embedding, a head or an MLP. Shapes: B rows, T positions, W writers, D d_model.
+A counterfactual run is a `streams.Run` that holds these values. Shapes: B rows, T positions, W writers, D d_model.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from sparsegpt2.model.gpt import GPT
 Intervention = Literal["interchange", "mean", "zero", "resample"]
 
 FROM_PROMPTS = ("interchange", "resample")
-"""Interventions whose values come from another prompt. A component whose inputs are all ablated then outputs exactly
-what it outputs on that prompt, so that ablating its own edges changes nothing."""
+"""Interventions whose values come from another prompt. With these, a component whose inputs are all ablated outputs
+exactly what it outputs on that prompt, so ablating the edges out of it changes nothing more."""
 
 
 @torch.no_grad()
@@ -34,12 +34,16 @@ def record(model: GPT, tokens: Tensor) -> Run:
     """The output of every writer on `tokens` [B, T]."""
     recorder = Recorder(model)
     first = torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device)
-    model(tokens, position=first, streams=recorder)  # logits at one position skip most of the unembedding
+    model(tokens, position=first, streams=recorder)  # logits at one position are enough and save time
     return recorder.run
 
 
 def counterfactual(model: GPT, batch: TaskBatch, intervention: str, *, means: Run | None = None, seed: int = 0) -> Run:
-    """The counterfactual run for `batch`. means: from `writer_means`, needed for `mean`; seed: for `resample`."""
+    """The counterfactual run for `batch`.
+
+    means: the result of `writer_means`, required if the intervention is `mean`. seed: used by `resample`. `UserError`
+    for an unknown intervention, or for a batch that the intervention cannot be used on.
+    """
     if intervention == "interchange":
         return record(model, other_sides(batch))
     if intervention == "resample":
@@ -48,7 +52,7 @@ def counterfactual(model: GPT, batch: TaskBatch, intervention: str, *, means: Ru
         return constants(model, torch.zeros(1 + model.config.n_layer * (model.config.n_head + 1), model.config.d_model))
     if intervention == "mean" and means is not None:
         return means
-    raise UserError(f"intervention must be {', '.join(INTERVENTIONS)}, got {intervention!r}")
+    raise UserError(f"intervention must be one of {', '.join(INTERVENTIONS)}, got {intervention!r}")
 
 
 def other_sides(batch: TaskBatch) -> Tensor:
@@ -61,9 +65,10 @@ def other_sides(batch: TaskBatch) -> Tensor:
 
 
 def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
-    """For each row, a row of another pair, int64 [B]: of the same length if there is one, else of similar length.
+    """For each row, the index of a row of another pair whose length is equal or similar, int64 [B].
 
-    Pairs are sorted by length, in random order among equal lengths, and each row uses a random side of the next pair.
+    Pairs are sorted by length, in random order among equal lengths. Each row takes a random side of the next pair in
+    this order; rows of the last pair take a side of the first.
     """
     pairs = len(batch) // 2
     if pairs < 2:
@@ -79,10 +84,10 @@ def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
 
 @torch.no_grad()
 def writer_means(model: GPT, batches: Iterable[tuple[Tensor, Tensor]]) -> Run:
-    """Mean output of every writer as a run of constants.
+    """The mean output of every writer, as a counterfactual run of constants.
 
-    batches: tokens [B, T] and position [B], the last position of each row that counts. Outputs are those that the
-    forward adds to the residual stream, so after AbsTopK; they are summed in float64.
+    batches: tokens [B, T] with position [B], the last position of each row that is included in the mean. Outputs are
+    what the model adds to the residual stream, so they are taken after AbsTopK. They are summed in float64.
     """
     sums = torch.zeros(1 + model.config.n_layer * (model.config.n_head + 1), model.config.d_model, dtype=torch.float64)
     counted = 0
@@ -95,7 +100,7 @@ def writer_means(model: GPT, batches: Iterable[tuple[Tensor, Tensor]]) -> Run:
 
 
 def constants(model: GPT, outputs: Tensor) -> Run:
-    """A run in which every writer's output is a constant; outputs [W, D] in the graph's order."""
+    """A run in which every writer's output is constant. outputs: [W, D], in the order of `ComponentGraph.writers`."""
     heads, run, place = model.config.n_head, Run(), 1
     outputs = outputs.to(model.wte.weight.device)
     run["emb"] = outputs[None, :1]  # [1, 1, D]

@@ -1,4 +1,4 @@
-"""The result of a method: a score for every edge, and circuits of rising sparsity."""
+"""The result of a component method: a score for every edge, and one or more circuits."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ class Found:
     asked: dict[str, Any]
     """What was requested for it: {"sparsity": 0.9} or {"threshold": 0.01}."""
     scores: Tensor | None = None
-    """[W, R]: the scores that this circuit was cut from, if each circuit has its own."""
+    """[W, R]: the edge scores of the run that found this circuit, if there was a separate run for each circuit."""
     history: list[dict[str, float]] = field(default_factory=list)
-    """One entry per training step, if masks were trained."""
+    """Named measurements for each training step, if masks were trained."""
 
 
 @dataclass(frozen=True, eq=False)
 class Discovery:
-    """The result of a method."""
+    """The result of a component method."""
 
     scores: Tensor
-    """[W, R] float, on the CPU: higher is kept first. These are compared with a known circuit."""
+    """[W, R] float, on the CPU: how important each edge is. ROC curves compare these scores with a known circuit."""
     found: tuple[Found, ...]
     """Circuits in order of sparsity, lowest first."""
     effects: Tensor | None = None
-    """[W, R]: signed effect of each writer on each reader, for methods that measure one."""
+    """[W, R]: signed effect of each edge on the objective; None if the method does not measure it."""
 
     def __post_init__(self) -> None:
         if not bool(torch.isfinite(self.scores).all()):
-            raise UserError("the method's scores are not finite: the model or its objective holds NaN")
+            raise UserError("the method's scores are not finite: the model or its objective gives NaN")
 
 
 def by_rank(problem: Problem, scores: Tensor, effects: Tensor | None = None) -> Discovery:
-    """The result of a method that ranks edges only once: at each requested sparsity, the edges with highest scores."""
+    """The result of a method that ranks edges once: for each sparsity, the circuit of the top-scored edges."""
     scores = scores.detach().cpu()
     found = [
         Found(top_edges(problem.graph, scores, sparsity), {"sparsity": sparsity})

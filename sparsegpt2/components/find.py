@@ -25,15 +25,15 @@ from sparsegpt2.progress import Progress
 
 @dataclass(frozen=True, eq=False)
 class Discovered:
-    """The circuits that a method found, its time and its memory."""
+    """The circuits that a method found, and the time and memory that it took."""
 
     discovery: Discovery
     circuits: tuple[ComponentCircuit, ...]
-    """As found, in order of sparsity, including edges on no path to the logits (`ComponentCircuit.trimmed` drops them).
-    """
+    """The circuits in order of sparsity, lowest first. They can contain edges on no path to the logits, which
+    `ComponentCircuit.trimmed` drops."""
     seconds: float
     megabytes: float | None
-    """Peak memory above that in use before; None if the system does not report it."""
+    """Peak memory minus the memory in use before the method ran; None if the system does not report it."""
 
     def __repr__(self) -> str:
         sizes = ", ".join(str(circuit.n_edges) for circuit in self.circuits[:8])
@@ -48,10 +48,10 @@ def discover(
     settings: Any = None,
     progress: Progress | None = None,
 ) -> Discovered:
-    """Circuits of components of `model` on `task` by `config.method`, on train pairs, in float32.
+    """Find component circuits of `model` for `task` with `config.method`, on train pairs, in float32.
 
-    settings: an instance of the method's `Settings`; None for its defaults. Raises `UserError` for an unknown method,
-    another method's settings, a model without a component graph, NaN in the model, or prompts that it cannot read.
+    settings: an instance of the method's `Settings`; None for its defaults. `UserError` for an unknown method, settings
+    of another method, a model without a component graph, NaN in the model, or prompts that the model cannot read.
     """
     config = config or DiscoverConfig()
     method = get_method(config.method)
@@ -87,8 +87,8 @@ def score_circuits(
     for circuit in circuits:
         if circuit.graph != problem.graph:
             raise UserError(
-                f"the circuit is of a model with {circuit.graph.n_layer} layers of {circuit.graph.n_head} heads, but "
-                f"this model has {problem.graph.n_layer} layers of {problem.graph.n_head}"
+                f"the circuit belongs to a model with {circuit.graph.n_layer} layers of {circuit.graph.n_head} heads, "
+                f"but this model has {problem.graph.n_layer} layers of {problem.graph.n_head}"
             )
     with frozen(model, torch.float32):
         return score_masks(problem, torch.stack([one.kept for one in circuits]), split=split, pairs=pairs, seed=seed)

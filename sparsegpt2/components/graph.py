@@ -4,7 +4,7 @@ Writers are the embedding `emb`, heads `a{layer}.h{head}` and MLPs `m{layer}`; r
 of every head (`a2.h3.q`), every MLP and the `logits`. Edges join each writer to every later reader: `emb→a0.h1.q`,
 `a2.h3→m4`. Masks over edges are tensors [W, R], or [N, W, R] for N masks.
 
-Shapes: W writers, R readers, E edges, L layers, H heads per layer; always in forward order.
+Shapes: W writers, R readers, E edges, L layers, H heads per layer. Writers and readers are always in forward order.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ ARROW = "→"
 
 @dataclass(frozen=True)
 class ComponentGraph:
-    """The graph of a model with L layers of H heads, which follows from these two numbers alone."""
+    """The graph of a model with L layers of H heads. The number of layers and of heads determines all of it."""
 
     n_layer: int
     n_head: int
 
     @classmethod
     def of(cls, config: GPTConfig) -> ComponentGraph:
-        """The graph of a model; `UserError` if its residual stream is not the sum of the writers' outputs."""
+        """The graph of a model with this config.
+
+        `UserError` if the model's residual stream is not the sum of the writers' outputs.
+        """
         if config.residual_activation != "identity":
             raise UserError(
                 f"a component graph needs a residual stream that is the sum of what is written to it, but this model "
@@ -82,7 +85,10 @@ class ComponentGraph:
 
     @cached_property
     def block_writers(self) -> dict[str, slice]:
-        """Sublayer, by its name in the forward (`emb`, `a0`, `m0`, ...), -> its writers; `a0` has one per head."""
+        """Name of each sublayer (`emb`, `a0`, `m0`, ...) -> the slice of `writers` that belongs to it.
+
+        An attention sublayer such as `a0` has one writer per head; `emb` and MLPs have one writer each.
+        """
         blocks, first = {"emb": slice(0, 1)}, 1
         for layer in range(self.n_layer):
             blocks[f"a{layer}"] = slice(first, first + self.n_head)
@@ -92,7 +98,10 @@ class ComponentGraph:
 
     @cached_property
     def owner(self) -> tuple[int, ...]:
-        """Index of the writer that each reader belongs to, [R]; -1 for the logits."""
+        """For each of the R readers, the index of the writer that is the same component; -1 for the logits.
+
+        For example, the owner of the readers `a0.h1.q`, `a0.h1.k` and `a0.h1.v` is the writer `a0.h1`.
+        """
         names = [reader.rsplit(".", 1)[0] if reader.startswith("a") else reader for reader in self.readers]
         return tuple(self.writer_index.get(name, -1) for name in names)
 
@@ -112,7 +121,10 @@ class ComponentGraph:
 
     @cached_property
     def ends(self) -> tuple[Tensor, Tensor]:
-        """Writer and reader index of each edge, two int64 [E], ordered by reader and then by writer."""
+        """Index of the writer and index of the reader of each edge: two int64 tensors [E].
+
+        Edges are ordered by reader and then by writer.
+        """
         readers, writers = self.present.T.nonzero(as_tuple=True)
         return writers, readers
 
@@ -123,12 +135,12 @@ class ComponentGraph:
         return tuple(f"{self.writers[writer]}{ARROW}{self.readers[reader]}" for writer, reader in ends)
 
     def flat(self, matrix: Tensor) -> Tensor:
-        """[..., W, R] -> values at the edges, [..., E]."""
+        """Select the entries of a matrix [..., W, R] that are edges: [..., E]."""
         writers, readers = (end.to(matrix.device) for end in self.ends)
         return matrix[..., writers, readers]
 
     def matrix(self, flat: Tensor) -> Tensor:
-        """[..., E] -> [..., W, R], 0 (False) where there is no edge."""
+        """Put one value per edge, [..., E], into a matrix [..., W, R] that is 0 (False) where there is no edge."""
         full = flat.new_zeros(*flat.shape[:-1], len(self.writers), len(self.readers))
         writers, readers = (end.to(flat.device) for end in self.ends)
         full[..., writers, readers] = flat
@@ -155,10 +167,10 @@ class ComponentGraph:
         return [f"{self.writers[writer]}{ARROW}{self.readers[reader]}" for reader, writer in ends]
 
     def trimmed(self, mask: Tensor, *, from_inputs: bool) -> Tensor:
-        """The edges of a mask [W, R] that are on a path of kept edges to the logits.
+        """The edges of a mask [W, R] that are on a path of kept edges to the logits, bool [W, R].
 
-        from_inputs: they must also be on a path from `emb`. If ablated edges carry values of another prompt, a
-        component without such a path gives its counterfactual output anyway, so keeping its edges changes nothing.
+        from_inputs: the path must also start at `emb`. If ablated edges carry values from another prompt, a component
+        without such a path outputs what it outputs on that other prompt, so keeping its edges changes nothing.
         """
         kept = mask & self.present.to(mask.device)
         live = [not from_inputs] * len(self.writers)

@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work: the process's RAM on Linux, or torch's allocations on a GPU."""
+"""Peak memory of a block of code: the RAM of the process (on Linux), or torch's allocations on a GPU."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """`with PeakMemory(device) as peak: ...`, then `peak.megabytes`: the peak above the memory in use before.
+    """A context manager that measures the peak memory of the code inside it.
 
-    None if the system does not report it (neither Linux nor a GPU). On the CPU it is the resident memory of the whole
-    process, so whatever a first call loads (thread pools, code) is included.
+    After `with PeakMemory(device) as peak: ...`, `peak.megabytes` is the peak minus the memory in use at the start. It
+    is None if the system does not report memory (neither Linux nor a GPU). On the CPU the resident memory of the whole
+    process is measured, so thread pools and code that are loaded by a first call are included.
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
@@ -39,10 +40,10 @@ class PeakMemory:
 
 
 def _reset_peak() -> float | None:
-    """Reset the process's record of its peak resident size to the present size, which is returned in MB.
+    """Reset the process's record of its peak resident size. Returns the current size in MB, or None if that fails.
 
-    Freed memory that the C library still holds is first returned to the system. Otherwise the work could reuse it, and
-    its own needs would not show.
+    Freed memory that the C library still holds is first returned to the system. Otherwise the measured code could reuse
+    it, and the peak would be too low.
     """
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)

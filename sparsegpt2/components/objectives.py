@@ -1,8 +1,10 @@
-"""How far a circuit's answer is from the full model's: one number per row; 0 for the full model, except with `task`.
+"""How far a circuit's answer is from the full model's, as one number per row.
 
-- kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (Edge Pruning, ACDC);
-- logit_difference: the full model's logit difference (right choice minus wrong choice) minus the circuit's (EAP, path
-  patching);
+The number is 0 for the full model itself, except with the objective `task`.
+
+- kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (used by Edge Pruning and ACDC);
+- logit_difference: the full model's logit difference (right choice minus wrong choice) minus the circuit's (used by
+  EAP and path patching);
 - task: the task loss itself (circuits.losses.task_loss), in nats;
 - squared_error: the sum over the vocabulary of squared differences of logits, for models whose output is a number.
 
@@ -20,13 +22,14 @@ from sparsegpt2.components.config import OBJECTIVES
 from sparsegpt2.errors import UserError
 
 FLAT_AT_FULL = ("kl", "squared_error")
-"""Objectives whose gradient is zero at the full model, so that a first-order method cannot use it there."""
+"""Objectives whose gradient is zero at the full model, so that a method cannot rank edges by that gradient."""
 
 
 def damage(objective: str, logits: Tensor, full: Tensor, batch: TaskBatch) -> Tensor:
-    """The objective of each row, [B]; lower is better. logits: the circuit's; full: the full model's; [B, V] float32.
+    """The objective of each row, [B]; lower is better.
 
-    `UserError` for an unknown objective.
+    logits: the circuit's logits; full: the full model's logits; both are [B, V] float32. `UserError` for an unknown
+    objective.
     """
     if objective == "kl":
         return F.kl_div(logits.log_softmax(-1), full.log_softmax(-1), reduction="none", log_target=True).sum(-1)

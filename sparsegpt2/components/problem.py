@@ -1,8 +1,9 @@
-"""One model, one task, one kind of ablation, one objective: what a method needs to test masks over edges.
+"""A `Problem` is what a method works on: a model, a task, a kind of ablation and an objective. It tests masks over
+edges.
 
-A bidirectional model would see padding. So the task of such a model names its padding token as `padding`, and only
-prompts of equal length are run together. Shapes: N masks at once, B rows (two per pair), V vocabulary, W writers, R
-readers.
+A bidirectional model would see padding. The task of such a model therefore gives its padding token in an attribute
+`padding`, and only prompts of equal length are run together. Shapes: N masks, B rows (two per pair), V vocabulary, W
+writers, R readers.
 """
 
 from __future__ import annotations
@@ -34,15 +35,15 @@ class Part:
 
     batch: TaskBatch
     other: Run
-    """The counterfactual run."""
+    """The counterfactual run of these rows."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Prompts, with the full model's logits on them."""
+    """The prompts on which masks are tested, with the full model's logits on them."""
 
     parts: tuple[Part, ...]
-    """One part; for a bidirectional model, one for each length of prompt."""
+    """A single part or, for a bidirectional model, one part for each prompt length."""
     batch: TaskBatch
     """The rows of all parts, in order."""
     full: Tensor
@@ -54,7 +55,10 @@ class Trial:
 
 
 class Problem:
-    """Tests masks over the edges of `model` on `task`; use it inside `circuits.gates.frozen(model, float32)`."""
+    """Tests masks over the edges of `model` on `task`.
+
+    Call its methods inside `with circuits.gates.frozen(model, torch.float32)`.
+    """
 
     def __init__(self, model: GPT, task: Task, config: DiscoverConfig, objective: str) -> None:
         self.model, self.task, self.config, self.objective = model, task, config, objective
@@ -67,7 +71,10 @@ class Problem:
 
     @property
     def from_prompts(self) -> bool:
-        """Whether ablated edges carry another prompt's values; then edges on no path from the embedding do nothing."""
+        """Whether ablated edges carry values from another prompt.
+
+        If they do, kept edges that are on no path from the embedding have no effect.
+        """
         return self.config.intervention in FROM_PROMPTS
 
     @cached_property
@@ -77,12 +84,12 @@ class Problem:
         return writer_means(self.model, [(batch.tokens, batch.position) for batch in batches])
 
     def trial(self, split: str, pairs: int, seed: int) -> Trial:
-        """`pairs` pairs of a split, ready for testing masks. `UserError` if the model's logits are not finite."""
+        """A trial on `pairs` pairs of a split. `UserError` if the model's logits are not finite."""
         batches = self._batches(split, pairs, seed)
         with torch.no_grad():
             full = torch.cat([self.model(batch.tokens, position=batch.position).float() for batch in batches])
         if not bool(torch.isfinite(full).all()):
-            raise UserError(f"the model has no finite logits on task {self.task.name}: its weights hold NaN")
+            raise UserError(f"the model's logits on task {self.task.name} are not finite: its weights contain NaN")
         means = self.means if self.config.intervention == "mean" else None
         parts = tuple(
             Part(batch, counterfactual(self.model, batch, self.config.intervention, means=means, seed=self.config.seed))
@@ -91,7 +98,7 @@ class Problem:
         return Trial(parts, batches[0] if len(batches) == 1 else TaskBatch.join(batches), full)
 
     def _batches(self, split: str, pairs: int, seed: int) -> list[TaskBatch]:
-        """The pairs in as few batches as possible without padding that the model would see."""
+        """The pairs, in as few batches as possible such that the model never sees padding."""
         batch = task_batch(self.model, self.task, split, pairs, seed)
         if self.model.config.causal:
             return [batch.take(slice(None))]
@@ -104,7 +111,8 @@ class Problem:
     def logits(self, trial: Trial, kept: Tensor) -> Tensor:
         """Logits [N, B, V] with only the edges of each mask kept.
 
-        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; values from 0 to 1; gradients reach it.
+        kept: [N, W, R], or [N, B, W, R] with a mask for each row of the trial; values from 0 to 1. The logits are
+        differentiable with respect to `kept`.
         """
         found = []
         sizes = [len(part.batch) for part in trial.parts]
@@ -115,13 +123,13 @@ class Problem:
         return torch.cat(found, dim=1)
 
     def run(self, part: Part, streams: Streams, *, site: Site | None = None, copies: int = 1) -> Tensor:
-        """Logits [copies * B, V] of the forward with `streams`, the part's rows repeated `copies` times."""
+        """Logits [copies * B, V] of a forward pass with `streams`, with the part's rows repeated `copies` times."""
         tokens, position = part.batch.tokens.repeat(copies, 1), part.batch.position.repeat(copies)
         logits: Tensor = self.model(tokens, position=position, streams=streams, site=site)
         return logits.float()
 
     def damage(self, trial: Trial, kept: Tensor) -> Tensor:
-        """The objective for each mask and row, [N, B]; kept as in `logits`."""
+        """The objective for each mask and row, [N, B]. kept: as in `logits`."""
         logits = self.logits(trial, kept)
         return torch.stack([damage(self.objective, one, trial.full, trial.batch) for one in logits])
 
@@ -141,7 +149,10 @@ class Problem:
 
 
 def _of_length(batch: TaskBatch, lengths: Tensor, length: int) -> TaskBatch:
-    """The rows of that many tokens, cut to that length. Both sides of each pair must have the same length."""
+    """The rows of a batch that have `length` tokens, without their padding.
+
+    lengths: number of tokens of each row, int64 [B]. `UserError` if the two sides of a pair differ in length.
+    """
     if not torch.equal(lengths[0::2], lengths[1::2]):
         raise UserError("a bidirectional model needs pairs whose two prompts have the same number of tokens")
     rows = (lengths == length).nonzero().flatten().to(batch.tokens.device)

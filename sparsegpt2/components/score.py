@@ -18,11 +18,15 @@ from sparsegpt2.components.problem import Problem, Trial
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentScore:
-    """A circuit and the full model (`_full`) on the same prompts; means over rows, losses in nats."""
+    """Scores of a circuit, and of the full model in the fields that end in `_full`, on the same prompts.
+
+    Every value is a mean over rows. KL and losses are in nats.
+    """
 
     kl: float
     """KL(full || circuit) over the whole vocabulary, at the answer's position."""
     logit_difference: float
+    """Logit of the right choice minus that of the wrong one."""
     logit_difference_full: float
     exact_match: float
     """Share of rows on which circuit and full model have the same most likely token."""
@@ -36,7 +40,7 @@ class ComponentScore:
 
 @torch.no_grad()
 def score_masks(problem: Problem, masks: Tensor, *, split: str, pairs: int, seed: int = 0) -> list[ComponentScore]:
-    """The score of each mask [N, W, R] on the same `pairs` pairs of a split."""
+    """Score each of the masks [N, W, R], all on the same prompt pairs. pairs: number of pairs; split: their split."""
     trial = problem.trial(split, pairs, seed)
     at_once = max(1, problem.config.rows // len(trial))
     scores = []
@@ -46,7 +50,7 @@ def score_masks(problem: Problem, masks: Tensor, *, split: str, pairs: int, seed
 
 
 def score_logits(logits: Tensor, trial: Trial) -> ComponentScore:
-    """The score of a circuit's logits [B, V]."""
+    """Compare a circuit's logits [B, V] on the rows of `trial` with the full model's."""
     batch, full = trial.batch, trial.full
     return ComponentScore(
         kl=float(damage("kl", logits, full, batch).mean()),
@@ -64,8 +68,9 @@ def score_logits(logits: Tensor, trial: Trial) -> ComponentScore:
 def completeness(problem: Problem, kept: Tensor, *, split: str, pairs: int, samples: int, seed: int = 0) -> Tensor:
     """|F(circuit without K) - F(model without K)| for random sets K of the circuit's edges, float64 [samples].
 
-    F is the mean logit difference; each edge is in K with probability 1/2 (Wang et al. 2022, section 4, who use nodes).
-    A circuit that contains everything that matters stays close to the model when the same parts of both are removed.
+    F is the mean logit difference. Each edge is in K with probability 1/2. (Wang et al. 2022, section 4, do this with
+    nodes.) A circuit that contains everything that matters stays close to the model when the same edges are removed
+    from both.
     """
     generator = torch.Generator().manual_seed(seed)
     knocked = torch.rand(samples, *kept.shape, generator=generator) < 0.5
@@ -101,9 +106,10 @@ def _differences(problem: Problem, trial: Trial, masks: Tensor) -> Tensor:
 def smallest_faithful(
     problem: Problem, scores: Tensor, tolerance: float, *, split: str, pairs: int, seed: int = 0
 ) -> Tensor | None:
-    """The smallest number of highest-scored edges whose mean objective is at most `tolerance`, as bool [W, R].
+    """The smallest circuit of top-scored edges whose mean objective is at most `tolerance`, as bool [W, R].
 
-    Every number of edges is tried, from none to all. None if no number meets the tolerance.
+    scores: [W, R]. For every n from 0 to the number of edges, the n edges with the highest scores are tried. Returns
+    None if none of these circuits meets the tolerance.
     """
     order = problem.graph.flat(scores).cpu().argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
@@ -115,9 +121,10 @@ def smallest_faithful(
 
 
 def roc_curve(scores: Tensor, truth: Tensor) -> tuple[list[float], list[float]]:
-    """False and true positive rates of the edges above each threshold, from (0, 0) to (1, 1); both arguments [E].
+    """The false positive rates and the true positive rates of the ROC curve, from (0, 0) to (1, 1).
 
-    Edges with equal scores are added together, so the order of ties does not matter.
+    scores: [E]. truth: bool [E], the edges of a known circuit. There is one point for each distinct score: it counts
+    the edges with at least that score as positive.
     """
     values, truth = scores.double().cpu(), truth.bool().cpu()
     positives, negatives = max(1, int(truth.sum())), max(1, int((~truth).sum()))
@@ -137,7 +144,7 @@ def auc(scores: Tensor, truth: Tensor) -> float:
 
 
 def iou(masks: Sequence[Tensor]) -> float:
-    """Intersection over union of each two of the masks, averaged over pairs of masks; 1 for two empty masks."""
+    """Intersection over union, averaged over all pairs of masks; two empty masks count as 1. Needs at least 2 masks."""
     pairs = [(a.bool(), b.bool()) for i, a in enumerate(masks) for b in masks[i + 1 :]]
     shares = [int((a & b).sum()) / int((a | b).sum()) if bool((a | b).any()) else 1.0 for a, b in pairs]
     return sum(shares) / len(shares)

@@ -1,12 +1,14 @@
-"""Interventions on edges in the model's own forward: each reader gets its own mix of earlier writers' outputs.
+"""Interventions on edges during the model's own forward pass: each reader gets its own mix of the writers' outputs.
 
-A reader r reads the sum over earlier writers w of z_wr * y_w + (1 - z_wr) * y~_w, where y_w is from the current run and
-y~_w from the counterfactual one (Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning", section 3). The
-outputs of heads are never stored as [W, B, T, D]. Instead the input of c_proj is stored for all heads of a layer,
-[B, T, A], and a mix of heads is one product with c_proj. Cost: see docs/components.md.
+A reader r reads the sum over earlier writers w of z_wr * y_w + (1 - z_wr) * y~_w. Here z_wr is the mask of the edge,
+y_w the output of w in the current run and y~_w its output in the counterfactual run (Bhaskar et al. 2024, "Finding
+Transformer Circuits with Edge Pruning", section 3). The outputs of heads are never stored as [W, B, T, D]. Instead the
+input of c_proj is stored for all heads of a layer, [B, T, A], and a mix of heads is one product with c_proj.
+docs/components.md reports the cost. The interventions are streams objects (`model.sites.Streams`): one is passed to the
+forward pass for one call, and the forward pass tells it about every read and write of the residual stream.
 
-Shapes: N masks at once (the batch is then N groups of B rows, one after the other), B rows, T positions, D d_model,
-A heads * head width, H heads, W writers, R readers.
+Shapes: N masks (several masks are run in one batch of N groups of B rows, one group after the other), B rows, T
+positions, D d_model, A heads * head width, H heads, W writers, R readers.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class HeadRun:
     heads: Tensor
     """[B, T, A]: the input of c_proj."""
     kept: Tensor | None
-    """Bool [B, T, D]: the channels of the heads' sum that AbsTopK kept; None if it does not act there."""
+    """Bool [B, T, D]: the channels of the heads' sum that AbsTopK kept; None if the model has no AbsTopK there."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ class HeadConstants:
 
 
 Written = Tensor | HeadRun | HeadConstants
-"""For `emb` and MLPs [B, T, D], or [1, 1, D] for a constant; for attention one of the two classes above."""
+"""What one sublayer wrote. For `emb` and MLPs, a tensor [B, T, D], or [1, 1, D] if it is a constant; for attention, one
+of the two classes above."""
 
 Run = dict[str, Written]
-"""What was written in a run, by the forward's name for the writer: `emb`, `a0`, `m0`, `a1`, ..."""
+"""Name of each sublayer (`emb`, `a0`, `m0`, `a1`, ...) -> what it wrote in one run of the model, in forward order."""
 
 
 def as_written(model: GPT, delta: Tensor, heads: Tensor | None) -> Written:
@@ -56,7 +59,10 @@ def as_written(model: GPT, delta: Tensor, heads: Tensor | None) -> Written:
 
 
 class Recorder:
-    """Records what every writer wrote in `run`, detached. Readers read the unchanged residual stream."""
+    """A streams object that stores what every sublayer wrote, without gradients, in its attribute `run`.
+
+    It changes nothing: readers read the model's own residual stream.
+    """
 
     def __init__(self, model: GPT) -> None:
         self.model = model
@@ -70,14 +76,14 @@ class Recorder:
 
 
 class EdgeMix:
-    """Mixes, for every reader, the outputs of this run with counterfactual ones, by a mask over edges.
+    """A streams object that gives every reader a mix of this run's outputs and the counterfactual ones.
 
-    kept: z, [W, R], [N, W, R] or, with a mask for each row, [N, B, W, R], of any real dtype. other: the counterfactual
-    run; its rows are those of one group.
+    kept: the mask z over edges, [W, R], [N, W, R] or, with a mask for each row, [N, B, W, R], of any real dtype. other:
+    the counterfactual run with B rows, which is used for all N masks.
 
-    With z = 1 a reader reads the residual stream bit for bit; with z = 0, that of the counterfactual run. There is an
-    exception where AbsTopK acts on the attention's output: then z = 0 is not exact for the bias of c_proj, which passes
-    with the channels that were kept in this run.
+    Where z is 1 for all edges, readers read exactly this run's residual stream, bit for bit. Where z is 0 for all
+    edges, they read that of the counterfactual run. There is one exception: if AbsTopK acts on the attention's output,
+    z = 0 is not exact, because the bias of c_proj then passes only through the channels that AbsTopK kept in this run.
     """
 
     def __init__(self, model: GPT, graph: ComponentGraph, kept: Tensor, other: Run) -> None:
@@ -106,7 +112,11 @@ class EdgeMix:
         return torch.lerp(other, own.unflatten(0, (len(share), -1)), share[..., None])
 
     def _mix_heads(self, layer: int, own: HeadRun, other: Written, share: Tensor) -> Tensor:
-        """share [N, B or 1, H] -> [N, B, T, D]; the bias of c_proj belongs to no head and always passes."""
+        """The mixed output of a layer's heads, [N, B, T, D].
+
+        share: the mask's values for these heads, [N, B or 1, H]. The bias of c_proj belongs to no head and is always
+        added.
+        """
         project = self.model.layers[layer].attn.c_proj
         heads = own.heads.unflatten(0, (len(share), -1))  # [N, B, T, A]
         each = share.repeat_interleave(self.model.config.d_head, dim=-1)[:, :, None]  # [N, B or 1, 1, A]
@@ -122,7 +132,7 @@ class EdgeMix:
 
 
 def head_outputs(model: GPT, layer: int, run: HeadRun) -> Iterator[Tensor]:
-    """Yield what each head of a layer writes, [B, T, D], head by head; the bias of c_proj belongs to none."""
+    """Yield the output of each head of a layer, [B, T, D]. The bias of c_proj belongs to no head and is left out."""
     width, weight = model.config.d_head, model.layers[layer].attn.c_proj.weight.detach()
     for head in range(model.config.n_head):
         channels = slice(head * width, (head + 1) * width)

@@ -1,4 +1,4 @@
-"""Evidence on whether a circuit is faithful: one report of many checks; docs/faithfulness.md defines each check."""
+"""Checks of whether a circuit is faithful, collected in one report. docs/faithfulness.md defines each check."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The input of every check: a circuit, its model and task, the test pairs, and losses under any ablation.
 
-Shapes: B rows (two per pair), R masks scored at once, C channels of a site, V vocabulary, N x T windows of text.
+Shapes: B rows (two per pair), R masks, C channels of a site, V vocabulary, N windows of text of T tokens each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ CHANCE = math.log(2)
 """Loss in nats of a model that gives the right and the wrong choice the same probability."""
 
 Remember = Callable[[str, Callable[[], Any]], Any]
-"""(key `check/part`, make) -> make(), or its stored result from an interrupted run."""
+"""A function of a key (`check/part`) and a function `make`. It returns `make()` and stores the result under the key, or
+returns the result that an interrupted run stored there."""
 
 
 class Case:
@@ -47,7 +48,9 @@ class Case:
         prune: PruneConfig,
         remember: Remember = lambda _key, make: make(),
     ) -> None:
-        """text: pretraining text [N, T] int64 (`text.py` has a substitute). prune: settings that found the circuit."""
+        """text: pretraining text [N, T] int64, or the substitute that `text.py` makes. text_source: where it is from,
+        for the report. prune: the settings that found the circuit. remember: stores slow partial results.
+        """
         circuit.check(model)
         self.model, self.task, self.config, self.prune, self.remember = model, task, config, prune, remember
         self.device = model.wte.weight.device
@@ -74,7 +77,10 @@ class Case:
     def pairs(
         self, split: str, pairs: int | None = None, seed: int | None = None, task: Task | None = None
     ) -> TaskBatch:
-        """Pairs of a split on the model's device; by default `config.pairs` of them, with `config.seed`."""
+        """Pairs of a split, on the model's device.
+
+        By default they are `config.pairs` pairs of the circuit's task, made with `config.seed`.
+        """
         seed = self.config.seed if seed is None else seed
         return task_batch(self.model, task or self.task, split, pairs or self.config.pairs, seed)
 
@@ -90,7 +96,7 @@ class Case:
 
     @cached_property
     def circuit_logits(self) -> Tensor:
-        """The circuit's logits on the test pairs [B, V], everything else mean-ablated."""
+        """The circuit's logits on the test pairs [B, V], with everything else mean-ablated."""
         return self.logits(self.nodes, weights=self.weights, calibrated=True)[0]
 
     @torch.no_grad()
@@ -114,16 +120,21 @@ class Case:
         return self.prune.target_loss
 
     def bar(self, full_loss: Tensor | None = None) -> float:
-        """Largest loss that counts as doing the task: `slack` times the larger of target and the model's loss."""
+        """The largest mean loss that counts as doing the task.
+
+        It is `slack` times the larger of the target loss and the whole model's mean loss. full_loss: the whole model's
+        loss per row; by default that on the test pairs.
+        """
         full = self.full_loss if full_loss is None else full_loss
         return self.config.slack * max(self.target, float(full.mean()))
 
     # --- Losses under ablation -----------------------------------------------------------------------------------
 
     def ablated(self, *, ablation: Ablation | None = None, through: Site | None = None) -> Ablated:
-        """The model with all but the circuit ablated, to node means by default, and with the circuit's calibration.
+        """The model with everything outside the circuit ablated, and with the circuit's calibration if it has one.
 
-        through: a site object that runs after the ablation; then every node is computed, so that it sees all of them.
+        ablation: mean ablation by default. through: a site object that runs after the ablation. If it is given, every
+        node is computed, including those that the circuit does not need.
         """
         return Ablated(
             self.model,
@@ -144,10 +155,11 @@ class Case:
         batch: TaskBatch | None = None,
         calibrated: bool = False,
     ) -> Tensor:
-        """Logits [R, B, V] with all but the `kept` nodes (site -> [C] or [R, C]) and `weights` ablated.
+        """Logits [R, B, V] with everything ablated except the nodes in `kept` and the weights in `weights`.
 
-        weights: parameter name -> mask as in `Circuit.weights`; None keeps all. ablation: what an ablated node is set
-        to; the means by default. calibrated: apply the circuit's own calibration, if it has one.
+        kept: site -> mask over nodes, [C] or, for R masks, [R, C]. weights: parameter name -> mask, as in
+        `Circuit.weights`; None keeps all weights. ablation: the values of ablated nodes, by default the node means.
+        batch: by default the test pairs. calibrated: whether to apply the circuit's calibration, if it has one.
         """
         masks = {site: torch.atleast_2d(mask) for site, mask in kept.items()}
         ablated = Ablated(
@@ -161,19 +173,22 @@ class Case:
 
     @torch.no_grad()
     def losses(self, kept: Mapping[str, Tensor], *, batch: TaskBatch | None = None, **settings: Any) -> Tensor:
-        """Losses [R, B] of each row under each mask; arguments as for `logits`."""
+        """The loss of each row under each mask, [R, B]. The arguments are those of `logits`."""
         batch = batch or self.batch
         return torch.stack([task_loss(one, batch) for one in self.logits(kept, batch=batch, **settings)])
 
     # --- Random choices ------------------------------------------------------------------------------------------
 
     def generator(self, purpose: str) -> torch.Generator:
-        """A generator for one purpose, seeded from `config.seed`; its numbers do not depend on other checks."""
+        """A random generator for one purpose, seeded from `config.seed` and the name of the purpose.
+
+        A check with its own generator gets the same random numbers whichever other checks are run.
+        """
         generator = torch.Generator()
         return generator.manual_seed(self.config.seed * 2**32 + zlib.crc32(purpose.encode()))
 
     def random_nodes(self, share: float, of: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """A random subset of the nodes in `of`, each included with probability `share`: site -> bool [C]."""
+        """A random subset of the nodes in `of`, site -> bool [C]. Each node is included with probability `share`."""
         return {
             site: mask & (torch.rand(len(mask), generator=generator) < share).to(mask.device)
             for site, mask in of.items()
@@ -190,7 +205,7 @@ class Case:
 
 
 def stack_masks(masks: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Several masks over nodes as one: site -> [R, C]."""
+    """Stack R masks over nodes (site -> [C]) into one dictionary of site -> [R, C]."""
     if not masks:
-        raise UserError("there is no node to draw from: the circuit is empty or is the whole model")
+        raise UserError("no random nodes can be drawn: the circuit is empty or is the whole model")
     return {site: torch.stack([mask[site] for mask in masks]) for site in masks[0]}

@@ -1,4 +1,4 @@
-"""The whole report: run every check on a circuit, one after the other, and save each as it finishes."""
+"""Run the checks on a circuit, one after the other, and save each finding in a report as soon as it is there."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def collect_evidence(
     about: dict[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Run the checks of `config` on `circuit` and report what they find.
+    """Run the checks that `config` selects on `circuit`, and return the report.
 
     text: pretraining text [N, T] int64 for resampling and for the node means of random models. Without it the task's
-    prompts are used, and the report says so. path: a file that is saved after each check. If it already holds findings
-    for the same model, circuit, test pairs, text and settings, those are kept, so interrupted work is resumed. about:
-    plain values for the head of the report. The pruner's settings are read from `circuit.info.config`.
+    prompts are used, and the report says so. path: the report's file, which is saved after each check. If it already
+    contains findings for the same model, circuit, test pairs, text and settings, those are kept, so an interrupted run
+    is resumed. about: additional facts for `Report.about`. The pruner's settings are read from `circuit.info.config`.
 
     `UserError` for a circuit of another model, a model without node means, a task that the model cannot read, or an
     unknown check.
@@ -72,31 +72,31 @@ def collect_evidence(
 
 
 def chosen_checks(config: EvidenceConfig) -> list[str]:
-    """Plain names of the checks that `config` selects, fast ones first; an unknown one is a `UserError`."""
+    """Plain names of the checks that `config` selects, fast ones first. `UserError` for an unknown check."""
     names = set(plain_checks(config.checks)) or check_names()
     return [name for name in in_order(names) if config.expensive or not get_check(name).expensive]
 
 
 def settings_of(circuit: Circuit) -> PruneConfig:
-    """The settings that found `circuit`: those in its file; if it has none, the defaults with its pruner and seed."""
+    """The settings that found `circuit`. If its file has none, they are the defaults with its pruner and seed."""
     info = circuit.info
     if info.config:
         settings = from_dict(PruneConfig, dict(info.config), "the circuit's file")
     else:
         settings = PruneConfig(pruner=info.pruner or "node", seed=info.seed or 0)
-    # A circuit file must not make us run code at a path that it names, so only the pruner's plain name is used.
+    # A circuit's file could give a path as its pruner. Code at that path must not be run, so only a plain name is used.
     settings = replace(settings, pruner=plain_pruner(settings.pruner))
-    # One ranking may have given circuits at several targets, so the target is the circuit's, not the settings'.
+    # One ranking of nodes can give circuits for several target losses, so the circuit's own target loss is used.
     return settings if info.target_loss is None else replace(settings, target_loss=info.target_loss)
 
 
 def report_path(circuit: str | Path) -> Path:
-    """The file of a circuit's report: `x.json` -> `x.evidence.json`."""
+    """Path of the report on a circuit: `x.evidence.json` for the circuit in `x.json`."""
     return Path(circuit).with_suffix(".evidence.json")
 
 
 def _started(case: Case, path: str | Path | None, about: dict[str, Any]) -> Report:
-    """The report in `path` if it is about the same case, else an empty one."""
+    """The report in the file `path` if it is about the same case, else an empty report."""
     identity, path = case_identity(case), None if path is None else Path(path)
     if path is not None and path.exists():
         earlier = load_report(path)
@@ -108,7 +108,7 @@ def _started(case: Case, path: str | Path | None, about: dict[str, Any]) -> Repo
 
 
 def _forget_edited(report: Report, about: dict[str, Any]) -> None:
-    """Remove the findings of your own checks whose file was edited since."""
+    """Remove the findings of your own checks that were edited after the report was written."""
     then, now = report.about.get("check_sources", {}), about.get("check_sources", {})
     for name in now:
         if then.get(name) != now[name]:
@@ -117,7 +117,7 @@ def _forget_edited(report: Report, about: dict[str, Any]) -> None:
 
 
 def case_identity(case: Case) -> str:
-    """16 hex digits of everything that decides the numbers; which checks are run does not count."""
+    """16 hex digits of a hash of everything that the numbers depend on. The choice of checks is not included."""
     settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
     calibration = case.calibration and case.calibration.to_dict()
     plain = [settings, case.prune.to_dict(), calibration, case.task.name, case.text_source]

@@ -16,7 +16,7 @@ from torch import Tensor
 from sparsegpt2.errors import UserError
 
 Verdict = Literal["holds", "fails", "unclear", "not run"]
-"""`unclear`: within two standard errors of the threshold."""
+"""`unclear` means that the number is within two standard errors of the threshold."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Estimate:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and math.isfinite(self.error or 0)):
-            raise UserError("the model gives numbers that are not finite: its weights or node means hold NaN")
+            raise UserError("the model gives numbers that are not finite: its weights or node means contain NaN")
 
     def __str__(self) -> str:
         return f"{self.value:.3f}" if self.error is None else f"{self.value:.3f} ± {self.error:.3f}"
@@ -47,15 +47,16 @@ def mean_of(values: Tensor | Iterable[float], over: str) -> Estimate:
 
 
 def mean_over_pairs(by_row: Tensor) -> Estimate:
-    """Mean of one number per row [B]; the two rows of a pair count as one independent value."""
+    """Mean of one number per row, [B]. The two rows of a pair count together as one independent value."""
     return mean_of(by_row.double().view(-1, 2).mean(dim=1), "pairs")
 
 
 def mean_over_draws(by_row: Tensor) -> Estimate:
-    """Mean of [R, B] over random draws and pairs, both of which contribute to the error.
+    """Mean over R random draws and B rows, [R, B], with a standard error that includes both sources of variation.
 
-    Two-way layout without repetition. The squared error is var(means of draws) / R + var(means of pairs) / P minus
-    residual variance / (R P), which both terms contain; it is never below the larger of the two terms.
+    This is a two-way layout without repetition. The squared error is var(means of draws) / R + var(means of pairs) / P,
+    minus residual variance / (R P), because both terms contain it. The result is never below the larger of the two
+    terms.
     """
     table = by_row.double().unflatten(1, (-1, 2)).mean(dim=2)  # [R, P]
     draws, pairs = table.shape
@@ -71,7 +72,10 @@ def mean_over_draws(by_row: Tensor) -> Estimate:
 
 
 def jackknife(values: Tensor, over: str) -> Estimate:
-    """Mean over all unordered pairs in a matrix [S, S], such as IoUs of seeds; the error is by leaving out one of S."""
+    """Mean of a symmetric matrix [S, S], such as IoUs between seeds, over all unordered pairs of different items.
+
+    The standard error is computed by leaving out one of the S items at a time; None for fewer than 3 items.
+    """
     count = len(values)
     pairs = torch.triu_indices(count, count, 1)
     mean = float(values[pairs[0], pairs[1]].double().mean())
@@ -84,20 +88,23 @@ def jackknife(values: Tensor, over: str) -> Estimate:
 
 
 def at_most(estimate: Estimate, bar: float) -> Verdict:
-    """Whether the estimate is at most `bar`; unclear within two standard errors of it."""
+    """Whether the estimate is at most `bar`: `holds`, `fails`, or `unclear` within two standard errors of `bar`."""
     if estimate.error is not None and abs(estimate.value - bar) <= 2 * estimate.error:
         return "unclear"
     return "holds" if estimate.value <= bar else "fails"
 
 
 def at_least(estimate: Estimate, bar: float) -> Verdict:
-    """Whether the estimate is at least `bar`; unclear within two standard errors of it."""
+    """Whether the estimate is at least `bar`: `holds`, `fails`, or `unclear` within two standard errors of `bar`."""
     flipped = Estimate(-estimate.value, estimate.error, estimate.n, estimate.over)
     return at_most(flipped, -bar)
 
 
 def all_of(verdicts: Iterable[Verdict]) -> Verdict:
-    """`fails` if one fails, else `unclear` if one is unclear, else `holds`; those not run are ignored."""
+    """Combine verdicts: `fails` if one fails, else `unclear` if one is unclear, else `holds`.
+
+    Verdicts `not run` are ignored; if there is no other verdict, the result is `not run`.
+    """
     found = [verdict for verdict in verdicts if verdict != "not run"]
     if not found:
         return "not run"

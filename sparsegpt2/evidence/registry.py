@@ -1,4 +1,4 @@
-"""Checks by name: each file of `checks` is one, and sets `CHECK`.
+"""Checks by name. Each file in the folder `checks` is one check and sets `CHECK`.
 
 A check in your own file works the same way. It is named by its path, by `module:attribute`, or through an entry point
 of the group `sparsegpt2.checks` (registry.py). Your own checks run only if they are named.
@@ -18,14 +18,14 @@ from sparsegpt2.registry import Kind, takes
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question about a circuit."""
+    """One question about a circuit, and the function that answers it."""
 
     asks: str
     """The question, in one line."""
     run: Callable[[Case, Progress], Finding]
-    """The function that answers it."""
+    """Answers the question."""
     expensive: bool = False
-    """Whether it trains or prunes again; such checks run last and can be left out."""
+    """Whether the check trains or prunes. Expensive checks run last and can be left out."""
 
 
 def _flaw(check: Any, _holder: Any) -> str:
@@ -40,29 +40,35 @@ CHECKS = Kind("check", "sparsegpt2.checks", "CHECK", _flaw, ("sparsegpt2.evidenc
 
 
 def check_names() -> list[str]:
-    """Names of the built-in checks: fast ones first, then by name."""
+    """Names of the built-in checks: first the fast ones and then the expensive ones, each sorted by name."""
     return in_order(CHECKS.names())
 
 
 def get_check(name: str) -> Check:
-    """The check of that name, path or `module:attribute`.
+    """The check of this name, path or `module:attribute`.
 
-    `UserError` for an unknown one (it lists all checks), and for a mistake in your own file.
+    `UserError` if there is no such check (the message lists all checks), or for a mistake in your own file.
     """
     check: Check = CHECKS.resolve(name).thing
     return check
 
 
 def plain_checks(names: Iterable[str]) -> tuple[str, ...]:
-    """Load the checks and return their plain names, in the given order; these find them from now on."""
+    """Load checks given by name, path or `module:attribute`, and return their plain names in the same order.
+
+    From then on, `get_check` finds each check by its plain name.
+    """
     return tuple(CHECKS.resolve(name).name for name in names)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Checks in the order in which they run: fast ones first, then by name."""
+    """Sort checks in the order in which they run: first fast and then expensive ones, each sorted by name."""
     return sorted(names, key=lambda name: (get_check(name).expensive, name))
 
 
 def check_sources(names: Iterable[str]) -> dict[str, str]:
-    """Your own checks among `names` -> 16 hex digits of their source, so that an edited check is run again."""
+    """Name of each of your own checks among `names` -> 16 hex digits of a hash of its source.
+
+    If the hash changes, the check was edited and is run again.
+    """
     return {name: source for name in sorted(names) if (source := CHECKS.fingerprint(name))}

@@ -1,4 +1,4 @@
-"""The report: what each check found about one circuit, a summary line, and its file."""
+"""The report on one circuit: the finding of each check, a summary line, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sparsegpt2.results.markup import table
 
 FORMAT, KIND = 1, "sparsegpt2 evidence"
 CONTROLS = "controls"
-"""The check whose failure alone makes a circuit not believable."""
+"""The check that alone makes a circuit `not believable` if it fails."""
 Records = dict[str, dict[str, Any]]
 SAID = ("task", "nodes", "edges", "pruner", "seed", "target_loss")
-"""Facts about the circuit in the head of a report's table."""
+"""Facts about the circuit that are shown above the table of findings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +41,14 @@ class Finding:
 
 @dataclass(kw_only=True)
 class Report:
-    """Findings about one circuit by check, kept in a file that is saved after each check."""
+    """The findings of the checks of one circuit. The report's file is saved after each check."""
 
     identity: str
-    """Hash of everything that decides the numbers: model, circuit, test pairs, text and settings."""
+    """Hash of everything that the numbers depend on: model, circuit, test pairs, text and settings."""
     about: dict[str, Any]
-    """Facts about the circuit (task, pruner, seed, target_loss, nodes, edges, ...), and the sources of the numbers."""
+    """Facts about the circuit (task, pruner, seed, target_loss, nodes, edges, ...), number of pairs, source of text."""
     findings: dict[str, Finding] = field(default_factory=dict)
+    """Name of the check -> its finding."""
     memo: dict[str, Any] = field(default_factory=dict)
     """Finished parts of unfinished checks, such as the circuit of one pruning seed."""
     path: Path | None = None
@@ -70,25 +71,28 @@ class Report:
         self.save()
 
     def remember(self, key: str, make: Callable[[], Any]) -> Any:
-        """The value of `make()`, computed once and saved in the file. key: `check/part`. The value must fit JSON."""
+        """The value of `make()`, which is computed once and saved in the file.
+
+        key: `check/part`. The value must be one that JSON can store.
+        """
         if key not in self.memo:
             self.memo[key] = make()
             self.save()
         return self.memo[key]
 
     def save(self) -> None:
-        """Write the file, if there is one; it is replaced as a whole."""
+        """Write the report to its file, if it has one. An interrupted write leaves the earlier file unchanged."""
         if self.path is not None:
             values = {"format": FORMAT, "kind": KIND, "identity": self.identity, **self.to_dict(), "memo": self.memo}
             write_json(self.path, values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a file or a results row: about, summary, verdict, findings."""
+        """Plain values for a file or a row of results: about, verdict, summary, findings."""
         findings = {name: asdict(finding) for name, finding in self.findings.items()}
         return {"about": self.about, "verdict": self.verdict, "summary": self.summary(), "findings": findings}
 
     def with_verdict(self, verdict: Verdict) -> list[str]:
-        """Names of the checks with that verdict."""
+        """Names of the checks with the given verdict."""
         return [name for name, finding in self.findings.items() if finding.verdict == verdict]
 
     @property
@@ -120,7 +124,7 @@ class Report:
 
 
 def load_report(path: str | Path) -> Report:
-    """Read a report; a missing, truncated or foreign file is a `UserError` that names it."""
+    """Read a report. `UserError`, with the path, if the file is missing, is damaged or contains something else."""
     values = read_json(path, "evidence file")
     if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
         raise UserError(f"{path} is not an evidence file of format {FORMAT}: write one with `sparsegpt2 evaluate`")

@@ -1,8 +1,8 @@
-"""The same questions in other surroundings, for the check generalisation.
+"""A task's prompts with other text before them, for the check generalisation.
 
-A task that knows its text can make these prompts itself (`task.VariedTask`). For other tasks, tokens are put before
-each prompt, the same ones for both sides of a pair: pretraining text for `longer`, another pair's prompt with its
-answer for `distractors`.
+There are two kinds: `longer` and `distractors`. A task can make these prompts itself (`task.VariedTask`). For other
+tasks, the same tokens are put before both prompts of a pair. For `longer` they are pretraining text; for `distractors`
+they are another pair's prompt with its answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from sparsegpt2.circuits.task import Task, TaskBatch, VariedTask
 
 
 def in_surroundings(task: Task, kind: str, length: int, text: Tensor) -> Task:
-    """`task` in surroundings of `kind`, prompts of at most `length` tokens. text: pretraining text [N, T]."""
+    """The task with prompts of a kind (`longer` or `distractors`) of at most `length` tokens.
+
+    text: pretraining text [N, T], used if the task cannot make such prompts itself.
+    """
     return task.variant(kind, length) if isinstance(task, VariedTask) else Preceded(task, kind, length, text)
 
 
@@ -27,16 +30,19 @@ class Preceded:
     task: Task
     kind: str
     length: int
-    """Largest number of tokens of a prompt, including those before it."""
+    """Largest number of tokens of a prompt, including the tokens put before it."""
     text: Tensor
-    """[N, T] int64."""
+    """Pretraining text, [N, T] int64."""
 
     @property
     def name(self) -> str:
         return f"{self.task.name}, {self.kind}"
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """Pairs of `task`, each preceded by as much of a window of text, or of another pair's prompt, as fits."""
+        """Pairs of the task with a window of text, or another pair's prompt and answer, before each prompt.
+
+        The text before a prompt is cut at its start so that both together have at most `length` tokens.
+        """
         batch = self.task.batch(split, n, seed)
         others = self.task.batch(split, n, seed + 1)
         padding = int(batch.tokens[0, -1])
@@ -57,7 +63,10 @@ class Preceded:
 
 
 def _one_side(batch: TaskBatch, pair: int) -> Tensor:
-    """The prompt of one side of a pair with its answer if that is a token, [T]; left and right sides alternate."""
+    """One prompt of a pair, followed by its answer if that is a single token, [T].
+
+    It is the left prompt of pairs with an even number and the right prompt of the others.
+    """
     row = 2 * pair + pair % 2
     prompt, answer = batch.tokens[row, : int(batch.position[row]) + 1], batch.answer[row : row + 1]
     return torch.cat([prompt, answer[answer >= 0]])

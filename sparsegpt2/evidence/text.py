@@ -1,6 +1,6 @@
-"""A substitute for pretraining text if none is available: the task's own train prompts, joined.
+"""A substitute for pretraining text if none is available: the task's train prompts, joined together.
 
-It is narrower than the text that the model was trained on, so reports say which was used.
+The prompts are less varied than the text that the model was trained on, so a report says which of the two was used.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STAND_IN = "train prompts of the task, as no pretraining text was given"
 
 
 def prompt_text(model: GPT, task: Task, rows: int) -> Tensor:
-    """`rows` windows [rows, context] int64 cut from train prompts with their answers, one after the other."""
+    """Join train prompts and their answers, and cut them into windows: int64 [rows, context]."""
     length = model.config.context
     stream: list[int] = []
     seed, pairs = 0, 64

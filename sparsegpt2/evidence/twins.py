@@ -1,7 +1,7 @@
-"""The controls that a real circuit must be smaller than: circuits for nonsense, and circuits in random models.
+"""The controls: a nonsense task, and random models. A real circuit must be much smaller than the circuits found there.
 
-After Drori 2026, "Weight-sparse circuits may be interpretable yet unfaithful": a pruner that finds small circuits for a
-nonsense task, or in a model that learned nothing, constructs circuits rather than finding them.
+The idea is from Drori 2026, "Weight-sparse circuits may be interpretable yet unfaithful": a pruner that finds small
+circuits for a nonsense task, or in a model that has learned nothing, constructs circuits rather than finding them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from sparsegpt2.model.gpt import GPT
 
 @dataclass(frozen=True)
 class NonsenseTask:
-    """The task with its answers shuffled: every answer token is replaced by another, by one fixed random table.
+    """The task with shuffled answers: one fixed random table replaces every answer token by another token.
 
-    The prompts stay, and so does what decides the answer. The task is as consistent as the original and could be
-    learned, but nothing in the training text continues this way. Shuffling answers separately for each pair would give
-    no useful control, since no circuit could then have a low loss.
+    The prompts are unchanged, so what decides between the two answers is the same as in the original task. The new task
+    is as consistent as the original and could be learned, but nothing in the training text continues this way.
+    Shuffling the answers of each pair separately would not be a useful control, because no circuit could then have a
+    low loss.
     """
 
     task: Task
@@ -34,26 +35,26 @@ class NonsenseTask:
         return f"{self.task.name}, shuffled answers"
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """The task's pairs with every answer and alternative replaced; `ANYTHING_ELSE` stays."""
+        """The task's pairs with every answer and alternative replaced, except the value `ANYTHING_ELSE`."""
         batch = self.task.batch(split, n, seed)
         table = self.table()
         shuffled = [torch.where(tokens >= 0, table[tokens], tokens) for tokens in (batch.answer, batch.alternative)]
         return replace(batch, answer=shuffled[0], alternative=shuffled[1])
 
     def table(self) -> Tensor:
-        """Token -> its replacement, int64 [V]: one cycle through the vocabulary, so that every token changes."""
+        """The replacement of each token, int64 [V]: one cycle through the vocabulary, so every token changes."""
         order = torch.randperm(self.vocab_size, generator=torch.Generator().manual_seed(self.seed))
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
 
 @torch.no_grad()
 def random_twin(model: GPT, kind: str, seed: int, text: Tensor) -> GPT:
-    """A model of the same shape and density that learned nothing, with its own node means over `text` [N, T].
+    """A model of the same shape and density that has learned nothing. Its node means are computed over `text` [N, T].
 
-    kind `initial`: a newly initialised model, in which each tensor keeps its largest entries, as many as the trained
-    tensor has nonzero ones. kind `permuted`: the trained entries of each tensor in random order. That keeps their
-    magnitudes too, which matters because the logits of a newly initialised model are so small that no circuit in it
-    can meet a low target.
+    kind `initial`: a newly initialised model, in which each tensor keeps only its largest entries, as many as the
+    trained tensor has nonzero entries. kind `permuted`: the trained entries of each tensor in random order. This keeps
+    their magnitudes too. That matters because the logits of a newly initialised model are so small that no circuit in
+    it can meet a low target loss.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""One chart per experiment: the margin on the left; accuracy, or the share of answers turned, on the right."""
+"""One chart for each experiment: the margin on the left; accuracy or the share of turned answers on the right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS = 140
-"""Dots per inch: text is sharp when a figure nine inches wide is shown 900 pixels wide."""
+"""Dots per inch. With this, text is sharp in a figure nine inches wide that is shown 900 pixels wide."""
 SHADES = 96
 """Number of colours in a PNG."""
 LABEL = 26
@@ -26,7 +26,10 @@ MARGIN = "log p(right) − log p(wrong), nats"
 
 
 def save_png(figure: Figure, path: str | Path) -> None:
-    """Write a PNG with `SHADES` colours, a third of the size of a full one; the same figure gives the same bytes."""
+    """Write a PNG with `SHADES` colours, which has a third of the size of a PNG with all colours.
+
+    The same figure gives the same bytes.
+    """
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -38,7 +41,7 @@ def save_png(figure: Figure, path: str | Path) -> None:
 
 
 def draw_outcome(outcome: Outcome, sides: tuple[str, str]) -> Figure:
-    """A chart of an experiment's values by level. sides: names of the left and right prompts, for the legend."""
+    """A chart of the values measured at each level. sides: names of the left and right prompts, for the legend."""
     from matplotlib.figure import Figure
 
     levels, quantity = list(outcome.levels), "flipped" if isinstance(outcome.experiment, Patch) else "accuracy"
@@ -92,7 +95,7 @@ def _draw_bars(axis: Axes, levels: list[str], values: list[float], spreads: list
 
 
 def _label(left: Axes, right: Axes, outcome: Outcome, quantity: str, numeric: bool) -> None:
-    """Label the axes. Numeric levels are on the x axis; levels that are words are on the y axis, the first on top."""
+    """Label the axes. Levels that are numbers are on the x axis; others are on the y axis, with the first on top."""
     experiment, words = outcome.experiment, {"accuracy": "accuracy", "flipped": "share of answers turned"}[quantity]
     if numeric:
         assert isinstance(experiment, Prompts)

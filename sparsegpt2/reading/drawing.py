@@ -1,6 +1,6 @@
-"""A circuit as a figure: nodes by layer and site, from bottom to top, with signed edges.
+"""Draws a circuit: one row of nodes for each layer and site, from bottom to top, and edges that show their sign.
 
-One unit of the axes is one inch, so that overlaps of texts can be computed before drawing.
+One unit of the axes is one inch, so overlaps of texts can be computed before drawing.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ WIDTH, LEFT, RIGHT, ROW = 9.0, 1.35, 8.85, 0.95
 RADIUS = 0.17
 """Radius of a node, in inches."""
 LETTER, LINE = 0.062, 0.11
-"""Approximate width of a character and height of a line of 6.5-point text, in inches."""
+"""Approximate width of a character and height of a line, in inches, for 6.5-point text."""
 SWEEPS = 12
-"""Passes over the rows when nodes are moved closer to the nodes that they are joined to."""
+"""Number of passes over the rows in which nodes are moved closer to the nodes that they are joined to."""
 PLACES = ("attn.act_in", "attn.qkv", "attn.resid_delta", "mlp.act_in", "mlp.post_act", "mlp.resid_delta")
 POSITIVE, NEGATIVE = COLOURS[0], COLOURS[1]
 
 Box = tuple[float, float, float, float]
-"""left, bottom, right, top"""
+"""A rectangle: left, bottom, right, top, in inches."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the drawn nodes are, by their index in `CircuitData.nodes`; all lengths in inches."""
+    """The places of the drawn nodes. Keys are indices into `CircuitData.nodes`; all lengths are in inches."""
 
     position: dict[int, tuple[float, float]]
     """(x, y) of each node's centre."""
     rows: list[tuple[str, float]]
-    """(name of the row, y): the name is a site or, for example, `0.attn q k v`."""
+    """(name, y) of each row. The name is a site or, for the q, k and v of a layer, a name such as `0.attn q k v`."""
     spacing: dict[int, float]
     """Width available for each node's label."""
     height: float
@@ -49,9 +49,9 @@ class Placed:
 
 
 def most_effective(data: CircuitData, most: int = MOST) -> list[int]:
-    """Indices of at most `most` nodes whose ablation raises the circuit's loss most, in forward order.
+    """Indices of the nodes to draw, at most `most`, in forward order: those whose ablation raises the loss most.
 
-    If a node is not joined to any node chosen so far, its most effective neighbour is chosen too.
+    If a node is not joined to any node chosen before it, its neighbour with the largest effect is chosen too.
     """
 
     def effect(place: int) -> float:
@@ -68,7 +68,7 @@ def most_effective(data: CircuitData, most: int = MOST) -> list[int]:
 
 
 def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST) -> Figure:
-    """The figure of a circuit with at least one node. labels: index of a node -> the text next to it."""
+    """The figure of a circuit, which must have at least one node. labels: index of a node -> the text next to it."""
     from matplotlib.figure import Figure
 
     chosen = most_effective(data, most)
@@ -90,7 +90,7 @@ def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST)
 
 
 def place(data: CircuitData, chosen: Sequence[int]) -> Placed:
-    """Place the nodes: one row per site; within a row, near the nodes that they are joined to, and grouped by head."""
+    """Place the nodes: one row per site, and in each row nodes near those that they are joined to, grouped by head."""
     nodes = data["nodes"]
     rows: dict[str, list[int]] = defaultdict(list)
     for node in chosen:
@@ -130,7 +130,7 @@ def _joined(data: CircuitData, chosen: set[int]) -> dict[int, list[int]]:
 
 
 def residual_links(data: CircuitData) -> list[tuple[int, int]]:
-    """(writer, reader) pairs that share a residual channel, the reader in a later sublayer than the writer."""
+    """(writer, reader) pairs of nodes that share a residual channel, with the reader in a later sublayer."""
     nodes = data["nodes"]
     return [
         (writer, reader)
@@ -143,7 +143,10 @@ def residual_links(data: CircuitData) -> list[tuple[int, int]]:
 
 
 def _arrange(row: list[int], nodes: Sequence[NodeData], x: dict[int, float], joined: dict[int, list[int]]) -> None:
-    """Order a row by the mean x of the nodes that its nodes are joined to, keeping heads together; updates `x`."""
+    """Sort a row and update `x`, the horizontal positions of its nodes.
+
+    A node is placed by the mean x of the nodes that it is joined to. Nodes of one head stay together.
+    """
     aim = {
         node: sum(x[other] for other in joined[node]) / len(joined[node]) if joined[node] else x[node] for node in row
     }
@@ -171,7 +174,7 @@ def _group(node: NodeData, place: int) -> int:
 
 
 def _draw_heads(axis: Axes, data: CircuitData, placed: Placed) -> None:
-    """A pale box around the q, k and v nodes of each head, with the head's name inside at the top."""
+    """Draw a pale box around the q, k and v nodes of each head, with the head's name inside at the top."""
     from matplotlib.patches import FancyBboxPatch
 
     heads: dict[tuple[float, int], list[tuple[float, float]]] = defaultdict(list)
@@ -193,7 +196,7 @@ def _draw_heads(axis: Axes, data: CircuitData, placed: Placed) -> None:
 
 
 def _draw_residual(axis: Axes, data: CircuitData, placed: Placed) -> None:
-    """Dotted grey lines from the writers of a residual channel to its later readers."""
+    """Draw dotted grey lines from the writers of each residual channel to its later readers."""
     for writer, reader in residual_links(data):
         if writer in placed.position and reader in placed.position:
             (x0, y0), (x1, y1) = placed.position[writer], placed.position[reader]
@@ -201,7 +204,10 @@ def _draw_residual(axis: Axes, data: CircuitData, placed: Placed) -> None:
 
 
 def _draw_nodes(axis: Axes, data: CircuitData, placed: Placed, labels: Mapping[int, str]) -> list[Box]:
-    """Draw circles shaded by effect, with channel numbers inside and labels below or above; returns occupied boxes."""
+    """Draw nodes as circles shaded by effect, with channel numbers inside and labels below or above.
+
+    Returns the boxes of all circles and labels, so that later texts can avoid them.
+    """
     from matplotlib.patches import Circle
 
     strongest = max((data["nodes"][node]["effect"] or 0.0 for node in placed.position), default=0.0)
@@ -225,12 +231,15 @@ def _draw_nodes(axis: Axes, data: CircuitData, placed: Placed, labels: Mapping[i
 
 
 def _shortened(text: str, letters: int) -> str:
-    """The text cut to `letters` characters, with $ escaped because matplotlib would start a formula there."""
-    return (text if len(text) <= letters else text[: max(1, letters - 1)] + "…").replace("$", r"\$")
+    """The text cut to `letters` characters."""
+    return text if len(text) <= letters else text[: max(1, letters - 1)] + "…"
 
 
 def _draw_edges(axis: Axes, data: CircuitData, placed: Placed, taken: list[Box]) -> None:
-    """Draw edges, styled by sign and magnitude, and their weights where there is room, largest magnitude first."""
+    """Draw the edges, with colour and dashes for the sign and width for the magnitude.
+
+    Weights are written next to edges where there is room, starting with the largest magnitude. taken: boxes to avoid.
+    """
     edges = data["edges"]
     drawn = [
         (source, target, weight)

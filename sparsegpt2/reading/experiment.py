@@ -1,6 +1,7 @@
-"""An experiment as data: a prediction made from a circuit, what is measured, and when the prediction counts as held.
+"""Experiments as data: a prediction made from a circuit, what is measured, and the claims that decide if it held.
 
-The claims are in the same file as the prediction, so they are written down before anything is measured.
+An experiment is measured at several levels, such as lengths of the prompt, or with different nodes patched. The claims
+are inequalities about the values measured there. They are written together with the prediction, before measuring.
 """
 
 from __future__ import annotations
@@ -18,23 +19,24 @@ QUANTITIES = ("margin", "accuracy", "loss", "flipped")
 SIDES = ("both", "left", "right")
 
 UNTOUCHED, CHOSEN, RANDOM, OTHERS = "untouched", "circuit's nodes", "random nodes", "all others"
-"""Levels of a `Patch`: nothing patched; the chosen nodes; as many other nodes at random; all other nodes of the sites.
-"""
+"""Levels of a `Patch`. The patched nodes are: none; the chosen nodes; as many other nodes of the same sites, at random;
+all other nodes of the same sites."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One inequality about a measured value; `text` puts it in words."""
+    """One inequality about a measured value, such as `accuracy at 8 is at least 0.9`. `text` is this sentence."""
 
     quantity: str
-    """`margin`: log p(right choice) - log p(wrong choice), nats; `accuracy`: share of prompts on which the right choice
-    has a higher probability than the wrong one; `loss`: task loss, nats; `flipped`: of the prompts that the unpatched
-    model answers right, the share that it answers wrong when patched."""
+    """What is measured: `margin`, log p(right choice) - log p(wrong choice) in nats; `accuracy`, the share of prompts
+    on which the right choice has a higher probability than the wrong one; `loss`, the task loss in nats; or `flipped`,
+    the share of the prompts answered right by the unpatched model that the patched model answers wrong."""
     level: str
+    """The level at which it is measured."""
     at_least: float | None = None
     at_most: float | None = None
     minus: str = ""
-    """A level whose value is subtracted first."""
+    """Another level. Its value is subtracted before the comparison with the bound. Empty if nothing is subtracted."""
     side: str = "both"
     """Which prompts of the pairs count: `left`, `right` or `both`."""
 
@@ -49,27 +51,27 @@ class Claim:
 
     @property
     def text(self) -> str:
-        """`accuracy of right prompts at 8, minus that at 0, is at most -0.1`."""
+        """The claim as a sentence, such as `accuracy of right prompts at 8, minus that at 0, is at most -0.1`."""
         of = "" if self.side == "both" else f" of {self.side} prompts"
         less = f", minus that at {self.minus}," if self.minus else ""
         bound = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
         return f"{self.quantity}{of} at {self.level}{less} is {bound}"
 
     def holds(self, value: float) -> bool:
-        """Whether the measured value (the difference, with `minus`) is within the bound."""
+        """Whether the claim holds for the measured value. With `minus`, the value must be the difference."""
         return value >= self.at_least if self.at_least is not None else value <= (self.at_most or 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment(ABC):
-    """What `Prompts` and `Patch` have in common."""
+    """The common part of the two kinds of experiments, `Prompts` and `Patch`."""
 
     name: str
     """Lower-case words joined by `_`; part of the figure's file name."""
     prediction: str
-    """One sentence, which also says what in the circuit it follows from."""
+    """What is expected, and which property of the circuit it follows from."""
     claims: tuple[Claim, ...]
-    """Written before measuring; the prediction held if all of them hold."""
+    """The prediction held if all claims hold. They are written before anything is measured."""
 
     @property
     @abstractmethod
@@ -91,15 +93,15 @@ class Experiment(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Prompts(Experiment):
-    """A family of prompt pairs that vary along one dimension, answered by the whole model."""
+    """An experiment that changes the prompts: prompt pairs that differ in one respect are given to the whole model."""
 
     axis: str
-    """What varies between the levels; the label of the axis."""
+    """What differs between the levels. It is also the label of the chart's axis."""
     levels: Mapping[str, str]
-    """Level -> templates in the language of eval_tasks/template.py, with the task's answers. Numeric levels are drawn
-    as a line."""
+    """Name of the level -> templates of its prompts, in the language of eval_tasks/template.py, with the task's
+    answers. If all names are numbers, the chart shows a line."""
     words: str = ""
-    """Additional sections of words for these templates, in the format of eval_tasks/words.txt."""
+    """More lists of words for the templates, in the format of eval_tasks/words.txt."""
 
     @property
     def levels_named(self) -> Sequence[str]:
@@ -108,14 +110,17 @@ class Prompts(Experiment):
 
 @dataclass(frozen=True, kw_only=True)
 class Patch(Experiment):
-    """Nodes of the whole model set, at every position, to the value that they have in the other prompt of the pair."""
+    """An experiment that patches nodes of the whole model.
+
+    At every position, a patched node gets the value that it has in the other prompt of the pair.
+    """
 
     sites: tuple[str, ...] = ()
-    """Patterns of sites, such as `*.attn.v`: the circuit's nodes at these sites are patched."""
+    """Patterns of sites, such as `*.attn.v`. The circuit's nodes at these sites are patched."""
     count: int = 0
-    """If not 0, only this many of them are: those whose ablation raises the circuit's loss most."""
+    """If not 0, only this many nodes of `sites` are patched: those whose ablation raises the circuit's loss most."""
     nodes: tuple[str, ...] = ()
-    """Alternatively to `sites`, named nodes such as `0.attn.v.13`; they exist only in one model's circuit."""
+    """Names of nodes to patch, such as `0.attn.v.13`, instead of `sites`. They make sense for one circuit only."""
 
     @property
     def levels_named(self) -> Sequence[str]:
@@ -124,7 +129,7 @@ class Patch(Experiment):
     def __post_init__(self) -> None:
         super().__post_init__()
         if bool(self.sites) == bool(self.nodes):
-            raise UserError(f"experiment {self.name!r} needs sites or nodes to patch, and not both")
+            raise UserError(f"experiment {self.name!r} needs either sites or nodes to patch, not both or neither")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,14 +137,14 @@ class Reading:
     """The experiments of one task."""
 
     sides: tuple[str, str]
-    """Names of the left and the right prompts, for legends: `' opened`, `\" opened`."""
+    """Names of the left and the right prompts for the legends of charts, such as `' opened` and `\" opened`."""
     experiments: tuple[Experiment, ...] = field(default=())
 
     def __post_init__(self) -> None:
         names = [experiment.name for experiment in self.experiments]
         for name in names:
             if names.count(name) > 1:
-                raise UserError(f"two experiments are called {name!r}: their figures would be one file")
+                raise UserError(f"two experiments are called {name!r}, but each needs a name of its own")
 
 
 def _flaw(reading: Any, _holder: Any) -> str:
@@ -150,7 +155,7 @@ READINGS = Kind("reading", "sparsegpt2.readings", "READING", _flaw, ("sparsegpt2
 
 
 def reading_of(task: str) -> Reading:
-    """The experiments of a task, by its plain name; none for a task without a file in `tasks`."""
+    """The experiments of the task with this plain name. A task without a file in `tasks` has none."""
     if task not in READINGS.known():
         return Reading(sides=("left", "right"))
     reading: Reading = READINGS.named(task).thing

@@ -33,19 +33,19 @@ class Look:
     parting: float
     """Share of attention to tokens at which the two prompts of the pair differ."""
     sink: float
-    """Share of attention to the sink, that is to no token."""
+    """Share of attention to the sink, and so to no token."""
     tokens: list[tuple[int, float]]
-    """The tokens that get the most attention, summed over their positions: (id, share)."""
+    """(id, share of attention) of the tokens that get the most attention, summed over their positions."""
 
 
 def heads_of(nodes: Sequence[NodeData]) -> list[tuple[int, int]]:
-    """(layer, head) of every head that has a node."""
+    """(layer, head) of every head that owns one of `nodes`."""
     return sorted({(int(node["site"].split(".")[0]), node["head"]) for node in nodes if node["head"] is not None})
 
 
 @torch.no_grad()
 def looks(model: GPT, batch: TaskBatch, heads: Sequence[tuple[int, int]]) -> list[Look]:
-    """What each (layer, head) attends to on the prompts of `batch`."""
+    """The attention of each (layer, head) of `heads` on the prompts of `batch`, in the same order."""
     record = Record(f"{layer}.attn.{part}" for layer in {layer for layer, _ in heads} for part in "qk")
     with frozen(model, torch.float32):
         answer_logits(model, batch, record)

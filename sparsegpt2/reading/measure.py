@@ -1,4 +1,4 @@
-"""Running experiments on the whole model.
+"""Runs experiments on the whole model.
 
 Shapes: B rows (two per pair), T positions, C channels of a site, P patches.
 """
@@ -24,7 +24,7 @@ from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCH
 from sparsegpt2.viewer.schema import NodeData
 
 DRAWS = 5
-"""Number of random sets of nodes that the chosen ones are compared with."""
+"""Number of random sets of nodes with which the chosen nodes are compared."""
 
 Nodes = dict[str, list[int]]
 """Site -> channels."""
@@ -42,12 +42,12 @@ class Values:
     loss: float
     """Task loss, nats."""
     flipped: float
-    """Of the prompts that the unpatched model answers right, the share that it answers wrong when patched."""
+    """Share of the prompts answered right by the unpatched model that the patched model answers wrong."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of an experiment."""
+    """The result of one experiment."""
 
     experiment: Experiment
     levels: dict[str, dict[str, Values]]
@@ -55,12 +55,12 @@ class Outcome:
     pairs: int
     """Number of pairs at each level."""
     example: str = ""
-    """A prompt of the last level, or a sentence that says what was patched."""
+    """A prompt of the last level or, for a `Patch`, a sentence that says which nodes were patched."""
     unposed: str = ""
     """Why nothing was measured; empty if the experiment was run."""
 
     def value(self, claim: Claim) -> float:
-        """The measured value of a claim's quantity, minus that at level `minus` if there is one."""
+        """The value that a claim is about. If the claim has a level `minus`, the value there is subtracted."""
         of = self.levels[claim.level][claim.side]
         less = getattr(self.levels[claim.minus][claim.side], claim.quantity) if claim.minus else 0.0
         return float(getattr(of, claim.quantity)) - less
@@ -73,14 +73,14 @@ class Outcome:
 
 @torch.no_grad()
 def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> Tensor:
-    """log p(right choice) - log p(wrong choice) in nats under each patch, [P, B], by the whole model, all in float32.
+    """The whole model's log p(right choice) - log p(wrong choice) under each patch, float32 [P, B], in nats.
 
-    A patch names nodes that take, at every position, the value that they have in the other prompt of the pair (row
-    b ^ 1); `{}` changes nothing.
+    A patch names nodes. At every position they get the value that they have in the other prompt of the pair: rows 2p
+    and 2p + 1 are a pair. The patch `{}` changes nothing.
     """
     sites = {site for patch in patches for site in patch}
     found = torch.empty(len(patches), len(batch), device=batch.tokens.device)
-    record = Record(sites)  # values of the unpatched model on a piece of the batch, before the patches run on it
+    record = Record(sites)  # for each piece of the batch: the unpatched model's values, which the patches then use
     clean = Ablated(model, through=record).each(batch)
     patched = [
         Ablated(model, through=_Exchange(record.values, patch)).each(batch) if patch else None for patch in patches
@@ -93,7 +93,10 @@ def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> T
 
 
 class _Exchange:
-    """A site object that gives some nodes the values that they have in the other prompt of the pair."""
+    """A site object that sets `nodes` to the values that they have in the other prompt of the pair.
+
+    clean: site -> recorded values of the unpatched model.
+    """
 
     def __init__(self, clean: dict[str, Tensor], nodes: Nodes) -> None:
         self.clean, self.nodes = clean, nodes
@@ -146,7 +149,7 @@ def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[Node
     pairs = len(batch) // 2
     kept = {f"{node['site']}.{node['channel']}" for node in nodes}
     if missing := [name for name in experiment.nodes if name not in kept]:
-        return Outcome(experiment, {}, pairs, unposed=f"{missing[0]} is not a node of this circuit but of another one")
+        return Outcome(experiment, {}, pairs, unposed=f"{missing[0]} is not a node of this circuit")
     chosen = chosen_nodes(experiment, model, nodes)
     if not chosen:
         return Outcome(experiment, {}, pairs, unposed="the circuit has no nodes at these sites")
@@ -168,7 +171,7 @@ def _patch(experiment: Patch, model: GPT, batch: TaskBatch, nodes: Sequence[Node
 
 
 def chosen_nodes(experiment: Patch, model: GPT, nodes: Sequence[NodeData]) -> Nodes:
-    """The nodes that are patched: named ones, or the circuit's nodes at the sites, largest effect first."""
+    """The nodes that an experiment patches. The circuit's nodes at a site are in order of effect, largest first."""
     if experiment.nodes:
         named = [name.rsplit(".", 1) for name in experiment.nodes]
         sites = node_sites(model.config)
@@ -190,7 +193,10 @@ def _by_site(nodes: Sequence[tuple[str, int]]) -> Nodes:
 
 @torch.no_grad()
 def _differing(model: GPT, batch: TaskBatch, sites: Nodes) -> list[tuple[str, int]]:
-    """Nodes of the sites whose values differ between the two prompts of any pair: only these can carry the answer."""
+    """All nodes of the given sites whose values differ between the two prompts of at least one pair.
+
+    Other nodes cannot carry the answer.
+    """
     record, found = Record(sites), []
     Ablated(model, through=record).logits(batch, rows=None)
     length = torch.arange(batch.longest, device=batch.device)
@@ -202,7 +208,10 @@ def _differing(model: GPT, batch: TaskBatch, sites: Nodes) -> list[tuple[str, in
 
 
 def _values(found: Tensor, clean: Tensor) -> dict[str, Values]:
-    """Side -> means over its rows, from patched margins `found` and unpatched `clean`, both [B]; left rows are even."""
+    """Side -> means over its rows. found: margins [B] of the patched model; clean: of the unpatched model, [B].
+
+    Even rows are left prompts and odd rows are right prompts.
+    """
     values = {}
     for side, rows in zip(SIDES, (slice(None), slice(0, None, 2), slice(1, None, 2)), strict=True):
         now, before = found[rows], clean[rows] > 0

@@ -1,4 +1,4 @@
-"""What each node is related to: tokens that differ between the two prompts, the answers, and text that activates it.
+"""What each node responds to and writes: tokens that differ between the prompts, text that activates it, and answers.
 
 Shapes: B rows (two per pair), T positions, C channels of a site.
 """
@@ -23,10 +23,12 @@ from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.viewer.schema import Activations, CircuitData, NodeData, Snippet, TokenWeights
 
 DECIDING = 12
-"""Number of deciding tokens (tokens at which the prompts of a pair differ) used: the most frequent ones."""
+"""Number of deciding tokens that are used, the most frequent ones. A token is deciding if the prompts of a pair differ
+at it."""
 NAMED = 4
 """Number of tokens or edges listed for a node."""
 LAST, PARTING = "last", "where they part"
+"""Two places in a prompt: its last token, and the first token that differs from the pair's other prompt."""
 SNIPPETS = 3
 """Number of snippets shown for a node's highest, and for its lowest, values."""
 BEFORE, AFTER = 9, 3
@@ -39,19 +41,20 @@ NOTABLE = 0.25
 
 @dataclass(frozen=True)
 class Touched:
-    """How a node is related to the task's tokens and prompts."""
+    """How a node is related to the task's tokens, prompts and answers."""
 
     deciding: TokenWeights
-    """For act_in: embedding weights of tokens that differ between the prompts of a pair, largest magnitude first."""
+    """For nodes of act_in sites: deciding tokens with their embedding weights into the node, largest magnitude first.
+    Empty for other nodes."""
     left: float
-    """Mean activation on the task's left prompts, at the token `where`."""
+    """Mean activation on the left prompts of the task, at the place `where`."""
     right: float
-    """Mean activation on the right prompts, at the same token."""
+    """Mean activation on the right prompts of the task, at the place `where`."""
     where: str
-    """`LAST` token, or `PARTING`, the first at which the prompts differ: whichever separates the means further."""
+    """`LAST` or `PARTING`: the place at which the means over left and right prompts differ more."""
     push: float | None
-    """For resid_delta: how much one unit adds to logit(left answer) - logit(right answer), including the final norm's
-    gain but not its scale; None at other sites, or if the answers vary between pairs."""
+    """For nodes of resid_delta sites: how much one unit of the node adds to logit(left answer) - logit(right answer),
+    with the final norm's gain but without its scale. None at other sites, or if the answers vary between pairs."""
 
 
 def deciding_tokens(batch: TaskBatch) -> list[int]:
@@ -68,7 +71,7 @@ def deciding_tokens(batch: TaskBatch) -> list[int]:
 
 
 def touched(model: GPT, tokenizer: Tokenizer, data: CircuitData, batch: TaskBatch | None) -> list[Touched]:
-    """One `Touched` per node of `data`, in order; all empty if batch is None."""
+    """One `Touched` for each node of `data`, in the same order. If batch is None, they are empty."""
     deciding = [] if batch is None else deciding_tokens(batch)
     means = {} if batch is None else side_means(model, batch)
     answers = _answers(batch)
@@ -95,7 +98,9 @@ def touched(model: GPT, tokenizer: Tokenizer, data: CircuitData, batch: TaskBatc
 
 
 def _tokens_that_matter(site: str, layers: int) -> tuple[str, ...]:
-    """The tokens at which a site's value can reach the answer most directly: candidates for `Touched.where`."""
+    """The places (`LAST`, `PARTING`) from which a value at this site can reach the answer. `Touched.where` is one of
+    them.
+    """
     if site.endswith((".k", ".v")):
         return (PARTING,)
     last_layer = site.startswith(f"{layers - 1}.") and not site.endswith("attn.act_in")
@@ -104,7 +109,10 @@ def _tokens_that_matter(site: str, layers: int) -> tuple[str, ...]:
 
 @torch.no_grad()
 def side_means(model: GPT, batch: TaskBatch) -> dict[str, dict[str, Tensor]]:
-    """`Touched.where` -> site -> mean over left and over right prompts at that token, [2, C] float32 on the CPU."""
+    """Place (`LAST` or `PARTING`) -> site -> mean activation there over left and over right prompts.
+
+    Each mean is [2, C], float32, on the CPU.
+    """
     record = Record(node_sites(model.config))
     with frozen(model, torch.float32):
         answer_logits(model, batch, record)
@@ -126,7 +134,10 @@ def _answers(batch: TaskBatch | None) -> tuple[int, int] | None:
 
 
 def figure_labels(data: CircuitData, found: list[Touched], answers: tuple[str, str]) -> dict[int, str]:
-    """Labels of nodes in the figure, by index: the deciding token with the largest weight, or the answer pushed to."""
+    """Index of a node -> its label in the figure; nodes without a label are left out.
+
+    The label is the deciding token with the largest weight or, for a writer, the answer whose logit it raises.
+    """
     labels = {}
     for place, one in enumerate(found):
         if one.deciding and data["nodes"][place]["site"] == "0.attn.act_in":
@@ -156,7 +167,7 @@ def escaped(text: str) -> str:
 
 
 def weights_text(weights: TokenWeights) -> str:
-    """The first `NAMED` tokens with their weights."""
+    """The first `NAMED` tokens of `weights` with their weights, as text for the table."""
     return ", ".join(f"{code(visible(token))} {signed(weight)}" for token, weight in weights[:NAMED])
 
 
@@ -166,9 +177,10 @@ def signed(value: float) -> str:
 
 
 def edges_text(data: CircuitData, place: int, *, into: bool) -> str:
-    """The strongest edges that end at a node (`into`) or start there, each with its other end.
+    """The strongest edges that end at a node (with `into`) or start at it: the node at the other end, and the weight.
 
-    Nodes joined by a residual channel are listed after them, without a weight, because that is not an edge.
+    They are followed by nodes that are connected through a residual channel. These have no weight, because such a
+    connection is not an edge.
     """
     edges, here, there = data["edges"], "target" if into else "source", "source" if into else "target"
     columns: Mapping[str, list[int]] = {"source": edges["source"], "target": edges["target"]}
@@ -185,7 +197,10 @@ def edges_text(data: CircuitData, place: int, *, into: bool) -> str:
 
 
 def snippets_text(data: CircuitData, node: NodeData, source: str = "corpus") -> str:
-    """Text where a node is highest and, if it is negative at times, lowest; the peak token is in bold."""
+    """Snippets of text where a node is highest and, if it is negative at times (`NOTABLE`), where it is lowest.
+
+    The token with the peak value is in bold.
+    """
     found = node["activations"].get(source)
     if found is None or not found["scale"]:
         return ""

@@ -1,4 +1,5 @@
-"""The page of read circuits, as Markdown: each circuit's figure, words, nodes and experiments."""
+"""The page about read circuits, in Markdown. For each circuit it has a figure, a description in words, the nodes and
+the experiments."""
 
 from __future__ import annotations
 
@@ -19,17 +20,21 @@ INTRODUCTION = """# Circuits read
 
 {about}
 
-Every prediction and its criteria are in `sparsegpt2/reading/tasks`, together with what was known when they were made.
-The reported numbers are measured on words of the test split. Experiments change prompts or activations of the whole,
-unpruned model; *margin* is log p(right choice) − log p(wrong choice) in nats. When nodes are patched, they take at
-every position the value that they have in the other prompt of the pair. The controls patch as many other nodes of the
-same sites that differ between the two prompts ({draws} draws), or all of those.
+The predictions and the claims by which they are judged are in `sparsegpt2/reading/tasks`, together with what was known
+when they were made. They were written before anything was measured. Some sentences were reworded later for clarity; no
+claim or bound was changed.
+
+Every experiment is run on the whole, unpruned model. It changes either the prompts or some activations. The prompts are
+made with words of the test split. The *margin* is log p(right choice) − log p(wrong choice), in nats. *Patching* a node
+sets it, at every position, to the value that it has in the other prompt of the pair. A patch *turns* an answer if the
+model is right without it and wrong with it. As controls, other nodes of the same sites are patched, namely nodes whose
+values differ between the two prompts: as many as in the experiment, chosen at random ({draws} draws), or all of them.
 """
 
 
 @dataclass(frozen=True)
 class Read:
-    """One circuit with everything that was measured on it."""
+    """One circuit, and everything that was measured on it."""
 
     task: str
     description: str
@@ -41,7 +46,7 @@ class Read:
     answers: tuple[str, str]
     """The answers of the left and the right prompts, for the table; empty if they vary between pairs."""
     fingerprint: str
-    """Fingerprint of the circuit and its model; words belong to one circuit."""
+    """Fingerprint of the circuit and its model. It decides which description in words belongs to the circuit."""
     size: tuple[int, int]
     """Number of nodes and of edges."""
     reading: Reading
@@ -49,26 +54,29 @@ class Read:
 
 
 def words_for(task: str, fingerprint: str, folder: Path = WORDS) -> tuple[str, str]:
-    """(the words of a circuit, why there are none); one of the two is empty.
+    """Find the description of a circuit in words. Returns (description, why there is none); one of them is empty.
 
-    A file of words starts with the line `circuit: FINGERPRINT`; the rest is Markdown. So words about one circuit are
-    never shown for another.
+    The description is in a Markdown file with the name of the task. The file's first line is `circuit: FINGERPRINT`. If
+    the fingerprint is that of another circuit, the description is not used.
     """
     path = folder / f"{task}.md"
     if not path.is_file():
-        return "", f"Nobody has put this circuit into words yet (fingerprint {fingerprint})."
+        return "", f"Nobody has described this circuit in words yet (fingerprint {fingerprint})."
     first, _, rest = path.read_text(encoding="utf-8").partition("\n")
     named = first.removeprefix("circuit:").strip()
     if named != fingerprint:
         return (
             "",
-            f"The existing words describe another circuit ({named or 'unnamed'}); this one is {fingerprint}.",
+            f"The existing description is of another circuit ({named or 'unnamed'}); this one is {fingerprint}.",
         )
     return rest.strip(), ""
 
 
 def page(reads: Sequence[Read], about: str, folder: str, draws: int, words: Path = WORDS) -> str:
-    """The whole page. folder: the path of the figures, relative to the page. draws: see `measure.DRAWS`."""
+    """The whole page. about: text about model and command. folder: the path of the figures, relative to the page.
+
+    draws: number of random sets of control nodes (`measure.DRAWS`). words: folder of the descriptions.
+    """
     parts = [INTRODUCTION.format(about=about, draws=draws), overview(reads)]
     for read in reads:
         parts += [_circuit(read, folder, words), *(_outcome(one, read, folder) for one in read.outcomes)]
@@ -113,7 +121,7 @@ def _circuit(read: Read, folder: str, words: Path) -> str:
 
 
 def _heads(read: Read) -> list[str]:
-    """A row for each head of the circuit."""
+    """A table with a row for each head of the circuit; empty if the circuit has none."""
     if not read.looks:
         return []
     lines = [
@@ -138,7 +146,8 @@ def _table(read: Read) -> list[str]:
         f"<details><summary>{len(shown)} nodes: effects, edges, tokens, strongest activations on corpus text</summary>",
         "",
         f"Effects are in nats of task loss, in the circuit and in the whole model. *Left, right prompts*: mean "
-        f"activation on validation prompts at their last token, or at the first token where they part (differ). "
+        f"activation on validation prompts at their last token or where they part, that is, at the first token that "
+        f"differs between the two prompts of a pair. "
         f"*Tokens*: for readers, embedding weights of tokens that differ between the prompts (if there are none, the "
         f"largest weights); for writers, how much one unit adds towards {pushes}. *Strongest*: "
         f"{data['sources'].get('corpus', 'no corpus')}; the peak is in bold; for nodes that are negative at times, "
@@ -172,7 +181,7 @@ def _outcome(outcome: Outcome, read: Read, folder: str) -> str:
         value = outcome.value(claim)
         lines.append(f"| {escaped(claim.text)} | {value:.2f} | {'holds' if claim.holds(value) else 'does not hold'} |")
     lines += ["", f"![{_title(experiment)}]({folder}/{figure_name(read.task, experiment)})", ""]
-    what = "patched" if isinstance(experiment, Patch) else "the last level's first prompt"
+    what = "the patched nodes" if isinstance(experiment, Patch) else "the last level's first prompt"
     lines += [f"<details><summary>Numbers, and {what}</summary>", ""]
     left, right = (escaped(side) for side in read.reading.sides)
     third = "turned" if isinstance(experiment, Patch) else "accuracy"

@@ -1,7 +1,8 @@
 """Patches that are run on every circuit: does the whole model's answer depend on what the circuit carries?
 
-A patch turns an answer if the unpatched model answers right and the patched one wrong (`flipped` in experiment.py).
-The predictions were written before anything was measured, so their texts must not change.
+Patching a node sets it to the value that it has in the other prompt of the pair. A patch turns an answer if the
+unpatched model answers right and the patched model wrong (`flipped` in experiment.py). The predictions were written
+before anything was measured. Later edits may make the wording clearer, but must not change a prediction or a bound.
 """
 
 from __future__ import annotations
@@ -9,17 +10,19 @@ from __future__ import annotations
 from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, Claim, Patch
 
 TURNED, LEFT, LEFT_BY_ALL = 0.8, 0.1, 0.2
-"""Predicted shares of answers turned: at least `TURNED` by the circuit's nodes, at most `LEFT` by as many other nodes,
-and at most `LEFT_BY_ALL` by all other nodes of the sites."""
+"""Predicted shares of answers that are turned: at least `TURNED` by patching the circuit's nodes, at most `LEFT` by
+patching as many other nodes of the same sites, and at most `LEFT_BY_ALL` by patching all other nodes of these sites."""
 TURNED_BESIDE = 0.5
-"""Smallest share turned by all other writes, if the model is expected to hold the answer in several places."""
+"""Predicted smallest share of answers that patching all other writes turns, if the model is expected to carry the
+answer in several places. A write is a node of a site `resid_delta`."""
 
 
 def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
-    """The patches. what: what the circuit reads from its prompt, for the prediction, such as `which quote it was`.
+    """Three patches: of all value channels of the circuit, of its writes, and of its most important value channel.
 
-    beside: ablating the circuit's writes barely raises the whole model's loss, so other writes are expected to carry
-    the answer too.
+    what: the information that the circuit takes from the prompt, such as `the kind of quote`; it is put into the
+    predictions. beside: True if ablating the circuit's writes barely raises the whole model's loss, so that other
+    writes are expected to carry the answer too.
     """
     claims = (
         Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
@@ -30,8 +33,8 @@ def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
         Patch(
             name="swapped_values",
             prediction=(
-                f"The value channels of the circuit carry {what}: with their values of the other prompt the answer "
-                "turns, and with any other value channels' it does not."
+                f"The value channels of the circuit carry {what}: patching them turns the answer, and patching any "
+                "other value channels does not."
             ),
             sites=("*.attn.v",),
             claims=claims,
@@ -40,8 +43,8 @@ def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
         Patch(
             name="swapped_first_value",
             prediction=(
-                f"One value channel, the one whose ablation costs most, carries {what} well enough to turn most "
-                "answers."
+                f"A single value channel, the one whose ablation raises the loss most, carries {what}: patching it "
+                "alone turns most answers."
             ),
             sites=("*.attn.v",),
             count=1,
@@ -51,7 +54,7 @@ def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:
 
 
 def alone(name: str, prediction: str, node: str) -> Patch:
-    """A patch of one named node, such as `0.attn.v.13`, which alone is expected to turn the answers."""
+    """A patch of one named node, such as `0.attn.v.13`. Patching it alone is expected to turn the answers."""
     claims = (
         Claim(quantity="flipped", level=CHOSEN, at_least=TURNED),
         Claim(quantity="flipped", level=RANDOM, at_most=LEFT),
@@ -63,8 +66,8 @@ def _writes(what: str, claims: tuple[Claim, ...]) -> Patch:
     return Patch(
         name="swapped_writes",
         prediction=(
-            f"What the circuit writes into the residual stream is how the whole model knows {what}: with the "
-            "circuit's writes of the other prompt the answer turns, and with all other writes it does not."
+            f"The whole model knows {what} from what the circuit writes into the residual stream: patching the "
+            "circuit's writes turns the answer, and patching all other writes does not."
         ),
         sites=("*.resid_delta",),
         claims=claims,
@@ -75,8 +78,8 @@ def _writes_beside(what: str) -> Patch:
     return Patch(
         name="swapped_writes",
         prediction=(
-            f"Ablating any one write of the circuit costs the whole model little, so it must know {what} in other "
-            "ways too: with all other writes of the other prompt most answers turn."
+            f"Ablating any one write of the circuit barely raises the whole model's loss, so the model must know "
+            f"{what} in other ways too: patching all other writes turns most answers."
         ),
         sites=("*.resid_delta",),
         claims=(

@@ -19,7 +19,7 @@ BINS = 60
 
 
 def density_figure(model: GPT) -> Figure:
-    """Share of nonzero entries of each weight matrix by layer, between the embedding and the unembedding."""
+    """Share of nonzero entries of each weight matrix: of the embedding, of each layer and of the unembedding."""
     layers = model.config.n_layer
     series: dict[str, list[tuple[float, float]]] = {}
     for tensor in projected_parameters(model):
@@ -50,16 +50,16 @@ def weights_figure(model: GPT) -> Figure:
 
 
 def curve_figure(circuit: Circuit, edges: int) -> Figure:
-    """Task loss against edges along the pruner's ranking, with the target loss and the point of the circuit itself.
+    """Task loss against number of edges along the pruner's ranking, with the target loss and a point for the circuit.
 
-    edges: number of edges of the circuit. The point of a trimmed circuit (`+trim`) is off the curve, because trimming
-    comes after the ranking.
+    edges: number of edges of the circuit. If the circuit was trimmed (`+trim`), its point is not on the curve, because
+    trimming comes after the ranking.
     """
     points = [(max(1.0, edges), max(1e-4, loss)) for _, edges, loss in circuit.info.curve or []]
     with styled():
         figure, (axis,) = new_figure(1, width=5, height=3.4)
         axis.plot(*zip(*points, strict=True), **look_of(0), markersize=3)
-        assert circuit.info.target_loss is not None  # a circuit that has a curve has both
+        assert circuit.info.target_loss is not None  # a circuit with a curve has a target loss and a validation loss
         assert circuit.info.validation_loss is not None
         axis.axhline(circuit.info.target_loss, color="0.45", linestyle="--", linewidth=1)
         chosen = (max(1.0, edges), max(1e-4, circuit.info.validation_loss))
@@ -70,10 +70,11 @@ def curve_figure(circuit: Circuit, edges: int) -> Figure:
 
 
 def log_curve(circuit: Circuit, edges: int, directory: str | Path) -> None:
-    """Write a circuit's curve for TensorBoard: task loss with edges and with nodes as the step, and `curve_figure`.
+    """Write a circuit's loss-size curve for TensorBoard, as scalars and as the figure of `curve_figure`.
 
-    edges: number of edges of the circuit, which the figure marks. Writes nothing if TensorBoard is not installed or the
-    circuit has no curve.
+    The task loss is written twice: with the number of edges and with the number of nodes as the step. edges: number of
+    edges of the circuit, which the figure marks. Nothing is written if TensorBoard is not installed or the circuit has
+    no curve.
     """
     board = open_board(directory) if circuit.info.curve else None
     if board is None:
@@ -95,7 +96,7 @@ def open_board(directory: str | Path, **options: Any) -> Any:
 
 
 def _place(name: str, layers: int) -> tuple[float, str]:
-    """Position of a parameter on the axis of layers, and the name of its series."""
+    """Where a parameter is on the axis of layers (-1: embedding, `layers`: unembedding), and the name of its line."""
     parts = name.split(".")
     if parts[0] == "blocks":
         return int(parts[1]), ".".join(parts[2:-1])

@@ -1,4 +1,4 @@
-"""Markdown tables about component circuits: sizes at equal faithfulness, and the cost of each method."""
+"""Markdown tables about component circuits: their sizes at equal faithfulness, and the cost of each method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
 
 
 def names_of(rows: Iterable[Row]) -> tuple[list[str], list[str], list[str]]:
-    """(models, tasks, methods) of the component circuits among the rows, each in the order of the rows."""
+    """The models, tasks and methods of the component circuits among the rows, each in order of first appearance."""
     found = component_rows(rows)
     columns = ([row.model for row in found], [row.task for row in found], [row.pruner for row in found])
     models, tasks, methods = (list(dict.fromkeys(column)) for column in columns)
@@ -28,9 +28,10 @@ def names_of(rows: Iterable[Row]) -> tuple[list[str], list[str], list[str]]:
 
 
 def sizes_table(rows: Sequence[Row], kl: float) -> str:
-    """The fewest edges of each method's circuits whose KL to the full model on test pairs is at most `kl` nats.
+    """For each model, task and method, the fewest edges of a circuit that is close to the full model.
 
-    A dash means that no circuit of the method is that close.
+    A circuit is close if its KL to the full model on test pairs is at most `kl` nats. A dash means that no circuit of
+    the method is close enough.
     """
     models, tasks, methods = names_of(rows)
     lines = []
@@ -43,16 +44,19 @@ def sizes_table(rows: Sequence[Row], kl: float) -> str:
 
 
 def size_ratios(circuits: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[float]:
-    """For each circuit, its edges divided by those of the smallest circuit in `others` with no larger KL.
+    """For each circuit, its number of edges divided by that of the smallest circuit in `others` whose KL is not larger.
 
-    Circuits for which there is no such other are left out.
+    A circuit is left out if no circuit in `others` has so low a KL.
     """
     found = [(one["edges"], fewest_edges(others, one["kl"])) for one in circuits]
     return [edges / fewest for edges, fewest in found if edges and fewest]
 
 
 def ratios_table(rows: Sequence[Row], method: str) -> str:
-    """Edges of `method` divided by those of each other method at equal or better faithfulness, over all tasks."""
+    """Edges of the circuits of `method` divided by those of each other method, over all tasks.
+
+    A circuit is compared with the smallest one of the other method that is at least as faithful (see `size_ratios`).
+    """
     models, tasks, methods = names_of(rows)
     lines = []
     for model in models:
@@ -70,7 +74,10 @@ def ratios_table(rows: Sequence[Row], method: str) -> str:
 
 
 def costs_table(rows: Sequence[Row]) -> str:
-    """Cost of a run, which gives several circuits: seconds (mean over tasks), circuits, and peak memory (largest)."""
+    """The cost of one run of each method in each model. A run gives several circuits for one task.
+
+    Shown are seconds (mean over tasks), number of circuits and peak memory in MB (both the largest over tasks).
+    """
     models, _, methods = names_of(rows)
     lines = []
     for method in methods:

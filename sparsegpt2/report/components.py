@@ -1,6 +1,7 @@
-"""Curves of component circuits: how the answers degrade as edges are removed, for each method.
+"""Curves of component circuits: how the answers of the circuits that each method finds get worse with fewer edges.
 
-The size of a circuit is its number of effective edges (`components["edges"]`), as a share of the model's edges.
+Only edges that have an effect are counted: those on a path of kept edges to the logits. Their number,
+`components["edges"]`, gives the sparsity on the x axis, which is the share of the model's edges that is removed.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMALLEST_KL = 1e-4
-"""Lower end of the KL axis, in nats; a circuit below it is practically the same as the full model."""
+"""Smallest KL that is drawn, in nats. A circuit with a smaller KL is practically the same as the full model."""
 
 Curves = dict[str, list[dict[str, Any]]]
-"""Method -> measures of its circuits (`Row.components`), sorted by increasing sparsity."""
+"""Method -> the scores of its circuits (`Row.components`), sorted by increasing sparsity."""
 
 
 def curves_of(rows: Iterable[Row], model: str, task: str) -> Curves:
-    """The circuits of each method for one model and task."""
+    """The scores of each method's circuits for one model and task."""
     found: Curves = defaultdict(list)
     for row in component_rows(rows):
         if row.model == model and row.task == task and row.components is not None:
@@ -39,7 +40,7 @@ def fewest_edges(circuits: Sequence[dict[str, Any]], kl: float) -> int | None:
 
 
 def draw_task(rows: Sequence[Row], task: str, models: Sequence[str]) -> Figure:
-    """KL (top row) and accuracy (bottom row) against edge sparsity, one column per model."""
+    """KL (upper panels) and accuracy (lower panels) against the share of removed edges, with one column per model."""
     from matplotlib.figure import Figure
 
     with styled():
@@ -70,7 +71,10 @@ def draw_task(rows: Sequence[Row], task: str, models: Sequence[str]) -> Figure:
 
 
 def write_figures(rows: Sequence[Row], folder: str | Path) -> list[Path]:
-    """Write a figure for each task with component circuits, as PNG and SVG; returns their paths."""
+    """Write a figure as PNG and SVG for each task that has component circuits. Returns the paths of the files.
+
+    `UserError` if the rows contain no component circuits.
+    """
     found = component_rows(rows)
     if not found:
         raise UserError("there are no component circuits in these results; make some with `sparsegpt2 discover --out`")

@@ -1,4 +1,4 @@
-"""Settings of the figures."""
+"""Settings of the figures and tables that `sparsegpt2 frontier` makes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ SIZE_NAMES: dict[Size, str] = {"edges": "edges", "edges_trimmed": "edges without
 
 @dataclass(frozen=True, kw_only=True)
 class FrontierConfig:
-    """What to draw, and which models to compare."""
+    """Which results to draw, and which models to compare."""
 
     pruner: str | None = None
     """Pruner whose circuits are compared; by default the only one in the results, or `node` if there are several."""
     target_loss: float | None = None
-    """Target loss in nats; by default the one nearest to 0.15 (paper)."""
+    """Target loss in nats; by default the one in the results that is nearest to 0.15, the paper's."""
     models: tuple[str, ...] = ()
     """Names of the models to draw; by default all."""
     size: Size = "edges"
     """Measure of circuit size: `edges` between kept nodes, or `edges_trimmed`, after dropping dangling nodes."""
     min_shared: int = 1
-    """Least number of shared tasks. Models with the fewest tasks are left out, and named, until it is reached."""
+    """Smallest number of tasks that the compared models must share. While they share fewer, the model with the fewest
+    tasks is left out; the figure names the models that were left out."""
     match_within: float = 0.05
-    """Largest difference (nats per token) between held-out losses that count as equal in the second figure."""
+    """For the second figure, held-out losses count as equal if they differ by at most this many nats per token."""
     same_l0_within: float = 0.1
-    """Largest relative difference in L0 of models that a line joins as models of the same L0."""
+    """Models count as having the same L0, and are joined by a line, if their L0 differs by at most this share."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Frontier:
-    """Everything that the figures and tables show, computed once by `analyse`."""
+    """Everything that the figures and tables show. `analyse` computes it."""
 
     config: FrontierConfig
     pruner: str
@@ -52,22 +52,23 @@ class Frontier:
     models: list[ModelResult]
     """All models with results for this pruner and target loss."""
     left_out: list[tuple[str, str]]
-    """(model, reason why it is not compared)."""
+    """(model, reason) for each model that is not compared."""
     shared: list[str]
     """Tasks that count for every compared model."""
     points: list[Point]
-    """Figure (a); empty if no models can be compared."""
+    """The models in figure (a); empty if no models can be compared."""
     matched_with: str | None
-    """The model whose held-out loss the models of figure (b) match; None if no two models match and all are drawn."""
+    """The model whose held-out loss the other models of figure (b) match. None if no two models match; then all models
+    are drawn."""
     matched_tasks: list[str]
-    """Tasks that figure (b) is over."""
+    """The tasks over which the lines of figure (b) are averaged."""
     curves: list[Curve]
-    """Figure (b)."""
+    """The models in figure (b)."""
     counts: dict[float, int]
-    """Target loss -> number of those tasks whose circuits meet it in all models of figure (b)."""
+    """Target loss -> number of `matched_tasks` whose circuits meet this target in all models of figure (b)."""
 
     def figure(self) -> Figure:
-        """Figure (a). Needs `points`."""
+        """Draw figure (a). `points` must not be empty."""
         of_size = f"{SIZE_NAMES[self.config.size]}, geometric mean over {_tasks(len(self.shared), 'shared ')}"
         note = (
             f"Lower left is better. Next to each point: number of tasks that the model has, of those benchmarked. "
@@ -80,7 +81,7 @@ class Frontier:
         return draw_frontier(self.points, lines, size_label=f"Circuit size ({of_size})", note=note)
 
     def sizes_figure(self) -> Figure:
-        """Figure (b). Needs `curves`."""
+        """Draw figure (b). `curves` must not be empty."""
         if len(self.curves) == 1:
             which = "One model"
         elif self.matched_with:
@@ -99,7 +100,7 @@ class Frontier:
         return draw_sizes(self.curves, self.counts, target=self.target_loss, size_label=label, note=note)
 
     def model_table(self) -> Table:
-        """One line per model."""
+        """The table of figure (a), with one line for each model, including models that are left out."""
         return [self._model_line(model) for model in self.models]
 
     def _model_line(self, model: ModelResult) -> dict[str, Any]:
@@ -132,7 +133,7 @@ class Frontier:
         }
 
     def task_table(self) -> Table:
-        """One line per model and task."""
+        """A table with one line for each model and task."""
         return [
             {
                 "model": model.name,
@@ -153,7 +154,7 @@ class Frontier:
         ]
 
     def sizes_table(self) -> Table:
-        """The points of figure (b): kind `target` for markers and `curve` for lines."""
+        """The table of figure (b), with one line for each point: kind `target` for markers, `curve` for lines."""
         table = []
         for curve in self.curves:
             for size, loss in curve.marks:
@@ -164,7 +165,7 @@ class Frontier:
 
 
 def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Frontier:
-    """Compute what the figures show. `UserError` if `rows` lack the pruner, target loss or models of the config."""
+    """Compute what the figures show. `UserError` if there are no rows of the config's pruner, target loss or models."""
     config = config or FrontierConfig()
     require(bool(rows), "there are no results to compare")
     pruner = choose_pruner(rows, config.pruner)
@@ -201,12 +202,13 @@ def analyse(rows: Sequence[Row], config: FrontierConfig | None = None) -> Fronti
 
 
 def write_frontier(folders: Iterable[str | Path], out: str | Path, config: FrontierConfig | None = None) -> list[Path]:
-    """Draw both figures from results folders and write them with their tables; returns the paths of the files.
+    """Draw the figures for the results in `folders` and write them with their tables. Returns the paths of the files.
 
-    out: a file name such as `figures/frontier.png`. Its suffix is replaced by .png and .svg (and .pdf if `out` ends in
-    .pdf) for the figure, and by .csv for its table (one line per model). Also written: frontier-tasks.csv, and figures
-    with tables named frontier-sizes, and, if the rows have the data, frontier-pruners, frontier-kurtosis and
-    frontier-necessity. `UserError` if no models can be compared.
+    out: a file name such as `figures/frontier.png`. Figure (a) is written there with the suffixes .png and .svg (and
+    .pdf if `out` ends in .pdf), and its table, with one line for each model, as .csv. In this example, figure (b) and
+    its table are called frontier-sizes, and the table of tasks is frontier-tasks.csv. If the rows have the data for
+    them, there are also frontier-pruners, frontier-kurtosis and frontier-necessity, each a figure with a table.
+    `UserError` if no models can be compared.
     """
     formats = _formats(out)
     rows = load_results(folders)
@@ -252,9 +254,9 @@ def nothing_to_draw(found: Frontier) -> str:
 
 
 def pareto_set(values: Sequence[tuple[float, float]]) -> list[bool]:
-    """For each (loss, size): whether it is in the Pareto set, where smaller is better in both.
+    """For each (loss, size): whether it is in the Pareto set. In both numbers, smaller is better.
 
-    A point is in the set if no other point is at least as good in both and better in one.
+    A point is in the set if no other point is at least as good in both numbers and better in one.
     """
     return [
         not any(a <= x and b <= y and (a < x or b < y) for a, b in values)
@@ -263,9 +265,9 @@ def pareto_set(values: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def l0_lines(points: Sequence[Point], within: float) -> list[tuple[str, list[Point]]]:
-    """Groups of sparse models of about the same L0 and at least two widths, as (legend label, points).
+    """Groups of sparse models that have about the same L0 and at least two different widths: (legend label, points).
 
-    The L0 of a group's models exceeds the smallest among them by at most the share `within`.
+    Within a group, no L0 is larger than 1 + `within` times the smallest.
     """
     groups: list[list[Point]] = []
     for point in sorted((p for p in points if not p.dense), key=lambda p: p.l0):
@@ -313,7 +315,7 @@ def _points(models: Sequence[ModelResult], shared: Sequence[str], size: Size) ->
 
 
 def _stem(out: str | Path) -> Path:
-    """`out` without the suffix of a figure or table; for a folder, `frontier` in it."""
+    """`out` without the suffix of a figure or table. If `out` is a folder: the path of `frontier` in it."""
     out = Path(out)
     if out.is_dir():
         return out / "frontier"
@@ -321,9 +323,9 @@ def _stem(out: str | Path) -> Path:
 
 
 def _formats(out: str | Path) -> tuple[str, ...]:
-    """Formats of the figures: always png and svg, and also pdf if that is the suffix of `out`.
+    """Formats of the figures: png and svg, and also pdf if `out` ends in .pdf.
 
-    `UserError` for a suffix of another image format.
+    `UserError` if the suffix of `out` is that of another format for images.
     """
     suffix = Path(out).suffix.lower()
     if suffix in (".jpg", ".jpeg", ".gif", ".eps", ".ps", ".tif", ".tiff", ".webp", ".html"):
@@ -336,7 +338,7 @@ def _tasks(count: int, kind: str = "") -> str:
 
 
 def _number(value: float | None) -> float | None:
-    """Rounded for a table; None if unknown."""
+    """The value rounded to 2 decimals for a table; None if it is None or NaN."""
     return None if value is None or math.isnan(value) else round(value, 2)
 
 

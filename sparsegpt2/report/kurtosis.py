@@ -1,4 +1,4 @@
-"""Kurtosis of the residual stream against L0 and width: how unevenly its channels are used (paper, figure 10)."""
+"""Kurtosis of the final residual stream against L0 and width: how unevenly its channels are used (paper, figure 10)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAUSSIAN = 3.0
-"""Kurtosis of a residual stream whose channels all behave alike."""
+"""Kurtosis of a normal distribution: that of a residual stream whose channels all have the same normal distribution."""
 NAMED_POINTS = 12
-"""With more models than this, points are drawn without names, which are in the table."""
+"""If there are more models than this, points are drawn without names. The names are then only in the table."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Stream:
 
 
 def streams(rows: Iterable[Row], models: Sequence[str] = ()) -> list[Stream]:
-    """Every model whose rows record its kurtosis (only those named in `models`, if given), sorted by width and L0."""
+    """The models whose rows contain their kurtosis, sorted by width and L0. models: if given, only these are used."""
     rows = list(rows)
     names = display_names(rows)
     found = {
@@ -44,7 +44,7 @@ def streams(rows: Iterable[Row], models: Sequence[str] = ()) -> list[Stream]:
 
 
 def kurtosis_table(found: Sequence[Stream]) -> Table:
-    """One line per model."""
+    """A table with one line for each model."""
     return [
         {"model": s.model, "dense": s.dense, "d_model": s.d_model, "l0": s.l0, "kurtosis": round(s.kurtosis, 4)}
         for s in found
@@ -52,11 +52,14 @@ def kurtosis_table(found: Sequence[Stream]) -> Table:
 
 
 def draw_kurtosis(found: Sequence[Stream]) -> Figure:
-    """Kurtosis against L0, both logarithmic: one line per width for sparse models, a dotted line for dense models."""
+    """Kurtosis against L0, both logarithmic.
+
+    A line joins the sparse models of each width, and a dotted line joins the dense models.
+    """
     with styled():
         figure, (axis,) = new_figure(1, width=7.6, height=4.2)
         log_scales(axis, [s.l0 for s in found], [*(s.kurtosis for s in found), GAUSSIAN])
-        ends = axis.get_xlim()  # axhline's x from 0 to 1 would be far outside a logarithmic axis
+        ends = axis.get_xlim()  # not axhline: `label_points` would take the x of its ends, 0 and 1, for values of L0
         axis.plot(ends, [GAUSSIAN] * 2, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         _join(
             axis, [s for s in found if s.dense], color="0", linestyle=(0, (1, 1)), linewidth=1.2, label="dense (hollow)"
@@ -83,7 +86,7 @@ def draw_kurtosis(found: Sequence[Stream]) -> Figure:
 
 
 def _join(axis: Axes, found: Sequence[Stream], **look: Any) -> None:
-    """A line through the models in the order of L0."""
+    """Draw a line through the models in order of L0."""
     if found:
         ordered = sorted(found, key=lambda stream: stream.l0)
         axis.plot([s.l0 for s in ordered], [s.kurtosis for s in ordered], zorder=2, **look)

@@ -1,6 +1,6 @@
 """Whether circuits are necessary: task loss without the circuit and without random sets of its size (paper, figure 32).
 
-It needs rows with evidence: `sparsegpt2 bench ... --evidence --check.checks necessity`.
+The rows must contain the check necessity: `sparsegpt2 bench ... --evidence --check.checks necessity`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Measured = tuple[str, list[float]]
 
 @dataclass(frozen=True)
 class Ablated:
-    """A task loss (nats) under an ablation: mean and range over pruning seeds."""
+    """A task loss (nats) under an ablation: its mean over pruning seeds, and the lowest and highest value."""
 
     value: float
     low: float
@@ -41,19 +41,23 @@ class Necessity:
     model: str
     task: str
     kind: str
-    """What was ablated: the circuit's `nodes`, or its `edges` if it has a mask over weights."""
+    """What was ablated: the circuit's `nodes` or, if it has a mask over weights, its `edges`."""
     full: Ablated
     """Loss of the whole model."""
     without: Ablated
     """Loss without the circuit."""
     without_random: Ablated
-    """Loss without random nodes, as many at each site as the circuit has (or random edges, as many in each map)."""
+    """Loss without random nodes, as many at each site as the circuit has. If `kind` is `edges`: without random edges,
+    as many in each map as the circuit has."""
     seeds: int
     """Number of pruning seeds."""
 
 
 def necessities(models: Sequence[ModelResult]) -> list[Necessity]:
-    """Every model and task whose rows have this check, in the order of the models, tasks sorted by name."""
+    """The losses of each model and task whose rows contain the check necessity.
+
+    Models are in the given order, and the tasks of a model are sorted by name.
+    """
     found = []
     for model in models:
         for task, result in sorted(model.tasks.items()):
@@ -157,7 +161,7 @@ MARKS: dict[str, dict[str, Any]] = {
 
 
 def _draw_task(axis: Axes, one: Necessity, height: int, low: float) -> None:
-    """Draw the three losses of a task on one line, with bars for their range over seeds."""
+    """Draw the three losses of a task at one height, with bars for their range over seeds."""
     losses = (one.full, one.without_random, one.without)
     places = [max(loss.value, low) for loss in losses]
     axis.plot([min(places), max(places)], [height] * 2, color="0.8", linewidth=1, zorder=2)

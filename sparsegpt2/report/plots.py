@@ -1,4 +1,4 @@
-"""Drawing the figures from the values that `frontier.py` and `training.py` compute; `style.py` sets their look.
+"""Draws the figures from the values that `frontier.py` and `training.py` compute. `style.py` determines their look.
 
 Legends are outside the axes, so they never cover a point.
 """
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMED_POINTS = 12
-"""With more models than this, points are drawn without names, which are in the table."""
+"""If there are more models than this, points are drawn without names. The names are then only in the table."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model of the frontier."""
+    """One model in the figure of capability against interpretability."""
 
     name: str
     d_model: int
     l0: int
-    """Nonzero weights."""
+    """Number of nonzero weights and biases."""
     dense: bool
     loss: float
     """Held-out loss, nats per token."""
     size: Spread
-    """Edges, geometric mean over the shared tasks."""
+    """Number of edges, geometric mean over the shared tasks."""
     had: int
-    """Tasks the model has."""
+    """Number of benchmarked tasks that the model has."""
     of: int
-    """Tasks benchmarked."""
+    """Number of benchmarked tasks."""
     pareto: bool
     """Whether it is in the Pareto set: no other point is at least as good in loss and size, and better in one."""
 
@@ -61,14 +61,14 @@ class Curve:
     label: str
     """Legend text: name, L0, held-out loss."""
     line: list[tuple[float, float]]
-    """(edges, loss) along the pruner's ranking, mean over a fixed set of tasks."""
+    """(edges, loss) along the pruner's ranking, where edges are a mean over a fixed set of tasks."""
     marks: list[tuple[Spread, float]]
-    """(edges, target loss) of the circuits found for each target."""
+    """(edges, target loss): one entry for each target loss, with the mean size of the circuits found for it."""
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """Loss and L0 of one run over training tokens."""
+    """Loss and L0 of one run against training tokens."""
 
     name: str
     tokens: list[int]
@@ -77,7 +77,7 @@ class TrainingCurve:
     held_out: list[tuple[int, float]]
     """(tokens, held-out loss)."""
     l0: list[tuple[int, float]]
-    """(tokens, nonzero weights)."""
+    """(tokens, L0)."""
 
 
 def draw_frontier(
@@ -89,8 +89,8 @@ def draw_frontier(
 ) -> Figure:
     """Capability against interpretability: held-out loss on x, edges on y, both logarithmic; lower left is better.
 
-    points: at least one. lines: (legend label, points), each joined in a dash pattern of its own, for models of one L0.
-    Models of one width are joined with a solid line, dense models with a dotted line.
+    points: at least one. lines: (legend label, points) for each group of models of one L0; each group is joined by a
+    line with its own dash pattern. Models of one width are joined by a solid line, dense models by a dotted line.
     """
     with styled():
         figure, axes = new_figure(1, width=7.6, height=4.6)
@@ -120,9 +120,10 @@ def draw_frontier(
 def draw_sizes(
     curves: Sequence[Curve], counts: dict[float, int], *, target: float, size_label: str, note: str
 ) -> Figure:
-    """Task loss against circuit size, both logarithmic: a line for each ranking, a marker for each target loss.
+    """Task loss against circuit size, both logarithmic. Each model has a line, and a marker for each target loss.
 
-    counts: target loss -> number of tasks that its markers are means over. target: loss (nats) of the dashed line.
+    counts: target loss -> number of tasks over which its markers are averaged. target: a dashed line is drawn at this
+    loss, in nats.
     """
     with styled():
         figure, axes = new_figure(1, width=7.6, height=4.4)
@@ -158,7 +159,10 @@ def draw_sizes(
 
 
 def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
-    """Loss (thin: training, smoothed; with markers: held-out) and L0 over tokens; each run has its dash and marker."""
+    """Two panels: loss and L0 against training tokens. Each run has its own colour, dash pattern and marker.
+
+    Thin lines show the training loss, smoothed; lines with markers show the held-out loss.
+    """
     with styled():
         figure, (upper, lower) = new_figure(2, width=7.6, height=5.0)
         for number, curve in enumerate(curves):
@@ -168,12 +172,12 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
             lower.plot(*_columns(curve.l0), **look, markersize=4)
         upper.set_ylabel("Loss (nats per token)")
         last = [curve.held_out[-1][1] if curve.held_out else curve.loss[-1] for curve in curves if curve.loss]
-        if last:  # the first losses, near log(vocab_size), would flatten the rest
+        if last:  # without limits, the first losses, near log(vocab_size), would make all later ones look alike
             upper.set_ylim(min(last) - 0.15, max(last) + 1.6)
         lower.set_ylabel("L0 (nonzero weights)")
         lower.set_xlabel("Training tokens")
         weights = [value for curve in curves for _, value in curve.l0]
-        if max(weights, default=0) > 0:  # a run that has just begun has no L0 yet, and a logarithm needs one
+        if max(weights, default=0) > 0:  # a run that has just begun has no L0 yet, which a logarithmic axis needs
             lower.set_yscale("log")
             log_ticks(lower.yaxis, weights)
         lower.xaxis.set_major_formatter(tick_number)
@@ -186,14 +190,14 @@ def draw_training(curves: Sequence[TrainingCurve], *, note: str = "") -> Figure:
 
 
 def _join(axis: Axes, points: Sequence[Point], **look: Any) -> None:
-    """A line through the points in order of loss; nothing for fewer than two points."""
+    """Draw a line through the points in order of loss; nothing if there are fewer than two points."""
     if len(points) > 1:
         ordered = sorted(points, key=lambda point: point.loss)
         axis.plot([p.loss for p in ordered], [p.size.value for p in ordered], **look)
 
 
 def _scatter(axis: Axes, points: Sequence[Point], label: str, *, color: str, marker: str) -> None:
-    """Filled markers for sparse models, hollow ones for dense models; a bar for the range over pruning seeds."""
+    """Draw filled markers for sparse models, hollow ones for dense models, and bars for the range over seeds."""
     for point in points:
         axis.plot([point.loss] * 2, [point.size.low, point.size.high], color=color, linewidth=1, zorder=4)
         face = "white" if point.dense else color
@@ -202,7 +206,7 @@ def _scatter(axis: Axes, points: Sequence[Point], label: str, *, color: str, mar
 
 
 def _draw_pareto(axis: Axes, points: Sequence[Point]) -> None:
-    """A pale staircase through the Pareto set, and a halo behind each of its points."""
+    """Draw a pale staircase through the Pareto set, and a pale disc behind each of its points."""
     best = sorted((p for p in points if p.pareto), key=lambda point: point.loss)
     x, y = [p.loss for p in best], [p.size.value for p in best]
     if len(best) > 1:
@@ -211,7 +215,7 @@ def _draw_pareto(axis: Axes, points: Sequence[Point]) -> None:
 
 
 def _legend(figure: Figure, axis: Axes, *, dense: bool, bars: bool) -> None:
-    """A legend outside the axes: widths, L0 lines, dense models, Pareto set, range over seeds."""
+    """Add the legend outside the axes: widths, lines of equal L0, dense models, Pareto set, range over seeds."""
     from matplotlib.lines import Line2D
 
     handles, labels = axis.get_legend_handles_labels()
@@ -223,7 +227,7 @@ def _legend(figure: Figure, axis: Axes, *, dense: bool, bars: bool) -> None:
     if bars:
         entries.append((4, Line2D([], [], color=GREY, marker="|", ls="", ms=10), "range over pruning seeds"))
     entries.sort(key=lambda entry: entry[0])
-    spacing = 1.1  # the Pareto halo is larger than a line of text
+    spacing = 1.1  # the disc of the Pareto set is larger than a line of text
     figure.legend([e[1] for e in entries], [e[2] for e in entries], loc="outside right upper", labelspacing=spacing)
 
 

@@ -1,4 +1,4 @@
-"""Comparison of pruners: the sizes of their circuits for the same tasks, in each model."""
+"""Comparison of pruners: the sizes of the circuits that they find for the same tasks in the same model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Circuit sizes in one model by pruner, over the tasks that count with every pruner."""
+    """The circuit sizes of several pruners in one model, over the tasks that count with every one of these pruners."""
 
     model: str
     tasks: list[str]
@@ -24,8 +24,10 @@ class Comparison:
 
 
 def comparisons(rows: Sequence[Row], target_loss: float, size: Size, names: Sequence[str] = ()) -> list[Comparison]:
-    """Every model (only those in `names`, if given) that has rows of several pruners at `target_loss` and tasks that
-    count with all of them."""
+    """Compare the pruners in each model that has rows of several pruners at `target_loss`.
+
+    A model is left out if no task counts with all of its pruners. names: if not empty, only these models are used.
+    """
     by_model: dict[str, dict[str, ModelResult]] = {}
     for pruner in sorted({row.pruner for row in rows if row.target_loss == target_loss}):
         for model in model_results(rows, pruner, target_loss):
@@ -40,7 +42,7 @@ def comparisons(rows: Sequence[Row], target_loss: float, size: Size, names: Sequ
 
 
 def pruner_table(found: Sequence[Comparison]) -> Table:
-    """One line per model and pruner."""
+    """A table with one line for each model and pruner."""
     return [
         {
             "model": one.model,
@@ -57,7 +59,10 @@ def pruner_table(found: Sequence[Comparison]) -> Table:
 
 
 def draw_pruners(found: Sequence[Comparison], *, target: float, size_label: str) -> Figure:
-    """One line per pruner, smallest circuits on top; one marker per model, with a bar for the range over seeds."""
+    """One row for each pruner, with the smallest circuits on top. Each model has a marker in each row.
+
+    Bars show the range over pruning seeds.
+    """
     from matplotlib.figure import Figure
 
     pruners = sorted({p for one in found for p in one.sizes}, key=lambda pruner: -_typical(found, pruner))
@@ -90,5 +95,5 @@ def draw_pruners(found: Sequence[Comparison], *, target: float, size_label: str)
 
 
 def _typical(found: Sequence[Comparison], pruner: str) -> float:
-    """A pruner's smallest size over all models; pruners are ordered by it."""
+    """The smallest of a pruner's mean circuit sizes in the models. The rows are sorted by this number."""
     return min(one.sizes[pruner].value for one in found if pruner in one.sizes)

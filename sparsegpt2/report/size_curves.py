@@ -1,4 +1,4 @@
-"""Task loss against circuit size: the edges that a model needs to reach a task loss, averaged over tasks."""
+"""Curves of task loss against circuit size: the number of edges at which a loss is reached, averaged over tasks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from sparsegpt2.report.style import plain_number
 from sparsegpt2.results import ModelResult, Size, Spread, TaskResult, geometric_mean, shared_tasks
 
 LEVELS = 60
-"""Number of points, at evenly spaced log losses, in a curve."""
+"""Number of points in a line. Their losses are evenly spaced on a logarithmic scale."""
 
 
 def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[ModelResult], str | None]:
-    """The largest group of models whose held-out loss is within `within` nats per token of that of one dense model,
-    and the name of that model. Without dense models it may be any model. All models and None if no two models match."""
+    """The largest group of models with about the same held-out loss as one dense model, and the name of that model.
+
+    within: largest difference of held-out losses in nats per token. If there are no dense models, the group is formed
+    around any model. If no two models match, returns all models, and None instead of a name.
+    """
     groups = []
     for centre in [model for model in models if model.is_dense] or models:
         loss = centre.row.held_out_loss or 0.0
@@ -28,7 +31,11 @@ def matched_models(models: Sequence[ModelResult], within: float) -> tuple[list[M
 def size_curves(
     models: Sequence[ModelResult], by_target: dict[float, list[ModelResult]], tasks: Sequence[str], size: Size
 ) -> tuple[list[Curve], dict[float, int]]:
-    """Lines and markers of each model over `tasks`, and target loss -> number of tasks averaged in its markers."""
+    """The line and the markers of each model, and the number of tasks over which the markers are averaged.
+
+    by_target: target loss -> models with their circuits for this target. tasks: the tasks that may be averaged over.
+    The second result is target loss -> number of tasks: those whose circuits meet this target in every model.
+    """
     marks: dict[str, list[tuple[Spread, float]]] = {model.name: [] for model in models}
     counts = {}
     for target, at_target in by_target.items():
@@ -47,8 +54,11 @@ def size_curves(
 
 
 def line_along_ranking(results: Sequence[TaskResult], size: Size, down_to: float) -> list[tuple[float, float]]:
-    """(edges, loss) from the loss of the empty circuit down to `down_to`, or to the lowest loss that the curves of all
-    tasks reach. Empty unless `size` is `edges`, because curves record no other size."""
+    """Points (edges, loss) along the pruner's rankings. Edges are a geometric mean over tasks and pruning seeds.
+
+    The line runs from the highest loss that all recorded curves reach down to the lowest, but not below `down_to`. It
+    is empty unless `size` is `edges`, because curves record no other size.
+    """
     curves = [[row.curve for row in result.rows] for result in results]
     if size != "edges" or not all(curve for of_task in curves for curve in of_task):
         return []
@@ -68,10 +78,10 @@ def line_along_ranking(results: Sequence[TaskResult], size: Size, down_to: float
 
 
 def edges_at(curve: Sequence[Sequence[float]], loss: float) -> float | None:
-    """Smallest number of edges at which a curve of [nodes, edges, loss] reaches `loss`; None if it never does.
+    """Smallest number of edges at which a curve of [nodes, edges, loss] falls to `loss`; None if it never does.
 
-    A curve may rise again; only its first crossing counts. Between the sizes that were measured, log loss is
-    interpolated linearly in log edges. Sizes are at least 1.
+    If a curve crosses `loss` several times, the first crossing counts. Between measured sizes, log loss is interpolated
+    linearly in log edges. A size of 0 counts as 1.
     """
     previous: tuple[float, float] | None = None  # (log edges, log loss) of the lowest loss so far
     for _, edges, value in sorted(curve, key=lambda entry: entry[1]):

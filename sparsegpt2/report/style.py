@@ -1,8 +1,9 @@
 """The look of all figures: colours, markers, dashes, logarithmic axes with plain numbers, notes, writing to files.
 
-Everything that differs in colour also differs in marker, dash or fill, so a figure can be read in greyscale. The
-colours are those of Okabe and Ito, safe for colour-blind readers. Figures are matplotlib `Figure`s made without pyplot,
-so no global state changes. `save_figure` writes PNG, SVG or PDF; `to_svg` gives an element for a web page.
+Everything that differs in colour also differs in marker, dash or fill, so figures can be read in greyscale. Most
+colours are those of Okabe and Ito, which colour-blind readers can tell apart. Figures are matplotlib `Figure` objects
+made without pyplot, so no global state changes. `save_figure` writes PNG, SVG or PDF; `to_svg` returns an element for a
+web page.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ DASHES: tuple[Any, ...] = (
 )
 GREY, PALE = "0.45", "0.86"
 LABEL_PLACES = ((9, 0), (-9, 0), (8, 9), (8, -9), (-8, 9), (-8, -9), (0, 13), (0, -13))
-"""Possible offsets of a label from its point, in typographic points; earlier ones are preferred."""
+"""Possible offsets (x, y) of a label from its point, in typographic points. Earlier ones are preferred."""
 
 STYLE: Any = {
     "font.family": ["DejaVu Sans"],
@@ -49,14 +50,17 @@ STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "lines.linewidth": 1.4,
-    "text.parse_math": False,  # names are shown as they are, whatever signs of TeX are in them
+    "text.parse_math": False,  # names are shown unchanged, even if they contain TeX commands
     "svg.fonttype": "none",  # text stays text, which can be searched and selected
     "svg.hashsalt": "sparsegpt2",  # the same figure gives the same bytes
 }
 
 
 def save_figure(figure: Figure, stem: str | Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
-    """Write `stem`.png (200 dots per inch), `stem`.svg or `stem`.pdf, one for each format; returns the paths."""
+    """Write a figure to `stem`.png (200 dots per inch), `stem`.svg or `stem`.pdf: one file for each format.
+
+    Returns the paths of the files.
+    """
     paths = []
     for suffix in formats:
         path = Path(f"{stem}.{suffix}")
@@ -78,7 +82,7 @@ def to_svg(figure: Figure) -> str:
 
 
 def plain_number(value: float) -> str:
-    """A size in short form: 950, 1,200, 21k, 4.5M."""
+    """A number in short form, such as 950, 1,200, 21k or 4.5M."""
     for unit, suffix in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if value >= unit:
             scaled = value / (1e3 if suffix == "k" else unit)
@@ -96,14 +100,14 @@ def look_of(number: int) -> dict[str, Any]:
 
 
 def styled() -> AbstractContextManager[None]:
-    """Context in which matplotlib has the settings of our figures."""
+    """A context manager inside which matplotlib uses `STYLE`."""
     import matplotlib
 
     return matplotlib.rc_context(STYLE)
 
 
 def new_figure(panels: int, *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with panels one above the other that share the x axis. width, height: in inches."""
+    """A figure with several panels, one above the other, that share the x axis. width, height: in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -111,7 +115,10 @@ def new_figure(panels: int, *, width: float, height: float) -> tuple[Figure, lis
 
 
 def log_scales(axis: Axes, x: Sequence[float], y: Sequence[float]) -> None:
-    """Make both axes logarithmic, with limits a little outside the values and ticks labelled with plain numbers."""
+    """Make both axes logarithmic, with plain numbers at the ticks.
+
+    x, y: the values to show, all above 0. The limits of the axes are a little outside these values.
+    """
     axis.set_xscale("log")
     axis.set_yscale("log")
     for one, values, limit, least in ((axis.xaxis, x, axis.set_xlim, 1.01), (axis.yaxis, y, axis.set_ylim, 1.4)):
@@ -122,7 +129,11 @@ def log_scales(axis: Axes, x: Sequence[float], y: Sequence[float]) -> None:
 
 
 def log_ticks(axis: Axis, values: Sequence[float]) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, or at evenly spaced round numbers if the range is too narrow."""
+    """Set the ticks of a logarithmic axis for the range of `values`.
+
+    They are at powers of ten or, in a smaller range, at 1 and 3 or 1, 2 and 5 times powers of ten. In a very small
+    range they are at evenly spaced round numbers.
+    """
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     positive = [value for value in values if value > 0]
@@ -148,11 +159,11 @@ def tick_number(value: float, _position: float | None = None) -> str:
 
 
 def label_points(figure: Figure, axis: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str]) -> None:
-    """Write a text next to each point, on the side where it covers least of what is already drawn.
+    """Write a text next to each point, on the side where it covers the least of what is already drawn.
 
-    points: (x, y) in data coordinates. Call it last, because places are computed in pixels of the final layout.
+    points: (x, y) in data coordinates. Call this last, because places are computed in pixels of the final layout.
     """
-    figure.draw_without_rendering()  # settles the layout, so that text can be placed in pixels
+    figure.draw_without_rendering()  # computes the layout, which decides where a point is in pixels
     marks = axis.transData.transform(list(points))
     frame = axis.get_window_extent()
     pixels = figure.dpi / 72
@@ -177,7 +188,7 @@ def label_points(figure: Figure, axis: Axes, points: Sequence[tuple[float, float
 
 
 def _along_lines(axis: Axes, step: float) -> list[tuple[float, float]]:
-    """Points `step` pixels apart along every line drawn so far, in pixels."""
+    """Points (x, y) in pixels, `step` pixels apart, along every line drawn so far."""
     found = []
     for line in axis.get_lines():
         if line.get_linestyle() == "None" or len(line.get_xdata(orig=True)) < 2:  # type: ignore[arg-type]
@@ -190,11 +201,11 @@ def _along_lines(axis: Axes, step: float) -> list[tuple[float, float]]:
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
-    """Area that two boxes (left, bottom, right, top) share."""
+    """The area, in square pixels, that two boxes (left, bottom, right, top) share."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def add_note(figure: Figure, note: str) -> None:
-    """A note in small print at the bottom of the figure, such as what its means are over."""
+    """Write a note in small print at the bottom of the figure."""
     if note:
         figure.supxlabel("\n".join(textwrap.wrap(note, 120)), fontsize=7, color="0.35", x=0.01, ha="left")

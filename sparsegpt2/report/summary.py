@@ -1,4 +1,4 @@
-"""A page that summarises results: headline, figures and tables in one HTML file without external resources."""
+"""A page that summarises results: headline, figures and tables in one HTML file that needs no other files."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SummaryFacts:
-    """How the results were made, as shown on the page; empty entries are left out."""
+    """What the page says about how the results were made. Empty fields are not shown."""
 
     title: str = "Dense and sparse models, and the circuits in them"
     """Heading of the page."""
     command: str = ""
     """The command that made the results."""
     seed: int | None = None
-    """Seed of that command."""
+    """The seed that the command used."""
     minutes: float | None = None
-    """Wall-clock time of that command in minutes."""
+    """Wall-clock time of the command in minutes."""
 
 
 def write_summary(
@@ -43,10 +43,10 @@ def write_summary(
     facts: SummaryFacts | None = None,
     config: FrontierConfig | None = None,
 ) -> Frontier:
-    """Write the page from results folders and from the training curves of `runs`.
+    """Write the page about the results in some folders, with the training curves of `runs`.
 
-    Returns what it shows, for `closing_text`. If no task counts for any model, the page says so and has no figures of
-    circuits.
+    Returns the values that the page shows; `closing_text` takes them. If no task counts for any model, the page says so
+    and has no figures of circuits.
     """
     facts = facts or SummaryFacts()
     found = analyse(load_results(results), config)
@@ -67,7 +67,10 @@ def write_summary(
 
 
 def headline(found: Frontier) -> str:
-    """The main result in one to three sentences: the ratio dense : sparse if there is one, and its number of tasks."""
+    """The main result in one to three sentences.
+
+    If a dense and a sparse model can be compared, the main result is the ratio of the sizes of their circuits.
+    """
     if not found.points:
         return _sentence(nothing_to_draw(found))
     compared = _compared(found)
@@ -89,7 +92,10 @@ def headline(found: Frontier) -> str:
 
 
 def closing_text(found: Frontier, summary: str | Path) -> str:
-    """The last lines in the terminal: path of the page, one line per model, and the headline."""
+    """The last lines that the command prints: path of the page, one line for each model, and the headline.
+
+    summary: path of the page.
+    """
     lines = [f"Summary: {summary}", ""]
     width = max((len(model.name) for model in found.models), default=0)
     for model in found.models:
@@ -282,7 +288,7 @@ def _task_cell(result: TaskResult | None, found: Frontier) -> str:
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]], names: int = 1) -> str:
-    """An HTML table whose first `names` columns hold names, aligned left; the others hold numbers."""
+    """An HTML table. The first `names` columns contain names and are aligned left; the others contain numbers."""
     look = [' class="name"' if column < names else "" for column in range(len(header))]
     head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(look, header, strict=True))
     lines = ["".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(look, line, strict=True)) for line in body]

@@ -1,4 +1,4 @@
-"""Training curves, from the metrics that runs log."""
+"""Training curves, from the metrics that training writes to the run folder."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ METRICS = "metrics.jsonl"
 
 
 NEEDED = ("tokens", "loss", "step")
+"""Fields that every line must have."""
 MEASURES = (*NEEDED, "held_out_loss", "density", "l0", "dead_mlp_neurons", "dead_attention_channels")
-"""Fields of a line that are drawn; each is a number."""
+"""Fields that must be numbers. Those that are not in `NEEDED` may also be absent or null."""
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
-    """The logged steps of a run folder, one dict each, in order.
+    """The logged steps of a run folder in order, one dict for each step.
 
-    A last line without a newline is skipped, because a run may be writing it. `UserError` with file and line for any
-    other line that is not a JSON object with step, tokens and loss.
+    A last line without a newline is skipped, because a training run in progress may still be writing it. `UserError`,
+    with file and line number, for any other line that is not a JSON object with the fields in `NEEDED`.
     """
     path = Path(run) / METRICS
     if not path.exists():
@@ -36,8 +37,8 @@ def read_metrics(run: str | Path) -> list[dict[str, Any]]:
 
 
 def _step(line: str, source: str) -> dict[str, Any]:
-    """The measures in one line; `UserError` for a line that lacks one or gives one that is not a number."""
-    step = parse_json(line, source, nan_is_none=True)  # a run that diverges may log them
+    """Parse one line. `UserError` if a field of `NEEDED` is missing, or a field of `MEASURES` is not a number."""
+    step = parse_json(line, source, nan_is_none=True)  # a run that diverges may have written NaN
     if not isinstance(step, dict):
         raise UserError(f"{source} is not a JSON object")
     for name in NEEDED:
@@ -49,7 +50,7 @@ def _step(line: str, source: str) -> dict[str, Any]:
 
 
 def training_curve(run: str | Path) -> TrainingCurve:
-    """Training loss, held-out loss and L0 over tokens, from one run folder."""
+    """Training loss, held-out loss and L0 against training tokens, from one run folder."""
     steps = read_metrics(run)
     return TrainingCurve(
         name=Path(run).resolve().name,
@@ -61,6 +62,6 @@ def training_curve(run: str | Path) -> TrainingCurve:
 
 
 def training_figure(runs: Iterable[str | Path]) -> Figure:
-    """Loss and L0 over tokens, from several run folders."""
+    """A figure of loss and L0 against training tokens, from several run folders."""
     note = "With markers: held-out loss. Thin: training loss, smoothed. Loss may rise while the density is annealed."
     return draw_training([training_curve(run) for run in runs], note=note)

@@ -55,7 +55,15 @@ def full_help(parser: Parser) -> str:
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """Field -> the text below it in the source of a dataclass."""
+    """Field -> the text below it in the source of a dataclass, or of the dataclass that it inherits the field from."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if "__dataclass_fields__" in vars(base):
+            docs |= _own_field_docs(base)
+    return docs
+
+
+def _own_field_docs(kind: type) -> dict[str, str]:
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(body, ast.ClassDef)
     docs = {}

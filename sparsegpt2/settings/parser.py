@@ -84,6 +84,8 @@ class Parser:
         """Title -> (setting -> its line): the content of the short help."""
         self.aliases: dict[str, str] = {}
         """Other name -> setting or positional."""
+        self.shorthands: dict[str, tuple[str, str, dict[str, Any]]] = {}
+        """Setting -> (a list of groups, the field of its only group that is meant, what that group is otherwise)."""
         self.groups: dict[str, type] = {}
         """Dotted name -> the dataclass that is made from the settings below that name."""
         self.note = ""
@@ -123,7 +125,8 @@ class Parser:
 
         With a `prefix`, the parsed settings hold an object of `kind` under that name. Without one they hold each field
         under its own name, and `settings_from` makes the object. A field's metadata may have an older name of the flag:
-        `{"alias": "old_name"}`.
+        `{"alias": "old_name"}`. That of a list of groups may have settings for fields of its only group:
+        `{"shorthands": {"path": "Its help."}, "group": {"name": "files"}}`.
         """
         self.reads_files = True
         if prefix:
@@ -137,6 +140,10 @@ class Parser:
                 self.add_settings(hints[field.name], name)
                 continue
             self.options[name] = Option(name, hints[field.name], _default(field), owner=kind)
+            for short, text in field.metadata.get("shorthands", {}).items():
+                written = f"{prefix}.{short}" if prefix else short
+                self.options[written] = Option(written, str, help=text)
+                self.shorthands[written] = name, short, field.metadata["group"]
             if older := field.metadata.get("alias"):
                 self.aliases[f"{prefix}.{older}" if prefix else older] = name
 
@@ -166,7 +173,7 @@ class Parser:
             if name in self.groups:
                 self._take(_group(value, f"--{name}"), f"{name}.", f"--{name}", given)
             else:
-                given[name] = value, f"--{name}"
+                self._enter(name, value, f"--{name}", given)
         values = {
             name: value_of(value, self.options[name].kind, where)
             for name, (value, where) in given.items()
@@ -254,7 +261,20 @@ class Parser:
                     raise UserError(f"{where} needs settings by name, such as {{name: value}}, not {shown(value)}")
                 self._take(value, f"{name}.", source, given)
             else:
-                given[name] = value, where
+                self._enter(name, value, where, given)
+
+    def _enter(self, name: str, value: Any, where: str, given: dict[str, tuple[Any, str]]) -> None:
+        """Enter one value into `given`, in place of an earlier one; a shorthand changes one field of its group."""
+        if name in self.shorthands:
+            name, field, group = self.shorthands[name]
+            earlier = given[name][0] if name in given else None
+            if isinstance(earlier, str):
+                earlier = parse_yaml(earlier, name)
+            kept = group
+            if isinstance(earlier, list) and len(earlier) == 1 and isinstance(earlier[0], dict):
+                kept = earlier[0] if group.items() <= earlier[0].items() else group
+            value = [{**kept, field: value_of(value, str, where)}]
+        given[name] = value, where
 
     def _positional_values(self, words: list[str], given: Mapping[str, tuple[Any, str]]) -> dict[str, Any]:
         values: dict[str, Any] = {}

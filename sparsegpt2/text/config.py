@@ -16,14 +16,28 @@ LARGEST_VOCABULARY = 2**16
 class DataConfig:
     """The text to train on, and its tokenizer."""
 
-    corpora: list[CorpusConfig] = field(default_factory=lambda: [CorpusConfig()])
-    """The corpora to mix. Their weights are shares of the mixture's bytes."""
+    corpora: list[CorpusConfig] = field(
+        default_factory=lambda: [CorpusConfig()],
+        metadata={
+            "group": {"name": "files"},
+            "shorthands": {
+                "path": "Your own text, in place of `corpora`: a file, a folder or a pattern such as 'src/**/*.py'; "
+                "text of any kind, jsonl, csv, parquet, plain or compressed.",
+                "text_field": "The field that holds the text in jsonl, csv and parquet files; by default text, "
+                "content, code, body or document.",
+            },
+        },
+    )
+    """The corpora to mix. Their weights are shares of the mixture's bytes. `path: PATH` stands for
+    `corpora: [{name: files, path: PATH}]`."""
     tokens: int = 10_000_000
     """Tokens in the train split; fewer if the corpora end earlier. Held-out tokens are extra."""
     held_out_fraction: float = 0.01
-    """Share of the documents that is held out."""
+    """Share of the documents that is held out. Of a small corpus it is more: about 8 KiB, but no more than a tenth, or
+    of a few KiB a quarter; of a lone document the end."""
     vocab_size: int = 2048
-    """Size of the tokenizer that is trained, including end of text. Gao et al. 2025 use 2048."""
+    """Size of the tokenizer that is trained, including end of text; tokens that no text has fill it if there is too
+    little text for so many. Gao et al. 2025 use 2048."""
     tokenizer: str | None = None
     """A tokenizer to use instead of training one: a tokenizer.json, a folder that holds one, or a model (`RUN`,
     `zoo:NAME`, `hf:user/name`)."""

@@ -9,7 +9,7 @@ Shapes: B windows in a batch, T tokens in a window.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from hashlib import sha256
@@ -29,8 +29,10 @@ from sparsegpt2.plain import check, reading, stays_inside
 from sparsegpt2.progress import ProgressDisplay
 from sparsegpt2.text.config import DataConfig, check_vocabulary
 from sparsegpt2.text.corpus import Corpus, find_corpus, mixed_documents, open_corpus
+from sparsegpt2.text.shards import ShardWriter
+from sparsegpt2.text.split import Split, first_of, split_documents
 from sparsegpt2.text.tokenizer import Tokenizer
-from sparsegpt2.text.train_tokenizer import train_tokenizer
+from sparsegpt2.text.train_tokenizer import is_filler, train_tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, spread_windows
 
 FORMAT = 1
@@ -38,8 +40,6 @@ MANIFEST = "manifest.json"
 SPLITS = ("train", "held_out")
 PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
 """Folders that `prepare` may replace."""
-SHARD_TOKENS = 2**26
-"""Once a shard has this many tokens (128 MiB), the next document starts a new one."""
 BATCH_BYTES = 2**20
 """Characters of text that are tokenized at a time, which limits RAM."""
 
@@ -47,14 +47,16 @@ BATCH_BYTES = 2**20
 # --- Preparing ------------------------------------------------------------------------------------------------------
 
 
-def prepare(config: DataConfig, directory: str | Path, progress: bool = True) -> TokenData:
+def prepare(config: DataConfig, directory: str | Path, progress: bool = True, *, window: int = 1) -> TokenData:
     """Make sure that `directory` holds the tokens that `config` asks for, and open it.
 
     Nothing is written if it already does. Otherwise everything is written to a temporary directory and renamed in one
     step: an interruption leaves no incomplete data, and the next call starts again. If several processes call this, one
     prepares and the others wait. `UserError` if `directory` holds anything but prepared data; it is not changed then.
 
-    progress: show a bar with the time left.
+    progress: show a bar with the time left, and print what is read and what is left out.
+    window: tokens that each split must have in one piece; `UserError` if the text is too little for that, before
+    anything is tokenized if its size already shows it.
     """
     directory = Path(directory)
     corpora = [(open_corpus(corpus), corpus.weight) for corpus in config.corpora]
@@ -68,12 +70,15 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True) ->
             with suppress(UserError, OSError), locked_file(lock, what):
                 clear_leftovers(directory)
                 end_swap(directory)
-        return TokenData(settled(directory))
+        data = TokenData(settled(directory))
+        for split in SPLITS:
+            data.check_window(split, window)
+        return data
     PREPARED.check(directory)
     with locked_file(lock, what, wait=True):
         if not _holds(settled(directory), request):
             with replacing_directory(directory, PREPARED) as unfinished:
-                _write(config, corpora, tokenizer, request, unfinished, progress)
+                _write(config, corpora, tokenizer, request, unfinished, progress, window)
         return TokenData(settled(directory))
 
 
@@ -99,15 +104,9 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
     return {"format": FORMAT, **request}
 
 
-def _split_documents(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[tuple[str, str]]:
-    """(split, text) of each document. Document i is held out if i times the golden ratio, modulo 1, is below the share.
-
-    These numbers are spread evenly, so held-out documents are too.
-    """
-    golden, whole = 0x9E3779B97F4A7C15, 2**64
-    for index, text in enumerate(mixed_documents(corpora, config.seed), start=1):
-        held_out = index * golden % whole < config.held_out_fraction * whole
-        yield ("held_out" if held_out else "train"), text
+def _split_documents(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[Split]:
+    """(split, text) of each document, in the order in which they are written."""
+    return split_documents(mixed_documents(corpora, config.seed), config.held_out_fraction, config.tokens)
 
 
 def _training_texts(config: DataConfig, corpora: list[tuple[Corpus, float]]) -> Iterator[str]:
@@ -128,16 +127,25 @@ def _write(
     request: dict[str, Any],
     directory: Path,
     progress: bool,
+    window: int,
 ) -> None:
     """Write tokenizer, shards and manifest into `directory`."""
     with ProgressDisplay("preparing the text", enabled=progress) as show:
+        told = _tell(show, corpora, [])
+        found = first_of(_split_documents(config, corpora), window)
+        if not any(found.values()):
+            raise UserError(f"{_names(config)}: no document has any text")
+        _check_amounts(config, found, window, "bytes")
         if tokenizer is None:
             show(0, config.tokens, "training the tokenizer")
-        if next(mixed_documents(corpora, config.seed), None) is None:
-            raise UserError(f"{_names(config)}: no document has any text")
-        tokenizer = tokenizer or train_tokenizer(_training_texts(config, corpora), config.vocab_size)
+            tokenizer = train_tokenizer(_training_texts(config, corpora), config.vocab_size, fill=True)
+            if (unused := sum(map(is_filler, tokenizer.ranks))) > 0:
+                show.line(
+                    f"this text gives {tokenizer.vocab_size - unused} tokens; {unused} that no text has fill the "
+                    f"tokenizer up to {tokenizer.vocab_size} (data.vocab_size)"
+                )
         tokenizer.save(directory)
-        writers = {split: _ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
+        writers = {split: ShardWriter(directory, split, tokenizer.end_of_text) for split in SPLITS}
         for batch in _batches(_split_documents(config, corpora)):
             for (split, text), ids in zip(batch, tokenizer.encode_batch([text for _, text in batch]), strict=True):
                 if writers["train"].tokens >= config.tokens:
@@ -146,19 +154,35 @@ def _write(
             show(min(writers["train"].tokens, config.tokens), config.tokens, "writing tokens")
             if writers["train"].tokens >= config.tokens:
                 break
+        _tell(show, corpora, told)
     splits = {split: writer.finish() for split, writer in writers.items()}
-    empty = [split for split in SPLITS if not splits[split]["documents"]]
-    if empty:
-        documents = sum(splits[split]["documents"] for split in SPLITS)
-        raise UserError(
-            f"{_names(config)}: of {documents} documents none is in the {empty[0]} split; "
-            f"give more text or change held_out_fraction (now {config.held_out_fraction})"
-        )
+    largest = {split: max((one["tokens"] for one in splits[split]["shards"]), default=0) for split in SPLITS}
+    _check_amounts(config, largest, window, "tokens")
     manifest = {"tokenizer": tokenizer.fingerprint, "vocab_size": tokenizer.vocab_size, "splits": splits}
     written = checksums(
         directory, [TOKENIZER, *(shard["file"] for split in SPLITS for shard in splits[split]["shards"])]
     )
     write_json(directory / MANIFEST, sealed({**manifest, "request": request, "files": written}))
+
+
+def _check_amounts(config: DataConfig, found: Mapping[str, int], window: int, unit: str) -> None:
+    """`UserError` unless each split has a window's worth of text. found: its amount in each split, in `unit`s."""
+    for split, what in (("train", "training"), ("held_out", "held-out loss")):
+        if found[split] < window:
+            less = f"; {config.tokens} tokens are asked for (--data.tokens)" if config.tokens < window else ""
+            raise UserError(
+                f"{_names(config)}: too little text: {found[split]} {unit} are left for {what}, and one window needs "
+                f"{window} tokens{less}; give more text, or shorter windows (--model.context)"
+            )
+
+
+def _tell(show: ProgressDisplay, corpora: list[tuple[Corpus, float]], told: list[str]) -> list[str]:
+    """Print what the corpora note about themselves and has not been `told` yet; returns all that has been."""
+    notes = [note for corpus, _ in corpora for note in getattr(corpus, "notes", list)()]
+    for note in notes:
+        if note not in told:
+            show.line(note)
+    return notes
 
 
 def _names(config: DataConfig) -> str:
@@ -177,42 +201,6 @@ def _batches(documents: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, s
             batch, characters = [], 0
     if batch:
         yield batch
-
-
-class _ShardWriter:
-    """Writes the documents of one split to shards, and counts tokens, documents and bytes."""
-
-    def __init__(self, directory: Path, split: str, end_of_text: int) -> None:
-        self.directory, self.split = directory, split
-        self.end_of_text = np.array([end_of_text], dtype="<u2")
-        self.tokens = self.documents = self.bytes = 0
-        self.shards: list[dict[str, Any]] = []
-        self._file: Any = None
-
-    def add(self, ids: list[int], size: int) -> None:
-        """Append one document: its token ids, and its size in bytes of UTF-8."""
-        if self._file is None or self.shards[-1]["tokens"] >= SHARD_TOKENS:
-            self._open()
-        self._file.write(self.end_of_text)
-        self._file.write(np.array(ids, dtype="<u2"))
-        self.shards[-1]["tokens"] += 1 + len(ids)
-        self.tokens += 1 + len(ids)
-        self.documents += 1
-        self.bytes += size
-
-    def _open(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        name = f"{self.split}-{len(self.shards):05d}.bin"
-        self._file = open(self.directory / name, "wb")  # noqa: SIM115 (closed by the next _open or finish)
-        self.shards.append({"file": name, "tokens": 0})
-
-    def finish(self) -> dict[str, Any]:
-        """Close the last shard, and return the split's entry in the manifest."""
-        if self._file is not None:
-            self._file.close()
-        counts = {"tokens": self.tokens, "documents": self.documents, "bytes": self.bytes}
-        return {**counts, "shards": self.shards}
 
 
 # --- Reading --------------------------------------------------------------------------------------------------------
@@ -290,13 +278,16 @@ class TokenData:
         return [self._windows(shards, windows[cut : cut + batch_size], context) for cut in cuts]
 
     def _enough(self, split: str, context: int) -> list[np.ndarray]:
-        shards = [shard for shard in self._shards[split] if len(shard) > context]
-        if not shards:
+        self.check_window(split, context + 1)
+        return [shard for shard in self._shards[split] if len(shard) > context]
+
+    def check_window(self, split: str, window: int) -> None:
+        """`UserError` unless a shard of the split has `window` tokens."""
+        if all(len(shard) < window for shard in self._shards[split]):
             raise UserError(
                 f"the {split} split in {self.directory} has {self.tokens(split)} tokens, too few for a window of "
-                f"{context + 1}: prepare more text or lower the context"
+                f"{window}: give more text, or shorter windows (--model.context)"
             )
-        return shards
 
     def _windows(self, shards: list[np.ndarray], windows: np.ndarray, context: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets, each [B, T], of windows [B, 2] of (shard, start)."""

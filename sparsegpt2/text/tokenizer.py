@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,10 @@ SPLIT_PATTERN = (
     r"|\s+"
 )
 """How text is split before merging: the pattern of the tokenizer published with Gao et al. 2025."""
+
+LONGEST_RUN = 2**16
+"""Characters. A longer run of spaces is cut before it is encoded, because the regular expressions of `tiktoken` end the
+process on a million of them."""
 
 
 class Tokenizer:
@@ -75,13 +81,17 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`. The characters `<|endoftext|>` in it are ordinary text."""
+        parts = cut_runs(text, LONGEST_RUN, r"\s")
         with _no_panic(self.pattern):
-            return self._encoding.encode_ordinary(text)
+            return [id for part in parts for id in self._encoding.encode_ordinary(part)]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, as `encode` gives them, computed on all cores."""
+        parts = [cut_runs(text, LONGEST_RUN, r"\s") for text in texts]
+        every = [part for text in parts for part in text]
         with _no_panic(self.pattern):
-            return self._encoding.encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)
+            encoded = iter(self._encoding.encode_ordinary_batch(every, num_threads=os.cpu_count() or 1))
+        return [[id for _ in text for id in next(encoded)] for text in parts]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`. End of text decodes to `<|endoftext|>`, and bytes that are not UTF-8 to U+FFFD.
@@ -165,6 +175,21 @@ def _no_panic(pattern: str) -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise UserError(f"the tokenizer's split pattern {shown(pattern)} cannot split this text") from None
+
+
+def cut_runs(text: str, longest: int, *kinds: str) -> list[str]:
+    """The text in parts, cut so that no run of more than `longest` characters of one kind remains.
+
+    kinds: regular expressions of one character; by default spaces, and everything else.
+    """
+    if len(text) <= longest:
+        return [text]
+    cuts = {0, len(text)}
+    for kind in kinds or (r"\s", r"\S"):
+        for run in re.finditer(rf"(?<!{kind}){kind}{{{longest + 1},}}", text):
+            cuts.update(range(run.start(), run.end(), longest))
+    places = sorted(cuts)
+    return [text[begin:end] for begin, end in pairwise(places)]
 
 
 # --- The file -------------------------------------------------------------------------------------------------------

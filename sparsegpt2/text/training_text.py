@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from sparsegpt2.files import read_json
 from sparsegpt2.locate import candidates
 from sparsegpt2.settings.yaml_file import read_yaml
 from sparsegpt2.text.data import MANIFEST, TokenData
@@ -28,7 +29,7 @@ def training_text(directory: str | Path, rows: int, context: int) -> Tensor | No
     wanted = Tokenizer.load(directory).fingerprint
     for place in candidates(folder, settings):
         for manifest in sorted(place.glob(f"*/{MANIFEST}")):
-            data = TokenData(manifest.parent)
-            if data.tokenizer.fingerprint == wanted:
-                return data.batch("train", 0, rows, context, seed=0)[0]
+            found = read_json(manifest, "manifest")
+            if isinstance(found, dict) and found.get("tokenizer") == wanted:  # others need not even be whole
+                return TokenData(manifest.parent).batch("train", 0, rows, context, seed=0)[0]
     return None

@@ -1,9 +1,9 @@
-"""Discovery methods by name: each file here is one.
+"""Component methods by name. Each file in this folder is one method.
 
-A method's file defines `Settings` (a keyword-only frozen dataclass of the method's own settings), `OBJECTIVE` (that of
-its paper, from `objectives.OBJECTIVES`) and `discover(problem, settings, progress=None) -> Discovery`. A method in your
-own file works the same way. It is named by its path, by `module:attribute`, or through an entry point of the group
-`sparsegpt2.methods` (registry.py).
+A method's file defines `Settings` (a keyword-only frozen dataclass of the method's own settings), `OBJECTIVE` (the
+objective that the method's paper uses, one of `config.OBJECTIVES`) and
+`discover(problem, settings, progress=None) -> Discovery`. A method in your own file works the same way. It is named by
+its path, by `module:attribute`, or through an entry point of the group `sparsegpt2.methods` (registry.py).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Method:
     objective: str
     discover: Callable[..., Discovery]
     summary: str
-    """First line of the file."""
+    """First line of the docstring of the method's file."""
     fingerprint: str = ""
-    """16 hex digits of the source of your own method; empty for a built-in one."""
+    """16 hex digits of a hash of the source, if the method is your own; empty for a built-in method."""
 
 
 def _flaw(discover: Any, holder: Any) -> str:
@@ -51,9 +51,9 @@ def method_names() -> list[str]:
 
 
 def get_method(name: str) -> Method:
-    """The method of that name, path or `module:attribute`.
+    """The method of this name, path or `module:attribute`.
 
-    `UserError` for an unknown one (it lists all methods), and for a mistake in your own file.
+    `UserError` if there is no such method (the message lists all methods), or for a mistake in your own file.
     """
     found = METHODS.resolve(name)
 

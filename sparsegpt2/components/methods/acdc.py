@@ -1,9 +1,9 @@
 """ACDC: from the logits backwards, drop each edge whose removal raises the objective by less than a threshold.
 
 Conmy et al. 2023, "Towards Automated Circuit Discovery for Mechanistic Interpretability". Readers are visited from the
-logits to the first layer, and for each reader the latest writer comes first. Edges into a component all of whose
-outgoing edges are dropped are dropped without a test, since nothing reads what they carry. All thresholds are processed
-together, each with its own mask.
+logits to the first layer, and for each reader the latest writer comes first. If all edges out of a component have been
+dropped, the edges into it are dropped without a test, because nothing reads the component's output. All thresholds are
+processed together, each with its own mask.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ class Settings:
     """Thresholds, and the number of prompts on which each edge is tested."""
 
     thresholds: tuple[float, ...] = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)
-    """An edge is dropped if that raises the objective, averaged over rows, by less than this; one circuit for each
-    threshold (paper: KL, swept)."""
+    """Each threshold gives one circuit. An edge is dropped if dropping it raises the objective, averaged over rows, by
+    less than the threshold. (The paper uses KL and tries many thresholds.)"""
     pairs: int = 16
-    """Train pairs on which every edge is tested. Replaces the common setting, because the cost is E forward passes."""
+    """Number of train pairs on which every edge is tested. It replaces the setting `pairs` that other methods use,
+    because this method needs one forward pass for each edge and threshold."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", tuple(sorted(map(float, self.thresholds))))
@@ -39,7 +40,7 @@ class Settings:
 
 @torch.no_grad()
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """A circuit for each threshold. An edge's score is the number of thresholds at which it is kept."""
+    """Find one circuit for each threshold. An edge's score is the number of thresholds at which it is kept."""
     trial, graph = problem.trial("train", settings.pairs, problem.config.seed), problem.graph
     thresholds = torch.tensor(settings.thresholds, dtype=torch.float64)  # [N]
     kept = problem.everything().repeat(len(thresholds), 1, 1)  # [N, W, R]

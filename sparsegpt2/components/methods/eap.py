@@ -1,4 +1,4 @@
-"""Edge attribution patching: gradient times difference, from two forward passes and one backward (Syed et al. 2023).
+"""Edge attribution patching: gradient times difference, from 2 forward passes and 1 backward pass (Syed et al. 2023).
 
 Edges are ranked by the magnitude of their mean attribution, and the highest are kept.
 """
@@ -23,10 +23,10 @@ class Settings:
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges ranked by |attribution|, with the gradient at the clean run."""
+    """Rank edges by |attribution|, with the gradient computed at the clean run."""
     if problem.objective in FLAT_AT_FULL:
         raise UserError(
-            f"eap computes the gradient at the full model, where that of {problem.objective} is zero: "
+            f"eap computes the gradient at the full model, where the gradient of {problem.objective} is zero: "
             "use the objective logit_difference or task, or the method eap_ig"
         )
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)

@@ -1,7 +1,7 @@
 """Edge attribution patching with integrated gradients on the embedding (Hanna et al. 2024).
 
-The gradient is averaged over points between the counterfactual and the clean embedding, because it can vanish at the
-clean run, where the model may be saturated. Edges are ranked by the magnitude of their mean attribution.
+The gradient is averaged over points between the counterfactual and the clean embedding. At the clean run alone it can
+vanish, because the model may be saturated there. Edges are ranked by the magnitude of their mean attribution.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OBJECTIVE = "kl"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The number of points of the integral."""
+    """The number of points over which the gradient is averaged."""
 
     steps: int = 5
     """Points at which the gradient is computed; the last is the clean run (paper: 5). With 1 this is EAP."""
@@ -29,7 +29,7 @@ class Settings:
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges ranked by |attribution|, with the gradient averaged over `settings.steps` points."""
+    """Rank edges by |attribution|, with the gradient averaged over `settings.steps` points."""
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)
     effects = edge_attributions(problem, trial, settings.steps)
     if progress is not None:

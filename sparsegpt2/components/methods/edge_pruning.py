@@ -1,14 +1,14 @@
 """Edge Pruning trains masks to preserve the full model's output at a given sparsity (Bhaskar et al. 2024).
 
-Every edge and every writer (embedding, head or MLP) has a hard-concrete mask; an edge's effective mask is the product
-of its own and its writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2, where s is the share of edges
-that are off and t the target, which is warmed up from 0. The multipliers are trained by gradient ascent. At the end,
-the mean of the masks without noise is the share of edges to keep, and bisection finds the threshold that keeps that
-many. There is one training run for each requested sparsity.
+Every edge and every writer (embedding, head or MLP) has a hard-concrete mask. An edge's effective mask is the product
+of its own mask and its writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2. Here s is the share of
+edges that are off, and t the target, which rises to the requested sparsity during the warm-up. The multipliers lambda1
+and lambda2 are trained by gradient ascent. After training, the mean of the masks without noise is the share of edges to
+keep, and bisection finds the threshold that keeps this share. There is one training run for each requested sparsity.
 
-The objective is divided by its value with all edges ablated, and a multiplier is the price of a single edge rather than
-of a share of all edges. So one learning rate works for graphs of 20 edges and of 30,000, and for tasks on which that
-value is 0.02 or 5 nats.
+In contrast to the paper, the objective is divided by its value with all edges ablated, and each multiplier is the price
+of a single edge rather than of a share of all edges. As a result, one learning rate works for graphs of 20 and of
+30,000 edges, and for tasks on which ablating all edges costs 0.02 nats or 5.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from sparsegpt2.progress import Progress
 OBJECTIVE = "kl"
 
 BATCH_SEEDS = 1_000_003
-"""Gap between the batch seeds of consecutive seeds, larger than any number of batches, so that they share none."""
+"""With seed s, the seeds of the batches are counted up from s * `BATCH_SEEDS`. The number is larger than any number of
+batches, so runs with different seeds never use the same batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Settings:
     """How masks are trained. The paper's values are given in brackets."""
 
     steps: int = 250
-    """Training steps (paper: 3000 on GPT-2; our graphs are a hundredth of its size)."""
+    """Training steps (paper: 3000 on GPT-2, whose graph has about 100 times as many edges as ours)."""
     pairs: int = 8
     """Prompt pairs per step, two sequences each (paper: 32 sequences)."""
     batches: int = 16
@@ -45,17 +46,18 @@ class Settings:
     """Adam's learning rate for the masks (paper: 0.8). At a higher rate all masks close before the objective shows
     which of them matter, and if the circuit is a chain, none of its edges opens again (docs/components.md)."""
     price_lr: float = 1e-4
-    """Adam's learning rate for the multipliers: the price of one edge, where 1 is the objective with all edges ablated.
-    The paper's rate is 0.8 for the price of all edges, which is 2.5e-5 nats for each of GPT-2's 32,491 edges, and it
-    trains for 12 times as many steps."""
+    """Adam's learning rate for the multipliers. A multiplier is the price of one edge, in units of the objective with
+    all edges ablated. In the paper the rate is 0.8 for the price of all edges together, or 2.5e-5 nats for each of
+    GPT-2's 32,491 edges, and there are 12 times as many training steps."""
     warmup: float = 0.8
-    """Share of the steps over which the target sparsity rises from 0 (paper: 2500 of 3000 steps)."""
+    """Share of the steps during which the target sparsity rises; afterwards it is constant (paper: 2500 of 3000 steps).
+    """
     init_mean: float = 4.0
-    """Mean of the initial log alpha: nearly all masks start at 1 (paper: 10, where they have no gradient at first)."""
+    """Mean of the initial log alpha. With 4, nearly all masks start at 1 (paper: 10, where masks have no gradient)."""
     init_std: float = 0.01
     """Standard deviation of the initial log alpha (paper: 0.01)."""
     node_masks: bool = True
-    """Whether writers have masks too, in addition to those of the edges."""
+    """Whether writers have masks, in addition to the masks of edges."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "pairs", "batches"):
@@ -67,7 +69,10 @@ class Settings:
 
 
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """A circuit for each requested sparsity. An edge's score is the mean over the runs of P(its mask is not 0)."""
+    """Train one circuit for each requested sparsity.
+
+    The score of an edge is the probability that its mask is not 0, averaged over the training runs.
+    """
     seeds = [problem.config.seed * BATCH_SEEDS + number for number in range(min(settings.batches, settings.steps))]
     trials = [problem.trial("train", settings.pairs, seed) for seed in seeds]
     found, targets = [], sorted(problem.config.sparsities)
@@ -78,7 +83,7 @@ def discover(problem: Problem, settings: Settings, progress: Progress | None = N
 
 
 class Masks:
-    """log alpha of the edges [E] and of the writers [W]."""
+    """The trained parameters of the hard-concrete masks: log alpha of each edge [E] and of each writer [W]."""
 
     def __init__(self, problem: Problem, settings: Settings) -> None:
         self.graph, self.with_nodes = problem.graph, settings.node_masks
@@ -96,7 +101,7 @@ class Masks:
         return [self.edges, self.nodes] if self.with_nodes else [self.edges]
 
     def joined(self, edges: Tensor, nodes: Tensor) -> Tensor:
-        """Values of edges [..., E] times those of their writers [..., W]: [..., E]."""
+        """Multiply values of edges [..., E] by the values of their writers [..., W]. Returns [..., E]."""
         return edges * nodes[..., self.graph.ends[0].to(nodes.device)] if self.with_nodes else edges
 
     def sample(self, rows: int) -> Tensor:
@@ -113,7 +118,7 @@ class Masks:
         return self.joined(torch.sigmoid(self.edges), torch.sigmoid(self.nodes))
 
     def settled(self) -> Tensor:
-        """Masks without noise, [E]."""
+        """The masks without noise, [E]."""
         return self.joined(hard_concrete.settled(self.edges), hard_concrete.settled(self.nodes))
 
 
@@ -125,7 +130,10 @@ def train(
     progress: Progress | None,
     place: tuple[int, int],
 ) -> Found:
-    """Train masks for one target sparsity, and cut the circuit. place: (index of this run, number of runs)."""
+    """Train masks for one target sparsity, and select the circuit's edges from them.
+
+    place: (index of this run, number of runs), for the progress display.
+    """
     masks = Masks(problem, settings)
     prices = torch.zeros(2, device=problem.device, requires_grad=True)
     learner = torch.optim.Adam(masks.parameters, lr=settings.lr)
@@ -162,7 +170,10 @@ def train(
 
 
 def cut(masks: Tensor) -> Tensor:
-    """Bool [E]: which edges to keep, as many as the masks [E] sum to. Bisection finds the threshold on the masks."""
+    """The edges to keep, bool [E]: those with the largest masks [E], as many as the sum of all masks.
+
+    Bisection finds the threshold on the masks.
+    """
     wanted, low, high = float(masks.mean()) * len(masks), 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2

@@ -1,11 +1,12 @@
 """Information flow routes: keep an edge when its share of what the reader reads is large (Ferrando & Voita 2024).
 
-It needs no other prompt and no gradient, only one forward pass. A reader reads the sum x of all earlier writers'
-outputs. The share of a writer's output y is its proximity max(0, |x|_1 - |x - y|_1), divided by the sum of all writers'
-proximities (ALTI's measure). It is averaged over rows and over the positions of each prompt; for the logits, over the
-last position only. The paper follows single positions through each head's attention, from the last token of one prompt.
-Here the graph has components but no positions, so each edge has one share. q, k and v of a head, and all heads of a
-layer, read the same sum and so get the same shares. The bias of c_proj is part of x but belongs to no writer.
+The method needs one forward pass and neither counterfactual prompts nor gradients. A reader reads the sum x of all
+earlier writers' outputs. The share of a writer's output y is its proximity max(0, |x|_1 - |x - y|_1), divided by the
+sum of all writers' proximities (the measure of ALTI). Shares are averaged over rows and over the positions of each
+prompt; for the logits, only the last position counts. The paper follows single positions through each head's attention,
+from the last token of one prompt. Here the graph has components but no positions, so each edge has one share. The q, k
+and v inputs of all heads of a layer read the same sum, so they get the same shares. The bias of c_proj is part of x but
+belongs to no writer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sparsegpt2.components.problem import Part, Problem
 from sparsegpt2.components.streams import Recorder, writer_outputs
 from sparsegpt2.progress import Progress
 
-OBJECTIVE = "kl"
+OBJECTIVE = "kl"  # every method must name one, but this method does not use it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,10 @@ class Settings:
 
 
 class Shares(Recorder):
-    """Records every earlier writer's share at the first reader of each sublayer; `shares`: sublayer -> [W]."""
+    """A recorder that also computes the share of every earlier writer in the input of each sublayer.
+
+    shares: name of the sublayer -> [W]. All readers of a sublayer have the same input, so only the first is measured.
+    """
 
     def __init__(self, problem: Problem, part: Part) -> None:
         super().__init__(problem.model)
@@ -42,7 +46,7 @@ class Shares(Recorder):
     def read(self, reader: str, x: Tensor) -> Tensor:
         place = sublayer_of(reader)
         if place not in self.shares:
-            near = torch.zeros(self.writers, *x.shape[:2], device=x.device)  # [W, B, T]: numbers, not vectors
+            near = torch.zeros(self.writers, *x.shape[:2], device=x.device)  # [W, B, T], one number per output
             for writer, output in writer_outputs(self.model, self.run):
                 near[writer] = (x.abs().sum(-1) - (x - output).abs().sum(-1)).clamp(min=0)
             shares = near / near.sum(dim=0).clamp(min=1e-12)
@@ -52,13 +56,13 @@ class Shares(Recorder):
 
 
 def sublayer_of(reader: str) -> str:
-    """`a0.h1.q` -> `a0`; MLPs and the logits keep their name."""
+    """The sublayer of a reader: `a0` for `a0.h1.q`. For MLPs and the logits it is the name of the reader itself."""
     return reader.split(".")[0]
 
 
 @torch.no_grad()
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges ranked by their share of the reader's input."""
+    """Rank edges by their share of the reader's input."""
     trial = problem.trial("train", problem.config.pairs, problem.config.seed)
     scores = torch.zeros_like(problem.everything())
     for part in trial.parts:

@@ -1,8 +1,8 @@
 """Path patching: give one edge the counterfactual value and run the model again (Wang et al. 2022).
 
-`Discovery.effects` is the writer -> reader matrix: how much the objective rises, averaged over rows, when the reader
-reads the writer's counterfactual output and everything after it is recomputed. This takes as many forward passes as
-there are edges, several of them in one batch. Edges are ranked by the magnitude of their effect.
+`Discovery.effects` is the matrix of effects [W, R]: how much the objective rises, averaged over rows, when the reader
+reads the writer's counterfactual output and everything after the reader is recomputed. This takes one forward pass for
+each edge; several edges are run in one batch. Edges are ranked by the magnitude of their effect.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Settings:
     """The number of prompts on which each edge is patched."""
 
     pairs: int = 16
-    """Train pairs on which every edge is patched. Replaces the common setting, because the cost is E forward passes."""
+    """Number of train pairs on which every edge is patched. It replaces the setting `pairs` that other methods use,
+    because this method needs one forward pass for each edge."""
 
     def __post_init__(self) -> None:
         require(self.pairs >= 1, f"pairs must be at least 1, got {self.pairs}")
@@ -32,7 +33,7 @@ class Settings:
 
 @torch.no_grad()
 def discover(problem: Problem, settings: Settings, progress: Progress | None = None) -> Discovery:
-    """Edges ranked by |effect of patching this edge alone|."""
+    """Rank edges by the magnitude of the effect of patching that edge alone."""
     trial, graph = problem.trial("train", settings.pairs, problem.config.seed), problem.graph
     everything = problem.everything()
     base = problem.mean_damage(trial, everything[None])

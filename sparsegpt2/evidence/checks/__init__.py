@@ -1,1 +1,1 @@
-"""The checks of a faithfulness report, one per file; see `registry.py`."""
+"""The checks of a faithfulness report, one in each file. `registry.py` finds them."""

@@ -1,11 +1,11 @@
-"""Adversarial ablation: can a subset of the complement be found whose ablation breaks the circuit?
+"""Adversarial ablation: does the circuit break when an adversary chooses which other parts of the model are ablated?
 
-If a circuit is how the model does a task, it should keep working whatever part of the rest an adversary ablates. The
-adversary trains a gate for each node outside the circuit (and for each edge that a mask over weights leaves out) to
-raise the task loss on train pairs, with the pruner's straight-through gates. It makes one choice for all prompts, since
-a separate choice for each prompt would fit noise. Of several searches, the choice with the highest loss on validation
-pairs is scored on test pairs. The result is a lower bound: a better search may do more damage. Proposed in the
-discussion of Drori 2026.
+If a circuit is how the model does a task, it should keep working whatever else an adversary ablates. The adversary
+trains a gate for each node outside the circuit (and for each edge that a mask over weights leaves out) to raise the
+task loss on train pairs. The gates are the straight-through gates of the pruners. The adversary makes one choice for
+all prompts, because a separate choice for each prompt would fit noise. Several searches are made. The one whose choice
+gives the highest loss on validation pairs is scored on test pairs. The result is a lower bound of the worst case: a
+better search might do more damage. This check was proposed in the discussion of Drori 2026.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sparsegpt2.evidence.report import Finding
 from sparsegpt2.progress import Progress
 
 INIT = 0.1
-"""Initial distance of the gates from their threshold 0, up or down."""
+"""Initial distance of each gate from 0, the threshold between kept and ablated."""
 
 
 class Adversary:
@@ -43,7 +43,7 @@ class Adversary:
         return [self.nodes, *self.edges.values()]
 
     def losses(self, split: str, pairs: int, seed: int) -> Tensor:
-        """Losses [B] under the current choice; gradients reach the gates."""
+        """Losses [B] under the current choice. Gradients flow to the gates."""
         case, batch = self.case, self.case.pairs(split, pairs, seed)
         kept = torch.where(self.inside, 1.0, gate(self.nodes, 1.0))
         alive = {name: torch.where((case.weights or {})[name], 1.0, gate(tau, 1.0)) for name, tau in self.edges.items()}
@@ -56,14 +56,14 @@ class Adversary:
 
 
 def _start(shape: torch.Size, start: int, generator: torch.Generator) -> Tensor:
-    """Initial gates of search number `start`: 0 has all open, 1 all closed, the others a random half open."""
+    """Initial gates of search number `start`: all open in search 0, all closed in 1, else a random half open."""
     sign = 1.0 if start == 0 else -1.0 if start == 1 else None
     random = torch.rand(shape, generator=generator)
     return torch.full(shape, INIT * sign) if sign is not None else INIT * (2 * (random < 0.5).float() - 1)
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """The worst subset's loss on test pairs must be at most chance: no ablation should reduce a circuit to guessing."""
+    """The loss under the worst choice must be at most chance: no ablation should reduce the circuit to guessing."""
     config, generator = case.config, case.generator("adversarial")
     worst: tuple[float, Adversary] | None = None
     for start in range(config.adversary_starts):
@@ -94,8 +94,8 @@ def run(case: Case, progress: Progress) -> Finding:
     numbers = {"adversarial": mean_over_pairs(losses), "all ablated": mean_over_pairs(case.circuit_loss)}
     return Finding(
         verdict=at_most(numbers["adversarial"], CHANCE),
-        says=f"with the worst subset found ablated ({100 * worst[1].share():.0f}% of the nodes outside), the loss is "
-        f"{numbers['adversarial']}; the bar is chance, {CHANCE:.3f}",
+        says=f"with the worst subset found ablated ({100 * worst[1].share():.0f}% of the nodes outside the circuit), "
+        f"the loss is {numbers['adversarial']}; the bar is chance, {CHANCE:.3f}",
         numbers=numbers,
         details={
             "bar": CHANCE,
@@ -107,7 +107,7 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def edges_left_out(case: Case) -> int:
-    """Number of the model's edges outside the circuit's mask over weights, which the adversary could ablate too."""
+    """Number of the model's edges that the mask over weights leaves out. The adversary can ablate them too."""
     whole, masked = (count_edges(case.model, case.everything, weights) for weights in (None, case.weights))
     return sum(whole.values()) - sum(masked.values())
 

@@ -1,9 +1,10 @@
-"""Agreement: does the circuit give the model's answers, also where they are wrong?
+"""Agreement: does the circuit give the model's answers, including the wrong ones?
 
-It compares the whole model's and the circuit's distributions on the test prompts: KL(model || circuit) over the two
-answers (right and wrong choice, renormalised) and over the vocabulary; whether both make the same choice; and whether
-both have the same most likely token (exact match). Circuits are pruned on the choice alone, so KL over the vocabulary
-and exact match ask for more than pruning did. The same choice decides; the other numbers are only shown.
+The check compares the output distributions of the whole model and the circuit on the test prompts. It measures
+KL(model || circuit) over the two answers (right and wrong choice, renormalised) and over the vocabulary; the share of
+prompts on which both make the same choice; and the share on which both have the same most likely token (exact match).
+The pruner only considers the choice between the two answers, so a circuit was never optimised for KL over the
+vocabulary or for exact match. The share of prompts with the same choice decides; the other numbers are only shown.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """KL in nats, and the shares of prompts with the same choice and with the same most likely token."""
+    """Measure KL in nats, and the shares of prompts with the same choice and with the same most likely token."""
     model, circuit = case.full_logits, case.circuit_logits
     choices = [torch.stack(choice_logits(logits, case.batch), dim=1) for logits in (model, circuit)]  # each [B, 2]
     same_choice = (choices[0].argmax(1) == choices[1].argmax(1)).double()
@@ -35,8 +36,8 @@ def run(case: Case, progress: Progress) -> Finding:
     bar = case.config.agreement
     return Finding(
         verdict=at_least(numbers["same choice"], bar),
-        says=f"circuit and model make the same choice on {100 * numbers['same choice'].value:.1f}% of prompts (the bar "
-        f"is {100 * bar:.0f}%) and have the same most likely token on {100 * numbers['exact match'].value:.1f}%",
+        says=f"circuit and model make the same choice on {100 * numbers['same choice'].value:.1f}% of the prompts (the "
+        f"bar is {100 * bar:.0f}%) and have the same most likely token on {100 * numbers['exact match'].value:.1f}%",
         numbers=numbers,
         details={"bar": bar},
     )
@@ -48,4 +49,4 @@ def kl(model: Tensor, circuit: Tensor) -> Tensor:
     return (reference.exp() * (reference - other)).sum(dim=1)
 
 
-CHECK = Check(asks="Does the circuit say what the model says?", run=run)
+CHECK = Check(asks="Does the circuit make the same choices as the model?", run=run)

@@ -1,9 +1,10 @@
 """Attention: do the circuit's heads attend where the model's heads attend?
 
 For each head with a kept v channel, the similarity is 1 - total variation distance between the circuit's and the whole
-model's attention pattern, with the sink as one more position. It is measured at the prompt's last position (which gives
-the answer) and over all positions. The same similarity is shown for patterns with all q and k ablated to their means,
-which a head has without keeping any q or k. Equal patterns do not imply that the heads move the same information.
+model's attention pattern, where the sink counts as one more position. The similarity is measured at the prompt's last
+position (which gives the answer) and over all positions. For comparison, the similarity is also shown for the pattern
+that a head has with all its q and k channels set to their means. Equal patterns do not imply that the heads move the
+same information.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from sparsegpt2.model.sites import Record
 from sparsegpt2.progress import Progress
 
 ROWS = 64
-"""Rows per forward pass, few because patterns are [B, H, T, T]."""
+"""Number of rows in one forward pass. It is small because patterns, [B, H, T, T], take much memory."""
 
 
 @torch.no_grad()
 def run(case: Case, progress: Progress) -> Finding:
-    """The mean similarity over kept heads at the last position decides."""
+    """The similarity at the last position, averaged over kept heads and prompts, decides."""
     heads = kept_heads(case)
     if not heads:
         return Finding(verdict="not run", says="the circuit keeps no v channel, so it has no attention")
@@ -66,7 +67,7 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def kept_heads(case: Case) -> dict[int, list[int]]:
-    """Layer -> heads with a v channel in the circuit."""
+    """Layer -> numbers of the heads that have a v channel in the circuit. Other layers are left out."""
     config, found = case.model.config, {}
     for layer in range(config.n_layer):
         by_head = case.nodes[f"{layer}.attn.v"].unflatten(0, (config.n_head, config.d_head)).any(dim=1)
@@ -80,7 +81,10 @@ def _queries_and_keys(case: Case) -> list[str]:
 
 
 def patterns(case: Case, record: Record) -> dict[int, Tensor]:
-    """Layer -> attention of its heads, [B, H, T, T + 1], from recorded q and k; the sink is last (0 without one)."""
+    """Layer -> attention patterns of its heads, [B, H, T, T + 1], computed from the recorded q and k.
+
+    The last column is the attention to the sink; it is 0 in a model without sinks.
+    """
     found = {}
     for layer, block in enumerate(case.model.layers):
         q, k = (block.attn.heads(record.values[f"{layer}.attn.{place}"]) for place in "qk")
@@ -91,18 +95,18 @@ def patterns(case: Case, record: Record) -> dict[int, Tensor]:
 
 
 def similarity(one: Tensor, other: Tensor) -> Tensor:
-    """1 - total variation distance of attention rows: [B, H, T, T + 1] twice -> [B, H, T]."""
+    """1 - total variation distance between the rows of two attention patterns [B, H, T, T + 1]. Returns [B, H, T]."""
     return 1 - (one - other).abs().sum(dim=-1) / 2
 
 
 def _at_last(by_layer: dict[int, Tensor], position: Tensor) -> Tensor:
-    """Mean over the heads of all layers at each row's last position, [B]."""
+    """Mean similarity over the heads of all layers at the last position of each prompt, [B]."""
     joined = torch.cat(list(by_layer.values()), dim=1)  # [B, H, T]
     return joined[torch.arange(len(joined), device=joined.device), :, position].mean(dim=1)
 
 
 def _up_to_last(by_layer: dict[int, Tensor], position: Tensor) -> Tensor:
-    """Mean over the heads of all layers and the positions of each prompt, [B]."""
+    """Mean similarity over the heads of all layers and all positions of each prompt, [B]."""
     joined = torch.cat(list(by_layer.values()), dim=1).mean(dim=1)  # [B, T]
     inside = torch.arange(joined.shape[1], device=joined.device) <= position[:, None]
     return (joined * inside).sum(dim=1) / inside.sum(dim=1)

@@ -1,10 +1,11 @@
 """Binarisation: does each node carry no more than one bit?
 
-Each kept node is replaced by a two-level step: `low` below a threshold, `high` from there on (paper, appendix C).
-Levels and threshold are initialised by two-means on train pairs and then fitted by gradient descent on train pairs.
-During the fit the node moves from its own value to a sigmoid between the levels, and the sigmoid sharpens to a step.
-The reported loss is that of the hard steps, on test pairs. A circuit that passes can be read as logic. A circuit that
-fails may still be faithful, for example if it counts or compares.
+Each kept node is replaced by a step function of its value with two levels: `low` below a threshold, `high` from the
+threshold on (paper, appendix C). Levels and threshold are initialised by two-means clustering and then fitted by
+gradient descent, both on train pairs. During the fit, the node's value is gradually replaced by a sigmoid between the
+levels, and the sigmoid becomes steeper until it is nearly a step. The reported loss is measured with hard steps, on
+test pairs. A circuit that passes can be read as logic. A circuit that fails can still be faithful, for example if it
+counts or compares.
 
 Shapes: C kept channels of a site, X values (all positions of all prompts).
 """
@@ -26,17 +27,18 @@ from sparsegpt2.progress import Progress
 BLUNTEST, SHARPEST = 2.0, 32.0
 """Slope of the sigmoid at the start and at the end of annealing, per standard deviation of the node."""
 MIXED_BY = 0.7
-"""Share of the training steps after which a node is fully replaced by its sigmoid or step."""
+"""Share of the gradient steps after which a node's value is fully replaced by the sigmoid."""
 FITTING_ROUNDS = 10
 """Iterations of two-means."""
 FITTING_ROWS = 64
-"""Train pairs used for the two-means fit."""
+"""Number of train pairs used for two-means."""
 
 
 class Steps(nn.Module):
-    """A site object for after the ablation: each kept node x becomes (1 - mix) x + mix * (low + (high - low) * step).
+    """A site object that replaces each kept node x by (1 - mix) x + mix * (low + (high - low) * step).
 
-    step is sigmoid(slope * (x - threshold) / std); with `hard` it is 1 from the threshold on and 0 below.
+    step is sigmoid(slope * (x - threshold) / std) or, with `hard`, 1 if x is at least the threshold and otherwise 0.
+    The object must run after the ablation.
     """
 
     def __init__(self, kept: dict[str, Tensor], values: dict[str, Tensor]) -> None:
@@ -61,12 +63,12 @@ class Steps(nn.Module):
 
 
 def key(site: str) -> str:
-    """A site's name as a parameter name, which may not contain a dot in torch."""
+    """The name of a site without dots, because torch does not allow dots in the names of parameters."""
     return site.replace(".", "_")
 
 
 def two_means(values: Tensor) -> Tensor:
-    """low, high and the threshold between them, [3, C], by one-dimensional two-means on each channel of [X, C]."""
+    """low, high and the threshold between them, [3, C], from one-dimensional two-means on each channel of [X, C]."""
     low, high = values.min(dim=0).values, values.max(dim=0).values
     for _ in range(FITTING_ROUNDS):
         upper = values >= (low + high) / 2
@@ -79,7 +81,7 @@ def two_means(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def fitted_steps(case: Case) -> Steps:
-    """Steps initialised from the values of kept nodes in the circuit on train pairs, without padding positions."""
+    """Steps initialised from the values that kept nodes have in the circuit, on train pairs without padding."""
     batch = case.pairs("train", FITTING_ROWS)
     record = Record(case.sites)
     case.ablated(through=record).logits(batch, rows=None)
@@ -89,7 +91,7 @@ def fitted_steps(case: Case) -> Steps:
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """The loss with every kept node a hard step must meet the bar; the loss before the gradient fit is also shown."""
+    """The loss with all kept nodes replaced by hard steps must meet the bar. The loss before the fit is also shown."""
     if not case.circuit.n_nodes:
         return Finding(verdict="not run", says="the circuit has no nodes")
     steps, validation, rates = fitted_steps(case), case.pairs("validation"), case.config.binarisation_lrs
@@ -110,14 +112,17 @@ def run(case: Case, progress: Progress) -> Finding:
     bar = case.bar()
     return Finding(
         verdict=at_most(numbers["binarised"], bar),
-        says=f"with every node a two-level step the loss is {numbers['binarised']}; the bar is {bar:.3f}",
+        says=f"with every node replaced by a two-level step the loss is {numbers['binarised']}; the bar is {bar:.3f}",
         numbers=numbers,
         details={"bar": bar, "nodes": case.circuit.n_nodes, "learning rate": best},
     )
 
 
 def fit(case: Case, steps: Steps, stepped: Ablated, rate: float, progress: Progress) -> None:
-    """Fit levels and thresholds from their initial values on train pairs, annealing from own values to hard steps."""
+    """Fit levels and thresholds on train pairs, starting from their initial values.
+
+    Over the gradient steps, the nodes change from their own values to steep sigmoids. Afterwards `steps` is hard.
+    """
     config = case.config
     for move in steps.parameters():
         move.data.zero_()

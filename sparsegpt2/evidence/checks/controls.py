@@ -1,9 +1,9 @@
-"""Controls: would the pruner have found as small a circuit where there is none?
+"""Controls: does the pruner find circuits as small as this one where there is no real circuit?
 
-The same pruner runs with the same settings and target on the task with shuffled answers, and on models of the same
-shape and density that learned nothing (`twins.py` defines both). A control that cannot meet the target counts as larger
-than its whole model. A real circuit is far smaller than its controls. A circuit that is not is not believable, whatever
-the other checks say.
+The same pruner is run with the same settings and target on the task with shuffled answers, and in models of the same
+shape and density that have learned nothing (`twins.py` defines both). A control that cannot meet the target counts as
+larger than its whole model. A real circuit is far smaller than all its controls. If it is not, the circuit is not
+believable, whatever the other checks find.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 Control = Callable[[int], tuple[GPT, Task]]
-"""A function from a seed to the model and the task of a control."""
+"""A function that returns the model and the task of a control for a seed."""
 
 
 def controls(case: Case) -> dict[str, Control]:
@@ -47,7 +47,7 @@ def _in_random_model(case: Case, kind: str, seed: int) -> tuple[GPT, Task]:
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """log2(control edges / circuit edges) for each control; every one must reach log2(`control_ratio`)."""
+    """Measure log2(control edges / circuit edges) for each control. All must be at least log2(`control_ratio`)."""
     edges = case.circuit.edges(case.model)
     if not edges:
         return Finding(verdict="not run", says="the circuit has no edges to compare")
@@ -76,7 +76,11 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def measure(case: Case, control: Control, seed: int, progress: Progress) -> dict[str, Any]:
-    """Edges, nodes and losses of one control's circuit, and whether it met the target; if not, the whole model's."""
+    """Find the circuit of one control; returns its numbers of edges and nodes and its losses as plain values.
+
+    `reached` says whether the circuit met the target. If it did not, the numbers are those of the control's whole
+    model.
+    """
     model, task = control(seed)
     found = find_circuit(model, task, replace(case.prune, seed=seed), progress)
     reached = found.info.met

@@ -1,12 +1,13 @@
 """Generalisation: does the circuit do the task on prompts unlike those that it was found on?
 
 The circuit's loss is compared with the whole model's on
-- seen: pairs of the train split, on whose names the circuit was found;
-- held-out names: pairs of the test split, which shares no names with it;
-- longer: test pairs with other code before them, up to the model's context;
-- distractors: test pairs after a finished program that asked the same question, with either answer.
+- seen: pairs of the train split, which was used to find the circuit;
+- held-out names: pairs of the test split, which uses other names than the train split;
+- longer: test pairs with other code before each prompt, until the model's context is full;
+- distractors: test pairs with a finished program before each prompt that contains the same question and an answer.
 
-A task may make the prompts of the last two itself (`task.VariedTask`); the generic way is in `surroundings.py`.
+A task can make the prompts of the last two kinds itself (`task.VariedTask`). `surroundings.py` makes them for all other
+tasks.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sparsegpt2.progress import Progress
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """On all four the circuit must meet the bar, which is set by the whole model's loss on the same prompts."""
+    """On all four kinds of prompts the circuit must meet the bar, which depends on the whole model's loss on them."""
     batches, missing = {"seen": case.pairs("train"), "held-out names": case.batch}, {}
     for kind in SURROUNDINGS:
         try:

@@ -1,9 +1,11 @@
 """Necessity: does the model fail without the circuit, and only without the circuit?
 
-Only the circuit is mean-ablated, and the rest is kept (paper, figure 32). The loss is compared with that after ablating
-random sets of as many nodes at every site. For a circuit with a mask over weights, only its edges are ablated as well
-(they carry their source's mean; the other edges of its nodes stay), and compared with as many random edges of every
-map. Then the comparison of edges decides.
+The circuit's nodes are mean-ablated, and all other nodes are kept (paper, figure 32). The loss is compared with the
+loss after ablating random sets of nodes, as many at every site as the circuit has there.
+
+If the circuit has a mask over weights, a second comparison is made, and that one decides: the circuit's edges are
+ablated (each then carries the mean of its source, while the other edges of the same nodes are kept), and the loss is
+compared with the loss after ablating as many random edges of every map.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def run(case: Case, progress: Progress) -> Finding:
     kind = "edges" if case.has_edge_mask else "nodes"
     return Finding(
         verdict=all_of([at_least(decisive, CHANCE), at_most(beside, CHANCE)]),
-        says=f"without the circuit's {kind} the loss is {decisive}, without as many random ones {beside}; "
+        says=f"without the circuit's {kind} the loss is {decisive}, and without as many random {kind} it is {beside}; "
         f"chance is {CHANCE:.3f}",
         numbers=numbers,
         details={"bar": CHANCE, "decided by": kind},
@@ -45,13 +47,13 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def _random_numbers(what: str, losses: Tensor) -> dict[str, Estimate]:
-    """Mean over draws of losses [R, B], and the mean of the worst draw."""
+    """The mean of losses [R, B] over draws and pairs, and the mean of the draw with the highest loss."""
     worst = losses[int(losses.mean(dim=1).argmax())]
     return {f"without {what}": mean_over_draws(losses), f"without {what}, worst": mean_over_pairs(worst)}
 
 
 def without_random(nodes: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """A mask that drops as many random nodes at every site as the circuit has there: site -> bool [C]."""
+    """A mask, site -> bool [C], that drops random nodes: as many at every site as the circuit has there."""
     kept = {}
     for site, mask in nodes.items():
         order = torch.randperm(len(mask), generator=generator).to(mask.device)
@@ -60,7 +62,10 @@ def without_random(nodes: dict[str, Tensor], generator: torch.Generator) -> dict
 
 
 def without_edges(case: Case, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-    """A mask over weights without the circuit's edges or, with a generator, without as many random edges per map."""
+    """A mask over weights that drops the circuit's edges.
+
+    With a generator, it drops random edges instead: as many in each map as the circuit has there.
+    """
     circuit = circuit_edges(case.model, case.nodes, case.weights)
     if generator is None:
         return {name: ~edges for name, edges in circuit.items()}

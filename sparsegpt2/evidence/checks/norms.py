@@ -1,12 +1,13 @@
 """Norm statistics: does the circuit need norm scales that differ from the whole model's?
 
-RMSNorm divides the residual stream by its root mean square. With most nodes ablated, that is smaller or larger than in
-the whole model, so a circuit's signals can be stronger than they ever are there. Here every norm, including the one
-before the logits, divides by the same number as in the whole model, on the same prompt and position.
+RMSNorm divides the residual stream by its root mean square. With most nodes ablated, the root mean square is smaller or
+larger than in the whole model, so a signal in the circuit can be stronger than it ever is in the whole model. In this
+check every norm, including the one before the logits, divides by the same number as in the whole model on the same
+prompt and position.
 
-This needs no special forward. The residual stream is seen at the sites `embed` and `*.resid_post`. RMSNorm with another
-scale equals RMSNorm times the ratio of the scales, and multiplying all channels by a number does not change which ones
-AbsTopK keeps. So the check is exact for RMSNorm; it is not run for other norms.
+The ordinary forward pass is used for this. The residual stream can be seen at the sites `embed` and `*.resid_post`.
+RMSNorm with another scale equals RMSNorm times the ratio of the scales, and multiplying all channels by one number does
+not change which of them AbsTopK keeps. So the check is exact for RMSNorm. It is not run for other norms.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from sparsegpt2.progress import Progress
 
 
 class Scales:
-    """A site object that records 1 / RMS of the residual stream before each norm in `found`: site after it -> [..., 1].
+    """A site object that records, in `found`, the scale 1 / RMS that each norm multiplies the residual stream by.
 
-    wanted: earlier `found` scales; then every norm uses those instead of its own.
+    found: name of the site after the norm -> scales, [B, T, 1], or [B, 1] for the last norm. wanted: scales that
+    another run found. If they are given, every norm uses them instead of its own.
     """
 
     def __init__(self, eps: float, position: Tensor, wanted: dict[str, Tensor] | None = None) -> None:
@@ -47,7 +49,7 @@ class Scales:
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """The loss with the whole model's scales decides; the ratio of the last norm's scales is shown."""
+    """The loss with the whole model's scales decides. The ratio of the last norm's scales is only shown."""
     if case.model.config.norm != "rms":
         return Finding(verdict="not run", says=f"the model's norm is {case.model.config.norm!r}, not 'rms'")
     eps, position = case.model.config.norm_eps, case.batch.position
@@ -67,7 +69,7 @@ def run(case: Case, progress: Progress) -> Finding:
     bar = case.bar()
     return Finding(
         verdict=at_most(numbers["frozen"], bar),
-        says=f"with the whole model's norm scales the loss is {numbers['frozen']}, with its own "
+        says=f"with the whole model's norm scales the loss is {numbers['frozen']}, with the circuit's own scales it is "
         f"{numbers['recomputed']}; the bar is {bar:.3f}",
         numbers=numbers,
         details={"bar": bar},

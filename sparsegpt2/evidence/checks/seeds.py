@@ -1,9 +1,9 @@
 """Seeds: does pruning find the same circuit again?
 
-The same pruner runs with the same settings and other pruning seeds. The result is the intersection over union (IoU) of
-nodes and of edges, averaged over all pairs of seeds, with an error by leaving out one seed at a time. Different
-circuits can do the same task, so a low IoU does not mean that a circuit is wrong; it means that it is not the only one.
-Bhaskar et al. 2024 (Edge Pruning) report 0.52 to 0.64 for edges, with 12 seeds.
+The same pruner is run with the same settings and other pruning seeds. The result is the intersection over union (IoU)
+of nodes and of edges, averaged over all pairs of seeds, with a standard error from leaving out one seed at a time.
+Different circuits can do the same task. A low IoU therefore does not mean that the circuit is wrong; it means that it
+is not the only one. Bhaskar et al. 2024 (Edge Pruning) report 0.52 to 0.64 for edges, with 12 seeds.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def other_seeds(own: int, count: int) -> list[int]:
 
 
 def part(progress: Progress, done: int, total: int) -> Progress:
-    """A progress callback for pruning number `done` (from 0) of `total`, which reports progress over all of them."""
+    """A progress callback for number `done` (from 0) of `total` prunings. It reports progress over all prunings."""
 
     def show(steps: int, of: int, what: str) -> None:
         progress(1000 * done + 1000 * steps // max(1, of), 1000 * total, f"pruning {done + 1} of {total}: {what}")
@@ -74,12 +74,12 @@ def part(progress: Progress, done: int, total: int) -> Progress:
 
 
 def prune_again(case: Case, seed: int, progress: Progress) -> dict[str, Any]:
-    """Find the circuit of another pruning seed, and return it as plain values."""
+    """Find a circuit with another pruning seed, and return it as plain values."""
     return pack(find_circuit(case.model, case.task, replace(case.prune, seed=seed), progress))
 
 
 def pack(circuit: Circuit) -> dict[str, Any]:
-    """Kept nodes and weights, as indices, and whether the target was met: plain values for the report's memo."""
+    """Plain values of a circuit for the report's memo: indices of kept nodes and weights, and if the target was met."""
     return {
         "nodes": {site: kept.nonzero().flatten().tolist() for site, kept in circuit.nodes.items()},
         "weights": circuit.weights
@@ -109,7 +109,7 @@ def edge_mask(case: Case, circuit: Circuit) -> Tensor:
 
 
 def iou(sets: Tensor) -> Tensor:
-    """Intersection over union of each two of the sets [S, N] bool: [S, S]; 1 for two empty sets."""
+    """Intersection over union between all S sets, [S, S]. sets: bool [S, N]. The value of two empty sets is 1."""
     counts = sets.double()
     both = counts @ counts.T
     either = counts.sum(1)[:, None] + counts.sum(1)[None] - both

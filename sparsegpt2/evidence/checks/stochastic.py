@@ -1,8 +1,9 @@
 """Stochastic ablation: does the circuit still work when only part of the rest is ablated?
 
-A random share of the complement (the nodes outside the circuit, and the edges that its mask over weights leaves out) is
-mean-ablated, and the rest stays active. The effects of nodes can cancel when all of them are ablated, but mostly not
-when only a random part is. So a circuit that depends on such a cancellation fails here (Drori 2026 and its discussion).
+The complement of the circuit is the nodes outside it and the edges that its mask over weights leaves out. A random
+share of the complement is mean-ablated, and everything else is kept. If all nodes outside are ablated, the effects of
+their ablations can cancel each other; if only a random part is ablated, they mostly do not. So a circuit that depends
+on such a cancellation fails this check (Drori 2026 and its discussion).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def partly_ablated(case: Case, rate: float, generator: torch.Generator) -> torch.Tensor:
-    """Losses [R, B] of `config.draws` random ablations of a share `rate` of the complement."""
+    """Losses [R, B] with a random share `rate` of the complement ablated, in each of R = `config.draws` draws."""
     outside = case.complement()
     kept = []
     for _ in range(case.config.draws):
@@ -54,7 +55,7 @@ def partly_ablated(case: Case, rate: float, generator: torch.Generator) -> torch
 
 
 def alive_edges(case: Case, rate: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """The circuit's mask over weights, with a random share 1 - `rate` of what it leaves out restored."""
+    """The circuit's mask over weights, with a random share 1 - `rate` of the weights that it leaves out added again."""
     masks = {}
     for name in {edge_map.parameter for edge_map in edge_maps(case.model)} & set(case.weights or {}):
         kept = (case.weights or {})[name]

@@ -1,11 +1,12 @@
 """Sufficiency: does the circuit do the task with everything else ablated?
 
-The rest is ablated in three ways (docs/definitions.md, Other ablations; Chan et al. 2022 "Causal scrubbing"):
-- mean: each node outside is its mean over pretraining text, as when the circuit was found;
-- zero: each is 0;
-- resample: each is its value at the same position of a random window of pretraining text, one window per row for all
-  nodes. An edge that a mask over weights leaves out carries its source's value at one random token instead, drawn once
-  per draw, because it is folded into a bias, which is constant.
+The nodes outside the circuit are ablated in three ways (docs/definitions.md, Other ablations; Chan et al. 2022, "Causal
+scrubbing"):
+- mean: each node has its mean over pretraining text, as when the circuit was found;
+- zero: each node is 0;
+- resample: each node has its value at the same position of a random window of pretraining text. All nodes of a row use
+  the same window. If the circuit has a mask over weights, an edge that the mask leaves out carries its source's value
+  at one random token, the same in all rows of a draw, because a removed edge is folded into a bias.
 """
 
 from __future__ import annotations
@@ -21,11 +22,15 @@ from sparsegpt2.evidence.report import Finding
 from sparsegpt2.progress import Progress
 
 ROWS = 64
-"""Rows resampled in one forward pass; few, because all nodes of their text are held in RAM or GPU memory."""
+"""Number of rows in one forward pass with resampling. It is small because the values of all nodes on the random windows
+are held in RAM or GPU memory."""
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Loss under each ablation; mean and resample decide. Zero is only shown, as models are not trained with zeros."""
+    """Measure the loss under each ablation. Mean and resample decide.
+
+    Zero is only shown, because models are not trained to work with nodes that are 0.
+    """
     zeros = zero_ablation(case.model)
     zero = case.losses(case.nodes, weights=case.weights, ablation=zeros, calibrated=True)[0]
     generator = case.generator("resample")
@@ -51,7 +56,7 @@ def run(case: Case, progress: Progress) -> Finding:
 
 @torch.no_grad()
 def resampled_loss(case: Case, generator: torch.Generator) -> Tensor:
-    """The circuit's loss on each test row [B] with the rest taken from random windows of text."""
+    """The circuit's loss on each test row, [B], with all other nodes resampled from random windows of text."""
     return case.ablated(ablation=Resample(case.model, case.text, generator)).losses(case.batch, ROWS)
 
 

@@ -1,11 +1,15 @@
 """Predictions about closing a list with as many brackets as are open.
 
-Made from the circuit of the zoo's memory-768, its weights, and what its heads 30 and 32 of layer 0 make of each token
-alone, before anything here was measured on it: asked by a number at position 60, head 30 gives `],` e^9.5, ` [` e^8.8,
-` [[` e^7.7, ` =` e^7.2, commas and numbers e^2.5 to e^2.8, and every later token e^0.36 more; its value 482 is on at
-` [[` and off at ` [` and `],`. Head 32 (e^0.57 a token) brings both brackets alike, value 522. Neuron 2299 of layer 0
-is on when both are there; a chain of one channel and two neurons of layer 1 does the rest. So it is the last bracket
-that counts, and whether it was ` [[`. What the earlier models' readings had shown was known by then.
+The predictions were made from the circuit in the zoo's model memory-768, from the model's weights, and from what heads
+30 and 32 of layer 0 do with each token on its own. The results for earlier models were known, but none of these
+experiments had been run on this model.
+
+In a head, a token gets attention in proportion to its weight, which is e to the power of its score. With the query at a
+number in position 60, head 30 gives `],` a weight of e^9.5, ` [` e^8.8, ` [[` e^7.7, ` =` e^7.2, and commas and numbers
+e^2.5 to e^2.8. The weight grows by a factor of e^0.36 with each later position (in head 32, e^0.57). Value 482 of head
+30 is on (far from zero) at ` [[` and off at ` [` and `],`. Value 522 of head 32 is on at both ` [` and ` [[`. Neuron
+2299 of layer 0 is on when both values are on. One channel and two neurons of layer 1 carry its output to the answer. So
+what counts is the last bracket, and whether it is ` [[`.
 """
 
 from __future__ import annotations
@@ -19,25 +23,26 @@ $holder = {{[|[[}}$number, $number2, $number3{{answer}}
 ---
 $name = {{[|[[}}$number, $number2, $number3, $number4{{answer}}
 """
+"""Templates with a list that is still open where the answer is due."""
 
 
 def after(line: str) -> str:
-    """The open lists of `OPEN`, each with `line` before it."""
+    """The templates of `OPEN`, each with `line` put before it."""
     return "---\n".join(line + part for part in OPEN.split("---\n"))
 
 
 def finished(value: str, count: int) -> str:
-    """So many lines, each with a list that is closed."""
+    """`count` lines that each assign `value`, a finished list."""
     return "".join(f"$thing{1 + i} = {value}\n" for i in range(count))
 
 
 def numbers(count: int) -> str:
-    """So many numbers; the twelve there are come again and again."""
+    """`count` numbers joined by commas; the same twelve numbers are used in turn."""
     return ", ".join(f"$number{1 + i % 12}" for i in range(count))
 
 
 def elements(*slots: str) -> str:
-    """A list that is still open with these elements."""
+    """A template with a list of the given elements that is still open."""
     return f"$name1 = {{{{[|[[}}}}{', '.join(slots)}{{{{answer}}}}\n"
 
 
@@ -47,8 +52,9 @@ READING = Reading(
         Prompts(
             name="length",
             prediction=(
-                "Later tokens weigh more, and the sixth number as much as the bracket: in long lists the sign of [[ "
-                "is lost and they are closed by ], those opened by [ stay right."
+                "Later tokens have a larger weight, and the sixth number has as much weight as the bracket. So in long "
+                "lists the signal of [[ is lost: lists opened by [[ are closed by ], and lists opened by [ are still "
+                "closed correctly."
             ),
             axis="numbers in the list",
             levels={str(n): f"$name = {{{{[|[[}}}}{numbers(n)}{{{{answer}}}}\n" for n in (2, 3, 4, 6, 8, 12, 16, 20)},
@@ -61,8 +67,8 @@ READING = Reading(
         Prompts(
             name="stray_bracket_in_a_comment",
             prediction=(
-                "The last bracket weighs e^3 as much as one a line before, so strays in a comment matter less than "
-                "half a nat on either side."
+                "The last bracket has e^3 times the weight of a bracket one line before, so a stray bracket in a "
+                "comment reduces the margin by less than half a nat on either side."
             ),
             axis="comment on the line before",
             levels={
@@ -82,7 +88,8 @@ READING = Reading(
         Prompts(
             name="earlier_lists",
             prediction=(
-                "Lines before are too far behind to weigh: finished lists of depth 1 matter less than half a nat."
+                "The lines before are too far away to have much weight: finished lists of depth 1 reduce the margin by "
+                "less than half a nat."
             ),
             axis="finished lists of depth 1, on lines before",
             levels={str(n): after(finished("[$number5, $number6]", n)) for n in (0, 1, 2, 4)},
@@ -93,7 +100,10 @@ READING = Reading(
         ),
         Prompts(
             name="earlier_nested_lists",
-            prediction=("For the same reason finished lists of depth 2 do not turn lists opened by [."),
+            prediction=(
+                "For the same reason, finished lists of depth 2 on the lines before do not turn the answers for lists "
+                "opened by [."
+            ),
             axis="finished lists of depth 2, on lines before",
             levels={str(n): after(finished("[[$number5, $number6]]", n)) for n in (0, 1, 2, 4)},
             claims=(
@@ -104,8 +114,8 @@ READING = Reading(
         Prompts(
             name="rows",
             prediction=(
-                "Behind a closed row the `],` and the row's own ` [` weigh most and say nothing of depth 2, so all "
-                "answers are `]`: right where no row is open and wrong where one is."
+                "After a closed row, the `],` and the row's own ` [` have the largest weights, and neither is a signal "
+                "of depth 2. So all answers are `]`, which is right where no row is open and wrong where one is."
             ),
             axis="finished rows before, in the same list",
             levels={
@@ -120,7 +130,8 @@ READING = Reading(
         Prompts(
             name="elements",
             prediction=(
-                "The queries read what is on at numbers: behind a name the heads look elsewhere, and answers suffer."
+                "The queries read channels that are on at numbers. After a name, the heads attend to other tokens, and "
+                "accuracy falls."
             ),
             axis="elements of the list",
             levels={
@@ -130,10 +141,10 @@ READING = Reading(
             },
             claims=(Claim(quantity="accuracy", level="names", minus="numbers", at_most=-0.1),),
         ),
-        *swaps("the depth"),
+        *swaps("the nesting depth"),
         alone(
             "swapped_neuron",
-            "All that the circuit knows passes through neuron 2299 of layer 0: alone it turns most answers.",
+            "All that the circuit knows passes through neuron 2299 of layer 0: patching it alone turns most answers.",
             "0.mlp.post_act.2299",
         ),
     ),

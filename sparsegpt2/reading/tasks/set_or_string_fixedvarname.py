@@ -1,12 +1,18 @@
-"""Predictions about growing `current` the way it began: as a set or a string.
+"""Predictions about how code adds to the variable `current`, which was set to `set()` or to an empty string before.
 
-Made from the circuit of the zoo's memory-768, its weights, and what its head 6 of layer 0 makes of each token alone,
-before anything here was measured on it: the head gives ` set`, ` ""` and ` ''` with their line end the weight e^1.8,
-` []` and ` {}` e^1.6, its sink e^1.6 and everything else e^-0.1 and less, all but one name, and later tokens a little
-more (e^0.03 a token). Value 100 is on at the two strings alone, value 102 at ` set` alone; a neuron each writes
-residual channel 194, down for a string and up for a set, and the unembedding reads low as ` +=`. The string's channel
-shuts the set's neuron, too. `set()` is one token longer than `""`; `if not` makes up for it. What the earlier models'
-readings had shown was known by then.
+The predictions were made from the circuit in the zoo's model memory-768, from the model's weights, and from what head 6
+of layer 0 does with each token on its own. The results for earlier models were known, but none of these experiments had
+been run on this model.
+
+In head 6, a token gets attention in proportion to its weight, which is e to the power of its score. ` set`, and ` ""`
+and ` ''` with their line end, have a weight of e^1.8, ` []` and ` {}` e^1.6, the sink e^1.6, and all other tokens
+except one name e^-0.1 or less. The weight grows by a factor of e^0.03 with each later position. Value 100 is on (far
+from zero) only at the two empty strings, and value 102 only at ` set`. For each value, one neuron writes residual
+channel 194: down for a string and up for a set. The unembedding reads a low value of this channel as ` +=`. The channel
+of the string also turns off the neuron of the set.
+
+`set()` has one token more than `""`. To make both prompts equally long, the prompts with `""` have `if not` instead of
+`if`.
 """
 
 from __future__ import annotations
@@ -18,25 +24,27 @@ KIND, OPPOSITE = '{{set()|""}}', '{{""|set()}}'
 HEAD = "def $verb_${thing}s(${thing}s, $flag):\n"
 BALANCE = "    {{if|if not}} $flag:\n        print($flag)\n"
 LOOP = "    for $thing in ${thing}s:\n"
+"""Parts of the templates. `KIND` and `OPPOSITE` are the values on the left and right side: set and string, or string
+and set. `BALANCE` makes both sides equally long."""
 
 
 def use(name: str = "current") -> str:
-    """The line that asks."""
+    """The last line: the variable `name`, then the answer and the code that goes with it."""
     return f"        {name}{{{{answer}}}}{{{{($thing)| $thing}}}}\n"
 
 
 def assigned(name: str = "current", value: str = KIND) -> str:
-    """The line that decides, or one that looks like it."""
+    """A line that assigns `value` to the variable `name`."""
     return f"    {name} = {value}\n"
 
 
 def lines(count: int) -> str:
-    """So many lines that ask nothing."""
+    """`count` lines that assign numbers to other variables."""
     return "".join(f"    $name{2 + i} = $number{2 + i}\n" for i in range(count))
 
 
 def others(count: int) -> str:
-    """So many other variables set to a set, or (below zero) to an empty string, behind the first assignment."""
+    """Lines that set other variables: `count` of them to a set or, if it is below 0, -`count` to an empty string."""
     value = "set()" if count > 0 else '""'
     return "".join(assigned(f"$holder{2 + i}", value) for i in range(abs(count)))
 
@@ -47,8 +55,8 @@ READING = Reading(
         Prompts(
             name="distance",
             prediction=(
-                "Nothing else weighs against the empty value but the sink, which is one at any length: six lines "
-                "between the assignment and the use cost less than a nat, and no answer."
+                "Only the sink has enough weight to compete with the empty value, and there is one sink at any length. "
+                "So six lines between the assignment and the use cost less than a nat and turn no answer."
             ),
             axis="lines between the assignment and the loop",
             levels={str(n): HEAD + assigned() + BALANCE + lines(n) + LOOP + use() for n in (0, 1, 2, 4, 6)},
@@ -60,9 +68,9 @@ READING = Reading(
         Prompts(
             name="other_holders",
             prediction=(
-                "Empty values count on whichever variable they stand, and as a string's channel shuts the set's "
-                "neuron, a string wins: one other variable set to an empty string turns sets, two others set to sets "
-                "do not turn a string."
+                "An empty value counts whichever variable it is assigned to. A string wins over a set, because the "
+                "string's channel turns off the set's neuron: one other variable set to an empty string turns the "
+                "answers for sets, but two other variables set to sets do not turn the answers for strings."
             ),
             axis='other variables between: set to "" (below zero) or to set() (above)',
             levels={str(n): HEAD + assigned() + BALANCE + others(n) + LOOP + use() for n in (-2, -1, 0, 1, 2)},
@@ -75,8 +83,8 @@ READING = Reading(
         Prompts(
             name="binding",
             prediction=(
-                "Names are not bound to values: beside another variable of the other kind both prompts hold the same, "
-                "a set and an empty string, and get the same answer, +=, as a string shuts the set's neuron."
+                "Names are not bound to values. With another variable of the other kind, both prompts contain a set "
+                "and an empty string. Both get the same answer, +=, because a string turns off the set's neuron."
             ),
             axis="a variable of the other kind is assigned",
             levels={
@@ -92,8 +100,8 @@ READING = Reading(
         Prompts(
             name="assigned_twice",
             prediction=(
-                "Order is hardly seen: where `current` is set twice, to both kinds, the answer is += whichever came "
-                "last."
+                "The order hardly matters: if `current` is set twice, to a set and to a string, the answer is += "
+                "whichever comes last."
             ),
             axis="assignments of `current`",
             levels={
@@ -114,8 +122,8 @@ READING = Reading(
         Prompts(
             name="neither",
             prediction=(
-                "Only a set turns value 102 on: with [], {} or None in place of set() channel 194 stays where it was, "
-                "and .add loses against what it has after a set."
+                "Only a set turns value 102 on. With [], {} or None in place of set(), channel 194 does not change, "
+                "and the margin of .add is smaller than after a set."
             ),
             axis='value on the left side, against ""',
             levels={
@@ -130,7 +138,7 @@ READING = Reading(
         ),
         Prompts(
             name="other_empty_string",
-            prediction="The head makes the same of '' as of \"\": both are answered +=.",
+            prediction="The head treats '' in the same way as \"\": both are answered by +=.",
             axis="value on the right side, against set()",
             levels={
                 value: HEAD + assigned(value=f"{{{{set()|{value}}}}}") + BALANCE + LOOP + use()
@@ -144,8 +152,8 @@ READING = Reading(
         Prompts(
             name="variable",
             prediction=(
-                "The head asks by the name at the end: with a name that stands for numbers elsewhere it does not, and "
-                "answers suffer."
+                "The head's query comes from the name at the end of the prompt. A name that stands for numbers "
+                "elsewhere does not produce it, and accuracy falls."
             ),
             axis="name of the variable",
             levels={
@@ -160,10 +168,10 @@ READING = Reading(
             },
             claims=(Claim(quantity="accuracy", level="names of numbers", minus="current", at_most=-0.1),),
         ),
-        *swaps("the kind"),
+        *swaps("the kind of value"),
         alone(
             "swapped_channel",
-            "Both neurons write one channel, 194, and the unembedding reads it: alone it turns the answers.",
+            "Both neurons write one channel, 194, which the unembedding reads: patching it alone turns the answers.",
             "0.mlp.resid_delta.194",
         ),
     ),

@@ -1,11 +1,15 @@
 """Predictions about closing a string with the quote that opened it.
 
-Made from the circuit of the zoo's memory-768, its weights, and what its head 43 of layer 0 makes of each token alone,
-before anything here was measured on it: the head gives opening quotes e^5.4 to e^5.7, closing ones e^3.8 to e^6.2,
-words e^3.8 to e^4.5, and every later token e^0.33 more, asked at position 60. Value 692 is on at `("` and ` "` and off
-at `('`, ` '` and all closing quotes: that `"` opened the string is a signal, that `'` did is none. It writes channels
-129 and 287, which neurons 827 and 1365 of layer 0 and 1196 of layer 1 turn into 705, read as `")`. What the earlier
-models' readings had shown was known by then.
+The predictions were made from the circuit in the zoo's model memory-768, from the model's weights, and from what head
+43 of layer 0 does with each token on its own. The results for earlier models were known, but none of these experiments
+had been run on this model.
+
+In head 43, a token gets attention in proportion to its weight, which is e to the power of its score. With the query at
+position 60, opening quotes have a weight of e^5.4 to e^5.7, closing quotes e^3.8 to e^6.2 and words e^3.8 to e^4.5. The
+weight grows by a factor of e^0.33 with each later position. Value 692 is on (far from zero) at `("` and ` "` and off at
+`('`, ` '` and all closing quotes. So there is a signal if `"` opened the string, and none if `'` did. Value 692 writes
+channels 129 and 287. In response, neurons 827 and 1365 of layer 0 and 1196 of layer 1 change channel 705, which the
+unembedding then reads as `")`.
 """
 
 from __future__ import annotations
@@ -19,24 +23,25 @@ $name = $thing.index({{'|"}}$text{{answer}} + $number
 ---
 print({{'|"}}$label: $text{{answer}} if $name == $number else None
 """
-"""A string that is still open, with more code after it."""
+"""Templates with a string that is still open where the answer is due, and more code after it."""
 
 SAME, OTHER = """{{'|"}}""", """{{"|'}}"""
+"""In a template: the quote that opens the string, and the other quote (left prompt | right prompt)."""
 
 
 def after(line: str) -> str:
-    """The open strings of `OPEN`, each with `line` before it."""
+    """The templates of `OPEN`, each with `line` put before it."""
     return "---\n".join(line + part for part in OPEN.split("---\n"))
 
 
 def inside(words: int) -> str:
-    """A string of so many words; the six there are come again and again."""
+    """A template whose open string has `words` words; the same six words are used in turn."""
     slots = [f"$text{1 + i % 6}" for i in range(words)]
     return f"print({SAME}{' '.join(slots)}{{{{answer}}}} if $flag else None\n"
 
 
 def strings(quote: str, count: int) -> str:
-    """Lines that hold one finished string each."""
+    """`count` lines that each contain one finished string in the given quotes."""
     return "".join(f"print({quote}$person{1 + i % 2}{quote})\n" for i in range(count))
 
 
@@ -46,8 +51,9 @@ READING = Reading(
         Prompts(
             name="distance",
             prediction=(
-                "Later tokens weigh more, and a word seven tokens behind the quote as much as it: in long strings the "
-                "signal is lost, and as there is none for ', those opened by \" are closed by ', and the others right."
+                "Later tokens have a larger weight, and a word seven tokens after the opening quote has as much weight "
+                "as the quote. So in long strings the signal is lost. As there is no signal for ', strings opened by "
+                "\" are closed by ', and strings opened by ' are closed correctly."
             ),
             axis="words between the opening quote and the closing one",
             levels={str(words): inside(words) for words in (1, 2, 4, 8, 16)},
@@ -60,8 +66,8 @@ READING = Reading(
         Prompts(
             name="earlier_strings_of_the_other_quote",
             prediction=(
-                "Later quotes weigh more, e^2 and above for those a line apart: finished strings with the other quote "
-                "on lines before narrow the margin at most, and turn next to no answer."
+                "Later quotes have a larger weight, by a factor of e^2 or more if they are a line apart. So finished "
+                "strings with the other quote on the lines before can narrow the margin, but turn almost no answers."
             ),
             axis="finished strings with the other quote, on lines before",
             levels={str(count): after(strings(OTHER, count)) for count in (0, 1, 2, 3, 4, 6)},
@@ -73,7 +79,8 @@ READING = Reading(
         Prompts(
             name="earlier_strings_of_the_same_quote",
             prediction=(
-                "Equal quotes on lines before are far behind the last one and speak for the same: they hardly matter."
+                "Quotes of the same kind on the lines before have much less weight than the last one, and they favour "
+                "the same answer, so they hardly matter."
             ),
             axis="finished strings with the same quote, on lines before",
             levels={str(count): after(strings(SAME, count)) for count in (0, 1, 2, 3, 4, 6)},
@@ -82,8 +89,8 @@ READING = Reading(
         Prompts(
             name="stray_quote_in_a_comment",
             prediction=(
-                "A stray ' says nothing to the value channel and takes little attention; a stray \" says what it says "
-                "anywhere, and narrows the margin of strings opened by ' a little."
+                "A stray ' does not turn the value channel on and gets little attention. A stray \" gives the same "
+                "signal as any other \", so it narrows the margin of strings opened by ' a little."
             ),
             axis="comment on the line before",
             levels={
@@ -103,8 +110,8 @@ READING = Reading(
         Prompts(
             name="other_quote_inside_the_string",
             prediction=(
-                "Quotes of the other kind inside the open string weigh more than the one that opened it, being later, "
-                "and nothing tells them apart: they turn answers."
+                "Quotes of the other kind inside the open string have a larger weight than the one that opened it, "
+                "because they are later, and the circuit cannot tell the two apart. So they turn answers."
             ),
             axis="quotes of the other kind inside the string",
             levels={
@@ -118,15 +125,17 @@ READING = Reading(
                 Claim(quantity="accuracy", level="4", minus="0", at_most=-0.3),
             ),
         ),
-        *swaps("which quote it was"),
+        *swaps("the kind of quote"),
         alone(
             "swapped_write",
-            "Which quote it was is written by head 43 above all into one channel, 287: alone it turns the answers.",
+            "Head 43 writes the kind of quote mainly into one channel, 287: patching it alone turns the answers.",
             "0.attn.resid_delta.287",
         ),
         Patch(
             name="swapped_neuron",
-            prediction="Of what makes the answer, neuron 1196 of layer 1 does most: alone it turns half of them.",
+            prediction=(
+                "Neuron 1196 of layer 1 contributes most to the answer: patching it alone turns half of the answers."
+            ),
             nodes=("1.mlp.post_act.1196",),
             claims=(Claim(quantity="flipped", level=CHOSEN, at_least=0.5),),
         ),

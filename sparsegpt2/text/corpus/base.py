@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sparsegpt2.errors import UserError
 from sparsegpt2.registry import Found, Kind, takes
 from sparsegpt2.settings.fields import check_fields
+from sparsegpt2.text.corpus.interleave import interleave
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,10 @@ class CorpusConfig:
     path: str | None = None
     """files: a file, a folder, or a pattern such as `src/**/*.py`. hub: the name of the data set."""
     text_field: str = "text"
-    """files (jsonl, parquet) and hub: the field that holds the text of a document."""
+    """files (jsonl, csv, parquet) and hub: the field with the text of a document. The default also finds content, code,
+    body and document in files."""
     sample_by: str = "document"
-    """files (.py, text): a document is a whole file ("document"), a "paragraph" or a "line"."""
+    """files (texts): a document is a whole file ("document"), a "paragraph" or a "line"."""
     subset: str | None = None
     """hub: the data set's configuration, if it has several."""
     split: str = "train"
@@ -116,18 +118,6 @@ def open_corpus(config: CorpusConfig) -> Corpus:
 def mixed_documents(corpora: list[tuple[Corpus, float]], seed: int) -> Iterator[str]:
     """Mix the documents of (corpus, weight) pairs. At every point each corpus has its share of the bytes so far.
 
-    The next document comes from the corpus that is furthest behind its share. A corpus that ends leaves the mixture:
-    no document is repeated.
+    A corpus that ends leaves the mixture: no document is repeated.
     """
-    streams = [source.documents(seed) for source, _ in corpora]
-    weights = [weight for _, weight in corpora]
-    given = [0.0] * len(corpora)  # bytes divided by weight
-    running = list(range(len(corpora)))
-    while running:
-        behind = min(running, key=given.__getitem__)
-        text = next(streams[behind], None)
-        if text is None:
-            running.remove(behind)
-            continue
-        given[behind] += len(text.encode("utf-8", errors="replace")) / weights[behind]
-        yield text
+    return interleave([(source.documents(seed), weight) for source, weight in corpora])

@@ -240,7 +240,7 @@ def test_means_are_checked_once(random_model: GPT, batch: TaskBatch) -> None:
 def test_what_cannot_be_done_is_said(random_model: GPT, batch: TaskBatch) -> None:
     nodes = random_masks(random_model, 0.5, 6)
     text = torch.zeros(2, 8, dtype=torch.int64)
-    with pytest.raises(UserError, match="only nodes that are ablated to constants"):
+    with pytest.raises(UserError, match="only if the ablation sets them to constants"):
         Ablated(random_model, nodes, live=nodes, ablation=Resample(random_model, text, torch.Generator()))
     with pytest.raises(UserError, match="mask over weights cannot change"):
         Ablated(random_model, Circuit(nodes)).under(nodes, weights={})

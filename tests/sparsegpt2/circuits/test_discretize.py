@@ -128,5 +128,5 @@ def test_points_tell_nodes_edges_and_loss(planted: Any) -> None:
 def test_nan_weights_give_no_curve(planted: Any) -> None:
     planted.model.unembed.weight[7, 2] = math.nan
     curve = LossCurve(planted.model, planted.task, random_ranking(planted.model), PruneConfig())
-    with pytest.raises(UserError, match="no finite loss"):
+    with pytest.raises(UserError, match="is not finite"):
         curve.loss(10)

@@ -205,9 +205,9 @@ def test_the_controllers_start_is_bounded_for_all_gates_together() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"trim": "all"}, "trim must be none or nodes or edges"),
-        ({"edge_start": "top"}, "edge_start must be model or circuit"),
-        ({"edge_gate": "soft"}, "edge_gate must be heaviside or hard_concrete"),
+        ({"trim": "all"}, "trim needs none, nodes or edges"),
+        ({"edge_start": "top"}, "edge_start needs model or circuit"),
+        ({"edge_gate": "soft"}, "edge_gate needs heaviside or hard_concrete"),
         ({"ablation_rate": 1.5}, "ablation_rate must be from 0 to 1"),
         ({"pressure": 0.0}, "pressure must be above 0"),
     ],

@@ -127,5 +127,5 @@ def test_prompts_the_model_cannot_read_are_said(planted: Any, monkeypatch: pytes
 
 def test_nan_weights_give_no_score(planted: Any) -> None:
     planted.model.unembed.weight[7, 2] = math.nan
-    with pytest.raises(UserError, match="no finite loss on task planted"):
+    with pytest.raises(UserError, match="loss on task planted is not finite"):
         evaluate(planted.model, planted.task, Circuit(planted.nodes))

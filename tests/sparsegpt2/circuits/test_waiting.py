@@ -182,7 +182,7 @@ def test_how_often_the_host_looks_changes_no_ranking(
 def test_nan_is_found_at_the_next_look(planted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     every(monkeypatch, 4)
     planted.model.unembed.weight[7, 2] = torch.nan
-    with pytest.raises(Exception, match="task planted has no finite loss"):
+    with pytest.raises(Exception, match="loss on task planted is not finite"):
         get_pruner("node")(planted.model, planted.task, PruneConfig(steps=10, pairs=2))
 
 

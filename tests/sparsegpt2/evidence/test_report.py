@@ -176,7 +176,7 @@ def test_the_stand_in_for_text_is_prompts_with_answers(planted: Any) -> None:
     [
         ({"pairs": 0}, "pairs must be at least 1"),
         ({"seeds": 1}, "seeds must be at least 2"),
-        ({"rates": (0.5, 1.0)}, "rates are shares between 0 and 1"),
+        ({"rates": (0.5, 1.0)}, "rates must be shares between 0 and 1"),
         ({"knockouts": ()}, "knockouts needs at least one"),
         ({"slack": 0.5}, "slack must be at least 1"),
         ({"minimality_gain": 0.0}, "minimality_gain must be above 0"),

@@ -185,7 +185,7 @@ def test_markers_of_the_size_figure_say_how_many_tasks_they_are_of(row):
         ({"min_shared": 0}, "min_shared must be at least 1"),
         ({"match_within": -1}, "match_within must be 0 or more"),
         ({"same_l0_within": -1}, "same_l0_within must be 0 or more"),
-        ({"size": "weight"}, "size must be one of edges, edges_trimmed"),
+        ({"size": "weight"}, "size needs edges or edges_trimmed"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, sentence):

@@ -1,8 +1,7 @@
-"""Corpora: the registry, mixing by weight, one's own files, the hub, and what is said when something is missing."""
+"""Corpora: the registry, mixing by weight, the standard library, the hub, what is said if something is missing."""
 
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
@@ -48,7 +47,7 @@ def test_a_corpus_of_ones_own_is_one_function(monkeypatch):
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
 def test_a_weight_must_be_above_zero(weight):
-    with pytest.raises(UserError, match="must be above 0"):
+    with pytest.raises(UserError, match=r"must be above 0|needs a finite number"):
         CorpusConfig(weight=weight)
 
 
@@ -113,70 +112,6 @@ def test_stdlib_without_sources_is_told(tmp_path, monkeypatch):
 
 def test_the_real_library_has_sources():
     assert len(open_corpus(CorpusConfig(name="stdlib")).paths()) > 100
-
-
-# --- One's own files ------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_of_text_jsonl_and_parquet(tmp_path):
-    import pyarrow
-    import pyarrow.parquet
-
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a.py").write_text("a = 1\n\n\nb = 2\n")
-    (tmp_path / "b.txt").write_text("one\ntwo\n")
-    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"text": f"line {i}"}) + "\n" for i in range(3)))
-    pyarrow.parquet.write_table(pyarrow.table({"text": ["row 0", "row 1", None, ""]}), tmp_path / "d.parquet")
-    (tmp_path / "ignored.bin").write_bytes(b"\x00")
-    expected = ["a = 1\n\n\nb = 2\n", "one\ntwo\n", "line 0", "line 1", "line 2", "row 0", "row 1"]
-    assert sorted(read(name="files", path=str(tmp_path))) == sorted(expected)
-
-
-def test_a_pattern_a_file_and_smaller_documents(tmp_path):
-    (tmp_path / "a.py").write_text("one\ntwo\n\nthree\n")
-    (tmp_path / "b.txt").write_text("not python")
-    assert read(name="files", path=str(tmp_path / "*.py")) == ["one\ntwo\n\nthree\n"]
-    assert read(name="files", path=str(tmp_path / "a.py"), sample_by="line") == ["one", "two", "three"]
-    assert len(read(name="files", path=str(tmp_path / "a.py"), sample_by="paragraph")) == 2
-
-
-def test_bytes_that_are_not_text_do_not_stop_a_run(tmp_path):
-    (tmp_path / "a.txt").write_bytes(b"caf\xe9")
-    assert read(name="files", path=str(tmp_path)) == ["caf\ufffd"]
-
-
-def test_another_text_field(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"content": "words"}\n')
-    assert read(name="files", path=str(tmp_path), text_field="content") == ["words"]
-
-
-def test_files_that_change_have_another_identity(tmp_path):
-    (tmp_path / "a.txt").write_text("one")
-    before = open_corpus(CorpusConfig(name="files", path=str(tmp_path))).identity()
-    (tmp_path / "a.txt").write_text("another")
-    assert open_corpus(CorpusConfig(name="files", path=str(tmp_path))).identity() != before
-
-
-def test_missing_files_are_told(tmp_path):
-    with pytest.raises(UserError, match="needs a path"):
-        read(name="files")
-    with pytest.raises(UserError, match="neither a file, nor a folder, nor a pattern"):
-        read(name="files", path=str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match=r"holds no file whose name ends in \.py"):
-        read(name="files", path=str(tmp_path))
-
-
-def test_a_missing_text_field_is_told_with_those_there_are(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"content": "words", "id": 1}\n')
-    with pytest.raises(UserError, match=r"no field 'text'; set text_field to one of content, id"):
-        read(name="files", path=str(tmp_path / "a.jsonl"))
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
-def test_a_broken_file_is_told(tmp_path, name):
-    (tmp_path / name).write_text('{"text": "whole"}\n{"text": ')
-    with pytest.raises(UserError, match="cannot be read"):
-        read(name="files", path=str(tmp_path / name))
 
 
 # --- The hub --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import shutil
 from dataclasses import replace
 from itertools import islice, pairwise
@@ -16,8 +19,10 @@ from hypothesis import strategies as st
 
 from sparsegpt2.errors import UserError
 from sparsegpt2.text import data as module
+from sparsegpt2.text import shards
 from sparsegpt2.text.corpus import CorpusConfig, open_corpus
 from sparsegpt2.text.data import DataConfig, TokenData, prepare
+from sparsegpt2.text.tokenizer import Tokenizer
 from sparsegpt2.text.windows import draw_windows, every_window, permuted, spread_windows
 
 CONTEXT = 32
@@ -39,7 +44,7 @@ def config(saved_tokenizer):
 def data(config, tmp_path_factory):
     """Prepared data in several shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SHARD_TOKENS", 20_000)
+        patch.setattr(shards, "SHARD_TOKENS", 20_000)
         patch.setattr(module, "BATCH_BYTES", 10_000)
         return prepare(config, tmp_path_factory.mktemp("data") / "prepared", progress=False)
 
@@ -89,7 +94,7 @@ def test_the_held_out_share_is_as_asked(data):
 
 def test_each_corpus_of_a_mixture_gives_to_both_splits():
     def documents(seed):
-        return iter([f"{name} {index}" for index in range(1000) for name in ("a", "b")])
+        return iter([f"{name} {index} {'word ' * 9}" for index in range(1000) for name in ("a", "b")])
 
     source = SimpleNamespace(documents=documents)
     splits = list(module._split_documents(DataConfig(held_out_fraction=0.05), [(source, 1.0)]))
@@ -141,7 +146,7 @@ def test_changed_files_prepare_anew(config, tmp_path):
 def test_an_interruption_leaves_the_old_data_and_no_litter(config, tmp_path, monkeypatch):
     directory = tmp_path / "data"
     before = prepare(replace(config, tokens=2_000), directory, progress=False).manifest
-    monkeypatch.setattr(module._ShardWriter, "finish", lambda writer: 1 / 0)
+    monkeypatch.setattr(shards.ShardWriter, "finish", lambda writer: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         prepare(replace(config, tokens=3_000), directory, progress=False)
     assert TokenData(directory).manifest == before
@@ -280,19 +285,58 @@ def test_a_broken_tokenizer_is_told(tmp_path, tokenizer):
     assert not (tmp_path / "data").exists()
 
 
+def of_file(config, path, text):
+    path.write_text(text)
+    return replace(config, corpora=[CorpusConfig(name="files", path=str(path))])
+
+
 def test_an_empty_corpus_is_told(config, tmp_path):
-    (tmp_path / "empty.txt").write_text("")
-    config = replace(config, corpora=[CorpusConfig(name="files", path=str(tmp_path / "empty.txt"))])
-    with pytest.raises(UserError, match=r"empty\.txt: no document has any text"):
-        prepare(config, tmp_path / "data", progress=False)
+    with pytest.raises(UserError, match=r"empty\.txt is empty"):
+        prepare(of_file(config, tmp_path / "empty.txt", ""), tmp_path / "data", progress=False)
     assert not (tmp_path / "data").exists()
 
 
-def test_a_split_without_documents_is_told(config, tmp_path):
-    (tmp_path / "one.txt").write_text("the only text")
-    config = replace(config, corpora=[CorpusConfig(name="files", path=str(tmp_path / "one.txt"))])
-    with pytest.raises(UserError, match="of 1 documents none is in the held_out split"):
-        prepare(config, tmp_path / "data", progress=False)
+def test_a_lone_document_is_split(config, tmp_path):
+    text = "".join(f"line number {i} of the only text\n" for i in range(500))
+    data = prepare(of_file(config, tmp_path / "one.txt", text), tmp_path / "data", progress=False, window=CONTEXT + 1)
+    parts = [
+        data.tokenizer.decode(split_tokens(data, split).tolist()).removeprefix("<|endoftext|>")
+        for split in ("train", "held_out")
+    ]
+    assert "".join(parts) == text and parts[0].endswith("\n") and 1_000 < len(parts[1]) < 3_000
+
+
+def test_too_little_text_is_told_before_anything_is_tokenized(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(Tokenizer, "encode_batch", lambda *arguments: pytest.fail("tokenized"))
+    little = of_file(config, tmp_path / "one.txt", "the only text is this")
+    with pytest.raises(UserError, match=r"one\.txt: too little text: \d+ bytes .* needs 33 tokens.*--model\.context"):
+        prepare(little, tmp_path / "data", progress=False, window=33)
+    assert not (tmp_path / "data").exists()
+
+
+def test_too_few_tokens_are_told_and_leave_nothing(config, tmp_path):
+    of_one_token = of_file(config, tmp_path / "one.txt", " " * 10_000 + "x")  # many bytes, hardly any tokens
+    with pytest.raises(UserError, match=r"too little text: \d+ tokens are left for .* needs 1500 tokens"):
+        prepare(of_one_token, tmp_path / "data", progress=False, window=1_500)
+    assert [path.name for path in tmp_path.iterdir()] == ["one.txt"]
+
+
+def test_a_little_text_fills_its_tokenizer(tmp_path, capsys):
+    small = DataConfig(tokens=60_000, vocab_size=1_000, corpora=[CorpusConfig(name="files", path=str(tmp_path / "a"))])
+    (tmp_path / "a").write_text("one two three four\n" * 50)
+    data = prepare(small, tmp_path / "data", window=5)
+    assert data.tokenizer.vocab_size == 1_000 and split_tokens(data, "train").max() == data.tokenizer.end_of_text
+    assert re.search(r"gives \d+ tokens; \d+ that no text has", capsys.readouterr().out)
+
+
+def test_what_is_read_and_left_out_is_told_once_when_it_is_prepared(config, tmp_path, capsys):
+    own = of_file(config, tmp_path / "one.txt", "some text\n" * 500)
+    own = replace(own, corpora=[replace(own.corpora[0], path=str(tmp_path))])
+    (tmp_path / ".hidden").write_text("x")
+    prepare(own, tmp_path / "data" / "x")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}: reads 1 file (1 as text); leaves out 1 hidden file (.hidden)"
+    ]
 
 
 @pytest.mark.parametrize("name", ["train-00000.bin", "held_out-00000.bin", "tokenizer.json", "manifest.json"])
@@ -321,6 +365,20 @@ def test_prepared_data_are_used_without_writing_anything(config, tmp_path, monke
     data = prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
     monkeypatch.setattr(module, "locked_file", lambda *arguments, **options: pytest.fail("locked"))
     monkeypatch.setattr(module, "replacing_directory", lambda *arguments: pytest.fail("written"))
+    assert prepare(replace(config, tokens=2_000), data.directory, progress=False).manifest == data.manifest
+
+
+def test_prepared_data_are_used_on_a_disk_that_cannot_be_written(config, tmp_path, monkeypatch):
+    data = prepare(replace(config, tokens=2_000), tmp_path / "data", progress=False)
+    (tmp_path / ".data.lock").write_text("left by a process that was killed before the disk became read-only")
+    opened = os.open
+
+    def read_only(path, flags, *more, **options):
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", read_only)
     assert prepare(replace(config, tokens=2_000), data.directory, progress=False).manifest == data.manifest
 
 

@@ -181,3 +181,23 @@ def test_a_missing_or_truncated_file_is_told(tokenizer, tmp_path):
     path.write_text("[]")
     with pytest.raises(UserError, match="byte-level BPE"):
         Tokenizer.load(path)
+
+
+def test_runs_of_a_million_spaces_and_letters(tokenizer):
+    for text in (" " * 1_100_000 + "x", "\t\n" * 600_000, "a" * 300_000):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert tokenizer.encode_batch(["x", text, "y"]) == [tokenizer.encode(one) for one in ("x", text, "y")]
+    assert train_tokenizer(["a" * 300_000 + " " * 300_000], 260).vocab_size == 260
+
+
+def test_too_little_text_can_be_filled_up(tmp_path):
+    import tokenizers
+
+    filled = train_tokenizer(["one two"], 3_000, fill=True)
+    assert filled.vocab_size == 3_000 and filled.end_of_text == 2_999
+    assert filled.decode(filled.encode("one two, and \u00e9")) == "one two, and \u00e9"
+    filled.save(tmp_path)
+    assert Tokenizer.load(tmp_path).fingerprint == filled.fingerprint
+    hugging_face = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert hugging_face.encode("one two, and \u00e9").ids == filled.encode("one two, and \u00e9")
+    assert hugging_face.token_to_id("<|endoftext|>") == 2_999

@@ -1,0 +1,96 @@
+"""Which documents are held out. Something always is, and it is decided before anything is tokenized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+GOLDEN, WHOLE = 0x9E3779B97F4A7C15, 2**64
+"""The golden ratio's fractional part in 64 bits, and 1."""
+LOOK = 2**24
+"""Bytes at the beginning of a corpus in which something must be held out."""
+LEAST, LITTLE = 2**13, 2**11
+"""Bytes that should be held out there: `LEAST`, but no more than a tenth of the text, except for the first `LITTLE`,
+which may be a quarter of it."""
+
+Split = tuple[str, str]
+"""("train" or "held_out", text)."""
+
+
+def split_documents(documents: Iterator[str], share: float, tokens: int) -> Iterator[Split]:
+    """Each document with its split; of a lone document, or of a few large ones, the end of one is held out.
+
+    Document i is held out if i times the golden ratio, modulo 1, is below `share`. These numbers are spread evenly, so
+    held-out documents are too. If at the beginning (the first `tokens` bytes, which have no more tokens than that, and
+    at most `LOOK`) less than half of what should be is held out, the documents with the next higher numbers are too.
+
+    share: of the documents to hold out, above 0 and below 1. tokens: of the train split, after which nothing is read.
+    """
+    first: list[str] = []
+    size = held_out = 0
+    while size < min(tokens, LOOK) and held_out < LEAST:
+        text = next(documents, None)
+        if text is None:
+            break
+        first.append(text)
+        size += _size(text) + 1  # and an end of text
+        held_out += _size(text) if _place(len(first)) < share else 0
+    yield from _split_beginning(first, share)
+    for number, text in enumerate(documents, start=len(first) + 1):
+        yield ("held_out" if _place(number) < share else "train"), text
+
+
+def _split_beginning(texts: list[str], share: float) -> Iterator[Split]:
+    sizes = [_size(text) for text in texts]
+    size = sum(sizes)
+    held_out = {at for at in range(len(texts)) if _place(at + 1) < share}
+    if len(held_out) == len(texts):
+        held_out.clear()
+    enough, found = min(LEAST, max(size // 10, min(LITTLE, size // 4))), sum(sizes[at] for at in held_out)
+    missing = max(enough, int(share * size)) - found
+    if found < enough / 2:
+        for at in sorted(set(range(len(texts))) - held_out, key=lambda at: _place(at + 1)):
+            if missing > 0 and sizes[at] <= size // 4 and len(held_out) < len(texts) - 1:
+                held_out.add(at)
+                missing -= sizes[at]
+    cut = max(range(len(texts)), key=lambda at: sizes[at]) if texts and not held_out else None
+    for at, text in enumerate(texts):
+        if at == cut:
+            middle = _cut(text, max(1, len(text) * missing // sizes[at]))
+            yield "held_out", text[middle:]  # before the rest, after which there may be enough tokens
+            if middle:
+                yield "train", text[:middle]
+        else:
+            yield ("held_out" if at in held_out else "train"), text
+
+
+def _place(number: int) -> float:
+    """The place of document `number` (from 1) between 0 and 1."""
+    return number * GOLDEN % WHOLE / WHOLE
+
+
+def _cut(text: str, end: int) -> int:
+    """Where the last `end` characters of a text begin, or up to half as many, after a line end or a space if there is
+    one."""
+    begin = len(text) - end
+    for sign in ("\n", " "):
+        if (at := text.find(sign, begin, begin + end // 2)) >= 0:
+            return at + 1
+    return begin
+
+
+def _size(text: str) -> int:
+    """Its bytes in UTF-8."""
+    return len(text.encode("utf-8", errors="replace"))
+
+
+def first_of(splits: Iterator[Split], needed: int) -> dict[str, int]:
+    """Bytes of each split with ends of text, counted only until both have `needed`, which no number of tokens exceeds.
+
+    So a split with less is too small for `needed` tokens, and a long corpus is not read to its end.
+    """
+    found = {"train": 0, "held_out": 0}
+    for split, text in splits:
+        found[split] += _size(text) + 1
+        if min(found.values()) >= needed:
+            break
+    return found
