@@ -51,7 +51,7 @@ def check_same(out: Path, source: str, then: dict[str, Any], config: TrainConfig
 
     then: the settings recorded in the file `source` of `out`.
     """
-    usual = plain(to_dict(TrainConfig(model=config.model)))  # for settings newer than the run
+    usual = plain(to_dict(TrainConfig(model=config.model)))  # defaults, for settings added since the run began
     changes = list(differences({**usual, **then}, plain(to_dict(config))))
     refused = [
         (key, old, new)

@@ -28,7 +28,8 @@ from sparsegpt2.sparsity.memory import REMEMBERED
 
 PROGRESS, STATES = "progress.json", "optimizer.safetensors"
 KEPT = ("exp_avg", "exp_avg_sq", REMEMBERED)
-"""What is saved of the optimiser for each parameter: Adam's moments and, with a memory, remembered weights."""
+"""What is saved of the optimiser for each parameter: Adam's moments and, if the run remembers dropped weights
+(`SparsityConfig.memory`), their remembered values."""
 LAST = Kind("a run's checkpoint", (*FILES, PROGRESS, STATES), MODEL.mark, MODEL.signs)
 """Folders that `save_state` may replace."""
 BELONGS, LISTED = "belongs_to", "files"
@@ -138,8 +139,9 @@ def _check_belongs(directory: Path, saved: Any, now: Mapping[str, str]) -> None:
     for name, fingerprint in now.items():
         then = saved.get(name) if isinstance(saved, dict) else None
         if then is not None and then != fingerprint:
+            other = "another tokenizer" if name == "tokenizer" else f"other {name}"
             raise UserError(
-                f"{directory} was trained with other {name} (fingerprint {str(then)[:12]}, now {fingerprint[:12]}): "
+                f"{directory} was trained with {other} (fingerprint {str(then)[:12]}, now {fingerprint[:12]}): "
                 f"its corpora have changed since then; restore them, or begin a new run with another --out"
             )
 

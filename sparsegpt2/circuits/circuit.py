@@ -170,7 +170,7 @@ def _check_sizes(shapes: dict[str, list[int]]) -> None:
     """`UserError` unless masks of these shapes fit in memory; called before any of them is made."""
     for name, shape in shapes.items():
         if min(shape, default=0) < 1:
-            raise UserError(f"{name} has the shape {shape}")
+            raise UserError(f"{name} has the shape {shape}, which no mask can have")
     entries = sum(math.prod(shape) for shape in shapes.values())
     if entries > MOST_ENTRIES:
         raise UserError(f"its masks have {entries:,} entries, and at most {MOST_ENTRIES:,} are read")
@@ -189,7 +189,7 @@ def _mask(shape: list[int], listed: Any, value: bool = True) -> Tensor:
 def _ranking(score: list[float], shape: list[int]) -> Tensor:
     ranking = torch.tensor(score, dtype=torch.float32)
     if list(ranking.shape) != shape or not bool(ranking.isfinite().all()):
-        raise UserError(f"the scores of a site with {shape[0]} channels are not as many finite numbers")
+        raise UserError(f"a site with {shape[0]} channels must have {shape[0]} scores, all finite")
     return ranking
 
 

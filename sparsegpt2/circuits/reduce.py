@@ -87,9 +87,9 @@ class Reduction:
 
 
 class ReducedAblation:
-    """`MeanAblation` for a reduced model. It takes the live channels [..., L] of a site, or all of them, [..., C].
+    """`MeanAblation` for a reduced model.
 
-    It gets all channels where AbsTopK needs them.
+    It is called with all channels of a site, [..., C], or, if only the live ones were computed, with those, [..., L].
     """
 
     def __init__(self, reduction: Reduction, kept: Mapping[str, Tensor]) -> None:

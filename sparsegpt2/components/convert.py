@@ -44,7 +44,11 @@ class Links:
         return (shared > 0).cpu() & self.graph.present
 
     def used(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """The channels that writers, bool [W, D], and readers, bool [R, D], use along the kept edges [W, R]."""
+        """Returns (the channels that each writer uses, bool [W, D], those that each reader uses, bool [R, D]).
+
+        kept: the kept edges, bool [W, R]. A writer uses the channels that it shares with the readers of its kept edges,
+        and a reader those that it shares with the writers of its kept edges.
+        """
         edges = kept.to(self.out.device).float()
         writes, reads = (self.out > 0).float(), (self.into > 0).float()
         return (writes * (edges @ reads)) > 0, (reads * (edges.T @ writes)) > 0
@@ -88,10 +92,12 @@ def _per_head(model: GPT, channels: Tensor) -> Tensor:
 
 
 def component_view(model: GPT, circuit: Circuit) -> ComponentCircuit:
-    """The component circuit whose edges are those along which a circuit of channels has a path of kept weights.
+    """The component circuit that corresponds to a circuit of channels.
 
-    Only edges on a path from the embedding to the logits are included. A circuit of channels never ablates the
-    embedding or the unembedding, so every writer of a channel that the unembedding reads has an edge into the logits.
+    It has an edge wherever the writer writes a residual channel that the reader reads, both with kept weights between
+    kept nodes. Only edges on a path from the embedding to the logits are included. A circuit of channels never ablates
+    the embedding or the unembedding, so every writer of a channel that the unembedding reads has an edge into the
+    logits.
     """
     circuit.check(model)
     links = links_of(model, circuit.nodes, circuit.weights)

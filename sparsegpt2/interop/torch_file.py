@@ -75,7 +75,9 @@ def _check_stored(tensor: Tensor, records: set[int], source: str) -> None:
     """`UserError` unless each entry of the tensor has its own bytes, all in one record of the file."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise UserError(f"{source} is {kind} or sparse, or has no values; it must hold plain floating-point numbers")
+        raise UserError(
+            f"{source} is sparse, quantized or without values (dtype {kind}); it must hold plain floating-point numbers"
+        )
     held = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > held or (records and held not in records):
         raise UserError(

@@ -24,7 +24,7 @@ lower 16 bits."""
 
 @triton.jit
 def _abs_topk_rows(x, out, kept, width, k, BITS: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """AbsTopK of one row of C floats, given as integers, for each program.
+    """AbsTopK of rows of `width` floats, whose bits are given as integers. Each program handles one row.
 
     Bisection finds the k-th largest magnitude, and k entries are kept. Of equal magnitudes the lowest index is kept.
     """
@@ -62,7 +62,8 @@ def _mask_entries(gradient, kept, out, size, BLOCK: tl.constexpr):  # type: igno
 def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
     """Returns (addresses of a chunk's entries, their keys, which of the entries are inside the tensor).
 
-    The key of an entry is its magnitude's bits or, if the entry is reserved, the highest possible key.
+    The key of an entry is its magnitude's bits or, if the entry is reserved (must be kept, see `keep_largest_`), the
+    highest possible key.
     """
     places = first + tl.arange(0, BLOCK)
     inside = places < tl.load(sizes + tensor)
@@ -76,9 +77,11 @@ def _read(weights, reserves, sizes, tensor, first, BLOCK: tl.constexpr):  # type
 
 @triton.jit
 def _histogram(weights, reserves, sizes, tensors, firsts, upper, counts, LOWER: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Count a chunk's keys by their upper bits, all but the lower 16.
+    """Count how many of a chunk's keys fall into each bin. The bin of a key is its upper bits (the key without its
+    lower 16 bits).
 
-    LOWER: count by the lower 16 bits instead, and only those keys whose upper bits are the tensor's entry in `upper`.
+    LOWER: use the lower 16 bits as the bin instead, and count only those keys whose upper bits equal the tensor's entry
+    in `upper`.
     """
     tensor = tl.load(tensors + tl.program_id(0))
     _, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + tl.program_id(0)), BLOCK)

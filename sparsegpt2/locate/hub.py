@@ -61,8 +61,8 @@ def asking(name: str, question: Callable[[], Result]) -> Result:
             f"if it is private, log in with `hf auth login`"
         ) from None
     except errors.HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else "no"
-        raise UserError(f"{PREFIX}{name}: the hub refused with status {status}; log in with `hf auth login`") from None
+        status = "" if error.response is None else f" with status {error.response.status_code}"
+        raise UserError(f"{PREFIX}{name}: the hub refused{status}; log in with `hf auth login`") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{PREFIX}{name}: the hub cannot be reached ({type(error).__name__})") from None
 

@@ -18,7 +18,7 @@ from sparsegpt2.results import (
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
-FOLDERS = {name: RESULTS / name for name in ("main", "family")}
+FOLDERS = {name: RESULTS / name for name in ("main", "family", "quickstart")}
 """Name of a set of results in markers -> its folder."""
 
 

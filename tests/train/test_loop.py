@@ -225,7 +225,7 @@ def test_a_run_whose_data_or_tokenizer_changed_is_refused_by_name(half, settings
     added.write_text("class Other:\n    pass\n" * 400)
     try:
         said = run_here(tmp_path, longer, capsys, 2)
-        assert "was trained with other tokenizer (fingerprint " in said and "corpora have changed since" in said
+        assert "was trained with another tokenizer (fingerprint " in said and "corpora have changed since" in said
         assert (half / "last" / "model.safetensors").read_bytes() == before
         progress = json.loads((half / "last" / "progress.json").read_text())
         assert set(progress["belongs_to"]) == {"data", "tokenizer"}

@@ -151,7 +151,7 @@ def test_a_checkpoint_that_knows_only_its_tokenizer_refuses_another(here, capfd)
     train(capfd, "--data.path", "mine", "--out", "run")
     (here / "mine" / "b.py").write_text("class Other:\n    pass\n" * 400)
     told = train(capfd, "--data.path", "mine", "--out", "run", "--tokens", "2560", status=2)
-    assert "was trained with other tokenizer" in told
+    assert "was trained with another tokenizer" in told
 
 
 # --- Longer, elsewhere ----------------------------------------------------------------------------------------------

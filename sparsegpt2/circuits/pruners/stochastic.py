@@ -1,9 +1,9 @@
-"""The node pruner, with only a random part of the closed nodes ablated in each row.
+"""The node pruner, but in each row only a random part of the closed nodes (those whose gate is 0) is ablated.
 
 The effects of nodes that are ablated together can cancel, and a pruner can exploit that to build circuits that the
-model does not use (Drori 2026). It cannot do so if only a random part of the other nodes is ablated: a circuit that is
-trained in this way must also work while some of the rest of the model is active. `ablation_rate` is the smallest share
-that is ablated; at 1 this is the node pruner.
+model does not use (Drori 2026, see docs/faithfulness.md). It cannot do so if only a random part of the other nodes is
+ablated: a circuit that is trained in this way must also work while some of the rest of the model is active.
+`ablation_rate` is the smallest share that is ablated; at 1 this is the node pruner.
 
 Shapes: N nodes, B rows of a batch.
 """
@@ -22,14 +22,14 @@ from sparsegpt2.progress import Progress
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
-    """Rank nodes by tau after training the gates."""
+    """Train the gates, then rank nodes by tau, the trained parameter of a node's gate."""
     return train_nodes(model, [task], [config], progress, training=StochasticTraining)[0]
 
 
 class StochasticTraining(NodeTraining):
     """Gates on nodes, where a random part of the closed nodes is not ablated."""
 
-    gives_up = False  # a node below `drop_below` is still active in some rows, so it must be computed
+    gives_up = False  # a node whose tau is below `drop_below` is still active in some rows, so it must be computed
     config: Settings
 
     def __init__(self, model: GPT, task: Task, config: Settings) -> None:

@@ -1,8 +1,9 @@
 """Vectors of floats and integers for numba, to keep sums in registers and to count without branches.
 
 Numba vectorises simple loops without help. But it cannot keep a tile of sums in registers over a loop of varying
-length, and it cannot count 16-bit comparisons. Kernels that need this write their inner loops with these functions.
-LLVM splits a vector that is wider than the machine's registers, so no particular instruction set is needed.
+length, and it cannot vectorise a count of the 16-bit integers that pass a comparison. Kernels that need this write
+their inner loops with these functions. LLVM splits a vector that is wider than the machine's registers, so no
+particular instruction set is needed.
 
 A `float32` vector has 16 lanes (`load`, `store`, `fma`, ...). The comparisons work on 32 integers at a time and return
 one bit for each. bfloat16 is read and written as int16.
@@ -293,10 +294,10 @@ _IR_PAIRS = ir.VectorType(_BFloat(), 2 * LANES)
 
 @intrinsic
 def add_pairs(typing: Any, tile: Any, factors: Any, array: Any, index: Any) -> Any:
-    """A tile with tile[i] + 16 dot products for each i. They are those of one pair of bfloat16 with 16 pairs.
+    """A tile with 16 dot products added to tile[i], for each i. Each is of two pairs of bfloat16: a · c + b · d.
 
-    The 16 pairs are the entries of `array` from index + 16 i on. factors: an int32 that holds the one pair. array: flat
-    int32, each entry a pair. Needs a CPU with avx512_bf16.
+    factors: an int32 that holds the pair (a, b), the same for all dot products. array: flat int32, each entry a pair
+    (c, d). Lane j of tile[i] takes the entry at index + 16 * i + j. Needs a CPU with avx512_bf16.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -212,7 +212,7 @@ DAMAGES = {
     ),
     "sparse": (
         lambda settings, state: state.update({"lm_head.weight": torch.ones(40, 16).to_sparse()}),
-        "lm_head.weight is float32 or sparse",
+        "lm_head.weight is sparse, quantized or without values .dtype float32.",
     ),
     "not_tied": (lambda settings, state: state.update({"lm_head.weight": torch.ones(40, 16)}), "tied_unembed is true"),
     "key": (lambda settings, state: settings.update(d_modl=3), "unknown key 'd_modl'"),
