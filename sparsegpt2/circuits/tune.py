@@ -241,12 +241,16 @@ def open_study(storage: str | Path, name: str) -> Any:
     inside(path.parent, path.name)
     backend = JournalFileBackend(str(path), lock_obj=Unlocked())  # type: ignore[arg-type]
     try:  # replays the whole journal; what an entry must hold is known to Optuna alone
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name=name,
             storage=JournalStorage(backend),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS),
             load_if_exists=True,
         )
+        for trial in study.get_trials(deepcopy=False, states=(_states().COMPLETE,)):
+            if set(trial.params) != set(SPACE) or trial.value is None:
+                raise UserError(f"trial {trial.number} has other settings than are searched, or no result")
+        return study
     except OSError:
         raise
     except Exception as error:
