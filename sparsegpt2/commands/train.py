@@ -58,10 +58,8 @@ def train_parser() -> Parser:
         "The text",
         {
             "data.path": "Your own text: a file, a folder or a pattern such as 'src/**/*.py' [generated Python].",
-            "data.text_field": "The field with the text in jsonl, csv and parquet files [text, content, code, ...].",
             "data.corpora": "A mixture, such as '[{name: stdlib}, {name: files, path: src, weight: 3}]'.",
             "data.tokens": "Tokens to prepare; longer training repeats them.",
-            "data.vocab_size": "Size of the tokenizer to train; must equal model.vocab_size.",
             "data.tokenizer": "A tokenizer to use instead of training one: a file, RUN, zoo:NAME or hf:user/name.",
             "init": "A model or run to begin with.",
         },

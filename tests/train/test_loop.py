@@ -374,7 +374,8 @@ def test_a_full_disk_and_a_forbidden_folder_are_one_sentence(settings, tmp_path,
 
     monkeypatch.setattr(loop, "save_state", full)
     said = run_here(tmp_path, settings, capsys, 2)
-    assert "somewhere: no space left on device; free some space" in said and said.count("\n") == 1
+    assert "somewhere: no space left on device; free some space" in said.splitlines()[-1]
+    assert said.count("error") == 1 and "Traceback" not in said
 
 
 def test_a_run_becomes_longer_and_says_so(settings, tmp_path, capsys):
