@@ -77,8 +77,8 @@ class CircuitInfo(Info):
     calibration: Calibration | None = None
     """The calibration of the circuit's logits, if there is one."""
     curve: list[list[float]] | None = None
-    """[nodes, edges, loss in nats] of every size that was scored in the search for this target or for an earlier
-    one."""
+    """[nodes, edges, loss in nats] of every size that was scored, in the search for this target loss or in
+    earlier searches for other target losses with the same ranking."""
     seconds: float | None = None
     """Seconds that the ranking and the choice of a size took."""
     config: dict[str, Any] | None = None

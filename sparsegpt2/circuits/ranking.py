@@ -28,7 +28,7 @@ class Watcher(Protocol):
         """Called once for each step. step: from 1 to `steps`.
 
         entry: the numbers of the step: `task_loss` in nats, `kept` (number of open gates) and `k_coef` (penalty for
-        each).
+        each open gate, in nats).
         """
 
 
