@@ -8,7 +8,8 @@ docs/components.md reports the cost. The interventions are streams objects (`mod
 forward pass for one call, and the forward pass tells it about every read and write of the residual stream.
 
 Shapes: N masks (several masks are run in one batch of N groups of B rows, one group after the other), B rows, T
-positions, D d_model, A heads * head width, H heads, W writers, R readers.
+positions, D d_model, A heads * head width, H heads, W writers, R readers (docs/definitions.md,
+Writer and reader).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run the checks on a circuit, one after the other, and save each finding in a report as soon as it is there."""
+"""Run the checks on a circuit, one after the other, and save each finding in a report as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -118,6 +118,7 @@ def _forget_edited(report: Report, about: dict[str, Any]) -> None:
 
 def case_identity(case: Case) -> str:
     """16 hex digits of a hash of everything that the numbers depend on. The choice of checks is not included."""
+    # both settings only choose checks; `dear` is the name under which `EvidenceConfig.expensive` is stored
     settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
     calibration = case.calibration and case.calibration.to_dict()
     plain = [settings, case.prune.to_dict(), calibration, case.task.name, case.text_source]
