@@ -93,8 +93,8 @@ class Frontier:
             which = "No two models have equal held-out loss, so all are shown"
         note = (
             f"{which}. Lines: along the pruner's ranking, on validation pairs, over {_tasks(len(self.matched_tasks))} "
-            f"that count for all models at {self.target_loss:g}. Markers: circuits found for each target loss, over "
-            f"those of these tasks whose circuits meet it in every model (number at the right)."
+            f"that count for all models at {self.target_loss:g}. Markers: circuits found for each target loss; the "
+            f"mean is over the tasks among them whose circuits meet that loss in every model (their number: right)."
         )
         label = f"Circuit size ({SIZE_NAMES[self.config.size]}, geometric mean)"
         return draw_sizes(self.curves, self.counts, target=self.target_loss, size_label=label, note=note)

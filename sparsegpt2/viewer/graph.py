@@ -19,7 +19,7 @@ from sparsegpt2.viewer.config import ViewConfig
 from sparsegpt2.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
 
 TOKENS = 8
-"""Number of tokens listed for a node with positive weights, and with negative weights."""
+"""A node is listed with up to this many tokens with positive weights, and as many with negative weights."""
 
 
 @dataclass(frozen=True)
