@@ -1,4 +1,7 @@
-"""A circuit: the kept nodes of a model, its size in nodes and edges, and its file."""
+"""A circuit: the kept nodes of a model, its size in nodes and edges, and its file.
+
+Shapes: C channels of a site.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The result of a pruner: nodes or edges in the order in which circuits keep them."""
+"""The result of a pruner: nodes or edges in the order in which circuits keep them.
+
+Shapes: C channels of a site, E ranked edges.
+"""
 
 from __future__ import annotations
 

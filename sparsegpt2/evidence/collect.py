@@ -40,10 +40,11 @@ def collect_evidence(
 ) -> Report:
     """Run the checks that `config` selects on `circuit`, and return the report.
 
-    text: pretraining text [N, T] int64 for resampling and for the node means of random models. Without it the task's
-    prompts are used, and the report says so. path: the report's file, which is saved after each check. If it already
-    contains findings for the same model, circuit, test pairs, text and settings, those are kept, so an interrupted run
-    is resumed. about: additional facts for `Report.about`. The pruner's settings are read from `circuit.info.config`.
+    text: pretraining text, N windows of T tokens, [N, T] int64, for resampling and for the node means of random models.
+    Without it the task's prompts are used, and the report says so. path: the report's file, which is saved after each
+    check. If it already contains findings for the same model, circuit, test pairs, text and settings, those are kept,
+    so an interrupted run is resumed. about: additional facts for `Report.about`. The pruner's settings are read from
+    `circuit.info.config`.
 
     `UserError` for a circuit of another model, a model without node means, a task that the model cannot read, or an
     unknown check.

@@ -1,6 +1,8 @@
 """The part of a circuit that is drawn: shown nodes and edges, residual lanes, and the tokens listed for each node.
 
 A residual lane is a residual channel, drawn as a vertical line.
+
+Shapes: C channels of a site, D d_model, V tokens of the vocabulary.
 """
 
 from __future__ import annotations

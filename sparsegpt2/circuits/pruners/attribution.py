@@ -58,7 +58,7 @@ class RowGates:
     def __init__(self, means: dict[str, Tensor]) -> None:
         self.means = means
         self.masks: dict[str, Tensor] = {}
-        """Site -> the gates of the latest piece, [rows, C]."""
+        """Site -> the gates of the latest piece, [rows, channels of the site]."""
 
     def edge_values(self) -> Masks:
         return self.means

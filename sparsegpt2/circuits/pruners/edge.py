@@ -1,8 +1,9 @@
 """Prune single weights (docs/pruning.md): every nonzero weight of the model has a gate.
 
-A removed edge from node i carries w * mean_i instead of w * x_i. So gates Z over a matrix W change the weight to W * Z
-and the bias to b + (W * (1 - Z)) @ mean (`edges.ablate_edges`), and a step costs one forward and one backward pass of
-the model itself. A node that dangles, given the open gates, is mean-ablated too, as it will be in the circuit.
+A removed edge of weight w from node i carries w * mean_i instead of w * x_i, where x_i is the node's value. So gates Z
+over a matrix W with bias b change the weight to W * Z and the bias to b + (W * (1 - Z)) @ mean (`edges.ablate_edges`),
+and a step costs one forward and one backward pass of the model itself. A node that dangles, given the open gates, is
+mean-ablated too, as it will be in the circuit.
 
 tau is the trained parameter of a gate, and a gate is open if it is not 0 (docs/definitions.md, Gate). Shapes: E
 edges, B rows, C channels of a site, O and I channels that a map writes and reads.

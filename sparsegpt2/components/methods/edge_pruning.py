@@ -10,6 +10,8 @@ the threshold that keeps this share. There is one training run for each requeste
 In contrast to the paper, the objective is divided by its value with all edges ablated, and each multiplier is the price
 of a single edge rather than of a share of all edges. As a result, one learning rate works for graphs of 20 and of
 30,000 edges, and for tasks on which ablating all edges costs 0.02 nats or 5.
+
+Shapes: E edges, W writers, R readers.
 """
 
 from __future__ import annotations

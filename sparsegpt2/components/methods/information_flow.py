@@ -9,6 +9,8 @@ each prompt; for the logits, only the last position counts. The paper follows si
 attention, from the last token of one prompt. Here the graph has components but no positions, so each edge has one
 share. The q, k and v inputs of all heads of a layer read the same sum, so they get the same shares. The bias of c_proj
 is part of x but belongs to no writer.
+
+Shapes: B rows, T positions, W writers.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The paper is "Interpretability in the Wild". `Discovery.effects` is the matrix o
 rises, averaged over rows, when the reader reads the writer's counterfactual output and everything after the reader is
 recomputed. This takes one forward pass for each edge; several edges are run in one batch. Edges are ranked by the
 magnitude of their effect.
+
+Shapes: W writers, R readers (docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations
