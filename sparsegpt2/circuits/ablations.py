@@ -1,4 +1,4 @@
-"""Ablations: the values that replace those of nodes outside a circuit, and the values that removed edges carry.
+"""Ablations: the values that nodes outside a circuit are set to, and the values that removed edges carry.
 
 - mean: the node's mean over pretraining text (`mean_ablation`)
 - zero: 0 (`zero_ablation`)

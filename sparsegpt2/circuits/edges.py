@@ -28,7 +28,7 @@ class EdgeMap:
     parameter: str
     """Name of the weight parameter that contains the map, such as `blocks.0.attn.c_attn.weight`."""
     rows: slice
-    """Rows of the parameter that belong to the map: all of them or, in c_attn, those of q, of k or of v."""
+    """Rows of the parameter that belong to the map: all of them or, in c_attn, the rows of q, of k or of v."""
     columns: slice
     """Columns of the parameter that belong to the map: all except those that read concatenated positions, which are not
     nodes."""

@@ -117,7 +117,7 @@ def train_nodes(
 def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> tuple[Tensor, list[int]]:
     """Which of the joined masks each row uses, int64 [B]; and `rows`, unchanged.
 
-    masks: those of each run, [M, N], which are joined one run after the other. rows: number of rows of each run.
+    masks: the masks of each run, [M, N]; the caller joins them in this order. rows: number of rows of each run.
     """
     first, owners = 0, list[Tensor]()
     for own, count in zip(masks, rows, strict=True):

@@ -29,7 +29,7 @@ class TrimSettings(Aim):
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings(Aim):
-    """How gates on nodes or on edges are trained. The settings of the paper are those of its appendix A.5.
+    """How gates on nodes or on edges are trained. The paper's values are in its appendix A.5.
 
     docs/definitions.md defines gate, tau (the trained parameter of a gate) and closed node.
     """
@@ -133,7 +133,8 @@ class EdgeSettings(NodeSettings):
     """Learning rate of the edge pruner, which it uses instead of `lr`."""
     edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
     """Kind of gate on edges: `heaviside`, the step function of the node pruner, or `hard_concrete`, a random gate
-    (Louizos et al. 2018), which needs a larger `init_noise_bias`, such as 0.5."""
+    (Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"), which needs a larger
+    `init_noise_bias`, such as 0.5."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,6 @@
 """How well component circuits reproduce the full model, and how they compare with a known circuit or with each other.
 
-Shapes: N masks, B rows, V vocabulary, W writers, R readers, E edges.
+Shapes: N masks, B rows, V vocabulary, W writers, R readers (docs/definitions.md, Writer and reader), E edges.
 """
 
 from __future__ import annotations

@@ -83,8 +83,9 @@ class EdgeMix:
     the counterfactual run with B rows, which is used for all N masks.
 
     Where z is 1 for all edges, readers read exactly this run's residual stream, bit for bit. Where z is 0 for all
-    edges, they read that of the counterfactual run. There is one exception: if AbsTopK acts on the attention's output,
-    z = 0 is not exact, because the bias of c_proj then passes only through the channels that AbsTopK kept in this run.
+    edges, they read the residual stream of the counterfactual run. There is one exception: if AbsTopK acts on the
+    attention's output, z = 0 is not exact, because the bias of c_proj then passes only through the channels that
+    AbsTopK kept in this run.
     """
 
     def __init__(self, model: GPT, graph: ComponentGraph, kept: Tensor, other: Run) -> None:

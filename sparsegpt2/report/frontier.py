@@ -325,7 +325,7 @@ def _stem(out: str | Path) -> Path:
 def _formats(out: str | Path) -> tuple[str, ...]:
     """Formats of the figures: png and svg, and also pdf if `out` ends in .pdf.
 
-    `UserError` if the suffix of `out` is that of another format for images.
+    `UserError` if `out` has the suffix of another image format.
     """
     suffix = Path(out).suffix.lower()
     if suffix in (".jpg", ".jpeg", ".gif", ".eps", ".ps", ".tif", ".tiff", ".webp", ".html"):

@@ -11,7 +11,7 @@ In contrast to the paper, the objective is divided by its value with all edges a
 of a single edge rather than of a share of all edges. As a result, one learning rate works for graphs of 20 and of
 30,000 edges, and for tasks on which ablating all edges costs 0.02 nats or 5.
 
-Shapes: E edges, W writers, R readers.
+Shapes: E edges, W writers, R readers (docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ attention, from the last token of one prompt. Here the graph has components but 
 share. The q, k and v inputs of all heads of a layer read the same sum, so they get the same shares. The bias of c_proj
 is part of x but belongs to no writer.
 
-Shapes: B rows, T positions, W writers.
+Shapes: B rows, T positions, W writers (docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations
