@@ -128,9 +128,9 @@ class Ablated:
         """Run the batch in pieces, each with prompts of similar length, and yield the results of each piece.
 
         A result is (row indices [b] int64, the rows as a batch, their logits [b, V] float32). If every row is run under
-        each of R masks, the logits are [R * b, V]: those of all rows under the first mask, then those under the second,
-        and so on. rows: largest number of sequences in one forward pass; with None the whole batch is one piece. A
-        piece runs only when it is requested, so the caller may run a backward pass between two pieces, or stop.
+        each of R masks, the logits are [R * b, V]: all rows under the first mask, then all rows under the second, and
+        so on. rows: largest number of sequences in one forward pass; with None the whole batch is one piece. A piece
+        runs only when it is requested, so the caller may run a backward pass between two pieces, or stop.
         """
         if rows is None:
             pieces: Iterator[tuple[Tensor, TaskBatch]] = iter([(torch.arange(len(batch), device=batch.device), batch)])

@@ -1,8 +1,9 @@
-"""Ablations: the values that replace those of nodes outside a circuit, and the values that removed edges carry.
+"""Ablations: the values that nodes outside a circuit are set to, and the values that removed edges carry.
 
 - mean: the node's mean over pretraining text (`mean_ablation`)
 - zero: 0 (`zero_ablation`)
-- resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022)
+- resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022, "Causal
+  scrubbing")
 
 An ablation does not decide which nodes are ablated. The masks decide that, and they are given to `Ablated`. So ablating
 a random or an adversarially chosen part of the nodes needs other masks, but no new ablation. A mask may hold float
@@ -49,7 +50,7 @@ class Piece:
 
 
 Sites = Callable[[Piece], Site]
-"""A function that makes the site object for a piece of a batch."""
+"""A function that makes the site object (docs/definitions.md, Site) for a piece of a batch."""
 
 
 class Ablation(Protocol):
@@ -68,7 +69,10 @@ class Ablation(Protocol):
         ...
 
     def over(self, kept: Masks) -> Sites:
-        """A function that makes the site object for a piece of a batch, which ablates the nodes outside `kept`."""
+        """Return a function that makes the site object for a piece of a batch.
+
+        The site object ablates the nodes outside `kept`.
+        """
         ...
 
 
@@ -90,7 +94,7 @@ class Constant:
 
 
 def mean_ablation(model: GPT) -> Constant:
-    """An ablation that sets nodes to their means; `UserError` if the model's are incomplete or not finite."""
+    """An ablation that sets nodes to their means; `UserError` if the model's means are incomplete or not finite."""
     return Constant(means_of(model))
 
 

@@ -1,4 +1,7 @@
-"""A circuit: the kept nodes of a model, its size in nodes and edges, and its file."""
+"""A circuit: the kept nodes of a model, its size in nodes and edges, and its file.
+
+Shapes: C channels of a site.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ from sparsegpt2.results.markup import bar, table
 
 FORMAT, KIND = 1, "sparsegpt2 circuit"
 MOST_ENTRIES = 2**29
-"""Largest number of entries of the masks in one file, nodes and weights together: a byte of memory each."""
+"""Largest number of entries of the masks in one file, nodes and weights together. Each entry takes a byte of
+memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,7 @@ class Circuit:
             shapes = {site: [check(entry["width"], int, "width")] for site, entry in nodes.items()}
             _check_sizes(shapes | {name: entry["shape"] for name, entry in (weights or {}).items()})
             if scores and set(scores) != set(nodes):
-                raise UserError("its scores are of other sites than its nodes")
+                raise UserError("its scores must be of the same sites as its nodes")
             return Circuit(
                 nodes={site: _mask(shapes[site], entry["kept"]) for site, entry in nodes.items()},
                 weights=weights and {name: _weight_mask(entry) for name, entry in weights.items()},
@@ -170,7 +174,7 @@ def _check_sizes(shapes: dict[str, list[int]]) -> None:
     """`UserError` unless masks of these shapes fit in memory; called before any of them is made."""
     for name, shape in shapes.items():
         if min(shape, default=0) < 1:
-            raise UserError(f"{name} has the shape {shape}, which no mask can have")
+            raise UserError(f"{name} has the shape {shape}; each of its sizes must be at least 1")
     entries = sum(math.prod(shape) for shape in shapes.values())
     if entries > MOST_ENTRIES:
         raise UserError(f"its masks have {entries:,} entries, and at most {MOST_ENTRIES:,} are read")

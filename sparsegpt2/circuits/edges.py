@@ -28,7 +28,7 @@ class EdgeMap:
     parameter: str
     """Name of the weight parameter that contains the map, such as `blocks.0.attn.c_attn.weight`."""
     rows: slice
-    """Rows of the parameter that belong to the map: all of them or, in c_attn, those of q, of k or of v."""
+    """Rows of the parameter that belong to the map: all of them or, in c_attn, the rows of q, of k or of v."""
     columns: slice
     """Columns of the parameter that belong to the map: all except those that read concatenated positions, which are not
     nodes."""
@@ -139,11 +139,11 @@ def parameter_and_bias(model: GPT, edge_map: EdgeMap) -> tuple[Tensor, Tensor | 
 def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Parameters with which the model runs with all edges outside `weights` mean-ablated: name -> new value.
 
-    They are meant for `torch.func.functional_call`. A removed edge from node i carries w * mean_i instead of w * x_i.
-    So applying a mask Z to a matrix W means using the matrix W * Z and the bias b + (W * (1 - Z)) @ mean
-    (docs/definitions.md, Circuit of edges). weights: parameter name -> Z of the parameter's shape, bool or float gates,
-    which receive gradients. means: site -> [C]. Columns that read concatenated positions are never masked. `UserError`
-    for a model without biases.
+    They are meant for `torch.func.functional_call`. A removed edge of weight w from node i carries w * mean_i instead
+    of w * x_i, where x_i is the node's value. So applying a mask Z to a matrix W with bias b means using the matrix W *
+    Z and the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). weights: parameter name -> Z of the
+    parameter's shape, bool or float gates, which receive gradients. means: site -> [C]. Columns that read concatenated
+    positions are never masked. `UserError` for a model without biases.
     """
     changed: dict[str, Tensor] = {}
     for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():

@@ -1,8 +1,8 @@
 """Training gates: what the pruners of nodes and of edges share (paper, appendix A.5).
 
-A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient passes through it (`gates.gate`). Each step
-draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and moves tau along the gradient. A
-controller (`Penalty`) sets the penalty so that the task loss stays at its target.
+A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient passes through it (`gates.gate`;
+docs/definitions.md, Gate). Each step draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and
+moves tau along the gradient. A controller (`Penalty`) sets the penalty so that the task loss stays at its target.
 
 A training step reads no numbers from the device, so the host (the CPU) never has to wait for a GPU. The controller, and
 the test whether the gates have settled, keep their state in tensors on the device. Each step leaves its loss and its
@@ -174,7 +174,8 @@ class Settling:
     def update(self, kept: Tensor, running: Tensor | None) -> None:
         """Take note of a step.
 
-        kept: number of open gates. running: running mean of the task loss, or None if the loss does not matter.
+        kept: number of open gates. running: running mean of the task loss. It is None if the penalty is
+        fixed; then the loss does not matter.
         """
         config = self.config
         if self.kept is not None:

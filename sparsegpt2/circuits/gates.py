@@ -1,6 +1,7 @@
 """Mean ablation at node sites, and the gates that learn which nodes to ablate (paper, appendix A.5).
 
-Shapes: R masks, B rows of a batch, T positions, C channels of a site, N nodes of a model (all channels of all sites).
+tau is the trained parameter of a gate (docs/definitions.md, Tau). Shapes: R masks, B rows of a batch, T positions, C
+channels of a site, N nodes of a model (all channels of all sites).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from sparsegpt2.model.gpt import GPT
 class MeanAblation:
     """A site object: every channel x of a node site becomes m * x + (1 - m) * mean, at every position.
 
-    kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, for each
-    row of the batch [B, T, C] the index of the mask that it uses. Without `rows` the batch consists of R groups of
-    rows, one after the other, and each group uses one mask. Activations at sites without a mask are not changed.
+    kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, the index
+    of the mask that each row of the batch uses. Without `rows` the batch consists of R groups of rows, one after the
+    other, and each group uses one mask. x is [B, T, C]. Activations at sites without a mask are not changed.
 
     The forward calls site objects after AbsTopK. Where m = 1, x is unchanged bit for bit.
     """
@@ -75,7 +76,7 @@ class _Gate(torch.autograd.Function):
 
 
 def gate(tau: Tensor, temperature: float) -> Tensor:
-    """Heaviside step of tau (1 where tau >= 0) whose gradient is the derivative of sigmoid(tau / temperature)."""
+    """Heaviside step of tau: 1 where tau >= 0, else 0. Its gradient is the derivative of sigmoid(tau / temperature)."""
     return _Gate.apply(tau, temperature)  # type: ignore[no-any-return]
 
 

@@ -1,10 +1,12 @@
 """The hard-concrete distribution: masks in [0, 1] that are often exactly 0 or 1 and still have a gradient.
 
-A mask is made from a number u, which is uniform between 0 and 1. First, s = sigmoid((log u - log(1 - u) + log alpha) /
-temperature). Then s is stretched to the range from low to high, and clamped to 0 .. 1 (Louizos et al. 2018, "Learning
-Sparse Neural Networks through L0 Regularization"). The values of low, high and temperature are those of Edge Pruning.
-Two methods train such masks: `edge_pruning` on the edges of component circuits, and the pruner `edge` on single
-weights.
+A mask is made from a trained parameter, log alpha, and a random number u, which is uniform between 0 and 1. First, s =
+sigmoid((log u - log(1 - u) + log alpha) / temperature). Then s is stretched to the range from low to high, and clamped
+to 0 .. 1 (Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"). The values of low, high
+and temperature are those of Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning".
+
+Such masks are trained by the component method `edge_pruning`, on edges of the component graph, and by the pruner `edge`
+with `edge_gate=hard_concrete`, on single weights.
 """
 
 from __future__ import annotations

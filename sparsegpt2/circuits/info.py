@@ -23,8 +23,8 @@ class Info:
     seed: int | None = None
     """Seed of the pruner, or of the method for component circuits."""
     model: str | None = None
-    """Where the model is: its published name or its folder. The folder is relative to that of the circuit's file if the
-    two have a common parent folder, other than the root of the file system."""
+    """Where the model is: its published name or its folder. The folder is relative to the folder of the circuit's file
+    if the two have a common parent folder, other than the root of the file system."""
     model_fingerprint: str | None = None
     """16 hex digits of a hash of the model's weights, means and tokenizer."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -77,8 +77,8 @@ class CircuitInfo(Info):
     calibration: Calibration | None = None
     """The calibration of the circuit's logits, if there is one."""
     curve: list[list[float]] | None = None
-    """[nodes, edges, loss in nats] of every size that was scored in the search for this target or for an earlier
-    one."""
+    """[nodes, edges, loss in nats] of every size that was scored, in the search for this target loss or in
+    earlier searches for other target losses with the same ranking."""
     seconds: float | None = None
     """Seconds that the ranking and the choice of a size took."""
     config: dict[str, Any] | None = None

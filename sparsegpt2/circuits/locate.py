@@ -36,8 +36,8 @@ def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
     """The folder of a circuit's model: `given` if there is one, else the folder that the circuit's file names.
 
     The named folder is looked for relative to the file's folder and to its parents, then relative to the working
-    directory. A model is skipped if its shape or its weights differ from those of the model in which the circuit was
-    found. `UserError` if no model fits.
+    directory. A model is skipped if its shape or its weights differ from the model in which the circuit was found.
+    `UserError` if no model fits.
     """
     if given:
         return model_directory(given)

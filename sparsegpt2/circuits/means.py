@@ -29,10 +29,11 @@ class _Sums:
 def node_means(
     model: GPT, tokens: Tensor, *, batch_size: int = 64, progress: Callable[[int, int, str], None] | None = None
 ) -> dict[str, Tensor]:
-    """Mean of each node over all positions of `tokens` [N, T] int64: site -> [C] float32.
+    """Mean of each node over all positions of `tokens`. Returns site -> [C] float32 (C channels of the site).
 
-    The activations are taken where the forward calls its sites: after AbsTopK, and in the model's `compute_dtype`. They
-    are summed in float64. `UserError` if there are no tokens, or if activations are not finite.
+    tokens: [N, T] int64, N rows of T tokens. The activations are taken where the forward calls its sites: after
+    AbsTopK, and in the model's `compute_dtype`. They are summed in float64. `UserError` if there are no tokens, or if
+    activations are not finite.
     """
     require(tokens.ndim == 2 and tokens.numel() > 0, f"node means need tokens [N, T], got shape {list(tokens.shape)}")
     device = model.wte.weight.device

@@ -1,7 +1,8 @@
 """Train gates on nodes, for one or several tasks and settings at once: each step is one forward and one backward pass.
 
 Shapes: N nodes of the model (all channels of all node sites), G gates (fewer than nodes if q and k share theirs), R
-runs trained together, M masks of one run, B rows of a batch.
+runs trained together, M masks of one run, B rows of a batch. tau is the trained parameter of a gate, and a node is
+closed if its gate is 0 (docs/definitions.md, Closed node).
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class NodeTraining(GateTraining):
     def gates(self) -> Tensor:
         """0 or 1 for each node, [N], with the gates' surrogate gradient.
 
-        If the circuit will be trimmed, open nodes that dangle (on no path from an input to the logits) count as closed,
-        because trimming will drop them. They still pass their gradient, because opening another node may give them a
-        path.
+        If the circuit will be trimmed, an open node (gate 1) that dangles, that is, is on no path from an input to the
+        logits, counts as closed, because trimming will drop it. It still passes its gradient, because opening another
+        node may give it a path.
         """
         gates = super().gates()[self.gate_of_node]
         if not self.trims:
@@ -116,7 +117,7 @@ def train_nodes(
 def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> tuple[Tensor, list[int]]:
     """Which of the joined masks each row uses, int64 [B]; and `rows`, unchanged.
 
-    masks: those of each run, [M, N], which are joined one run after the other. rows: number of rows of each run.
+    masks: the masks of each run, [M, N]; the caller joins them in this order. rows: number of rows of each run.
     """
     first, owners = 0, list[Tensor]()
     for own, count in zip(masks, rows, strict=True):

@@ -1,4 +1,7 @@
-"""The result of a pruner: nodes or edges in the order in which circuits keep them."""
+"""The result of a pruner: nodes or edges in the order in which circuits keep them.
+
+Shapes: C channels of a site, E ranked edges.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Watcher(Protocol):
         """Called once for each step. step: from 1 to `steps`.
 
         entry: the numbers of the step: `task_loss` in nats, `kept` (number of open gates) and `k_coef` (penalty for
-        each).
+        each open gate, in nats).
         """
 
 

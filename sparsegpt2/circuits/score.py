@@ -23,7 +23,7 @@ from sparsegpt2.model.gpt import GPT
 class Score:
     """Scores of a circuit, and of the unpruned model (`..._full`), on the same pairs. Losses are in nats.
 
-    Each is the mean over both sides of all pairs.
+    Each score is a mean over both sides of all pairs.
     """
 
     loss: float

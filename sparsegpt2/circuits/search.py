@@ -85,7 +85,7 @@ def circuit_at(curve: LossCurve, target_loss: float) -> Circuit:
     """The smallest circuit found with the curve's ranking that meets a target loss in nats.
 
     If no size meets it, the circuit is the whole model. `info` records how the circuit was found; its validation loss
-    is that of calibrated logits if calibration was on. For several targets, call this several times with one
+    is measured with calibrated logits if calibration was on. For several targets, call this several times with one
     `LossCurve`, so that no size is scored twice.
     """
     started = time.perf_counter()

@@ -29,7 +29,10 @@ class TrimSettings(Aim):
 
 @dataclass(frozen=True, kw_only=True)
 class GateSettings(Aim):
-    """How gates on nodes or on edges are trained. The settings of the paper are those of its appendix A.5."""
+    """How gates on nodes or on edges are trained. The paper's values are in its appendix A.5.
+
+    docs/definitions.md defines gate, tau (the trained parameter of a gate) and closed node.
+    """
 
     pairs: int = 16
     """Prompt pairs in a batch, two sequences each (paper: 64; in our measurements 16 were no worse, in a third of the
@@ -77,8 +80,8 @@ class GateSettings(Aim):
     edges, there are many gates, so each starts with a lower penalty than `k_coef`. Without this limit, a model with ten
     times as many gates closed all of them at once."""
     controller_rate: float = 0.05
-    """Largest change of the lasting part of log k_coef in one step. This part rises while the running task loss is
-    below the controller's aim, and falls while it is above."""
+    """Largest change of the lasting part of log k_coef in one step (`gate_training.Penalty` explains both parts). The
+    lasting part rises while the running task loss is below the controller's aim, and falls while it is above."""
     controller_gain: float = 1.0
     """Largest absolute value of the immediate part of log k_coef, which is added to the lasting part. Without the
     immediate part the penalty overshoots. At twice this default all gates closed at once in models that are very
@@ -130,7 +133,8 @@ class EdgeSettings(NodeSettings):
     """Learning rate of the edge pruner, which it uses instead of `lr`."""
     edge_gate: Literal["heaviside", "hard_concrete"] = "heaviside"
     """Kind of gate on edges: `heaviside`, the step function of the node pruner, or `hard_concrete`, a random gate
-    (Louizos et al. 2018), which needs a larger `init_noise_bias`, such as 0.5."""
+    (Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"), which needs a larger
+    `init_noise_bias`, such as 0.5."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

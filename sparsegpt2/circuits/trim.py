@@ -1,7 +1,7 @@
 """Trimming: greedy removal of nodes and edges that a circuit does not need.
 
 The paper's authors removed such nodes by hand (appendix A.5). Here the effect of each removal is estimated to first
-order. With a gate z on every node and edge of the circuit, removing one of them changes the task loss by about -dL/dz
+order. With a gate z on every node and edge of the circuit, removing one of them changes the task loss L by about -dL/dz
 at z = 1. One backward pass gives this for all of them. The candidates for removal are put in an order by the estimated
 change per edge that their removal saves, and are removed in groups. After each group the loss on a fixed batch of
 prompt pairs must still meet the target. A group that breaks the target is put back and halved, down to single

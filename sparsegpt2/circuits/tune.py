@@ -79,8 +79,8 @@ class Tuned:
     """Number of edges of the circuit found with the best settings, at the target loss on validation pairs; NaN if the
     pruner has no settings to search."""
     trials: list[dict[str, Any]]
-    """One entry for each finished trial: its number among them, settings, edges (None if it was stopped early) and
-    state."""
+    """One entry for each finished trial, in order: its number, counted from 0 over the finished trials, its settings,
+    its number of edges (None if it was stopped early) and its state."""
 
 
 def tune(

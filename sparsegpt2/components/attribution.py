@@ -1,10 +1,11 @@
-"""Edge scores from gradients, which the methods EAP and EAP-IG share.
+"""Edge scores from gradients, for the methods EAP (edge attribution patching) and EAP-IG (with integrated gradients).
 
-The score of the edge w -> r is the sum over positions of (y~_w - y_w) * dL/dx_r, averaged over rows. Here y_w is the
-output of w, y~_w its counterfactual output, x_r the input of r and L the objective. To first order, the score is how
-much L rises when only this edge carries the counterfactual value (Syed et al. 2023, "Attribution Patching Outperforms
-Automated Circuit Discovery"). Each reader gets its own copy of the residual stream, and a hook on the copy's gradient
-computes the products during the backward pass. So gradients are never stored for all readers at once.
+The score of the edge from writer w to reader r (docs/definitions.md, Writer and reader) is the sum over positions of
+(y~_w - y_w) * dL/dx_r, averaged over rows. Here y_w is the output of w, y~_w its counterfactual output, x_r the input
+of r and L the objective. To first order, the score is how much L rises when only this edge carries the counterfactual
+value (Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Discovery"). Each reader gets its own copy
+of the residual stream, and a hook on the copy's gradient computes the products during the backward pass. So gradients
+are never stored for all readers at once.
 
 Shapes: B rows, T positions, D d_model, H heads, A heads * head width, W writers, R readers.
 """

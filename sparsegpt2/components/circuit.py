@@ -1,4 +1,7 @@
-"""A component circuit: the edges of a component graph that are kept. It is saved as a JSON file."""
+"""A component circuit: the edges of a component graph that are kept. It is saved as a JSON file.
+
+Each edge joins a writer to a reader (docs/definitions.md, Writer and reader).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ class ComponentInfo(Info):
     """How a component circuit was found."""
 
     method: str | None = None
+    """Name of the method that found the circuit."""
     intervention: str | None = None
     """What an ablated edge carried: interchange, resample, mean or zero."""
     objective: str | None = None
@@ -133,8 +137,8 @@ class ComponentCircuit:
             graph = ComponentGraph(shape["n_layer"], shape["n_head"])
             if graph.n_layer < 1 or graph.n_head < 1 or graph.n_entries > MOST_ENTRIES:
                 raise UserError(
-                    f"its graph has {graph.n_layer} layers of {graph.n_head} heads; a graph with at most "
-                    f"{MOST_ENTRIES:,} pairs of a writer and a reader is read"
+                    f"its graph has {graph.n_layer} layers of {graph.n_head} heads; it must have "
+                    f"at least one of each, and at most {MOST_ENTRIES:,} pairs of a writer and a reader"
                 )
             edges, info = check(values["edges"], list[str], "edges"), check(values["info"], dict[str, Any], "info")
             return ComponentCircuit(graph, graph.mask(edges), ComponentInfo.from_dict(info))

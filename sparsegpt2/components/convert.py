@@ -5,7 +5,8 @@ weights. A component edge contains the nonzero weights with which its writer wri
 reads them. A weight can be in several edges of a component circuit but is counted once. The weights of embedding and
 unembedding are not counted, as in `circuits.edges`.
 
-Shapes: W writers, R readers, D d_model, H heads, A heads * head width, M d_mlp.
+Shapes: W writers, R readers (docs/definitions.md, Writer and reader), D d_model, H heads, A heads * head width, M
+d_mlp.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ Intervention = Literal["interchange", "mean", "zero", "resample"]
 
 FROM_PROMPTS = ("interchange", "resample")
 """Interventions whose values come from another prompt. With these, a component whose inputs are all ablated outputs
-exactly what it outputs on that prompt, so ablating the edges out of it changes nothing more."""
+exactly what it outputs on that prompt, so also ablating the edges that start at it changes nothing."""
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""The result of a component method: a score for every edge, and one or more circuits."""
+"""The result of a component method: a score for every edge, and one or more circuits.
+
+Shapes: W writers, R readers (docs/definitions.md, Writer and reader).
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Writers are the embedding `emb`, heads `a{layer}.h{head}` and MLPs `m{layer}`; readers are the q, k and v input
 of every head (`a2.h3.q`), every MLP and the `logits`. Edges join each writer to every later reader: `emb→a0.h1.q`,
-`a2.h3→m4`. Masks over edges are tensors [W, R], or [N, W, R] for N masks.
+`a2.h3→m4` (docs/definitions.md, Writer and reader). Masks over edges are tensors [W, R], or [N, W, R] for N masks.
 
 Shapes: W writers, R readers, E edges, L layers, H heads per layer. Writers and readers are always in forward order.
 """

@@ -3,7 +3,7 @@ edges.
 
 A bidirectional model would see padding. The task of such a model therefore gives its padding token in an attribute
 `padding`, and only prompts of equal length are run together. Shapes: N masks, B rows (two per pair), V vocabulary, W
-writers, R readers.
+writers, R readers (docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ docs/components.md reports the cost. The interventions are streams objects (`mod
 forward pass for one call, and the forward pass tells it about every read and write of the residual stream.
 
 Shapes: N masks (several masks are run in one batch of N groups of B rows, one group after the other), B rows, T
-positions, D d_model, A heads * head width, H heads, W writers, R readers.
+positions, D d_model, A heads * head width, H heads, W writers, R readers (docs/definitions.md,
+Writer and reader).
 """
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ class EdgeMix:
     the counterfactual run with B rows, which is used for all N masks.
 
     Where z is 1 for all edges, readers read exactly this run's residual stream, bit for bit. Where z is 0 for all
-    edges, they read that of the counterfactual run. There is one exception: if AbsTopK acts on the attention's output,
-    z = 0 is not exact, because the bias of c_proj then passes only through the channels that AbsTopK kept in this run.
+    edges, they read the residual stream of the counterfactual run. There is one exception: if AbsTopK acts on the
+    attention's output, z = 0 is not exact, because the bias of c_proj then passes only through the channels that
+    AbsTopK kept in this run.
     """
 
     def __init__(self, model: GPT, graph: ComponentGraph, kept: Tensor, other: Run) -> None:

@@ -34,7 +34,7 @@ returns the result that an interrupted run stored there."""
 
 
 class Case:
-    """A circuit to be checked. All losses are in float32, per row, and on test pairs unless a batch is given."""
+    """A circuit to be checked. Losses are in float32, one for each row, and on test pairs unless a batch is given."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Run the checks on a circuit, one after the other, and save each finding in a report as soon as it is there."""
+"""Run the checks on a circuit, one after the other, and save each finding in a report as soon as it is complete."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ def collect_evidence(
 ) -> Report:
     """Run the checks that `config` selects on `circuit`, and return the report.
 
-    text: pretraining text [N, T] int64 for resampling and for the node means of random models. Without it the task's
-    prompts are used, and the report says so. path: the report's file, which is saved after each check. If it already
-    contains findings for the same model, circuit, test pairs, text and settings, those are kept, so an interrupted run
-    is resumed. about: additional facts for `Report.about`. The pruner's settings are read from `circuit.info.config`.
+    text: pretraining text, N windows of T tokens, [N, T] int64, for resampling and for the node means of random models.
+    Without it the task's prompts are used, and the report says so. path: the report's file, which is saved after each
+    check. If it already contains findings for the same model, circuit, test pairs, text and settings, those are kept,
+    so an interrupted run is resumed. about: additional facts for `Report.about`. The pruner's settings are read from
+    `circuit.info.config`.
 
     `UserError` for a circuit of another model, a model without node means, a task that the model cannot read, or an
     unknown check.
@@ -118,6 +119,7 @@ def _forget_edited(report: Report, about: dict[str, Any]) -> None:
 
 def case_identity(case: Case) -> str:
     """16 hex digits of a hash of everything that the numbers depend on. The choice of checks is not included."""
+    # both settings only choose checks; `dear` is the name under which `EvidenceConfig.expensive` is stored
     settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
     calibration = case.calibration and case.calibration.to_dict()
     plain = [settings, case.prune.to_dict(), calibration, case.task.name, case.text_source]

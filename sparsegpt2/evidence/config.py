@@ -68,7 +68,7 @@ class EvidenceConfig:
     slack: float = 2.0
     """A loss passes when it is at most this many times the larger of the target loss and the whole model's loss."""
     control_ratio: float = 5.0
-    """The check controls holds when every control has at least this many times as many edges as the circuit."""
+    """Controls: the check holds when every control has at least this many times as many edges as the circuit."""
     completeness_gap: float = 0.35
     """Completeness: largest mean gap between the losses of circuit and model after the same knockouts, in nats. (The
     default is half of ln 2, the loss of guessing.)"""
@@ -77,12 +77,12 @@ class EvidenceConfig:
     minimality_share: float = 0.8
     """Minimality: smallest share of the nodes that must be needed."""
     agreement: float = 0.95
-    """Smallest share of prompts on which circuit and model make the same choice."""
+    """Agreement: smallest share of prompts on which circuit and model must make the same choice."""
     attention: float = 0.8
-    """Smallest mean similarity of attention patterns between circuit and model: 1 - total variation distance."""
+    """Attention: smallest mean similarity of attention patterns (1 - total variation distance) of circuit and model."""
     iou: float = 0.5
-    """Smallest mean intersection over union (IoU) of nodes between seeds (Bhaskar et al. 2024 report 0.52 to 0.64 for
-    edges, at equal KL)."""
+    """Seeds: smallest mean intersection over union (IoU) of nodes between seeds (Bhaskar et al. 2024, "Finding
+    Transformer Circuits with Edge Pruning", report 0.52 to 0.64 for edges, at equal KL)."""
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,7 +1,7 @@
 """Checks by name. Each file in the folder `checks` is one check and sets `CHECK`.
 
 A check in your own file works the same way. It is named by its path, by `module:attribute`, or through an entry point
-of the group `sparsegpt2.checks` (registry.py). Your own checks run only if they are named.
+of the group `sparsegpt2.checks` (sparsegpt2/registry.py). Your own checks run only if they are named.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from sparsegpt2.circuits.task import Task, TaskBatch, VariedTask
 def in_surroundings(task: Task, kind: str, length: int, text: Tensor) -> Task:
     """The task with prompts of a kind (`longer` or `distractors`) of at most `length` tokens.
 
-    text: pretraining text [N, T], used if the task cannot make such prompts itself.
+    text: pretraining text, N windows of T tokens, [N, T] int64; used if the task cannot make such prompts itself.
     """
     return task.variant(kind, length) if isinstance(task, VariedTask) else Preceded(task, kind, length, text)
 
@@ -32,7 +32,7 @@ class Preceded:
     length: int
     """Largest number of tokens of a prompt, including the tokens put before it."""
     text: Tensor
-    """Pretraining text, [N, T] int64."""
+    """Pretraining text, N windows of T tokens, [N, T] int64."""
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Preceded:
 
 
 def _one_side(batch: TaskBatch, pair: int) -> Tensor:
-    """One prompt of a pair, followed by its answer if that is a single token, [T].
+    """One prompt of a pair, followed by its answer if that is a single token: a vector of token ids.
 
     It is the left prompt of pairs with an even number and the right prompt of the others.
     """

@@ -42,14 +42,16 @@ class NonsenseTask:
         return replace(batch, answer=shuffled[0], alternative=shuffled[1])
 
     def table(self) -> Tensor:
-        """The replacement of each token, int64 [V]: one cycle through the vocabulary, so every token changes."""
+        """The replacement of each of the V tokens of the vocabulary, int64 [V]: one cycle through the vocabulary, so
+        every token changes."""
         order = torch.randperm(self.vocab_size, generator=torch.Generator().manual_seed(self.seed))
         return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
 
 @torch.no_grad()
 def random_twin(model: GPT, kind: str, seed: int, text: Tensor) -> GPT:
-    """A model of the same shape and density that has learned nothing. Its node means are computed over `text` [N, T].
+    """A model of the same shape and density that has learned nothing. Its node means are computed over `text` (N
+    windows of T tokens, [N, T] int64).
 
     kind `initial`: a newly initialised model, in which each tensor keeps only its largest entries, as many as the
     trained tensor has nonzero entries. kind `permuted`: the trained entries of each tensor in random order. This keeps

@@ -1,4 +1,7 @@
-"""One chart for each experiment: the margin on the left; accuracy or the share of turned answers on the right."""
+"""One chart for each experiment: the margin on the left; accuracy or the share of turned answers on the right.
+
+`Claim.quantity` in experiment.py defines these values; the share of turned answers is `flipped` there.
+"""
 
 from __future__ import annotations
 

@@ -130,7 +130,10 @@ def _joined(data: CircuitData, chosen: set[int]) -> dict[int, list[int]]:
 
 
 def residual_links(data: CircuitData) -> list[tuple[int, int]]:
-    """(writer, reader) pairs of nodes that share a residual channel, with the reader in a later sublayer."""
+    """(writer, reader) pairs of nodes that share a residual channel, with the reader in a later sublayer.
+
+    A writer is a resid_delta node and a reader is an act_in node.
+    """
     nodes = data["nodes"]
     return [
         (writer, reader)

@@ -136,7 +136,8 @@ def _answers(batch: TaskBatch | None) -> tuple[int, int] | None:
 def figure_labels(data: CircuitData, found: list[Touched], answers: tuple[str, str]) -> dict[int, str]:
     """Index of a node -> its label in the figure; nodes without a label are left out.
 
-    The label is the deciding token with the largest weight or, for a writer, the answer whose logit it raises.
+    The label of an act_in node of layer 0 is the deciding token with the largest weight. The label of a resid_delta
+    node is the answer whose logit it raises.
     """
     labels = {}
     for place, one in enumerate(found):

@@ -14,7 +14,8 @@ TURNED, LEFT, LEFT_BY_ALL = 0.8, 0.1, 0.2
 patching as many other nodes of the same sites, and at most `LEFT_BY_ALL` by patching all other nodes of these sites."""
 TURNED_BESIDE = 0.5
 """Predicted smallest share of answers that patching all other writes turns, if the model is expected to carry the
-answer in several places. A write is a node of a site `resid_delta`."""
+answer in several places. A write is a node of a site `resid_delta`, and a value channel is a node of a site
+`attn.v`."""
 
 
 def swaps(what: str, *, beside: bool = False) -> tuple[Patch, ...]:

@@ -44,7 +44,7 @@ def sizes_table(rows: Sequence[Row], kl: float) -> str:
 
 
 def size_ratios(circuits: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[float]:
-    """For each circuit, its number of edges divided by that of the smallest circuit in `others` whose KL is not larger.
+    """Compare each circuit with the smallest one in `others` whose KL is not larger: ratios of their numbers of edges.
 
     A circuit is left out if no circuit in `others` has so low a KL.
     """
@@ -53,7 +53,7 @@ def size_ratios(circuits: Sequence[dict[str, Any]], others: Sequence[dict[str, A
 
 
 def ratios_table(rows: Sequence[Row], method: str) -> str:
-    """Edges of the circuits of `method` divided by those of each other method, over all tasks.
+    """Edges of the circuits of `method` divided by the edges of each other method's circuits, over all tasks.
 
     A circuit is compared with the smallest one of the other method that is at least as faithful (see `size_ratios`).
     """

@@ -93,8 +93,8 @@ class Frontier:
             which = "No two models have equal held-out loss, so all are shown"
         note = (
             f"{which}. Lines: along the pruner's ranking, on validation pairs, over {_tasks(len(self.matched_tasks))} "
-            f"that count for all models at {self.target_loss:g}. Markers: circuits found for each target loss, over "
-            f"those of these tasks whose circuits meet it in every model (number at the right)."
+            f"that count for all models at {self.target_loss:g}. Markers: circuits found for each target loss; the "
+            f"mean is over the tasks among them whose circuits meet that loss in every model (their number: right)."
         )
         label = f"Circuit size ({SIZE_NAMES[self.config.size]}, geometric mean)"
         return draw_sizes(self.curves, self.counts, target=self.target_loss, size_label=label, note=note)
@@ -325,7 +325,7 @@ def _stem(out: str | Path) -> Path:
 def _formats(out: str | Path) -> tuple[str, ...]:
     """Formats of the figures: png and svg, and also pdf if `out` ends in .pdf.
 
-    `UserError` if the suffix of `out` is that of another format for images.
+    `UserError` if `out` has the suffix of another image format.
     """
     suffix = Path(out).suffix.lower()
     if suffix in (".jpg", ".jpeg", ".gif", ".eps", ".ps", ".tif", ".tiff", ".webp", ".html"):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAUSSIAN = 3.0
-"""Kurtosis of a normal distribution: that of a residual stream whose channels all have the same normal distribution."""
+"""Kurtosis of a normal distribution, and so of a residual stream whose channels all have one normal distribution."""
 NAMED_POINTS = 12
 """If there are more models than this, points are drawn without names. The names are then only in the table."""
 

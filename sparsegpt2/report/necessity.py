@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 CHECK = "necessity"
 WITHOUT_NODES, WITHOUT_EDGES = ("without circuit", "without random set"), ("without edges", "without random edges")
-"""Names of the losses in a finding, without the circuit and without random sets, by what was ablated."""
+"""Names of two losses in a finding: without the circuit, and without random sets. The first two names are used if nodes
+were ablated, the other two if edges were."""
 Measured = tuple[str, list[float]]
+"""(what was ablated, the losses of the whole model, without the circuit and without random sets)."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,12 @@ def draw_necessity(found: Sequence[Necessity], *, target: float, pruner: str) ->
 
 
 def _measured(result: TaskResult) -> list[Measured]:
-    """What this check measured, one for each seed whose row has it."""
+    """What the check necessity measured: one entry for each row (pruning seed) that contains this check."""
     return [found for row in result.rows if (found := _of_row(row)) is not None]
 
 
 def _of_row(row: Row) -> Measured | None:
-    """(what was ablated, the losses of the three models); None if the check was not run. `UserError` for damage."""
+    """What the check measured in one row; None if it was not run. `UserError` if the row's evidence is damaged."""
     with reading(f"the evidence of {row.model} on {row.task}, seed {row.seed},", "benchmark it again"):
         findings = check((row.evidence or {}).get("findings") or {}, dict[str, dict[str, Any]], "findings")
         finding = findings.get(CHECK)

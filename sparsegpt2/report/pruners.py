@@ -89,11 +89,13 @@ def draw_pruners(found: Sequence[Comparison], *, target: float, size_label: str)
         bars = (
             " Bars: range over pruning seeds." if any(s.seeds > 1 for one in found for s in one.sizes.values()) else ""
         )
-        note = f"Target loss {target:g}; each model over the tasks whose circuits meet it with every pruner.{bars}"
+        note = (
+            f"Target loss {target:g}; for each model, means over the tasks on which every pruner meets this loss.{bars}"
+        )
         add_note(figure, note)
         return figure
 
 
 def _typical(found: Sequence[Comparison], pruner: str) -> float:
-    """The smallest of a pruner's mean circuit sizes in the models. The rows are sorted by this number."""
+    """The mean circuit size of a pruner in the model where it is smallest. The rows are sorted by this number."""
     return min(one.sizes[pruner].value for one in found if pruner in one.sizes)

@@ -51,7 +51,7 @@ class Viewed:
     task: Task | None = None
     """The task posed with `tokenizer`; None: nothing about the task is shown."""
     corpus: Tensor | None = None
-    """Corpus text, int64 [N, T]; None: no activations on the corpus are shown."""
+    """Corpus text, N windows of T tokens, int64 [N, T]; None: no activations on the corpus are shown."""
     corpus_name: str = ""
     """Description of the corpus text, for the page."""
 

@@ -1,6 +1,8 @@
 """The part of a circuit that is drawn: shown nodes and edges, residual lanes, and the tokens listed for each node.
 
 A residual lane is a residual channel, drawn as a vertical line.
+
+Shapes: C channels of a site, D d_model, V tokens of the vocabulary.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from sparsegpt2.viewer.config import ViewConfig
 from sparsegpt2.viewer.schema import EdgeColumns, Hidden, Lane, TokenWeights
 
 TOKENS = 8
-"""Number of tokens listed for a node with positive weights, and with negative weights."""
+"""A node is listed with up to this many tokens with positive weights, and as many with negative weights."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def list_circuit(circuit: Circuit, model: GPT, tokenizer: Tokenizer) -> Iterator
 
     A node that reads the residual stream is listed with the tokens whose embeddings have the largest positive entries
     in its channel. A node that writes to the residual stream is listed with the tokens whose logits its channel raises
-    most. The final norm is ignored in both.
+    most. Both lists ignore the norms.
     """
     info = circuit.info
     circuit.check(model)

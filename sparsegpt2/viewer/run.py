@@ -27,7 +27,7 @@ def is_run(path: str | Path) -> bool:
 
 
 def training_runs(folder: Path) -> list[Path]:
-    """Those of `folder` and the folders directly inside it that are training runs."""
+    """The training runs among `folder` itself and the folders directly inside it."""
     candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
     return [path for path in candidates if (path / METRICS).is_file()]
 
@@ -54,7 +54,8 @@ def circuit_files(folder: str | Path, rows: list[Row]) -> list[Path]:
 
 
 def pruned_files(run: Path) -> list[Path]:
-    """Circuit files in the folder `circuits` of the run, and of its checkpoints, where earlier versions put them."""
+    """Circuit files in the folder `circuits` of the run and, where earlier versions put them, in its checkpoint
+    folders."""
     found: dict[str, Path] = {}
     for place in (run, *(run / checkpoint for checkpoint in CHECKPOINTS)):
         for file in sorted((place / "circuits").glob("*.json")):

@@ -41,7 +41,7 @@ class Activations(TypedDict):
     zeros: float
     """Share of positions at which the node is exactly 0."""
     counts: list[int]
-    """Histogram of the nonzero values, in equal bins from `low` to `high`."""
+    """Histogram of the nonzero values: number of positions in each of the equal bins from `low` to `high`."""
     top: list[Snippet]
     """Snippets around the highest activations."""
     bottom: list[Snippet]

@@ -5,7 +5,7 @@ also declares the settings that the pruner uses, as a dataclass called `Settings
 `rank_together(model, tasks, configs, progress=None) -> list[Ranking]`, which prunes for several tasks in one batch.
 
 A pruner in a user's own file works in the same way. It is named by the path of the file, by `module:attribute`, or
-through an entry point of the group `sparsegpt2.pruners` (registry.py).
+through an entry point of the group `sparsegpt2.pruners` (sparsegpt2/registry.py).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """A baseline without training: gradient times (activation - mean) (paper, figure 31, "attribution-based pruning").
 
 The score of node c is the mean over rows of | sum over positions t of dL/dx_tc * (x_tc - mean_c) |, where L is the
-row's task loss in the unpruned model. To first order, this is how much mean ablation of the node changes the row's loss
-(Nanda 2023, "Attribution patching"). The mean is over absolute values. Otherwise a node that helps one side of a pair
-as much as it hurts the other would get score 0.
+row's task loss in the unpruned model, x_tc the node's activation at position t, and mean_c the node's mean. To first
+order, this is how much mean ablation of the node changes the row's loss (Nanda 2023, "Attribution Patching: Activation
+Patching At Industrial Scale", neelnanda.io). The mean is over absolute values. Otherwise a node that helps one side of
+a pair as much as it hurts the other would get score 0.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class RowGates:
     def __init__(self, means: dict[str, Tensor]) -> None:
         self.means = means
         self.masks: dict[str, Tensor] = {}
-        """Site -> the gates of the latest piece, [rows, C]."""
+        """Site -> the gates of the latest piece, [rows, channels of the site]."""
 
     def edge_values(self) -> Masks:
         return self.means

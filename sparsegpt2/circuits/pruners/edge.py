@@ -1,10 +1,12 @@
 """Prune single weights (docs/pruning.md): every nonzero weight of the model has a gate.
 
-A removed edge from node i carries w * mean_i instead of w * x_i. So gates Z over a matrix W change the weight to W * Z
-and the bias to b + (W * (1 - Z)) @ mean (`edges.ablate_edges`), and a step costs one forward and one backward pass of
-the model itself. A node that dangles, given the open gates, is mean-ablated too, as it will be in the circuit.
+A removed edge of weight w from node i carries w * mean_i instead of w * x_i, where x_i is the node's value. So gates Z
+over a matrix W with bias b change the weight to W * Z and the bias to b + (W * (1 - Z)) @ mean (`edges.ablate_edges`),
+and a step costs one forward and one backward pass of the model itself. A node that dangles, given the open gates, is
+mean-ablated too, as it will be in the circuit.
 
-Shapes: E edges, B rows, C channels of a site.
+tau is the trained parameter of a gate, and a gate is open if it is not 0 (docs/definitions.md, Gate). Shapes: E
+edges, B rows, C channels of a site, O and I channels that a map writes and reads.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 START_SHARE = 0.5
-"""With edge_start=circuit, the target loss of the node pruner is this share of the real one. That leaves room for
-removing edges afterwards."""
+"""With edge_start=circuit, the target loss of the node pruner is this share of the `target_loss` setting. That leaves
+room for removing edges afterwards."""
 
 LOG_ALPHA = 5.0
 """log alpha of a hard-concrete gate with tau = 1. At tau = 0 the gate is above 1/2 with probability 1/2."""
@@ -81,7 +83,7 @@ class EdgeTraining(GateTraining):
 
     def __init__(self, model: GPT, task: Task, config: Settings, edges: int) -> None:
         super().__init__(model, task, config, edges)
-        if config.edge_gate == "hard_concrete":  # tau sets how likely a gate is to be open, so it must rise freely
+        if config.edge_gate == "hard_concrete":  # tau sets how likely a gate is open: no `headroom` limit
             self.highest = 1.0
         self.noise = torch.Generator().manual_seed(config.seed)
 
@@ -146,7 +148,8 @@ class DanglingAblation:
 def node_scores(model: GPT, edges: EdgeList, tau: Tensor) -> dict[str, Tensor]:
     """Site -> [C]: the highest tau among each node's edges, or -2, which is below any tau, for nodes without edges."""
     scores = {site: torch.full((len(mask),), -2.0) for site, mask in edges.nodes.items()}
-    at_edges = {name: values - 3 for name, values in edges.spread(tau + 3).items()}  # -2 where there is no edge
+    # `spread` puts 1 where there is no edge, and 1 - 3 is -2
+    at_edges = {name: values - 3 for name, values in edges.spread(tau + 3).items()}
     for edge_map in edge_maps(model):
         block = at_edges[edge_map.parameter][edge_map.rows, edge_map.columns]  # [O, I]
         for site, best in ((edge_map.target, block.amax(dim=1)), (edge_map.source, block.amax(dim=0))):

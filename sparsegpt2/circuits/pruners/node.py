@@ -1,4 +1,7 @@
-"""The paper's node pruner (appendix A.5): every node has a gate, and training finds few open gates that do the task."""
+"""The paper's node pruner (appendix A.5): every node has a gate, and training finds few open gates that do the task.
+
+tau is the trained parameter of a gate, which is open where tau is 0 or more (docs/definitions.md, Gate).
+"""
 
 from __future__ import annotations
 

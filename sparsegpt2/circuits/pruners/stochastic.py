@@ -1,4 +1,6 @@
-"""The node pruner, but in each row only a random part of the closed nodes (those whose gate is 0) is ablated.
+"""The node pruner, but in each row only a random part of the closed nodes is ablated.
+
+A node is closed if its gate is 0 (docs/definitions.md, Closed node).
 
 The effects of nodes that are ablated together can cancel, and a pruner can exploit that to build circuits that the
 model does not use (Drori 2026, see docs/faithfulness.md). It cannot do so if only a random part of the other nodes is

@@ -3,7 +3,7 @@
 A method's file defines `Settings` (a keyword-only frozen dataclass of the method's own settings), `OBJECTIVE` (the
 objective that the method's paper uses, one of `config.OBJECTIVES`) and
 `discover(problem, settings, progress=None) -> Discovery`. A method in your own file works the same way. It is named by
-its path, by `module:attribute`, or through an entry point of the group `sparsegpt2.methods` (registry.py).
+its path, by `module:attribute`, or through an entry point of the group `sparsegpt2.methods` (sparsegpt2/registry.py).
 """
 
 from __future__ import annotations

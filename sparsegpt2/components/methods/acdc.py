@@ -4,6 +4,8 @@ Conmy et al. 2023, "Towards Automated Circuit Discovery for Mechanistic Interpre
 logits to the first layer, and for each reader the latest writer comes first. If all edges out of a component have been
 dropped, the edges into it are dropped without a test, because nothing reads the component's output. All thresholds are
 processed together, each with its own mask.
+
+Shapes: N thresholds, W writers, R readers (docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations

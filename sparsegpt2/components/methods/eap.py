@@ -1,6 +1,8 @@
 """Edge attribution patching: gradient times difference, from 2 forward passes and 1 backward pass (Syed et al. 2023).
 
-Edges are ranked by the magnitude of their mean attribution, and the highest are kept.
+The paper is "Attribution Patching Outperforms Automated Circuit Discovery". The difference is between a writer's output
+in the counterfactual and in the clean run (attribution.py). Edges are ranked by the magnitude of their mean
+attribution, and those with the largest magnitudes are kept.
 """
 
 from __future__ import annotations

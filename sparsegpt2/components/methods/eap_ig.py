@@ -1,7 +1,8 @@
 """Edge attribution patching with integrated gradients on the embedding (Hanna et al. 2024).
 
-The gradient is averaged over points between the counterfactual and the clean embedding. At the clean run alone it can
-vanish, because the model may be saturated there. Edges are ranked by the magnitude of their mean attribution.
+The paper is "Have Faith in Faithfulness". The gradient is averaged over points between the counterfactual and the clean
+embedding. At the clean run alone it can vanish, because the model may be saturated there. Edges are ranked by the
+magnitude of their mean attribution.
 """
 
 from __future__ import annotations

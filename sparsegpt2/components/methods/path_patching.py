@@ -1,8 +1,11 @@
 """Path patching: give one edge the counterfactual value and run the model again (Wang et al. 2022).
 
-`Discovery.effects` is the matrix of effects [W, R]: how much the objective rises, averaged over rows, when the reader
-reads the writer's counterfactual output and everything after the reader is recomputed. This takes one forward pass for
-each edge; several edges are run in one batch. Edges are ranked by the magnitude of their effect.
+The paper is "Interpretability in the Wild". `Discovery.effects` is the matrix of effects [W, R]: how much the objective
+rises, averaged over rows, when the reader reads the writer's counterfactual output and everything after the reader is
+recomputed. This takes one forward pass for each edge; several edges are run in one batch. Edges are ranked by the
+magnitude of their effect.
+
+Shapes: W writers, R readers (docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations

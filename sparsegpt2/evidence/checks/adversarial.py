@@ -2,10 +2,13 @@
 
 If a circuit is how the model does a task, it should keep working whatever else an adversary ablates. The adversary
 trains a gate for each node outside the circuit (and for each edge that a mask over weights leaves out) to raise the
-task loss on train pairs. The gates are the straight-through gates of the pruners. The adversary makes one choice for
-all prompts, because a separate choice for each prompt would fit noise. Several searches are made. The one whose choice
-gives the highest loss on validation pairs is scored on test pairs. The result is a lower bound of the worst case: a
-better search might do more damage. This check was proposed in the discussion of Drori 2026.
+task loss on train pairs. The gates are those of the pruners: 1 where the trained parameter tau is 0 or more, else 0
+(docs/definitions.md, Gate). The adversary makes one choice for all prompts, because a separate choice for each prompt
+would fit noise. Several searches are made. The one whose choice gives the highest loss on validation pairs is scored on
+test pairs. The result is a lower bound of the worst case: a better search might do more damage. This check was proposed
+in the comments on Drori 2026 (docs/faithfulness.md lists it).
+
+Shapes: B rows (two per pair), N nodes of the model.
 """
 
 from __future__ import annotations
@@ -23,11 +26,11 @@ from sparsegpt2.evidence.report import Finding
 from sparsegpt2.progress import Progress
 
 INIT = 0.1
-"""Initial distance of each gate from 0, the threshold between kept and ablated."""
+"""Initial magnitude of each tau. The threshold between kept and ablated is 0."""
 
 
 class Adversary:
-    """Gates tau on everything outside the circuit; tau >= 0 keeps a node or edge, tau < 0 ablates it."""
+    """A tau for everything outside the circuit: tau >= 0 keeps a node or edge, tau < 0 ablates it."""
 
     def __init__(self, case: Case, start: int, generator: torch.Generator) -> None:
         self.case, self.ablated = case, Ablated(case.model, case.nodes, ablation=case.mean)
@@ -39,11 +42,11 @@ class Adversary:
         }
 
     def parameters(self) -> list[Tensor]:
-        """The gates of nodes and of edges, as tensors to train."""
+        """The tau of nodes and of edges, as tensors to train."""
         return [self.nodes, *self.edges.values()]
 
     def losses(self, split: str, pairs: int, seed: int) -> Tensor:
-        """Losses [B] under the current choice. Gradients flow to the gates."""
+        """Losses [B] under the current choice. Gradients flow to tau."""
         case, batch = self.case, self.case.pairs(split, pairs, seed)
         kept = torch.where(self.inside, 1.0, gate(self.nodes, 1.0))
         alive = {name: torch.where((case.weights or {})[name], 1.0, gate(tau, 1.0)) for name, tau in self.edges.items()}
@@ -56,7 +59,8 @@ class Adversary:
 
 
 def _start(shape: torch.Size, start: int, generator: torch.Generator) -> Tensor:
-    """Initial gates of search number `start`: all open in search 0, all closed in 1, else a random half open."""
+    """Initial tau for search number `start`: search 0 keeps everything, search 1 ablates everything outside the
+    circuit, and each later search keeps a random half of it."""
     sign = 1.0 if start == 0 else -1.0 if start == 1 else None
     random = torch.rand(shape, generator=generator)
     return torch.full(shape, INIT * sign) if sign is not None else INIT * (2 * (random < 0.5).float() - 1)

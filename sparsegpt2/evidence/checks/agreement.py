@@ -5,6 +5,8 @@ KL(model || circuit) over the two answers (right and wrong choice, renormalised)
 prompts on which both make the same choice; and the share on which both have the same most likely token (exact match).
 The pruner only considers the choice between the two answers, so a circuit was never optimised for KL over the
 vocabulary or for exact match. The share of prompts with the same choice decides; the other numbers are only shown.
+
+Shapes: B rows (two per pair).
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def kl(model: Tensor, circuit: Tensor) -> Tensor:
-    """KL(softmax(model) || softmax(circuit)) of each row in nats, [B], from logits [B, K]."""
+    """KL(softmax(model) || softmax(circuit)) of each row in nats, [B], from logits [B, K] over K tokens or choices."""
     reference, other = F.log_softmax(model.double(), dim=1), F.log_softmax(circuit.double(), dim=1)
     return (reference.exp() * (reference - other)).sum(dim=1)
 

@@ -5,6 +5,8 @@ model's attention pattern, where the sink counts as one more position. The simil
 position (which gives the answer) and over all positions. For comparison, the similarity is also shown for the pattern
 that a head has with all its q and k channels set to their means. Equal patterns do not imply that the heads move the
 same information.
+
+Shapes: B rows (two per pair), H heads of a layer, T positions.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ loss after ablating random sets of nodes, as many at every site as the circuit h
 If the circuit has a mask over weights, a second comparison is made, and that one decides: the circuit's edges are
 ablated (each then carries the mean of its source, while the other edges of the same nodes are kept), and the loss is
 compared with the loss after ablating as many random edges of every map.
+
+Shapes: R random draws, B rows (two per pair), C channels of a site, E edges of a map.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ prompt and position.
 The ordinary forward pass is used for this. The residual stream can be seen at the sites `embed` and `*.resid_post`.
 RMSNorm with another scale equals RMSNorm times the ratio of the scales, and multiplying all channels by one number does
 not change which of them AbsTopK keeps. So the check is exact for RMSNorm. It is not run for other norms.
+
+Shapes: B rows (two per pair), T positions.
 """
 
 from __future__ import annotations

@@ -3,7 +3,10 @@
 The same pruner is run with the same settings and other pruning seeds. The result is the intersection over union (IoU)
 of nodes and of edges, averaged over all pairs of seeds, with a standard error from leaving out one seed at a time.
 Different circuits can do the same task. A low IoU therefore does not mean that the circuit is wrong; it means that it
-is not the only one. Bhaskar et al. 2024 (Edge Pruning) report 0.52 to 0.64 for edges, with 12 seeds.
+is not the only one. Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning", report 0.52 to 0.64 for
+edges, with 12 seeds.
+
+Shapes: S circuits (one for each pruning seed), N nodes of the model, E entries of all weight matrices that hold edges.
 """
 
 from __future__ import annotations
@@ -79,7 +82,8 @@ def prune_again(case: Case, seed: int, progress: Progress) -> dict[str, Any]:
 
 
 def pack(circuit: Circuit) -> dict[str, Any]:
-    """Plain values of a circuit for the report's memo: indices of kept nodes and weights, and if the target was met."""
+    """Plain values of a circuit for the report's memo: indices of kept nodes and weights, and whether the target was
+    met."""
     return {
         "nodes": {site: kept.nonzero().flatten().tolist() for site, kept in circuit.nodes.items()},
         "weights": circuit.weights
@@ -109,7 +113,8 @@ def edge_mask(case: Case, circuit: Circuit) -> Tensor:
 
 
 def iou(sets: Tensor) -> Tensor:
-    """Intersection over union between all S sets, [S, S]. sets: bool [S, N]. The value of two empty sets is 1."""
+    """Intersection over union between all S sets, [S, S]. sets: bool [S, N], or [S, E]. The value of two empty sets is
+    1."""
     counts = sets.double()
     both = counts @ counts.T
     either = counts.sum(1)[:, None] + counts.sum(1)[None] - both

@@ -3,7 +3,9 @@
 The complement of the circuit is the nodes outside it and the edges that its mask over weights leaves out. A random
 share of the complement is mean-ablated, and everything else is kept. If all nodes outside are ablated, the effects of
 their ablations can cancel each other; if only a random part is ablated, they mostly do not. So a circuit that depends
-on such a cancellation fails this check (Drori 2026 and its discussion).
+on such a cancellation fails this check (Drori 2026 and the comments on it; docs/faithfulness.md lists it).
+
+Shapes: R random draws, B rows (two per pair).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ scrubbing"):
 - resample: each node has its value at the same position of a random window of pretraining text. All nodes of a row use
   the same window. If the circuit has a mask over weights, an edge that the mask leaves out carries its source's value
   at one random token, the same in all rows of a draw, because a removed edge is folded into a bias.
+
+Shapes: B rows (two per pair).
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ experiments had been run on this model.
 
 In a head, a token gets attention in proportion to its weight, which is e to the power of its score. With the query at a
 number in position 60, head 30 gives `],` a weight of e^9.5, ` [` e^8.8, ` [[` e^7.7, ` =` e^7.2, and commas and numbers
-e^2.5 to e^2.8. The weight grows by a factor of e^0.36 with each later position (in head 32, e^0.57). Value 482 of head
-30 is on (far from zero) at ` [[` and off at ` [` and `],`. Value 522 of head 32 is on at both ` [` and ` [[`. Neuron
-2299 of layer 0 is on when both values are on. One channel and two neurons of layer 1 carry its output to the answer. So
-what counts is the last bracket, and whether it is ` [[`.
+e^2.5 to e^2.8. The weight grows by a factor of e^0.36 with each later position (in head 32, e^0.57). Value channel 482
+of head 30 is on (far from zero) at ` [[` and off at ` [` and `],`. Value channel 522 of head 32 is on at both ` [` and
+` [[`. Neuron 2299 of layer 0 is on when both are on. One channel and two neurons of layer 1 carry the neuron's output
+to the answer. So what counts is the last bracket, and whether it is ` [[`.
 """
 
 from __future__ import annotations

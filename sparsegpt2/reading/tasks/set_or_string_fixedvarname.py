@@ -6,10 +6,10 @@ been run on this model.
 
 In head 6, a token gets attention in proportion to its weight, which is e to the power of its score. ` set`, and ` ""`
 and ` ''` with their line end, have a weight of e^1.8, ` []` and ` {}` e^1.6, the sink e^1.6, and all other tokens
-except one name e^-0.1 or less. The weight grows by a factor of e^0.03 with each later position. Value 100 is on (far
-from zero) only at the two empty strings, and value 102 only at ` set`. For each value, one neuron writes residual
-channel 194: down for a string and up for a set. The unembedding reads a low value of this channel as ` +=`. The channel
-of the string also turns off the neuron of the set.
+except one name e^-0.1 or less. The weight grows by a factor of e^0.03 with each later position. Value channel 100 is on
+(far from zero) only at the two empty strings, and value channel 102 only at ` set`. For each of the two, one neuron
+writes residual channel 194: down for a string and up for a set. The unembedding reads a low value of this channel as
+` +=`. The channel of the string also turns off the neuron of the set.
 
 `set()` has one token more than `""`. To make both prompts equally long, the prompts with `""` have `if not` instead of
 `if`.
