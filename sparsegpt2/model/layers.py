@@ -34,7 +34,7 @@ def at_position(x: Tensor, position: Tensor) -> Tensor:
 
 
 class Table(nn.Embedding):
-    """An embedding that draws no initial values on the meta device, for which torch would import sympy in 3 seconds."""
+    """An embedding that draws no initial values on the meta device: there torch would spend 3 s on importing sympy."""
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:
