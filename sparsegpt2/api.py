@@ -1,6 +1,7 @@
 """The functions of the public API. They accept a task's name, and return results that a notebook can display.
 
-The functions in the subpackages need a task object instead. Here a task that is named is posed with `model.tokenizer`.
+The functions in the subpackages need a task object instead. Here a task that is named is posed with `model.tokenizer`,
+which means that its prompts and answers are turned into that tokenizer's tokens.
 """
 
 from __future__ import annotations
@@ -92,8 +93,9 @@ def collect_evidence(
 ) -> Report:
     """Run the faithfulness checks of `config` on `circuit`; by default all of them (docs/faithfulness.md).
 
-    text: pretraining text [N, T] int64. With None, the task's prompts are used instead, and the report says so. path: a
-    file in which finished checks are saved, so that an interrupted call can be resumed. Errors as in `score`.
+    text: pretraining text, N rows of T tokens, [N, T] int64. With None, the task's prompts are used instead, and the
+    report says so. path: a file in which finished checks are saved, so that an interrupted call can be resumed. Errors
+    as in `score`.
     """
     task = _posed(model, task)
     return evidence.collect_evidence(model, task, _a_circuit(circuit), config, text=text, path=path, progress=progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LONGEST = 1000
-"""Characters of a sentence. What is quoted in it may come from a file, and be of any length."""
+"""Most characters of an error's sentence. What is quoted in it may come from a file, and be of any length."""
 
 
 class UserError(ValueError):

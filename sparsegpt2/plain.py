@@ -1,7 +1,7 @@
 """Plain values from files that may hold anything: text, JSON, and records that fit a dataclass.
 
 Whatever a file holds, its reader gives values of the declared types or raises one `UserError`. Numbers are finite and
-fit in 64 bits, texts can be written again, and nesting has a limit, so code behind the readers need not ask.
+fit in 64 bits, texts can be written again, and nesting has a limit, so the code that uses them need not check.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEEPEST = 64
 """Deepest nesting of lists and objects that is read."""
 LARGEST = 2**63 - 1
 SHOWN = 60
-"""Characters of a value in a message."""
+"""Most characters of a value that are quoted in a message."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 """An escape of half a character: valid JSON, but text that cannot be written."""
 
@@ -79,10 +79,10 @@ def stays_inside(name: str) -> bool:
 
 
 def parse_json(text: str, source: str, *, nan_is_none: bool = False) -> Any:
-    """The value of a JSON text; `UserError`, beginning with `source`, if it is none, or nested too deeply.
+    """The value of a JSON text; `UserError`, beginning with `source`, if it is not JSON, or nested too deeply.
 
     Numbers that are not finite or need more than 64 bits, and texts with half a character, are refused as well.
-    nan_is_none: read NaN and infinities, which JSON has not but Python writes, as None.
+    nan_is_none: read NaN and infinities, which JSON does not have but Python writes, as None.
     """
     constant = (lambda _: None) if nan_is_none else _not_a_number
     try:
@@ -140,7 +140,7 @@ def _whole(text: str) -> int:
 def fits(value: Any, hint: Any) -> bool:
     """Whether a plain value has the annotated type: scalars, Literal, unions, list, tuple[T, ...] and dict[str, T].
 
-    A list is taken for a tuple, since JSON has no tuples, and an int for a float, but no bool for a number.
+    A list is accepted as a tuple, since JSON has no tuples, and an int as a float. A bool is not accepted as a number.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
@@ -174,7 +174,7 @@ def check(value: Any, hint: Any, name: str) -> Any:
 def check_record(kind: type, values: Any, source: str, *, others: bool = False) -> dict[str, Any]:
     """`values`, if it is a JSON object with the fields of the dataclass `kind`, each of its type; else a `UserError`.
 
-    others: whether it may have other keys too, and lack any.
+    others: whether it may have other keys too, and lack some of the fields.
     """
     if not isinstance(values, dict):
         raise UserError(f"{source} is not a JSON object, but a {type(values).__name__}")
@@ -192,7 +192,7 @@ def check_record(kind: type, values: Any, source: str, *, others: bool = False) 
 
 @contextmanager
 def reading(source: str, remedy: str) -> Iterator[None]:
-    """Turn what a damaged record does to the code that takes it apart into a `UserError` in one sentence.
+    """Turn the exceptions that a damaged record causes in the block into a `UserError` of one sentence.
 
     remedy: what would be right, the end of the sentence.
     """

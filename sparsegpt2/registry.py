@@ -1,6 +1,8 @@
 """Find everything that users can add: tasks, pruners, corpora, component methods, checks and readings.
 
-Each of these things is defined in one file. It is found in one of three ways:
+A component method finds component circuits, a check tests how faithful a circuit is (docs/definitions.md), and a
+reading makes predictions from a circuit and tests them on the model. Each of these things is defined in one file. It is
+found in one of three ways:
 
 - by name, if it is built in, if an installed package offers it (as an entry point of the group `sparsegpt2.pruners` and
   so on), or if this process has already loaded it from a file;

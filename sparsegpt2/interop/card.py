@@ -1,4 +1,4 @@
-"""What a model's card says of its record: typed, and as Markdown in which no text from a file is markup."""
+"""The record of a model on its card: the check of its types, and Markdown in which none of its texts is markup."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Benchmark:
     seeds: list[int]
     settings: dict[str, Any]
     had: int
+    """Number of tasks that the model has."""
     counted: int
+    """Number of tasks that count towards the mean size (docs/definitions.md, Score)."""
     edges: float | None
     tasks: dict[str, dict[str, float | bool | None]]
     commit: str
@@ -68,7 +70,7 @@ def check_card(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def corpora_of(train: dict[str, Any]) -> list[str]:
-    """The names or paths of the corpora in recorded settings of a training, as far as they are there."""
+    """The names or paths of the corpora in recorded settings of a training; what is missing there is left out."""
     data = train.get("data")
     corpora = data.get("corpora") if isinstance(data, dict) else None
     named = corpora if isinstance(corpora, list) else []

@@ -3,14 +3,14 @@
 A folder has `weights.npz` (named as in Tracr's haiku model; products are x @ w + b) and `model.json` (sizes,
 vocabulary, labels of the residual channels, examples). The model has no norm, adds learned positions, uses ReLU, and
 attends in both directions unless `causal` is true. Source: Lindner et al. 2023, "Tracr: Compiled Transformers as a
-Laboratory for Interpretability".
+Laboratory for Interpretability" (arXiv 2301.05062).
 
 A compiled model has no unembedding: its answer is in the residual channels of its output variable. `load` makes these
 the logits. For a categorical output, logit i is the channel of the value that is token i (or of the i-th value, if
 values are not tokens). For a numerical output, logit 0 is the number. All other logits are 0. If the examples in
-`model.json` begin with BOS, the answer at position 0 is meaningless.
+`model.json` begin with BOS, Tracr's token for the start, the answer at position 0 is meaningless.
 
-Shapes: T positions, D d_model, V vocabulary, A heads * head width, M d_mlp.
+Shapes: N sequences, T positions, D d_model, V vocabulary, A heads * head width, M d_mlp.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def read(directory: str | Path) -> Compiled:
         compiled_file.check(about, arrays["token_embed/embeddings"].shape, len(arrays["pos_embed/embeddings"]))
         channels, values = _output(about)
         config = _config(about, arrays, len(channels))
-        # Not every size in model.json shows in the arrays: a sublayer may have none. So the file bounds their product.
+        # A sublayer may have no arrays to check sizes against, so the file's size limits how large a model may be.
         model = unfilled_model(config, len(arrays) * TENSORS_OF_A_LAYER, str(path))
         check_size(sum(map(math.prod, shapes_of(unshared(model)).values())), path.stat().st_size, str(directory))
         model = allocated(model).requires_grad_(False)
@@ -98,7 +98,7 @@ def read(directory: str | Path) -> Compiled:
 
 
 def _read_arrays(path: Path) -> Arrays:
-    """The arrays of an .npz file. Its archive may be compressed, so what it would unpack to is looked at first."""
+    """The arrays of an .npz file. Its archive may be compressed, so the unpacked size is checked first."""
     try:
         if path.exists():
             require_file(path, "compiled model weights")
@@ -216,7 +216,7 @@ def _agreement(examples: list[dict[str, Any]], labels: list[str], channels: list
     """Share of the outputs, from position 1, that the residual channels reproduce; null outputs are not counted."""
     values, same, counted = _values(labels, channels), 0, 0
     for example in examples:
-        residual = np.asarray(example["residual"], dtype=np.float64)[1:, channels]  # [T - 1, C]
+        residual = np.asarray(example["residual"], dtype=np.float64)[1:, channels]  # [T - 1, channels]
         found = [values[best] for best in residual.argmax(axis=1)] if values else residual[:, 0].tolist()
         pairs = [pair for pair in zip(found, example["output"][1:], strict=True) if pair[1] is not None]
         same, counted = same + sum(_same(*pair) for pair in pairs), counted + len(pairs)
@@ -247,16 +247,17 @@ SEQUENCES = 32
 """Number of random sequences drawn for each length of a batch."""
 
 FEW = 64
-"""Sequences of lengths with fewer possible sequences than this are not divided: every split has all of them."""
+"""Sequences are not divided among the splits if their length allows fewer than this: every split has all of them."""
 
 
 class ProgramTask:
     """Pairs of random inputs of a compiled program; it implements `circuits.task.Task`.
 
     Both sides ask for the output at one position where their outputs differ. The right answer of a side is its own
-    output, the wrong one that of the other side. For numbers, the right answer is the direction away from the other
-    side's number. If the outputs for inputs of a length never differ (a program that counts them), the wrong answer is
-    another value of the output. Outputs are those of the model, which equal those of the program.
+    output, the wrong one that of the other side. For numbers, logit 0 is the right answer on the side with the larger
+    number, and `ANYTHING_ELSE` on the other side. If inputs of the same length never have different outputs (as for a
+    program that counts the tokens), the wrong answer is another value of the output. Outputs are those of the model,
+    which equal those of the program.
 
     Inputs have the lengths of the examples and consist of the examples' tokens. If all examples begin with the same
     token (BOS), so do the inputs, and no pair asks for the output at that position.

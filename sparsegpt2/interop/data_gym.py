@@ -48,10 +48,10 @@ def find(directory: str | Path) -> tuple[Path, Path]:
 
 
 def from_merges(merges: Sequence[Sequence[str]], ids: dict[str, int], pattern: str, source: str) -> Tokenizer:
-    """A tokenizer from merges, in order, and a table from tokens in printable letters to ids.
+    """A tokenizer from merges, in order, and a table from tokens, with a printable letter for each byte, to ids.
 
     tiktoken uses ids as ranks, so ids must be in the order of the merges: the first merge makes the first id after the
-    256 single bytes, and so on; else `UserError`. In a table without `<|endoftext|>`, its id is the one after the last.
+    256 single bytes, and so on; else `UserError`. If the table lacks `<|endoftext|>`, its id is the one after the last.
     """
     if not fits(ids, dict[str, int]) or not fits(merges, list[list[str]]):
         raise UserError(f"the tokenizer in {source} has no table from tokens to ids, or no list of merges")

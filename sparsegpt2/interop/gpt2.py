@@ -93,7 +93,7 @@ def locate(source: str | Path) -> Path:
     name = str(source).removeprefix(hub.PREFIX)
     if not hub.is_name(name):
         raise UserError(f"{source} is neither a folder nor a name on the hub such as openai-community/gpt2")
-    _config(hub.download(name, (CONFIG,)))  # before gigabytes of weights
+    _config(hub.download(name, (CONFIG,)))  # refuses a wrong model before gigabytes of weights are downloaded
     return hub.download(name, FILES)
 
 
@@ -163,7 +163,7 @@ def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source:
 
 
 def _names(config: GPTConfig) -> Iterator[tuple[str, str]]:
-    """(their name, our name) for every tensor."""
+    """(GPT-2's name, our name) for every tensor."""
     yield from (("wte.weight", "wte.weight"), ("wpe.weight", "wpe.weight"))
     for part in ("weight", "bias"):
         for layer in range(config.n_layer):
@@ -177,11 +177,11 @@ def _names(config: GPTConfig) -> Iterator[tuple[str, str]]:
 
 
 def _published_tensors(model: GPT) -> dict[str, Tensor]:
-    """The model's tensors by their names, in their orientation."""
+    """The model's tensors by GPT-2's names, in GPT-2's orientation."""
     return {theirs: _oriented(model, ours) for theirs, ours in _names(model.config)}
 
 
 def _oriented(model: GPT, name: str) -> Tensor:
-    """A view of our tensor in their orientation: GPT-2 stores linear maps as [in, out]."""
+    """A view of our tensor in GPT-2's orientation: GPT-2 stores linear maps as [in, out]."""
     tensor = model.get_parameter(name)
     return tensor.T if name.removesuffix(".weight").endswith(LINEAR) else tensor

@@ -25,8 +25,8 @@ def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
 
     Attributes of nodes: `site`, `layer`, `sublayer` (attn or mlp), `place`, `channel`, `head` (of q, k and v; -1
     elsewhere), `order` (index of the site in the forward pass) and, if the model has node means, `mean`. Edges have
-    `weight`. The graph has the facts in the circuit's info that are texts, numbers or booleans. `UserError` for a
-    circuit of another model.
+    `weight`. Attributes of the graph: all texts, numbers and booleans in the circuit's info. `UserError` for a circuit
+    of another model.
     """
     from networkx import DiGraph
 
@@ -38,7 +38,7 @@ def to_networkx(circuit: Circuit, model: GPT) -> DiGraph:
             graph.add_node(f"{site}.{channel}", **_facts(model, site, channel), order=order)
     for edge_map in edge_maps(model):
         into, out_of = circuit.nodes[edge_map.target], circuit.nodes[edge_map.source]
-        present = edges_present(model, edge_map, circuit.weights).cpu() & into[:, None] & out_of  # [O, I]
+        present = edges_present(model, edge_map, circuit.weights).cpu() & into[:, None] & out_of  # [targets, sources]
         weights = model.get_parameter(edge_map.parameter).detach()[edge_map.rows, edge_map.columns].cpu()
         for target, source in present.nonzero().tolist():
             weight = float(weights[target, source])

@@ -44,7 +44,7 @@ class SparseGPT2ForCausalLM(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Compute the table of sinusoids, which is not stored in the file. All weights are loaded from it."""
+        """Compute the table of sinusoids, which the file does not contain. It contains all weights."""
         if isinstance(module, GPT) and module.config.positions == "concat_sinusoidal":
             table = sinusoids(module.config.context, module.config.d_pos)
             module.register_buffer("sinusoids", table.to(module.wte.weight.device), persistent=False)

@@ -2,8 +2,9 @@
 
 Shapes: V vocabulary, D d_model, A n_head * d_head, M d_mlp, P d_pos_emb (0 without concatenated positions).
 
-The published code applies AbsTopK at `attn_in` and `mlp_in` after the position channels are concatenated, and keeps
-int(afrac * (D + P)) of all of them together. This is `GPTConfig.positions_compete`.
+The published code (openai/circuit_sparsity on GitHub) applies AbsTopK at `attn_in` and `mlp_in` after the position
+channels are concatenated, and keeps int(afrac * (D + P)) of all D + P channels; the config has the share `afrac`. This
+is `GPTConfig.positions_compete`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,8 @@ SWITCHED_OFF = (
     "enable_fp8_linear",
     "scale_invariance",
 )
-"""Older keys for features that the published code no longer has. They must be absent, false or null; then dropped."""
+"""Older keys for features that the published code no longer has. They must be absent, false or null, and are
+dropped."""
 
 PLACES = {
     "attn_in": "attn.act_in",
@@ -117,7 +119,7 @@ def load(directory: str | Path) -> GPT:
     config, source = _config(settings, state, str(directory / CONFIG)), str(directory / WEIGHTS)
     model = unfilled_model(config, len(state), source)
     shapes = shapes_of(_published_tensors(model))
-    # Our model leaves these tensors out if they are zero. A missing one is still an error, except the bias.
+    # Our model leaves out positions and bias if they are zero. In a file only the bias may be missing.
     shapes.setdefault("transformer.wpe.weight", (config.context, config.d_model))
     if "final_logits_bias" in state:
         shapes.setdefault("final_logits_bias", (config.vocab_size,))
@@ -338,7 +340,7 @@ def _settings(config: GPTConfig) -> dict[str, Any]:
     if config.d_model % config.n_head:
         warnings.warn(
             f"the published code refuses models whose d_model ({config.d_model}) is not a multiple of n_head "
-            f"({config.n_head}); other readers of the format may not",
+            f"({config.n_head}); other readers of the format may accept them",
             stacklevel=3,
         )
     return {

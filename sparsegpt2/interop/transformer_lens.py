@@ -1,6 +1,6 @@
 """Our models as a HookedTransformer of TransformerLens (version 3; version 4 no longer has it).
 
-Shapes: D d_model, H heads, d head width, M d_mlp, V vocabulary.
+Shapes: T context, D d_model, H heads, d head width, A = H * d, M d_mlp, V vocabulary.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def refuse_what_it_lacks(config: GPTConfig) -> None:
 
 
 def hooked_settings(config: GPTConfig) -> dict[str, Any]:
-    """Keyword arguments of HookedTransformerConfig. It has no model without positions, so those are set to zero."""
+    """Keyword arguments of HookedTransformerConfig.
+
+    TransformerLens always adds positions, so a model without them gets positions of zero (`hooked_state`).
+    """
     return {
         "n_layers": config.n_layer,
         "d_model": config.d_model,
@@ -76,9 +79,10 @@ def hooked_settings(config: GPTConfig) -> dict[str, Any]:
 
 @torch.no_grad()
 def hooked_state(model: GPT) -> dict[str, Tensor]:
-    """The model's tensors with the names and shapes of TransformerLens; biases and positions that it lacks are 0.
+    """The model's tensors with the names and shapes of TransformerLens.
 
-    W_Q, W_K, W_V [H, D, d]; W_O [H, d, D]; W_in [D, M]; W_out [M, D]; W_E, W_pos [., D]; W_U [D, V].
+    Biases and positions that the model lacks are 0. Shapes: W_Q, W_K, W_V [H, D, d]; W_O [H, d, D]; W_in [D, M];
+    W_out [M, D]; W_E [V, D]; W_pos [T, D]; W_U [D, V].
     """
     config = model.config
     positions = model.wpe.weight if config.positions == "learned" else torch.zeros(config.context, config.d_model)

@@ -1,4 +1,7 @@
-"""AbsTopK: keep the k entries of largest magnitude in each row (paper, section 2.1)."""
+"""AbsTopK: keep the k entries of largest magnitude in each row (paper, section 2.1).
+
+Shapes: C channels. All axes before the last one together are the rows.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def abs_topk(x: Tensor, k: int) -> Tensor:
     """x [..., C] with all entries set to zero, except the k of largest magnitude along the last axis.
 
     Of equal magnitudes the lowest index is kept; NaN counts as larger than every number. Gradients pass through the
-    kept entries. Any floating-point dtype (float64 has no fast path); k from 1 to C, and any k of C or more keeps all.
+    kept entries. Any floating-point dtype; float64 has no fast path. k: 1 or more; with C or more all entries are kept.
     """
     if k < 1:
         raise UserError(f"AbsTopK must keep at least 1 entry of each row, got k = {k}")

@@ -20,8 +20,9 @@ def sink_attention(
 ) -> Tensor:
     """Attention of q, k and v, each [B, H, T, d] and of one dtype. The result is [B, H, T, d] of that dtype.
 
-    sink: logits [H], or None for no sink. position: [B] int64, given if each row has a single query: the position of
-    that query. Then q and the result are [B, H, 1, d].
+    sink: logits [H], or None for no sink. causal: whether a query attends only to its own and earlier positions.
+    position: [B] int64, given if each row has a single query: the position of that query. Then q and the result are
+    [B, H, 1, d].
     """
     if position is not None:
         return _one_query(q, k, v, sink, position, causal=causal)
@@ -106,17 +107,18 @@ def _flat(x: Tensor) -> tuple[Any, int]:
 
 
 def _span(x: Tensor) -> int:
-    """Number of entries in memory from the first entry of x [B, T, A] to its last."""
+    """Number of entries in memory from the first entry of x [B, T, H * d] to its last."""
     return (x.shape[0] * x.shape[1] - 1) * x.stride(1) + x.shape[2]
 
 
 class _FlashSinkCPU(torch.autograd.Function):
     """Torch's fused CPU kernel with an exact correction for the sink. It is as fast as attention without a sink.
 
-    Let L be the log-sum-exp of a row's scores and b the sink logit. The softmax over scores and sink is the plain
-    softmax times exp(L - L'), where L' = log(exp L + exp b). The fused backward kernel computes dS = P (dP - rowsum(dO
-    * O)) from the output O and the log-sum-exp that are passed to it. If the values with the sink are passed instead,
-    O' and L', it returns the gradients with the sink.
+    Let S be the scores of a query, P their softmax, L their log-sum-exp and b the sink logit. The softmax over scores
+    and sink is P times exp(L - L'), where L' = log(exp L + exp b). From the output O and from L, which it is given, the
+    fused backward kernel computes the gradient of the scores, dS = P (dP - sum(dO * O)), where dP and dO are the
+    gradients of P and of O, and the sum is over the channels. If it gets the output and the log-sum-exp with the sink
+    instead, it returns the gradients with the sink.
     """
 
     @staticmethod
@@ -141,8 +143,9 @@ class _FlashSinkCPU(torch.autograd.Function):
 def sink_attention_padded(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, *, causal: bool) -> Tensor:
     """`sink_attention` with any fused kernel: the sink becomes an extra first position whose value is zero.
 
-    Extra head channels carry its logit. In one of them every query is 1, the key of the extra position is the logit,
-    and all other keys are 0. Eight channels are added, because fused CUDA kernels need a multiple of eight.
+    Extra head channels carry its logit. In one of them every query is 1, the key of the extra position is the logit
+    times sqrt(d), by which scores are divided, and all other keys are 0. Eight channels are added, because fused CUDA
+    kernels need a multiple of eight.
     """
     d = q.shape[-1]
     q = F.pad(F.pad(q, (0, 1), value=1.0), (0, 7, 1, 0))  # [B, H, 1 + T, d + 8]
@@ -173,7 +176,7 @@ def attention_pattern(q: Tensor, k: Tensor, sink: Tensor | None, *, causal: bool
 
 
 def _softmax_with_sink(scores: Tensor, sink: Tensor | None) -> Tensor:
-    """Softmax of scores [B, H, Q, T] float32. With a sink [H] the weights of a query sum to less than 1."""
+    """Softmax of scores [B, H, Q, T] float32, for Q queries. With a sink [H] a query's weights sum to less than 1."""
     if sink is None:
         return scores.softmax(dim=-1)
     column = sink.float()[None, :, None, None].expand(*scores.shape[:-1], 1)

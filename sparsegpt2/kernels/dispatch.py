@@ -145,10 +145,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: int = 1) -> None:
-    """Call `function(start, stop, *arguments)` for ranges that cover 0 to `rows`, one for each of torch's CPU threads.
+    """Call `function(start, stop, *arguments)` for ranges that cover 0 to `rows`, each in a thread of its own.
 
-    The function must release Python's global lock. Ranges begin at multiples of `grain`. The threads are our own and
-    not numba's: numba's OpenMP layer would change torch's number of threads, and `parallel=True` compiles slowly.
+    There are as many ranges as torch has CPU threads, or fewer. The function must release Python's global lock. Ranges
+    begin at multiples of `grain`. The threads are our own and not numba's: numba's OpenMP layer would change torch's
+    number of threads, and `parallel=True` compiles slowly.
     """
     threads = torch.get_num_threads()
     step = -(-rows // (threads * grain)) * grain

@@ -3,6 +3,8 @@
 The docstring of each function has the expression that it computes. Without a fast path, that expression is evaluated in
 plain torch. The fast paths are for bfloat16 on the CPU. They never write the norm's float32 result or the input of
 AbsTopK to RAM.
+
+Shapes: D channels of the residual stream, M neurons, C either of them.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ the number of threads."""
 
 
 def norm_topk(x: Tensor, weight: Tensor, eps: float, keep: int | None, dtype: torch.dtype) -> Tensor:
-    """abs_topk(rms_norm(x, weight, eps).to(dtype), keep), for x [..., D] float32: [..., D]. keep None: no AbsTopK."""
+    """abs_topk(rms_norm(x, weight, eps).to(dtype), keep), [..., D], for x [..., D] and weight [D], both float32.
+
+    keep None: no AbsTopK.
+    """
     kernels = _kernels(x, dtype)
     if kernels is None:
         normed = F.rms_norm(x, (x.shape[-1],), weight, eps).to(dtype)
@@ -33,7 +38,7 @@ def norm_topk(x: Tensor, weight: Tensor, eps: float, keep: int | None, dtype: to
 
 
 def activation_topk(h: Tensor, kind: str, keep: int | None) -> Tensor:
-    """abs_topk(activation(h), keep), for h [..., M]. kind: one of `ACTIVATIONS`. keep None: no AbsTopK."""
+    """abs_topk(activation(h), keep), [..., M], for h [..., M]. kind: one of `ACTIVATIONS`. keep None: no AbsTopK."""
     kernels = _kernels(h, h.dtype)
     if kernels is None:
         active = F.relu(h) if kind == "relu" else F.gelu(h, approximate="tanh" if kind == "gelu_tanh" else "none")
@@ -43,9 +48,9 @@ def activation_topk(h: Tensor, kind: str, keep: int | None) -> Tensor:
 
 
 def add_topk(x: Tensor, delta: Tensor, keep: int | None) -> Tensor:
-    """x + abs_topk(delta, keep), for x [..., D] float32 and delta [..., D] in compute dtype: [..., D] float32.
+    """x + abs_topk(delta, keep), [..., D] float32.
 
-    keep None: no AbsTopK.
+    x: [..., D] float32. delta: [..., D] in the dtype in which the model computes. keep None: no AbsTopK.
     """
     kernels = _kernels(x, delta.dtype)
     if kernels is None:

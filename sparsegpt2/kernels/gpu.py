@@ -3,6 +3,8 @@
 Import this module through `gpu_kernels()`. Triton comes with torch for CUDA, and can be missing elsewhere. If
 TRITON_INTERPRET=1 is set before the import, the same code runs on CPU tensors, slowly, so it can be tested without a
 GPU. A program is Triton's unit of parallel work.
+
+Shapes: C channels of a row, n tensors.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Linear maps with a sparse weight, which is stored as compressed rows if that is faster than a dense product.
 
-Shapes: N tokens, K inputs, O outputs.
+Shapes: N tokens, K inputs, O outputs, C either of the last two.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def compressed_if_faster(
     weight: Tensor, tokens: int, kernels: CpuKernels, dtype: torch.dtype = torch.bfloat16
 ) -> Compressed | None:
-    """`weight` [O, K] as compressed rows if that is faster for `tokens` tokens of `dtype`, else None."""
+    """`weight` [O, K] as compressed rows if faster for `tokens` tokens, else None. dtype: of the activations."""
     if tokens < FEWEST_TOKENS or any(size % MULTIPLE or not size for size in weight.shape):
         return None
     weight = weight.contiguous()
@@ -110,7 +110,7 @@ def compressed_if_faster(
 def skips_zeros() -> bool:
     """Whether `outer_sums` can run on this CPU and is faster than the dense product.
 
-    It needs the instructions avx512_bf16. On a CPU with AMX the dense product is faster.
+    `outer_sums` needs the instructions avx512_bf16. On a CPU with AMX the dense product is faster.
     """
     from llvmlite.binding import get_host_cpu_features
     from numba import config

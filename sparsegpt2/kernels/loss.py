@@ -1,6 +1,6 @@
 """Next-token loss from the last hidden state, in chunks of rows, so that the logits are never all stored.
 
-Shapes: N tokens, D channels, V vocabulary.
+Shapes: N tokens, n tokens of one chunk, D channels, V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ CHUNK_ENTRIES = 1 << 21
 def next_token_loss(h: Tensor, weight: Tensor, bigram: Tensor | None, tokens: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy in nats, a float32 scalar.
 
-    h: [N, D] in compute dtype. weight: [V, D] float32, the unembedding. bigram: [V, V] float32 or None; its row for the
-    current token is added to the logits. tokens, targets: [N] int64.
+    h: [N, D] in the dtype in which the model computes. weight: [V, D] float32, the unembedding. bigram: [V, V] float32
+    or None; its row for the current token is added to the logits. tokens, targets: [N] int64.
 
     The forward pass computes the gradients too, chunk by chunk, while it has the logits of the chunk. Otherwise the
-    logits would have to be stored for the backward pass, and those of a batch, in float32, would be the largest tensor
-    of a step.
+    logits of the whole batch would have to be stored for the backward pass, and in float32 they would be the largest
+    tensor of a step.
     """
     if not torch.is_grad_enabled():
         return _chunked(h, weight, bigram, tokens, targets)

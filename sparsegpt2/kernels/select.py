@@ -28,8 +28,9 @@ INTEGERS = {
 def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 0) -> None:
     """Zero, in place, all but the k largest magnitudes of `weight`; of equal ones the lowest index is kept.
 
-    weight: of a dtype in `INTEGERS`; float32 is the fast one. min_alive: how many of the largest entries of each slice
-    of a matrix along `neuron_dim` are reserved first. They count towards k, and the caller has checked that they fit.
+    weight: of a dtype in `INTEGERS`; float32 is the fast one. min_alive: how many of the largest entries of each neuron
+    are reserved, which means that they are kept before all others. A neuron is a row of the matrix if `neuron_dim` is
+    0, a column if it is 1. Reserved entries count towards k, and the caller has checked that there are not more than k.
     """
     kernels = cpu_kernels(weight, "select") if weight.dtype == torch.float32 else None
     if kernels is None or not weight.is_contiguous():
@@ -44,11 +45,12 @@ def keep_largest_(weight: Tensor, k: int, min_alive: int = 0, neuron_dim: int = 
 
 
 def check_dtype(weight: Tensor) -> None:
-    """`UserTypeError` for a dtype that `keep_largest_` cannot select from."""
+    """`UserTypeError` for a tensor that `keep_largest_` cannot select from: a sparse one, or one of another dtype."""
     if weight.dtype not in INTEGERS or weight.layout != torch.strided:
         names = ", ".join(str(dtype).removeprefix("torch.") for dtype in INTEGERS)
         kind = str(weight.dtype).removeprefix("torch.")
-        raise UserTypeError(f"the largest entries can be kept of dense {names} tensors, not of {kind} or sparse ones")
+        found = kind if weight.layout == torch.strided else f"sparse {kind}"
+        raise UserTypeError(f"the weight is a {found} tensor; it must be a dense tensor of one of the types {names}")
 
 
 def keep_largest_all_(

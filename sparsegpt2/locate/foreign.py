@@ -17,9 +17,10 @@ HINTS = {
 
 
 def refuse_foreign(folder: Path, source: str, *, but: str = "") -> None:
-    """`UserError` with a hint if the config.json in `folder` is that of another program; `but`: the kind that is read.
+    """`UserError` with a hint if the config.json in `folder` has one of the kinds in `HINTS`.
 
-    A file that is missing or damaged passes: whoever reads it says what is wrong.
+    but: the kind that the caller can read, which is not refused. A file that is missing or damaged passes: whoever
+    reads it says what is wrong.
     """
     try:
         config = read_json(folder / "config.json")

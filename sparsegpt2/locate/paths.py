@@ -37,7 +37,7 @@ def model_directory(path: str | Path) -> Path:
         return zoo.directory(str(path))
     if str(path).startswith(hub.PREFIX):
         name = str(path).removeprefix(hub.PREFIX)
-        refuse_foreign(hub.download(name, (CONFIG,)), str(path))  # before gigabytes of weights
+        refuse_foreign(hub.download(name, (CONFIG,)), str(path))  # before the weights are downloaded
         path = hub.download(name, FILES)
     path = settled(path)
     if not path.exists():

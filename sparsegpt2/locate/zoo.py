@@ -36,7 +36,7 @@ class File:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the list of models shows of one."""
+    """What the list of models shows of one model."""
 
     n_layer: int
     d_model: int
@@ -45,9 +45,11 @@ class Facts:
     held_out_loss: float | None
     """In nats per token; None if its training did not record it."""
     had: int | None
-    """Number of tasks that it has; like the following, None or 0 if it was not benchmarked."""
+    """Number of tasks that it has. If it was not benchmarked, this, `counted` and `edges` are None."""
     tasks: int
+    """Number of tasks that were tried; 0 if it was not benchmarked."""
     counted: int | None
+    """Number of tasks that count (docs/definitions.md, Score)."""
     edges: float | None
     """Geometric mean of its circuits' sizes over the tasks that count."""
 
@@ -76,7 +78,7 @@ def index() -> dict[str, dict[str, Any]]:
 
 
 def is_name(name: str) -> bool:
-    """Whether a name can only be one inside the folder that it is looked for in: no path, and nothing hidden."""
+    """Whether a name can be that of a model or of a file in its folder: no path, and nothing hidden."""
     return bool(NAME.fullmatch(name))
 
 

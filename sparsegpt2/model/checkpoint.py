@@ -147,10 +147,10 @@ def unshared(model: GPT) -> dict[str, Tensor]:
 
 
 def unfilled_model(config: GPTConfig, names: int, source: str) -> GPT:
-    """A model without memory (on torch's meta device), to compare its shapes with those of a file; see `allocated`.
+    """A model whose tensors have shapes but no values (on torch's meta device), to compare the shapes with a file's.
 
-    names: how many tensors the file has. `UserError` for a config that needs more tensors, or larger ones than any
-    machine could hold.
+    `allocated` turns it into a model in RAM. names: how many tensors the file has. `UserError` for a
+    config that needs more tensors, or larger ones than any machine could hold.
     """
     if config.n_layer * TENSORS_OF_A_LAYER > names:
         raise UserError(
@@ -162,12 +162,14 @@ def unfilled_model(config: GPTConfig, names: int, source: str) -> GPT:
     except (RuntimeError, TypeError, OverflowError):  # torch cannot even count the entries
         sizes = {name: value for name, value in to_dict(config).items() if type(value) is int}
         largest = max(sizes, key=sizes.__getitem__)
-        raise UserError(f"{source} does not belong to its config, whose {largest} is {sizes[largest]:,}") from None
+        raise UserError(
+            f"the config of {source} is damaged: its {largest} is {sizes[largest]:,}, too large for any machine"
+        ) from None
 
 
 def allocated(model: GPT) -> GPT:
     """A model from `unfilled_model` in RAM, every tensor of it still to be filled with values from a file."""
-    for module in model.modules():  # what `to_empty` does, which imports much of torch for it
+    for module in model.modules():  # the same as `to_empty`, which would import much of torch
         for name, parameter in module.named_parameters(recurse=False):
             setattr(module, name, nn.Parameter(torch.empty(parameter.shape, device="cpu")))
         for name, buffer in module.named_buffers(recurse=False):

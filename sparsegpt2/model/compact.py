@@ -4,11 +4,11 @@ The file's metadata holds `layout` ("sparsegpt2 compact 1") and `tensors`, a JSO
 tensor [rows, columns] (a vector is one row) is stored in the form that takes the fewest bytes:
 
     dense    NAME          the tensor as it is
-    rows     NAME.rows     [R] the rows that are not all zero, in ascending order
+    rows     NAME.rows     [R] the numbers of the R rows that are not all zero, in ascending order
              NAME.values   [R, columns] those rows
     entries  NAME.counts   [rows] how many entries of each row are nonzero
-             NAME.columns  [N] their columns, row by row, ascending within each row
-             NAME.values   [N]
+             NAME.columns  [N] the columns of the N nonzero entries, row by row, ascending within each row
+             NAME.values   [N] the values of those entries
 
 Indices have the smallest type that fits: uint8, uint16 or uint32. Values are stored as bfloat16 if that rounds none of
 the tensor's values, else unchanged. So a tensor that is read equals the one that was written, except that a negative
@@ -161,14 +161,15 @@ def _rows_and_columns(shape: Sequence[int]) -> tuple[int, int]:
 
 def _from_rows(parts: Sequence[Tensor], rows: int, columns: int, source: str) -> Tensor:
     """[rows, columns] from the indices of its nonzero rows and the rows themselves."""
-    numbers, values = _indices(parts[0], rows, "row", source), _floats(parts[1], source)
+    numbers, values = _indices(parts[0], rows, "row index", source), _floats(parts[1], source)
     _check_rising(numbers, "row", source)
     return torch.zeros(rows, columns, dtype=values.dtype).index_copy_(0, numbers, values)
 
 
 def _from_entries(parts: Sequence[Tensor], rows: int, columns: int, source: str) -> Tensor:
     """[rows, columns] from the number of nonzero entries in each row, and their columns and values."""
-    counts, found = _indices(parts[0], columns + 1, "count", source), _indices(parts[1], columns, "column", source)
+    counts = _indices(parts[0], columns + 1, "count", source)
+    found = _indices(parts[1], columns, "column index", source)
     values = _floats(parts[2], source)
     require(
         int(counts.sum()) == len(found),
@@ -180,16 +181,16 @@ def _from_entries(parts: Sequence[Tensor], rows: int, columns: int, source: str)
 
 
 def _indices(part: Tensor, bound: int, what: str, source: str) -> Tensor:
-    """`part` as int64 [N]; `UserError` unless its entries are indices from 0 to `bound` - 1."""
+    """`part` as int64; `UserError` unless its entries are whole numbers from 0 to `bound` - 1. what: of one entry."""
     require(
         not part.is_floating_point() and not part.is_complex() and part.dtype != torch.bool,
-        f"{source}: its {what} indices are not a list of whole numbers; the file is damaged",
+        f"{source}: each {what} must be a whole number; the file is damaged",
     )
     indices = part.to(torch.int64)
     wrong = indices[(indices < 0) | (indices >= bound)]
     require(
         not len(wrong),
-        f"{source} has the {what} index {int(wrong[0]) if len(wrong) else 0}, which must be below {bound}",
+        f"{source} has the {what} {int(wrong[0]) if len(wrong) else 0}, which must be 0 or more and below {bound}",
     )
     return indices
 

@@ -1,7 +1,6 @@
 """The model: a GPT-2-style decoder with AbsTopK, sinks and a bigram table (paper, section 2.1 and A.1).
 
-This is the only forward pass. Shapes: B rows, T positions, D d_model, A = n_head * d_head, M d_mlp, P d_pos,
-V vocabulary.
+This is the only forward pass. Shapes: B rows, T positions, C channels of a site, D d_model, P d_pos, V vocabulary.
 
 The residual stream is float32; inside a sublayer everything runs in `model.compute_dtype` (float32 unless set), with
 weights cast from their float32 masters, as under autocast but with each weight cast once per forward.
@@ -88,7 +87,8 @@ class GPT(nn.Module):
 
     def __repr__(self) -> str:
         shape, layers = self.config, [layer for layer in self.modules() if isinstance(layer, nn.Linear | nn.Embedding)]
-        weights = {id(weight): weight for layer in layers for weight in layer.parameters()}.values()  # a tied one once
+        # by id, so that a tied matrix counts once
+        weights = {id(weight): weight for layer in layers for weight in layer.parameters()}.values()
         size = sum(weight.numel() for weight in weights)
         density = ""
         if not self.wte.weight.is_meta:
@@ -330,7 +330,10 @@ class GPT(nn.Module):
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """Sines then cosines of geometrically spaced wavelengths (Vaswani et al. 2017), [length, width] float32."""
+    """Sines, then cosines, of geometrically spaced wavelengths, [length, width] float32.
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need" (arXiv 1706.03762), section 3.5.
+    """
     half = (width + 1) // 2
     rates = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half)
     angles = torch.arange(length, dtype=torch.float32)[:, None] * rates

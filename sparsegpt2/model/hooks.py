@@ -2,7 +2,8 @@
 
 A site has our name (model.sites) and, if TransformerLens has a name with the same meaning, that name as an alias. Under
 an alias a tensor has TransformerLens's shape: q, k and v are [B, T, H, d_head] instead of [B, T, A]. Where AbsTopK
-acts, a site shows the values after it. Shapes: B rows, T positions, C channels, H heads, V vocabulary.
+acts, a site shows the values after it. Shapes: B rows, T positions, C channels of a site, H heads, A = H * d_head,
+V vocabulary.
 """
 
 from __future__ import annotations

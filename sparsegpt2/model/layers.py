@@ -1,6 +1,6 @@
 """The parts of the one forward: norm, sublayers, attention and MLP (paper, section 2.1 and A.1); `gpt.py` joins them.
 
-Shapes: B rows, T positions, D d_model, A = n_head * d_head, M d_mlp, P d_pos.
+Shapes: B rows, T positions, H heads (n_head), D d_model, A = H * d_head, M d_mlp, P d_pos.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def at_position(x: Tensor, position: Tensor) -> Tensor:
 
 
 class Table(nn.Embedding):
-    """An embedding that draws no initial values on the meta device: torch would import sympy for it, for 3 seconds."""
+    """An embedding that draws no initial values on the meta device: there torch would spend 3 s on importing sympy."""
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:

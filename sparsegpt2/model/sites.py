@@ -1,8 +1,8 @@
 """Named sites of the forward pass: what can be recorded, ablated, masked, patched or steered.
 
 A site is a point where the forward calls `x = site(name, x)`. The function `site`, passed to one forward call, sees
-every such tensor and returns the tensor that the network continues with. Without one, a site costs nothing. Shapes: B
-rows, T positions, C channels.
+every such tensor and returns the tensor that the network continues with. Without such a function, a site costs
+nothing. Shapes: B rows, T positions, C channels of a site, D d_model, A = n_head * d_head.
 
 Node sites of layer i (docs/definitions.md, Node):
 `i.attn.act_in`, `i.attn.q`, `i.attn.k`, `i.attn.v`, `i.attn.resid_delta`,
@@ -27,8 +27,10 @@ Site = Callable[[str, Tensor], Tensor]
 class Streams(Protocol):
     """Passed to one forward call: gives each reader of the residual stream its own input.
 
-    Readers are `a{i}.h{j}.q`, `a{i}.h{j}.k`, `a{i}.h{j}.v`, `m{i}` and `logits`; writers are `emb`, `a{i}` and `m{i}`.
-    The act_in sites are then called once for each reader. The rest of the forward does not change.
+    A reader is a part of the model that reads the residual stream: q, k or v of head j in layer i (`a{i}.h{j}.q` and so
+    on), the MLP of layer i (`m{i}`), or the unembedding (`logits`). A writer adds to the residual stream: the embedding
+    (`emb`), or attention or MLP of layer i (`a{i}`, `m{i}`). The act_in sites are called once for each reader. The rest
+    of the forward does not change.
     """
 
     def read(self, reader: str, x: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ def place_of(site: str) -> str:
 
 
 class Record:
-    """Keeps the tensors at the named sites (None: at all): `record.values[name]`, detached, [B, T, C]."""
+    """Keeps the tensors at the named sites (None: at all sites): `record.values[name]`, detached, [B, T, C]."""
 
     def __init__(self, names: Iterable[str] | None = None) -> None:
         self.names = None if names is None else set(names)

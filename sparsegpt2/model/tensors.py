@@ -16,10 +16,10 @@ from sparsegpt2.model import compact
 from sparsegpt2.plain import require_file
 
 SPARE, EACH_BYTE = 1 << 25, 64
-"""How many numbers a file may ask for: as many as this, and this many more for each of its bytes. Our models have
-fewer than 4 for each byte; a compact file that holds hardly anything else than zeros can ask for any number."""
+"""A file may ask for memory for `SPARE` numbers, and for `EACH_BYTE` more for each of its bytes. Our models ask for
+fewer than 4 for each byte; a compact file that holds hardly anything but zeros can ask for any number."""
 LIMIT = "SPARSEGPT2_MOST_NUMBERS"
-"""Environment variable with a higher limit, for models that really are that empty."""
+"""Environment variable with a higher limit, in numbers, for models that really have so many zeros."""
 
 
 class TensorFile(Mapping[str, Tensor]):
@@ -104,5 +104,7 @@ def load_into(target: Mapping[str, Tensor], values: Mapping[str, Tensor], source
         value = values[name]
         if not value.is_floating_point() or value.layout != torch.strided or value.is_meta:
             kind = str(value.dtype).removeprefix("torch.")
-            raise UserError(f"{source}: {name} is {kind} or sparse; it must hold plain floating-point numbers")
+            dense = value.layout == torch.strided and not value.is_meta
+            found = f"of dtype {kind}" if dense else "sparse or without values"
+            raise UserError(f"{source}: {name} is {found}; it must hold plain floating-point numbers")
         tensor.copy_(value)

@@ -15,7 +15,7 @@ from sparsegpt2.model.checkpoint import allocated, unfilled_model
 from sparsegpt2.model.gpt import GPT
 
 MOST_PADDING = 1024
-"""More ids than this beyond the tokenizer's are no padding, but those of another tokenizer."""
+"""The most ids of padding that a model may have. One with more was trained with another tokenizer."""
 
 
 @torch.no_grad()

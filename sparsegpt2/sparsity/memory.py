@@ -2,9 +2,10 @@
 
 A weight that the projection sets to zero starts its next step from 0. So it returns only if a single step of AdamW,
 which has about the size of the learning rate, makes it larger than the smallest weight that is kept. At low densities
-that weight is ten times as large as a step, so what annealing drops is lost. With a memory m, a dropped weight of value
-w starts from m * w instead. Gradients that agree over about 1 / (1 - m) steps then add up, and can bring it back. The
-forward and backward passes never see remembered values: the model has exactly the target density at every step.
+that weight is ten times as large as a step, so a weight that is dropped while the density falls is lost. If the share m
+of its value is remembered (`SparsityConfig.memory`), a dropped weight of value w starts from m * w. Gradients that
+agree over about 1 / (1 - m) steps then add up, and can bring the weight back. The forward and backward passes never see
+remembered values: the model has exactly the target density at every step.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ def recall_(model: GPT, optimizer: torch.optim.Optimizer) -> None:
 def project_and_remember_(
     model: GPT, optimizer: torch.optim.Optimizer, config: SparsityConfig, share: float = 1.0
 ) -> None:
-    """`project_model_` after `share` of training; `config.memory` times what it drops is kept for `recall_`."""
+    """Call `project_model_`, and remember `config.memory` times each weight that it drops, for `recall_`.
+
+    share: share of training done.
+    """
     if config.memory:
         for tensor in projected_parameters(model):
             dense = annealed(config.density_of(tensor.kind), share, config) == 1

@@ -26,9 +26,9 @@ def project_(weight: Tensor, density: float, *, min_alive: int = 0, neuron_dim: 
 
     weight: float32, float64, bfloat16 or float16, any shape (a matrix if `min_alive` is given). min_alive: how many of
     the largest entries are reserved in each slice along `neuron_dim` (0: rows are neurons, 1: columns are); they count
-    towards k. Of equal magnitudes the lowest index is kept in both selections, and NaN counts as larger than every
-    number. `UserError` for another dtype, for a density outside (0, 1], and if the reserved entries exceed k or the
-    length of a neuron.
+    towards k. Of equal magnitudes the lowest index is kept, also among reserved entries, and NaN counts as larger than
+    every number. `UserError` for another dtype, for a density outside (0, 1], and if more than k entries are reserved,
+    or more in a neuron than it has.
     """
     check_dtype(weight)
     require(min_alive >= 0, f"min_alive must be 0 or more, got {min_alive}")

@@ -50,9 +50,10 @@ def dead_neurons(model: GPT) -> dict[str, int]:
 
 @torch.no_grad()
 def residual_kurtosis(model: GPT, batches: Iterable[Tensor]) -> float:
-    """Kurtosis of the final residual stream, E[(x - mean)^4] / E[(x - mean)^2]^2 over the channels of each token.
+    """Kurtosis of the final residual stream, averaged over all tokens (paper, figure 10).
 
-    The mean over all tokens (paper, figure 10). It is 3 for a Gaussian, and larger if some channels are privileged.
+    For a token with the channels x it is E[(x - mean)^4] / E[(x - mean)^2]^2; mean and E are over the channels. It is
+    3 for a Gaussian, and larger if some channels are privileged.
     batches: tokens [B, T] int64 each.
     """
     last = f"{model.config.n_layer - 1}.mlp.resid_post"

@@ -29,8 +29,8 @@ def release(out: str | Path) -> list[Path]:
     gone = [name for name in zoo.index() if not (zoo.FOLDER / name / "config.json").exists()]
     require(
         not gone,
-        f"{zoo.INDEX} lists {', '.join(gone)}, which is not in {zoo.FOLDER}; make a release in a clone of the "
-        f"repository, which has all models, or delete it from {zoo.INDEX} if the model was removed",
+        f"{zoo.INDEX} lists models that are not in {zoo.FOLDER} ({', '.join(gone)}); make a release in a clone of the "
+        f"repository, which has all models, or delete from {zoo.INDEX} the models that were removed",
     )
     for entry in zoo.FOLDER.glob("*/config.json"):
         write_text(entry.parent / CARD, card_of(entry.parent.name))

@@ -1,4 +1,7 @@
-"""Cross-entropy of a chunk of logits and its gradient in one pass over each row, compiled by numba at first use."""
+"""Cross-entropy of a chunk of logits and its gradient in one pass over each row, compiled by numba at first use.
+
+Shapes: n rows of a chunk, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def loss_rows(start, stop, logits, bigram, tokens, targets, share, losses, of_bi
     first. of_bigram: of the same shape as bigram; the gradient of the table is added to it. tokens: [n], sorted.
 
     Each thread gets a range of rows. A range is moved so that it begins at the first row of a token and ends at the
-    last row of one. So no two threads add to the same row of `of_bigram`.
+    last row of a token. So no two threads add to the same row of `of_bigram`.
     """
     vocabulary = logits.shape[1]
     full = np.empty(vocabulary, np.float32)

@@ -1,4 +1,4 @@
-"""Scalar functions that LLVM vectorises inside the other loops: exp, and bfloat16 from and to float32."""
+"""Scalar functions that LLVM vectorises inside the other loops: exp, and conversions between bfloat16 and float32."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ because an overflow of the loss must remain visible."""
 def exponential(x):  # type: ignore[no-untyped-def]
     """exp of a float32 of at most 88, within 2 units in the last place. Below -87 the result is exp(-87)."""
     x = np.float32(-87.0) if x < np.float32(-87.0) else x  # max() would lose nan
-    n = np.int32(x * np.float32(1.4426950408889634) + np.float32(127.5)) - np.int32(127)  # int32() rounds
+    n = np.int32(x * np.float32(1.4426950408889634) + np.float32(127.5)) - np.int32(127)  # x / ln 2, rounded
     whole = np.float32(np.int32(n))
     r = x - whole * np.float32(0.693359375) + whole * np.float32(2.12194440e-4)
     p = np.float32(1.9875691500e-4)

@@ -66,7 +66,7 @@ def norm_backward_rows(start, stop, grad, kept, x, weight, scale, block, of_x, o
 def normal_parts(x):  # type: ignore[no-untyped-def]
     """Returns (Phi(x), phi(x)): cumulative probability and density of the standard normal distribution, within 2e-7.
 
-    The formula is 7.1.26 in Abramowitz and Stegun.
+    The formula is 7.1.26 in Abramowitz and Stegun, "Handbook of Mathematical Functions" (1964).
     """
     size = abs(x)
     density = exponential(np.float32(-0.5) * x * x)  # times sqrt(2 pi)

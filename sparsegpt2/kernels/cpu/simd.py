@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 from numba.extending import lower_builtin, models, register_model, type_callable
 
-intrinsic: Any = _intrinsic  # untyped: what it returns is called with other arguments than the decorated function
+intrinsic: Any = _intrinsic  # untyped: it turns a function into one that takes other arguments
 
 LANES = 16
 WORD = 32

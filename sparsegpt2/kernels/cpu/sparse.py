@@ -5,7 +5,7 @@ one channel for all 32 tokens are next to each other in memory. For each nonzero
 then handles 16 tokens. When the sums of 16 outputs are complete, they are transposed back.
 
 Shapes: N tokens, K inputs, O outputs, E nonzeros. Matrices are stored as compressed rows: `begins` [O + 1], `columns`
-[E] int32, `values` [E] float32. Row i has the values from begins[i] up to begins[i + 1], in these columns.
+[E] int32, `values` [E] float32. Row i has values[e] in column columns[e], for e from begins[i] to begins[i + 1] - 1.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def read_turned(flat_x, token, stop, inputs, half, turned, room):  # type: ignor
 
 @njit(fastmath=FAST, error_model="numpy", nogil=True, cache=True)
 def column_sums(start, stop, x, block, sums):  # type: ignore[no-untyped-def]
-    """Add the rows of x [N, C] bfloat16 to `sums` [N / block, C] float32: each `block` rows to one row of `sums`."""
+    """Add the rows of x [N, O] bfloat16 to `sums` [N / block, O] float32: each `block` rows to one row of `sums`."""
     for row in range(start, stop):
         values, target = x[row], sums[row // block]
         for i in range(x.shape[1]):

@@ -2,7 +2,7 @@
 
 `select_rows` and `mask_rows` work on rows `start` to `stop` and release Python's global lock, so that `over_rows` can
 give each thread a range. Floats are handled as integers (int16 for bfloat16, int32 for float32), which have the same
-order as magnitudes once the sign bit is removed. A bit for each entry of a row says whether it is kept; 32 of these
+order as the magnitudes once the sign bit is removed. A bit for each entry of a row says whether it is kept; 32 of these
 bits are in one uint32 word.
 
 Shapes: R rows, C channels, W = ceil(C / 32) words.

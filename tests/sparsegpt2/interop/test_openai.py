@@ -208,7 +208,7 @@ DAMAGES = {
     ),
     "integers": (
         lambda settings, state: state.update({"transformer.wte.weight": torch.ones(40, 16, dtype=torch.int64)}),
-        "transformer.wte.weight is int64 or sparse",
+        "transformer.wte.weight is of dtype int64; it must hold plain floating-point numbers",
     ),
     "sparse": (
         lambda settings, state: state.update({"lm_head.weight": torch.ones(40, 16).to_sparse()}),
