@@ -55,10 +55,10 @@ class PlainCurve(LossCurve):
     """A `LossCurve` that scores one size at a time in the whole model."""
 
     @torch.no_grad()
-    def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
+    def _losses_of_masks(self, kept: list[dict[str, Tensor]]) -> list[float]:
         losses = []
         with frozen(self.model, torch.float32):
-            for nodes in sizes:
+            for nodes in kept:
                 logits = plain_logits(self.model, self.batch, nodes)
                 losses.append(float(task_loss(logits, self.batch).double().mean()))
         return losses

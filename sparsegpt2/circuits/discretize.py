@@ -94,17 +94,17 @@ class LossCurve:
         return losses
 
     @torch.no_grad()
-    def _losses_of_masks(self, sizes: list[dict[str, Tensor]]) -> list[float]:
+    def _losses_of_masks(self, kept: list[dict[str, Tensor]]) -> list[float]:
         """Losses of several circuits, scored together. Nodes that none of them keeps are not computed.
 
-        sizes: the kept nodes of each circuit, site -> bool [C].
+        kept: the kept nodes of each circuit, site -> bool [C].
         """
-        masks = {site: torch.stack([nodes[site] for nodes in sizes]) for site in sizes[0]}  # [R, C]
+        masks = {site: torch.stack([nodes[site] for nodes in kept]) for site in kept[0]}  # [R, C]
         live = {site: mask.any(dim=0) for site, mask in masks.items()}
-        batch, device = TaskBatch.join([self.batch] * len(sizes)), self.batch.tokens.device
-        owner = torch.arange(len(sizes), device=device).repeat_interleave(len(self.batch))
+        batch, device = TaskBatch.join([self.batch] * len(kept)), self.batch.tokens.device
+        owner = torch.arange(len(kept), device=device).repeat_interleave(len(self.batch))
         rows = Ablated(self.model, masks, live=live).under(masks, owner=owner).losses(batch, self.config.score_rows)
-        return rows.double().view(len(sizes), -1).mean(dim=1).tolist()  # type: ignore[no-any-return]
+        return rows.double().view(len(kept), -1).mean(dim=1).tolist()  # type: ignore[no-any-return]
 
     def points(self) -> list[list[float]]:
         """The curve so far: [nodes, edges, loss in nats], in order of size k."""

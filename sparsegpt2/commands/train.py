@@ -57,6 +57,7 @@ def train_parser() -> Parser:
     parser.front(
         "The text",
         {
+            # [In brackets]: the default, as the help shows it.
             "data.path": "Your own text: a file, a folder or a pattern such as 'src/**/*.py' [generated Python].",
             "data.corpora": "A mixture, such as '[{name: stdlib}, {name: files, path: src, weight: 3}]'.",
             "data.tokens": "Tokens to prepare; longer training repeats them.",

@@ -7,7 +7,7 @@ value (Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Dis
 of the residual stream, and a hook on the copy's gradient computes the products during the backward pass. So gradients
 are never stored for all readers at once.
 
-Shapes: B rows, T positions, D d_model, H heads, A heads * head width, W writers, R readers.
+Shapes: B rows, T positions, D d_model, H heads, A channels of all heads (H * head width), W writers, R readers.
 """
 
 from __future__ import annotations

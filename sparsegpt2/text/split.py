@@ -9,8 +9,8 @@ GOLDEN, WHOLE = 0x9E3779B97F4A7C15, 2**64
 LOOK = 2**24
 """Bytes at the beginning of a corpus in which something must be held out."""
 LEAST, LITTLE = 2**13, 2**11
-"""Bytes that should be held out there: `LEAST`, but at most a tenth of the text. If a tenth is less than `LITTLE`:
-`LITTLE`, but at most a quarter of the text."""
+"""Limits on the number of bytes that should be held out there. The number is a tenth of the bytes there, but at most
+`LEAST`. If a tenth is less than `LITTLE`, the number is `LITTLE`, but at most a quarter of the bytes there."""
 
 Split = tuple[str, str]
 """("train" or "held_out", text)."""
@@ -22,12 +22,13 @@ def split_documents(documents: Iterator[str], share: float, tokens: int) -> Iter
     Document i is held out if i times the golden ratio, modulo 1, is below `share`. These numbers are spread evenly, so
     held-out documents are too.
 
-    If this holds out less than half of what it should at the beginning of the corpus, the documents at the beginning
-    with the next higher numbers are held out as well. The beginning is the first `tokens` bytes, which never hold more
-    than `tokens` tokens, but at most `LOOK` bytes.
+    Something must be held out at the beginning of the corpus. The beginning is the first `tokens` bytes, which never
+    hold more than `tokens` tokens, but at most the first `LOOK` bytes; `LEAST` says how many of them should be held
+    out. If the rule above holds out less than half as many, more documents of the beginning are held out: those for
+    which i times the golden ratio, modulo 1, comes next above `share`.
 
-    share: share of the documents to hold out, above 0 and below 1. tokens: number of tokens in the train split; nothing
-    is read after the split has them.
+    share: share of the documents to hold out, above 0 and below 1. tokens: number of tokens that the caller wants for
+    the train split. The caller stops reading when it has them.
     """
     first: list[str] = []
     size = held_out = 0
@@ -60,7 +61,7 @@ def _split_beginning(texts: list[str], share: float) -> Iterator[Split]:
     for at, text in enumerate(texts):
         if at == cut:
             middle = _cut(text, max(1, len(text) * missing // sizes[at]))
-            yield "held_out", text[middle:]  # first, because reading may stop after the rest
+            yield "held_out", text[middle:]  # first, because the caller may stop after the train part
             if middle:
                 yield "train", text[:middle]
         else:

@@ -68,7 +68,10 @@ def _copy(source: str, archive: IO[bytes], most: int) -> None:
             while chunk := reader.read(CHUNK):
                 most -= len(chunk)
                 if most < 0:
-                    raise UserError(f"{source} is larger than the model of this version; it must be another version")
+                    raise UserError(
+                        f"{source} is larger than the model that this version of sparsegpt2 expects, so it comes from "
+                        "another version"
+                    )
                 archive.write(chunk)
     except HTTPError as error:
         raise UserError(f"{source} cannot be fetched: the server answers {error.code} {error.reason}") from None

@@ -24,7 +24,7 @@ OBJECTIVE = "logit_difference"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The number of prompts on which each edge is patched."""
+    """The number of prompt pairs on which each edge is patched."""
 
     pairs: int = 16
     """Number of train pairs on which every edge is patched. It replaces the setting `pairs` that other methods use,

@@ -10,6 +10,8 @@ e^2.5 to e^2.8. The weight grows by a factor of e^0.36 with each later position 
 of head 30 is on (far from zero) at ` [[` and off at ` [` and `],`. Value channel 522 of head 32 is on at both ` [` and
 ` [[`. Neuron 2299 of layer 0 is on when both are on. One channel and two neurons of layer 1 carry the neuron's output
 to the answer. So what counts is the last bracket, and whether it is ` [[`.
+
+A patch "turns" an answer if the model is right without it and wrong with it (`sparsegpt2/reading/swaps.py`).
 """
 
 from __future__ import annotations
@@ -101,8 +103,8 @@ READING = Reading(
         Prompts(
             name="earlier_nested_lists",
             prediction=(
-                "For the same reason, finished lists of depth 2 on the lines before do not turn the answers for lists "
-                "opened by [."
+                "For the same reason, finished lists of depth 2 on the lines before do not make the answers for lists "
+                "opened by [ wrong."
             ),
             axis="finished lists of depth 2, on lines before",
             levels={str(n): after(finished("[[$number5, $number6]]", n)) for n in (0, 1, 2, 4)},
