@@ -234,7 +234,7 @@ def open_study(storage: str | Path, name: str) -> Any:
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
     except ImportError:
-        raise UserError("tuning needs Optuna: install it with `pip install 'sparsegpt2[tune]'`") from None
+        raise UserError("tuning needs Optuna: install it with `pip install optuna`") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = Path(storage)
     make_folder(path.parent)

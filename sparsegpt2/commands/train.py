@@ -1,4 +1,4 @@
-"""`sparsegpt2 train CONFIG.yaml [--key value]`, also `python -m train`."""
+"""`sparsegpt2 train SETTINGS.yaml [--key value]`, also `python -m train`."""
 
 from __future__ import annotations
 

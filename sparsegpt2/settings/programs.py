@@ -18,6 +18,8 @@ USER_MISTAKE = 2
 """Exit status after a user's mistake."""
 INTERRUPTED = 130
 """Exit status after an interruption."""
+RESUMED = ("train", "family", "quickstart", "bench", "discover", "evaluate")
+"""Commands that save while they work, and continue from there when they are run again."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def run(command: Callable[[list[str]], None], arguments: list[str]) -> int:
         print(f"sparsegpt2: error: {error}", file=sys.stderr)
         return USER_MISTAKE
     except KeyboardInterrupt:
-        print("sparsegpt2: interrupted; run the same command again to resume", file=sys.stderr)
+        name = getattr(command, "function", "") or getattr(command, "__name__", "")
+        next_time = "run the same command again to resume" if name in RESUMED else "no result was written"
+        print(f"sparsegpt2: interrupted; {next_time}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

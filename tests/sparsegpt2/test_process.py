@@ -63,7 +63,10 @@ def test_sigterm_lets_a_command_put_things_down(capsys):
     earlier = signal.getsignal(signal.SIGTERM)
     assert run(command, ["a"]) == 130
     assert done == [["a"]] and signal.getsignal(signal.SIGTERM) is earlier
-    assert "interrupted" in capsys.readouterr().err
+    assert "interrupted; no result was written" in capsys.readouterr().err
+    command.__name__ = "bench"
+    assert run(command, ["a"]) == 130
+    assert "run the same command again to resume" in capsys.readouterr().err
 
 
 def test_the_flag_that_leaves_checks_out_is_taken_by_every_command(monkeypatch):
