@@ -63,7 +63,7 @@ def _chunked(
     targets: Tensor,
     gradients: list[Tensor | None] | None = None,
 ) -> Tensor:
-    """The mean loss. gradients: [of h, of weight, of bigram], tensors that receive the gradients; each may be None."""
+    """The mean loss. gradients: [of h, of weight, of bigram], tensors that receive the gradients. None: not wanted."""
     kernels = cpu_kernels(h, "loss", "sparse")
     if kernels is not None and h.dtype == torch.bfloat16:
         return _chunked_cpu(kernels, h, weight, bigram, tokens, targets, gradients)

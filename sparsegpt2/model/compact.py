@@ -74,7 +74,7 @@ def from_parts(form: str, parts: Sequence[Tensor], shape: tuple[int, ...], sourc
 
 
 def is_compact(metadata: Mapping[str, str]) -> bool:
-    """Whether a safetensors file with these metadata is in this layout."""
+    """Whether a safetensors file with this metadata is in this layout."""
     return metadata.get(LAYOUT_KEY) == LAYOUT
 
 
@@ -181,7 +181,10 @@ def _from_entries(parts: Sequence[Tensor], rows: int, columns: int, source: str)
 
 
 def _indices(part: Tensor, bound: int, what: str, source: str) -> Tensor:
-    """`part` as int64; `UserError` unless its entries are whole numbers from 0 to `bound` - 1. what: of one entry."""
+    """`part` as int64; `UserError` unless its entries are whole numbers from 0 to `bound` - 1.
+
+    what: what one entry is, for the error.
+    """
     require(
         not part.is_floating_point() and not part.is_complex() and part.dtype != torch.bool,
         f"{source}: each {what} must be a whole number; the file is damaged",

@@ -5,9 +5,9 @@ product in attention is a loop of fused multiply-adds on registers, and no sum a
 Torch's fused CPU kernel calls a matrix product for each block and head instead, which takes most of its time for heads
 this small.
 
-Shapes: B rows, H heads, T positions, 16 head channels. `start` and `stop` are numbers of heads, counted over all rows,
-from 0 to B * H. Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16); position t of row b,
-head h begins at (b * T + t) * stride + h * 16. Sums are float32.
+Shapes: B rows, H heads, T positions, 16 head channels. A call handles the heads `start` to `stop`, counted over all
+rows from 0 to B * H. Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16). In them, the 16
+channels of head h at position t of row b begin at (b * T + t) * stride + h * 16. Sums are float32.
 """
 
 from __future__ import annotations
