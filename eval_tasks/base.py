@@ -319,7 +319,7 @@ class PosedTask:
 
         Ordinary text is the prompt, the answer and the rest of the template, encoded together. This check is needed
         because a tokenizer may merge the end of the prompt with the text that follows it. If the side has no answer,
-        that token must not be the answer of the other side.
+        the token that follows the prompt must not be the answer of the other side.
         """
         prompt = self.tokenizer.encode(side.prompt)
         onward = self.tokenizer.encode(side.prompt + (side.answer or "") + side.rest)

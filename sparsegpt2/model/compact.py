@@ -4,7 +4,7 @@ The file's metadata holds `layout` ("sparsegpt2 compact 1") and `tensors`, a JSO
 tensor [rows, columns] (a vector is one row) is stored in the form that takes the fewest bytes:
 
     dense    NAME          the tensor as it is
-    rows     NAME.rows     [R] the numbers of the R rows that are not all zero, in ascending order
+    rows     NAME.rows     [R] the indices of the R rows that are not all zero, in ascending order
              NAME.values   [R, columns] those rows
     entries  NAME.counts   [rows] how many entries of each row are nonzero
              NAME.columns  [N] the columns of the N nonzero entries, row by row, ascending within each row

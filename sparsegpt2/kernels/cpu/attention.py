@@ -128,7 +128,7 @@ def attend(start, stop, q, k, v, strides, sink, heads, length, causal, out, lse)
 def attend_backward(start, stop, grad, out, q, k, v, strides, sink, heads, length, causal, lse, gradients, of_sink):  # type: ignore[no-untyped-def]
     """Write the gradients of `attend`: of q, k and v into the three `gradients`, of the sink into `of_sink` [B * H].
 
-    strides: those of q, k, v, out and grad, then the one that all three gradients have.
+    strides: those of q, k, v, out and grad, and the one that the three gradients share.
     """
     stride_q, stride_k, stride_v, stride_out, stride_grad, stride_to = strides
     of_q, of_k, of_v = gradients
