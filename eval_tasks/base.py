@@ -29,8 +29,8 @@ TRIALS = 8
 rendering fills the template with randomly chosen words."""
 
 WORKING = 2
-"""Smallest number of those renderings that must obey the rules for pairs. If fewer do, too few words fit the
-template for it to be useful."""
+"""Smallest number of those renderings that must obey the rules for pairs (`PosedTask._posed`), in each split. If fewer
+do, too few words fit the template for it to be useful."""
 
 ATTEMPTS = 1000
 """Largest number of renderings tried for one pair. A template that passed the trials needs far fewer."""
@@ -43,8 +43,8 @@ class PairTask:
     description: str
     """One line: what the model must choose, and what decides the choice."""
     answers: tuple[str | None, str | None]
-    """The right tokens after the left and the right prompt; may contain slots. None: any token except the answer of the
-    other side."""
+    """The right tokens after the left and the right prompt. They may contain slots, such as `$name1`, which are filled
+    with words (template.py). None: any token except the answer of the other side."""
     templates: str
     """Templates in the language of template.py, separated by lines of `---`."""
     single: tuple[str, ...] = ()
@@ -125,9 +125,10 @@ class PosedTask:
     def variant(self, kind: str, length: int) -> PosedTask:
         """The same questions with other text before the prompts (`sparsegpt2.circuits.task.VariedTask`).
 
-        kind: `longer` puts as many blocks of unrelated code before each prompt as fit; `distractors` puts a complete
-        program of this task before it, with either answer. Both sides of a pair get the same text, with words of the
-        pair's split. length: largest number of tokens in a prompt. `UserError` if `kind` is unknown.
+        kind: `longer` puts as many blocks of unrelated code before each prompt as fit. `distractors` puts a complete
+        program of this task before it, which contains the answer of one side, chosen at random. Both sides of a pair
+        get the same text, with words of the pair's split. length: largest number of tokens in a prompt. `UserError` if
+        `kind` is unknown.
         """
         varied = copy.copy(self)
         varied.name = f"{self.name}, {kind}"
@@ -317,7 +318,8 @@ class PosedTask:
         """One prompt in tokens. `Flaw` unless the answer is the token that follows the prompt in ordinary text.
 
         Ordinary text is the prompt, the answer and the rest of the template, encoded together. This check is needed
-        because a tokenizer may merge the end of the prompt with the text that follows it.
+        because a tokenizer may merge the end of the prompt with the text that follows it. If the side has no answer,
+        the token that follows the prompt must not be the answer of the other side.
         """
         prompt = self.tokenizer.encode(side.prompt)
         onward = self.tokenizer.encode(side.prompt + (side.answer or "") + side.rest)

@@ -79,7 +79,7 @@ def plan(
     check: EvidenceConfig | None = None,
     components: Sequence[DiscoverConfig] = (),
 ) -> list[Cell]:
-    """Every cell of the benchmark, grouped by model.
+    """Every cell (unit of work, see cells.py) of the benchmark, grouped by model.
 
     A cell ranks its nodes once, for the one of its target losses that is nearest to `prune.target_loss`. With
     `config.rank_each_target`, each target loss has a cell and a ranking of its own.

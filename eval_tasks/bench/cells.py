@@ -50,7 +50,8 @@ class Cell(ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """All other settings that affect the numbers in the rows. They are part of the identity of every row.
+        """All settings that affect the numbers in the rows, except those that are fields of a row, such as the seed.
+        They are part of the identity of every row.
 
         Values have the types that they have after a round trip through JSON: lists instead of tuples.
         """

@@ -64,7 +64,7 @@ class ComponentCell(Cell):
         return found if found and len(found) >= max(said) else None
 
     def make(self, model: GPT, out: Path | None, progress: Progress | None) -> Iterator[Made]:
-        """A row for each circuit, or one row without a circuit if the task is unavailable or too long for the model."""
+        """A row for each circuit, or one without a circuit if the task is unavailable or its prompts are too long."""
         task = self.posed.task
         try:
             if task is None:

@@ -17,7 +17,8 @@ PARTS = 1000
 LOG_WIDTH = 160
 """Width in characters of a table that is not printed to a terminal."""
 MISSED = "†"
-"""Mark for the loss of a counted circuit that meets its target on validation pairs but misses it on test pairs."""
+"""Mark for the loss of a circuit that counts towards the mean size, because it meets its target on validation pairs,
+but misses the target on test pairs."""
 
 
 class Display:

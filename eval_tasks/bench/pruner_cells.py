@@ -133,8 +133,9 @@ class PrunerCell(Cell):
         return loss_full, [target for target in self.targets if loss_full < target]
 
     def asked(self, model: GPT) -> tuple[Task, PruneConfig] | None:
-        """The task and the pruning settings, for the nearest target loss at which the model has the task.
+        """(the task, the pruning settings), if the model has the task at one of the cell's target losses.
 
+        The target loss in the settings is replaced by the nearest one at which the model has the task.
         None if the model lacks the task at every target loss, or if the task is unavailable.
         """
         try:

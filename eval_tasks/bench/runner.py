@@ -52,7 +52,7 @@ class Runner:
     def _make(self, cell: Cell, progress: Progress | None) -> list[Row]:
         """Compute every row of the cell, even if some exist.
 
-        This is needed because the sizes tried for one target loss may depend on those tried for earlier ones.
+        This is needed because the circuit sizes tried for one target loss may depend on those tried for earlier ones.
         """
         model = self._prepare(cell)
         rows = [self._keep(cell.subject, *made) for made in cell.make(model, self.out, progress)]

@@ -43,7 +43,7 @@ class Subject:
 
     @property
     def place(self) -> str:
-        """How files refer to the model: by its name if it is published (`zoo:` or `hf:`), otherwise by its folder."""
+        """What circuit files call the model: its name if it is published (`zoo:` or `hf:`), otherwise its folder."""
         return self.path if is_published(self.path) else str(model_directory(self.path))
 
 

@@ -1,10 +1,11 @@
 """Greater-than: a period ends in a later year than it began (Hanna et al. 2023, arXiv 2305.00586).
 
-If the period in a prompt began in the year 17YY, a last year above YY is right, and one below YY is wrong. The two
-digits come from five sections of words with before < start < between < late < after. In the left prompt the period
-begins in `start`, so `between` is right and `before` is wrong. In the right prompt it begins in `late`, so `after` is
-right and `between` is wrong. The paper sums the probabilities of all right years and of all wrong years. Here a pair
-compares one right year with one wrong year, and many pairs together cover all of them.
+A prompt names the year in which the period began, such as 1732, and ends with `17`. The next token is the last two
+digits of the year in which it ended: larger digits than 32 are right, and smaller ones are wrong. The digits are words
+of five sections: those of `before` are the smallest, then come `start`, `between`, `late` and `after`. In the left
+prompt the period begins in `start`, so `between` is right and `before` is wrong. In the right prompt it begins in
+`late`, so `after` is right and `between` is wrong. The paper sums the probabilities of all right years and of all wrong
+years. Here a pair compares one right year with one wrong year, and many pairs together cover all of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The record of a model on its card: the check of its types, and Markdown in which none of its texts is markup."""
+"""The record of a model that its card shows. Here its types are checked, and its texts are escaped for Markdown."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_card(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def corpora_of(train: dict[str, Any]) -> list[str]:
-    """The names or paths of the corpora in recorded settings of a training; what is missing there is left out."""
+    """The names or paths of the corpora in the recorded settings of a training; empty if the settings list none."""
     data = train.get("data")
     corpora = data.get("corpora") if isinstance(data, dict) else None
     named = corpora if isinstance(corpora, list) else []

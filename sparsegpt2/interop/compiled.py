@@ -10,7 +10,7 @@ the logits. For a categorical output, logit i is the channel of the value that i
 values are not tokens). For a numerical output, logit 0 is the number. All other logits are 0. If the examples in
 `model.json` begin with BOS, Tracr's token for the start, the answer at position 0 is meaningless.
 
-Shapes: N sequences, T positions, D d_model, V vocabulary, A heads * head width, M d_mlp.
+Shapes: N sequences, T positions, D d_model, V vocabulary.
 """
 
 from __future__ import annotations
@@ -244,10 +244,11 @@ def _logits(about: dict[str, Any], channels: tuple[int, ...], values: tuple[str,
 # --- The program as a task ----------------------------------------------------------------------------------------
 
 SEQUENCES = 32
-"""Number of random sequences drawn for each length of a batch."""
+"""Number of random sequences of each length that are drawn for a batch."""
 
 FEW = 64
-"""Sequences are not divided among the splits if their length allows fewer than this: every split has all of them."""
+"""If there are fewer different sequences of a length than this, they are not divided among the splits. Every split then
+uses all of them."""
 
 
 class ProgramTask:

@@ -48,10 +48,11 @@ def find(directory: str | Path) -> tuple[Path, Path]:
 
 
 def from_merges(merges: Sequence[Sequence[str]], ids: dict[str, int], pattern: str, source: str) -> Tokenizer:
-    """A tokenizer from merges, in order, and a table from tokens, with a printable letter for each byte, to ids.
+    """A tokenizer from merges in order, and a table from tokens to ids. Both write each byte as a printable letter.
 
-    tiktoken uses ids as ranks, so ids must be in the order of the merges: the first merge makes the first id after the
-    256 single bytes, and so on; else `UserError`. If the table lacks `<|endoftext|>`, its id is the one after the last.
+    tiktoken uses ids as ranks. So ids must be in the order of the merges: the token of the first merge has the first id
+    after the 256 single bytes, and so on. `UserError` if they are not. If the table lacks `<|endoftext|>`, this token
+    gets the id after the last one.
     """
     if not fits(ids, dict[str, int]) or not fits(merges, list[list[str]]):
         raise UserError(f"the tokenizer in {source} has no table from tokens to ids, or no list of merges")

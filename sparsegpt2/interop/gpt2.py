@@ -22,7 +22,7 @@ from sparsegpt2.text.tokenizer import Tokenizer
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 FILES = (CONFIG, WEIGHTS, TOKENIZER, "vocab.json", "merges.txt")
-"""Files to download of a model on the hub."""
+"""The files of a model on the hub that are downloaded."""
 
 SPLIT_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """Regular expression with which GPT-2 splits text before merging."""
@@ -39,8 +39,9 @@ FIXED = {
     "scale_attn_by_inverse_layer_idx": False,
     "add_cross_attention": False,
 }
-"""Keys of the config that must have these values: others change what the model computes, and our model has no setting
-for them. `reorder_and_upcast_attn`, dropout and the rest change nothing in evaluation."""
+"""Keys of the config that must have these values. Other values change what the model computes, and our model has no
+setting for them. Keys that are not read at all, such as `reorder_and_upcast_attn` and those of dropout, change nothing
+in evaluation."""
 
 LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 NORMS = {"ln_1": "attn.norm", "ln_2": "mlp.norm"}
@@ -152,7 +153,10 @@ _SIZES = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12
 
 
 def _drop_what_is_implied(tensors: dict[str, Tensor], config: GPTConfig, source: str) -> None:
-    """Remove the causal masks of old files, and a tied unembedding; `UserError` if it differs from the embedding."""
+    """Remove the causal masks of old files, and a tied unembedding.
+
+    `UserError` if a tied unembedding differs from the embedding.
+    """
     for layer in range(config.n_layer):
         for mask in ("bias", "masked_bias"):
             tensors.pop(f"h.{layer}.attn.{mask}", None)

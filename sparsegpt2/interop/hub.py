@@ -1,4 +1,7 @@
-"""Our models on the Hugging Face hub: the files of `save_model` and a model card, for `load_model("hf:...")`."""
+"""Put our models on the Hugging Face hub, as the files of `save_model` and a model card.
+
+`load_model("hf:user/name")` reads them from there.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,8 @@ def push(path: str | Path, name: str, *, private: bool = False, message: str = "
 def model_card(model: GPT, info: dict[str, Any], *, title: str, address: str, sections: Sequence[str] = ()) -> str:
     """The card of a model: what it is, how it was trained and measured, how to use it. Markdown with a YAML header.
 
-    address: argument with which `load_model` finds the model. sections: additional lines before the model's shape.
+    address: argument with which `load_model` finds the model. sections: lines of Markdown that come before the section
+    about the model's shape.
     """
     check_card(info)
     parameters = sum(tensor.weight.numel() for tensor in projected_parameters(model))

@@ -1,4 +1,6 @@
-"""The checkpoints published with Gao et al. 2025 (`beeg_config.json` and `final_model.pt`), read and written strictly.
+"""Read and write the checkpoints published with Gao et al. 2025 (`beeg_config.json` and `final_model.pt`).
+
+An unknown key is an error, and so is a model that the format cannot express.
 
 Shapes: V vocabulary, D d_model, A n_head * d_head, M d_mlp, P d_pos_emb (0 without concatenated positions).
 
@@ -186,7 +188,7 @@ def _read_settings(directory: Path) -> dict[str, Any]:
 
 def _check_type(key: str, value: Any, default: Any, source: Path) -> None:
     wanted: type | tuple[type, ...] = type(default)
-    if default is None or isinstance(default, float):  # afrac and dropout are shares, the other nulls are widths
+    if default is None or isinstance(default, float):  # afrac and dropout are shares, other nulls are widths
         wanted = (int, float) if key in ("afrac", "dropout") else int
         if default is None and value is None:
             return
@@ -253,7 +255,11 @@ def _places(locations: str, source: str) -> tuple[str, ...]:
 def _positions(
     settings: dict[str, Any], state: dict[str, Tensor]
 ) -> Literal["none", "learned", "concat_learned", "concat_sinusoidal"]:
-    """The kind of positions. Added positions that are all zero are `none`; stored values are learned positions."""
+    """The kind of positions. Added positions count as `none` if all are zero, else as `learned`.
+
+    Concatenated positions count as `concat_sinusoidal` if the settings say so and the table equals ours, else as
+    `concat_learned`.
+    """
     table = state.get("transformer.wpe.weight")
     if not settings["d_pos_emb"]:
         return "none" if table is None or not bool(table.any()) else "learned"
@@ -306,8 +312,8 @@ def export(
     """Write `model` as a folder that the published code loads; an earlier folder of this kind is replaced.
 
     tokenizer: written as `vocab.bpe` and `encoder.json`. inert: values for keys of `INERT`, such as `inert_settings` of
-    the folder that the model was imported from; by default their defaults. `UserError` that names the feature if the
-    format cannot express the model, and if `directory` has other files.
+    the folder that the model was imported from. None: the defaults in `INERT`. `UserError` that names the feature if
+    the format cannot express the model, and if `directory` has other files.
     """
     settings = _settings(model.config) | INERT | (inert or {})
     # With this key true the published code makes the bigram table a parameter, which can be trained, else a buffer.

@@ -83,6 +83,6 @@ def kept_words(x: Tensor) -> Tensor:
 
 
 def abs_topk_mask(x: Tensor, k: int) -> Tensor:
-    """The definition of AbsTopK: which entries of x [..., C] are kept, as bools with k true ones in each row."""
+    """The definition of AbsTopK: which entries of x are kept, as bool [..., C] with k true entries in each row."""
     order = x.detach().abs().sort(dim=-1, descending=True, stable=True).indices[..., :k]
     return torch.zeros(x.shape, dtype=torch.bool, device=x.device).scatter_(-1, order, True)

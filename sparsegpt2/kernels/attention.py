@@ -95,7 +95,7 @@ def _try_loops() -> None:
 def _flat(x: Tensor) -> tuple[Any, int]:
     """Returns (x [B, H, T, d] bfloat16 as a flat int16 array, the distance in it from one position to the next).
 
-    A view of a tensor [B, T, ..., H * d] is not copied. Any other tensor is.
+    x is not copied if it is a view of a tensor [B, T, W] in which its H * d channels are next to each other.
     """
     rows, heads, length, d = x.shape
     stride = x.stride(0) // length
@@ -115,9 +115,9 @@ class _FlashSinkCPU(torch.autograd.Function):
     """Torch's fused CPU kernel with an exact correction for the sink. It is as fast as attention without a sink.
 
     Let S be the scores of a query, P their softmax, L their log-sum-exp and b the sink logit. The softmax over scores
-    and sink is P times exp(L - L'), where L' = log(exp L + exp b). From the output O and from L, which it is given, the
-    fused backward kernel computes the gradient of the scores, dS = P (dP - sum(dO * O)), where dP and dO are the
-    gradients of P and of O, and the sum is over the channels. If it gets the output and the log-sum-exp with the sink
+    and sink is P times exp(L - L'), where L' = log(exp L + exp b). The fused backward kernel is given the output O and
+    L. From them it computes the gradient of the scores, dS = P (dP - sum(dO * O)). Here dP and dO are the gradients of
+    P and of O, and the sum is over the channels. If the kernel is given the output and the log-sum-exp with the sink
     instead, it returns the gradients with the sink.
     """
 

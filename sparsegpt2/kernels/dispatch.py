@@ -111,8 +111,8 @@ def trial(part: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
 def cpu_kernels(tensor: Tensor, *parts: str) -> CpuKernels | None:
     """The numba loops if `tensor` is on the CPU and all `parts` (keys of `TRIALS`) work here, else None.
 
-    Also None if the environment variable SPARSEGPT2_PLAIN is set, or TRITON_INTERPRET=1, with which Triton's kernels
-    run on CPU tensors.
+    Also None if one of two environment variables is set: SPARSEGPT2_PLAIN, which turns fast paths off, or
+    TRITON_INTERPRET=1, with which Triton's kernels run on CPU tensors.
     """
     other = os.environ.get("SPARSEGPT2_PLAIN") or os.environ.get("TRITON_INTERPRET") == "1"
     if tensor.device.type != "cpu" or other:
@@ -145,7 +145,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def over_rows(function: Callable[..., None], rows: int, *arguments: Any, grain: int = 1) -> None:
-    """Call `function(start, stop, *arguments)` for ranges that cover 0 to `rows`, each in a thread of its own.
+    """Call `function(start, stop, *arguments)` for ranges that together cover 0 to `rows`, in several threads.
 
     There are as many ranges as torch has CPU threads, or fewer. The function must release Python's global lock. Ranges
     begin at multiples of `grain`. The threads are our own and not numba's: numba's OpenMP layer would change torch's

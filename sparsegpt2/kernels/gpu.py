@@ -83,7 +83,7 @@ def _histogram(weights, reserves, sizes, tensors, firsts, upper, counts, LOWER: 
     lower 16 bits).
 
     LOWER: use the lower 16 bits as the bin instead, and count only those keys whose upper bits equal the tensor's entry
-    in `upper`.
+    in `upper`, the upper bits of its threshold.
     """
     tensor = tl.load(tensors + tl.program_id(0))
     _, keys, inside = _read(weights, reserves, sizes, tensor, tl.load(firsts + tl.program_id(0)), BLOCK)

@@ -19,7 +19,7 @@ from sparsegpt2.kernels.dispatch import CpuKernels, cpu_kernels, over_rows, tria
 FEWEST_TOKENS = 256
 """Smallest number of tokens at which compressing the weight can save more time than it costs."""
 MULTIPLE = 16
-"""The numbers of inputs and of outputs must be multiples of this."""
+"""The compressed product needs numbers of inputs and of outputs that are multiples of this."""
 MOST_NONZERO = 0.3
 """Largest share of nonzero entries in a gradient at which it is faster to skip its zeros. AbsTopK at 1/4 leaves
 0.25."""
@@ -30,7 +30,7 @@ number of threads."""
 
 @functools.cache
 def highest_density() -> float:
-    """The density up to which the compressed product is used in training on this CPU, because it is faster there.
+    """The highest density at which the compressed product is used in training and pruning on this CPU.
 
     It depends only on the kind of CPU and is not measured, so that a run repeats bit for bit. Without AMX, Intel's
     matrix instructions, the compressed and the dense product take the same time at a density of about 0.17 (1024
@@ -108,7 +108,7 @@ def compressed_if_faster(
 
 @functools.cache
 def skips_zeros() -> bool:
-    """Whether `outer_sums` can run on this CPU and is faster than the dense product.
+    """Whether `outer_sums` (cpu/sparse.py) can run on this CPU and is faster than the dense product.
 
     `outer_sums` needs the instructions avx512_bf16. On a CPU with AMX the dense product is faster.
     """
@@ -143,7 +143,7 @@ def _try_loops() -> None:
 
 
 class _Linear(torch.autograd.Function):
-    """A linear map whose weight is cast to x's dtype, or compressed, only once.
+    """A linear map whose weight is cast to x's dtype, or compressed, once for the forward and the backward pass.
 
     Gradients of the bias are added up in float32.
     """

@@ -63,7 +63,7 @@ def _chunked(
     targets: Tensor,
     gradients: list[Tensor | None] | None = None,
 ) -> Tensor:
-    """The mean loss. gradients: [of h, of weight, of bigram], tensors that receive the gradients; each may be None."""
+    """The mean loss. gradients: [of h, of weight, of bigram], tensors that receive the gradients. None: not wanted."""
     kernels = cpu_kernels(h, "loss", "sparse")
     if kernels is not None and h.dtype == torch.bfloat16:
         return _chunked_cpu(kernels, h, weight, bigram, tokens, targets, gradients)
@@ -79,7 +79,7 @@ def _chunked(
         total += (log_total - logits.gather(1, targets[chunk, None]).squeeze(1)).sum()
         if gradients is None:
             continue
-        residue = logits.sub_(log_total[:, None]).exp_()  # the softmax, from which 1 is then subtracted at the target
+        residue = logits.sub_(log_total[:, None]).exp_()  # the softmax; the next line subtracts 1 at the target
         residue.scatter_add_(1, targets[chunk, None], residue.new_full((len(residue), 1), -1.0))
         residue /= len(h)
         of_h, of_weight, of_bigram = gradients

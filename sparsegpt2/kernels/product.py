@@ -23,7 +23,7 @@ ROUNDS = 5
 
 
 class Product:
-    """A sparse product: x @ weight.T + bias, [..., O], for x [..., K] of one dtype. It has no gradients."""
+    """The product with a sparse weight, x @ weight.T + bias, [..., O], for x [..., K] of one dtype; no gradients."""
 
     def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
         self.dtype, self.outputs = dtype, len(weight)

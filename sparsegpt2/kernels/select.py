@@ -125,7 +125,10 @@ def _bin_of(bins: Tensor, weights: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reserve(keys: Tensor, min_alive: int, along: int) -> Tensor:
-    """Replace the `min_alive` largest keys of each slice by a higher key; of equal keys argmax takes the first."""
+    """Replace the `min_alive` largest keys of each row (`along` 1) or column (`along` 0) by a key above all others.
+
+    Of equal keys argmax takes the first.
+    """
     reserved = keys.max() + 1
     keys = keys.clone()
     remaining = keys.clone()

@@ -149,8 +149,8 @@ def unshared(model: GPT) -> dict[str, Tensor]:
 def unfilled_model(config: GPTConfig, names: int, source: str) -> GPT:
     """A model whose tensors have shapes but no values (on torch's meta device), to compare the shapes with a file's.
 
-    `allocated` turns it into a model in RAM. names: how many tensors the file has. `UserError` for a
-    config that needs more tensors, or larger ones than any machine could hold.
+    `allocated` turns it into a model in RAM. names: how many tensors the file has. `UserError` for a config that needs
+    more tensors than that, or tensors larger than any machine could hold.
     """
     if config.n_layer * TENSORS_OF_A_LAYER > names:
         raise UserError(

@@ -4,7 +4,7 @@ The file's metadata holds `layout` ("sparsegpt2 compact 1") and `tensors`, a JSO
 tensor [rows, columns] (a vector is one row) is stored in the form that takes the fewest bytes:
 
     dense    NAME          the tensor as it is
-    rows     NAME.rows     [R] the numbers of the R rows that are not all zero, in ascending order
+    rows     NAME.rows     [R] the indices of the R rows that are not all zero, in ascending order
              NAME.values   [R, columns] those rows
     entries  NAME.counts   [rows] how many entries of each row are nonzero
              NAME.columns  [N] the columns of the N nonzero entries, row by row, ascending within each row
@@ -74,7 +74,7 @@ def from_parts(form: str, parts: Sequence[Tensor], shape: tuple[int, ...], sourc
 
 
 def is_compact(metadata: Mapping[str, str]) -> bool:
-    """Whether a safetensors file with these metadata is in this layout."""
+    """Whether a safetensors file with this metadata is in this layout."""
     return metadata.get(LAYOUT_KEY) == LAYOUT
 
 
@@ -181,7 +181,10 @@ def _from_entries(parts: Sequence[Tensor], rows: int, columns: int, source: str)
 
 
 def _indices(part: Tensor, bound: int, what: str, source: str) -> Tensor:
-    """`part` as int64; `UserError` unless its entries are whole numbers from 0 to `bound` - 1. what: of one entry."""
+    """`part` as int64; `UserError` unless its entries are whole numbers from 0 to `bound` - 1.
+
+    what: what one entry is, for the error.
+    """
     require(
         not part.is_floating_point() and not part.is_complex() and part.dtype != torch.bool,
         f"{source}: each {what} must be a whole number; the file is damaged",

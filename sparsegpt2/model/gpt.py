@@ -2,8 +2,8 @@
 
 This is the only forward pass. Shapes: B rows, T positions, C channels of a site, D d_model, P d_pos, V vocabulary.
 
-The residual stream is float32; inside a sublayer everything runs in `model.compute_dtype` (float32 unless set), with
-weights cast from their float32 masters, as under autocast but with each weight cast once per forward.
+Parameters, the residual stream and the norms are float32. Linear maps, attention and the nonlinearity run in
+`model.compute_dtype` (float32 unless set). A linear map casts its weights to that dtype when it is called.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ class GPT(nn.Module):
         tokens: [B, T] int64, T at most `config.context`, or anything that `rows` accepts.
         site: called at every named site; it may change the tensor there (model.sites).
         position: [B] int64; if given, only the logits at that position of each row are computed.
-        position_only: skip the parts of the last layer that the logits at `position` do not use. Its sites then see
-        x only at `position`, [B, 1, C], except act_in, k and v of its attention. Ignored with `streams`.
+        position_only: skip the parts of the last layer that the logits at `position` do not use. The sites of that
+        layer then see x only at `position`, [B, 1, C], except act_in, k and v of its attention. Ignored with `streams`.
         streams: gives each reader of the residual stream its own input (model.sites).
         Returns [B, T, V], or [B, V] with `position`, in `compute_dtype`.
         """
@@ -217,7 +217,8 @@ class GPT(nn.Module):
     def loss(self, tokens: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy in nats per token, a float32 scalar; tokens and targets [B, T] int64.
 
-        Equal to the cross-entropy of `forward`'s logits, summed in float32, but the logits are never stored whole.
+        Equal to the cross-entropy of `forward`'s logits, summed in float32. The logits are never stored whole, except
+        in a model with `logits_bias`.
         """
         tokens = self.rows(tokens)
         if self.logits_bias is not None:

@@ -162,9 +162,9 @@ LAYER_ALIASES = {
     "attn.hook_v": "attn.v",
     "mlp.hook_post": "mlp.post_act",
 }
-"""TransformerLens's name after `blocks.i.` -> our name after `i.`. Left out: names whose value is not a site (hook_z,
-hook_pattern, hook_pre), and `hook_normalized`: it is taken before the norm's gain and bias, `act_in` after them and
-after AbsTopK."""
+"""TransformerLens's name after `blocks.i.` -> our name after `i.`. Names for values that no site has (hook_z,
+hook_pattern, hook_pre) are left out. So is `hook_normalized`, which shows the norm's output without its gain and bias,
+while our `act_in` shows it with them and after AbsTopK."""
 
 
 def site_names(config: GPTConfig) -> list[str]:

@@ -34,7 +34,7 @@ def at_position(x: Tensor, position: Tensor) -> Tensor:
 
 
 class Table(nn.Embedding):
-    """An embedding that draws no initial values on the meta device: there torch would spend 3 s on importing sympy."""
+    """An embedding that draws no initial values on the meta device, where torch would first import sympy for 3 s."""
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:
@@ -60,7 +60,10 @@ class Norm(nn.Module):
 
 
 class Sublayer(nn.Module):
-    """What attention and MLP share: norm and position channels at the input, AbsTopK and a site at each place."""
+    """What attention and MLP share: norm and position channels at the input, AbsTopK and a site at each place.
+
+    A place is the last part of a site's name, such as `act_in` or `resid_delta`.
+    """
 
     def __init__(self, config: GPTConfig, layer: int, kind: str) -> None:
         super().__init__()
@@ -76,7 +79,7 @@ class Sublayer(nn.Module):
             self.position_norm = Norm(config, config.d_pos)
 
     def at(self, place: str, x: Tensor, site: Site | None) -> Tensor:
-        """Apply AbsTopK, if this place has one, then the caller's `site`."""
+        """Apply AbsTopK, if the model has it at this place, then the function `site` of the caller."""
         keep = self.keep[place]
         return self.see(place, x if keep is None else abs_topk(x, keep), site)
 

@@ -54,8 +54,8 @@ def look_up(table: Callable[[Tensor], Tensor], tokens: Tensor, config: GPTConfig
     """table(tokens), with a `UserError` for an id outside the vocabulary.
 
     On the CPU the lookup itself raises for a wrong id. On a GPU it does not name the id, and the process cannot use the
-    GPU afterwards. So ids are checked first there, except where gradients are taken: a training step must not wait for
-    the GPU.
+    GPU afterwards. So on a GPU ids are checked first. The exceptions are passes with gradients, because a training step
+    must not wait for the GPU, and passes that are captured as a CUDA graph.
     """
     if tokens.is_cuda and len(tokens) and not torch.is_grad_enabled() and not torch.cuda.is_current_stream_capturing():
         check_ids(tokens, config)
@@ -80,7 +80,8 @@ def continued(
     """Rows [B, T] followed by at most `count` sampled tokens, [B, T + N].
 
     logits: maps rows [B, T'] of at most `context` tokens to logits [B, T', V]; it sees only the last tokens. A row that
-    has produced the token `end` is padded with it. Once all rows have, sampling stops, and N is less than `count`.
+    has produced the token `end` is padded with it. Sampling stops when all rows have produced it, so N can be less than
+    `count`.
     """
     require(count >= 0, f"tokens must be 0 or more, got {count}")
     require(0 <= temperature < math.inf, f"temperature must be 0 (the likeliest token) or more, got {temperature}")

@@ -29,8 +29,8 @@ class Streams(Protocol):
 
     A reader is a part of the model that reads the residual stream: q, k or v of head j in layer i (`a{i}.h{j}.q` and so
     on), the MLP of layer i (`m{i}`), or the unembedding (`logits`). A writer adds to the residual stream: the embedding
-    (`emb`), or attention or MLP of layer i (`a{i}`, `m{i}`). The act_in sites are called once for each reader. The rest
-    of the forward does not change.
+    (`emb`), or attention or MLP of layer i (`a{i}`, `m{i}`). The act_in sites are called once for each reader. Nothing
+    else in the forward pass changes.
     """
 
     def read(self, reader: str, x: Tensor) -> Tensor:

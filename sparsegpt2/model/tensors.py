@@ -16,8 +16,8 @@ from sparsegpt2.model import compact
 from sparsegpt2.plain import require_file
 
 SPARE, EACH_BYTE = 1 << 25, 64
-"""A file may ask for memory for `SPARE` numbers, and for `EACH_BYTE` more for each of its bytes. Our models ask for
-fewer than 4 for each byte; a compact file that holds hardly anything but zeros can ask for any number."""
+"""A file of n bytes may ask for memory for `SPARE` + `EACH_BYTE` * n numbers. Our models ask for fewer than 4 for each
+byte. The limit is needed because a small compact file (model/compact.py) can ask for any number of zeros."""
 LIMIT = "SPARSEGPT2_MOST_NUMBERS"
 """Environment variable with a higher limit, in numbers, for models that really have so many zeros."""
 

@@ -1,4 +1,4 @@
-"""Vocabularies of model and tokenizer side by side: rows of padding, and tokenizers that are too large.
+"""Models whose vocabulary is larger than that of their tokenizer.
 
 Many models have more ids than their tokenizer, because a multiple of 64 is faster (50,304 for GPT-2's 50,257). The
 additional ids never occur in text and must never be an answer.
@@ -22,7 +22,7 @@ MOST_PADDING = 1024
 def without_padding(model: GPT, tokens: int) -> GPT:
     """`model` itself if its vocabulary has `tokens` ids, else a copy without the rows beyond them.
 
-    Logits of the other ids do not change. `UserError` if the vocabulary is smaller, or larger by more than
+    Logits of the remaining ids do not change. `UserError` if the vocabulary is smaller, or larger by more than
     `MOST_PADDING`. Node means stay valid, since no site has an axis of ids.
     """
     have = model.config.vocab_size

@@ -48,7 +48,7 @@ def project_and_remember_(
         torch._foreach_copy_(remembered, weights)
     project_model_(model, config, share)
     if weights:
-        torch._foreach_sub_(remembered, weights)  # survivors: exactly 0
+        torch._foreach_sub_(remembered, weights)  # exactly 0 for weights that were kept
         torch._foreach_mul_(remembered, config.memory)
 
 

@@ -1,8 +1,9 @@
 """Projection: after each step keep the k largest weights of every tensor and zero the others (paper, section 2.2).
 
-k = floor(density * numel) exactly; of equal magnitudes the lowest index is kept. A minimum of `min_alive` weights is
-reserved for each neuron and attention channel, and counts towards k: in its row of c_attn or c_fc (what it reads) and
-in its column of c_proj (what it writes). Norm weights, sink logits and the bigram table are never projected.
+k = floor(density * numel) exactly; of equal magnitudes the lowest index is kept. For each neuron and attention channel,
+the `min_alive` largest weights are reserved (kept before all others) in its row of c_attn or c_fc (what it reads) and
+in its column of c_proj (what it writes). Reserved weights count towards k. Norm weights, sink logits and the bigram
+table are never projected.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ def project_(weight: Tensor, density: float, *, min_alive: int = 0, neuron_dim: 
     """Zero, in place, all but the k = floor(density * numel) entries of largest magnitude; return `weight`.
 
     weight: float32, float64, bfloat16 or float16, any shape (a matrix if `min_alive` is given). min_alive: how many of
-    the largest entries are reserved in each slice along `neuron_dim` (0: rows are neurons, 1: columns are); they count
-    towards k. Of equal magnitudes the lowest index is kept, also among reserved entries, and NaN counts as larger than
-    every number. `UserError` for another dtype, for a density outside (0, 1], and if more than k entries are reserved,
-    or more in a neuron than it has.
+    the largest entries of each neuron are reserved; they count towards k. A neuron is a row of the matrix if
+    `neuron_dim` is 0, a column if it is 1. If it is None, nothing is reserved. Of equal magnitudes the lowest index is
+    kept, also among reserved entries, and NaN counts as larger than every number. `UserError` for another dtype, for a
+    density outside (0, 1], and if more than k entries are reserved, or more in a neuron than it has.
     """
     check_dtype(weight)
     require(min_alive >= 0, f"min_alive must be 0 or more, got {min_alive}")

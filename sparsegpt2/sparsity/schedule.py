@@ -10,9 +10,9 @@ from sparsegpt2.config import OptimizerConfig, SparsityConfig
 def annealed(target: float, share: float, config: SparsityConfig) -> float:
     """Density after `share` of training, for a tensor whose density ends at `target`.
 
-    It is 1 up to `anneal_start` and `target` from `anneal_end` on. Between them it falls linearly (`linear`), along a
-    straight line on a log-log plot of density against training (`power`), or along one on a log-linear plot
-    (`exponential`).
+    It is 1 up to `anneal_start` and `target` from `anneal_end` on. Between them either the density falls linearly with
+    the share of training (`linear`), or its logarithm does (`exponential`), or its logarithm falls linearly with the
+    logarithm of the share (`power`).
     """
     start, end = config.anneal_start, config.anneal_end
     if share <= start:
@@ -33,8 +33,9 @@ def density_at(share: float, config: SparsityConfig) -> float:
 def learning_rate_at(share: float, optimizer: OptimizerConfig, sparsity: SparsityConfig) -> float:
     """The paper's "sharkfin": lr * warmup * decay * sqrt(target density / current density).
 
-    The warmup factor rises linearly from 0 to 1 over the first `optimizer.warmup` of training. The decay factor then
-    falls linearly to 0 at the end of training. The square root is 1 at the final L0, so `lr` is the rate there.
+    The warmup factor rises linearly from 0 to 1 over the first part of training, whose share is `optimizer.warmup`. The
+    decay factor is 1 until then, and falls linearly to 0 at the end of training. The square root is 1 when the density
+    has reached its target, so from then on the rate is at most `lr`.
     """
     warmup = min(1.0, share / optimizer.warmup) if optimizer.warmup > 0 else 1.0
     decay = min(1.0, (1 - share) / (1 - optimizer.warmup))

@@ -13,9 +13,10 @@ from sparsegpt2.sparsity.project import projected_parameters
 
 
 def l0_by_tensor(model: GPT) -> dict[str, int]:
-    """Nonzero entries of every sparsified parameter: weight matrices, both embeddings, bias vectors.
+    """Nonzero entries of every sparsified parameter.
 
-    Norm weights, sink logits and the bigram table, which stay dense, are not counted.
+    These are the weight matrices of the layers, token embedding, unembedding, learned positions and bias vectors. Norm
+    weights, sink logits and the bigram table, which stay dense, are not counted.
     """
     return {tensor.name: int(torch.count_nonzero(tensor.weight)) for tensor in projected_parameters(model)}
 
@@ -35,9 +36,9 @@ def density_by_tensor(model: GPT) -> dict[str, float]:
 def dead_neurons(model: GPT) -> dict[str, int]:
     """How many MLP neurons (`mlp`) and attention channels (`attn`) are dead: they have no input or no output weights.
 
-    A neuron is dead if its row of c_fc or its column of c_proj is all zero; a v channel if its row of c_attn or its
-    column of c_proj is. A q channel and the k channel that it is multiplied with are dead if the row of c_attn of
-    either is all zero, and count as one.
+    An MLP neuron is dead if its row of c_fc or its column of c_proj is all zero. A v channel is dead if its row of
+    c_attn or its column of c_proj is all zero. A q channel and the k channel that it is multiplied with count as one.
+    They are dead if the row of c_attn of either is all zero.
     """
     neurons = channels = 0
     for block in model.layers:
@@ -52,9 +53,9 @@ def dead_neurons(model: GPT) -> dict[str, int]:
 def residual_kurtosis(model: GPT, batches: Iterable[Tensor]) -> float:
     """Kurtosis of the final residual stream, averaged over all tokens (paper, figure 10).
 
-    For a token with the channels x it is E[(x - mean)^4] / E[(x - mean)^2]^2; mean and E are over the channels. It is
-    3 for a Gaussian, and larger if some channels are privileged.
-    batches: tokens [B, T] int64 each.
+    For a token with the channels x it is E[(x - mean)^4] / E[(x - mean)^2]^2; mean and E are over the channels. It is 3
+    for a Gaussian, and larger if a few channels have far larger values than the others. batches: tokens [B, T] int64
+    each.
     """
     last = f"{model.config.n_layer - 1}.mlp.resid_post"
     total, count = 0.0, 0

@@ -5,9 +5,9 @@ product in attention is a loop of fused multiply-adds on registers, and no sum a
 Torch's fused CPU kernel calls a matrix product for each block and head instead, which takes most of its time for heads
 this small.
 
-Shapes: B rows, H heads, T positions, 16 head channels. `start` and `stop` are numbers of heads, counted over all rows,
-from 0 to B * H. Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16); position t of row b,
-head h begins at (b * T + t) * stride + h * 16. Sums are float32.
+Shapes: B rows, H heads, T positions, 16 head channels. A call handles the heads `start` to `stop`, counted over all
+rows from 0 to B * H. Queries, keys, values and gradients are flat int16 arrays (the bits of bfloat16). In them, the 16
+channels of head h at position t of row b begin at (b * T + t) * stride + h * 16. Sums are float32.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def attend(start, stop, q, k, v, strides, sink, heads, length, causal, out, lse)
 def attend_backward(start, stop, grad, out, q, k, v, strides, sink, heads, length, causal, lse, gradients, of_sink):  # type: ignore[no-untyped-def]
     """Write the gradients of `attend`: of q, k and v into the three `gradients`, of the sink into `of_sink` [B * H].
 
-    strides: those of q, k, v, out and grad, then the one that all three gradients have.
+    strides: those of q, k, v, out and grad, and the one that the three gradients share.
     """
     stride_q, stride_k, stride_v, stride_out, stride_grad, stride_to = strides
     of_q, of_k, of_v = gradients

@@ -16,8 +16,9 @@ def loss_rows(start, stop, logits, bigram, tokens, targets, share, losses, of_bi
     """Write the loss of each row in nats into `losses` [n] and, with `backward`, compute gradients.
 
     logits: [n, V] bfloat16. With `backward` they are overwritten by their gradient, `share` * (softmax - one-hot of the
-    target). bigram: [V, V] float32, or an array without rows if the model has none; row tokens[i] is added to logits[i]
-    first. of_bigram: of the same shape as bigram; the gradient of the table is added to it. tokens: [n], sorted.
+    target), where `share` is the share of one row in the mean loss. bigram: [V, V] float32, or an array without rows if
+    the model has none; row tokens[i] is added to logits[i] first. of_bigram: of the same shape as bigram; the gradient
+    of the table is added to it. tokens: [n], sorted.
 
     Each thread gets a range of rows. A range is moved so that it begins at the first row of a token and ends at the
     last row of a token. So no two threads add to the same row of `of_bigram`.

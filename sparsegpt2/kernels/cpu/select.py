@@ -18,9 +18,9 @@ NAN = np.uint32(0x7FC00000)
 def threshold_of(bits, k):  # type: ignore[no-untyped-def]
     """Returns (t, ties, count), where t is the k-th largest key of `bits`.
 
-    ties: how many of the keys that equal t are among the k largest. count: how many keys are at least t. This takes two
-    passes over `bits`: a histogram of the upper 16 bits finds the bin of t, and a histogram of the lower 16 bits,
-    inside that bin, finds t.
+    ties: how many keys that equal t are kept if exactly k keys are kept. count: how many keys are at least t. This
+    takes two passes over `bits`. A histogram of the upper 16 bits finds the bin of t, and a histogram of the lower 16
+    bits, inside that bin, finds t.
     """
     counts = np.zeros(1 << 16, np.int64)
     for value in bits:
@@ -55,7 +55,10 @@ def at_least(bits, threshold, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def without_ties(indices, keys, threshold, ties):  # type: ignore[no-untyped-def]
-    """The indices whose key is above the threshold, and the first `ties` of those whose key equals the threshold."""
+    """The indices whose key is above `threshold`, and the first `ties` of those whose key equals it.
+
+    keys: the keys of the entries at `indices`, in the same order.
+    """
     kept = np.empty_like(indices)
     place = 0
     for i in range(indices.size):
@@ -132,8 +135,8 @@ def keep_largest(bits, rows, columns, k, min_alive, by_column):  # type: ignore[
     """Set to zero all but the k largest magnitudes of a float32 matrix, given as uint32 `bits` [rows * columns].
 
     If the k largest include `min_alive` entries of every neuron, nothing needs to be reserved. Otherwise the largest
-    `min_alive` entries of each neuron are reserved and rank above all others. That can only raise the threshold, so the
-    new threshold is found among the reserved entries and those that reach the first threshold.
+    `min_alive` entries of each neuron are reserved: they get a key above all others. This can only raise the threshold
+    (the k-th largest key). So the new threshold is found among the reserved entries and those that reach the old one.
     """
     threshold, ties, count = threshold_of(bits, k)
     indices = at_least(bits, threshold, count)

@@ -2,7 +2,8 @@
 
 A row of the sparse matrix is applied to 32 tokens at a time. Their activations are transposed, so that the values of
 one channel for all 32 tokens are next to each other in memory. For each nonzero weight, one multiply-add of vectors
-then handles 16 tokens. When the sums of 16 outputs are complete, they are transposed back.
+then handles 16 tokens. When the sums of 16 outputs are complete, they are transposed, so that the outputs of one token
+are next to each other.
 
 Shapes: N tokens, K inputs, O outputs, E nonzeros. Matrices are stored as compressed rows: `begins` [O + 1], `columns`
 [E] int32, `values` [E] float32. Row i has values[e] in column columns[e], for e from begins[i] to begins[i + 1] - 1.
@@ -79,8 +80,9 @@ def transpose(begins, columns, values, width):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def multiply(start, stop, x, begins, columns, values, bias, out):  # type: ignore[no-untyped-def]
-    """out [N, O] = x [N, K] times the transposed matrix, plus bias [O] float32 (or empty), for rows `start` to `stop`.
+    """out [N, O] = x [N, K] times the transpose of a compressed matrix [O, K], plus bias [O] float32 (or empty).
 
+    Only rows `start` to `stop` of x and out are handled.
     x and out are float32, or the bits of bfloat16 as int16. K and O must be multiples of 16. Sums are float32.
     """
     inputs, outputs = x.shape[1], out.shape[1]
@@ -157,8 +159,9 @@ WIDE = LANES * LANES  # number of inputs whose sums fill the registers
 def outer_sums(start, stop, gradient, x, out):  # type: ignore[no-untyped-def]
     """out [O, K] float32 = gradient [N, O] transposed times x [N, K], both bfloat16, for outputs `start` to `stop`.
 
-    Tokens are taken in pairs, and a pair is skipped if both gradients are zero. If AbsTopK leaves a quarter of the
-    gradients nonzero, 44% of the pairs have a nonzero one. K must be a multiple of 256. Needs a CPU with avx512_bf16.
+    Tokens are taken in pairs. For each output, a pair is skipped if the gradients of both tokens are zero. If AbsTopK
+    leaves a quarter of the gradients nonzero, 44% of the pairs have a nonzero one. K must be a multiple of 256. Needs a
+    CPU with avx512_bf16.
     """
     tokens, inputs = gradient.shape[0], x.shape[1]
     flat_out = out.reshape(-1)
