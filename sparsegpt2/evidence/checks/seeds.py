@@ -68,7 +68,10 @@ def other_seeds(own: int, count: int) -> list[int]:
 
 
 def part(progress: Progress, done: int, total: int) -> Progress:
-    """A progress callback for number `done` (from 0) of `total` prunings. It reports progress over all prunings."""
+    """A progress callback for one of `total` prunings, of which `done` are finished.
+
+    It turns the progress of this pruning into progress over all of them.
+    """
 
     def show(steps: int, of: int, what: str) -> None:
         progress(1000 * done + 1000 * steps // max(1, of), 1000 * total, f"pruning {done + 1} of {total}: {what}")
@@ -113,8 +116,10 @@ def edge_mask(case: Case, circuit: Circuit) -> Tensor:
 
 
 def iou(sets: Tensor) -> Tensor:
-    """Intersection over union between all S sets, [S, S]. sets: bool [S, N], or [S, E]. The value of two empty sets is
-    1."""
+    """Intersection over union of every two of the S sets, [S, S]. For two empty sets it is 1.
+
+    sets: one row for each circuit, bool [S, N] for nodes or [S, E] for edges.
+    """
     counts = sets.double()
     both = counts @ counts.T
     either = counts.sum(1)[:, None] + counts.sum(1)[None] - both
