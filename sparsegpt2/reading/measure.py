@@ -24,7 +24,7 @@ from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCH
 from sparsegpt2.viewer.schema import NodeData
 
 DRAWS = 5
-"""Number of random sets of nodes with which the chosen nodes are compared."""
+"""Number of random sets of nodes that are patched for comparison with the nodes that an experiment chose."""
 
 Nodes = dict[str, list[int]]
 """Site -> channels."""

@@ -207,6 +207,7 @@ class CellData(TypedDict):
 
     task: str
     status: str
+    """`pruned`, `lacks the task` or `unavailable`."""
     counts: bool
     """Whether the task counts for the model (docs/definitions.md, score)."""
     edges: float | None

@@ -1,10 +1,10 @@
 """Seeds: does pruning find the same circuit again?
 
-The same pruner is run with the same settings and other pruning seeds. The result is the intersection over union (IoU)
-of nodes and of edges, averaged over all pairs of seeds, with a standard error from leaving out one seed at a time.
-Different circuits can do the same task. A low IoU therefore does not mean that the circuit is wrong; it means that it
-is not the only one. Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning", report 0.52 to 0.64 for
-edges, with 12 seeds.
+The same pruner is run with the same settings and other pruning seeds. For every two circuits, the intersection over
+union (IoU) of their nodes and of their edges is computed. The results are the mean IoU of nodes and that of edges, each
+with a standard error from leaving out one seed at a time. Different circuits can do the same task. A low IoU therefore
+does not mean that the circuit is wrong; it means that it is not the only one. Bhaskar et al. 2024, "Finding Transformer
+Circuits with Edge Pruning", report 0.52 to 0.64 for edges, with 12 seeds.
 
 Shapes: S circuits (one for each pruning seed), N nodes of the model, E entries of all weight matrices that hold edges.
 """
