@@ -114,8 +114,8 @@ def _task(settings: Any, circuit: Circuit, tokenizer: Tokenizer) -> Task:
 def _check_pruner(settings: Any, circuit: Circuit, config: EvidenceConfig) -> None:
     """Raise `UserError` early if a check will prune again but the circuit's pruner cannot be found.
 
-    As with tasks, a name read from the circuit's file never runs code from another file. Users must give the file of
-    their own pruner.
+    A pruner that is named in the circuit's file must be a built-in or installed one, so that opening a circuit never
+    runs code from a file that someone else chose. Users must give the file of their own pruner with --pruner.
     """
     from sparsegpt2.circuits.pruners import get_pruner, plain_pruner
     from sparsegpt2.evidence.collect import chosen_checks

@@ -18,7 +18,7 @@ REUSED = "zoo:memory-768"
 
 
 def train_parser() -> Parser:
-    """The settings of `train`."""
+    """The parser of the settings of `train`."""
     from train.config import TrainConfig
 
     parser = Parser(
@@ -89,7 +89,10 @@ def train(arguments: list[str]) -> None:
 
 
 def greet(tokenizer: Tokenizer) -> None:
-    """Say how many tasks of the benchmark a tokenizer can pose, and where there is one that can pose all of them."""
+    """Print how many tasks of the benchmark a tokenizer can pose.
+
+    If it cannot pose all of them, also name a model whose tokenizer can.
+    """
     from eval_tasks.registry import available
     from sparsegpt2.text.tokenizer import Tokenizer
 

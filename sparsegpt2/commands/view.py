@@ -109,9 +109,9 @@ def gather_circuit(
 ) -> CircuitData:
     """Gather what a page shows of one circuit.
 
-    file: the circuit's file, if it has one. model, task: by default those named in the circuit. corpus: text on which
-    activations are shown, a corpus's name or files; by default the model's training text. evidence: a report's file; by
-    default all reports next to the circuit's file.
+    file: the circuit's file, if it has one. model, task: by default those named in the circuit. corpus: the text on
+    which activations are shown, as the name of a corpus or as files; by default the model's training text. evidence:
+    the file of a report; by default all reports next to the circuit's file.
 
     If the task named in the circuit cannot be found, the page is made without it, and a line on stderr says so.
     `UserError` if `task` is given but cannot be found, or if the model has no tokenizer.

@@ -34,7 +34,11 @@ returns the result that an interrupted run stored there."""
 
 
 class Case:
-    """A circuit to be checked. Losses are in float32, one for each row, and on test pairs unless a batch is given."""
+    """A circuit to be checked. Losses are in float32, one for each row, and on test pairs unless a batch is given.
+
+    Some circuits have a calibration: a scale and shifts of their logits, fitted after pruning (`calibrate.py` in
+    sparsegpt2/circuits).
+    """
 
     def __init__(
         self,
@@ -49,7 +53,8 @@ class Case:
         remember: Remember = lambda _key, make: make(),
     ) -> None:
         """text: pretraining text [N, T] int64, or the substitute that `text.py` makes. text_source: where it is from,
-        for the report. prune: the settings that found the circuit. remember: stores slow partial results.
+        for the report. prune: the settings that found the circuit. remember: the function through which slow checks
+        compute their parts, so that these can be stored; by default nothing is stored.
         """
         circuit.check(model)
         self.model, self.task, self.config, self.prune, self.remember = model, task, config, prune, remember
@@ -96,7 +101,8 @@ class Case:
 
     @cached_property
     def circuit_logits(self) -> Tensor:
-        """The circuit's logits on the test pairs [B, V], with everything else mean-ablated."""
+        """The circuit's logits on the test pairs [B, V]: everything outside it is mean-ablated, and its calibration is
+        applied if it has one."""
         return self.logits(self.nodes, weights=self.weights, calibrated=True)[0]
 
     @torch.no_grad()

@@ -40,14 +40,15 @@ def collect_evidence(
 ) -> Report:
     """Run the checks that `config` selects on `circuit`, and return the report.
 
-    text: pretraining text, N windows of T tokens, [N, T] int64, for resampling and for the node means of random models.
-    Without it the task's prompts are used, and the report says so. path: the report's file, which is saved after each
-    check. If it already contains findings for the same model, circuit, test pairs, text and settings, those are kept,
-    so an interrupted run is resumed. about: additional facts for `Report.about`. The pruner's settings are read from
-    `circuit.info.config`.
+    text: pretraining text, N windows of T tokens, [N, T] int64. Some checks take the values of ablated nodes from it,
+    and the check controls computes the node means of its random models on it. Without text, the task's prompts are
+    used, and the report says so. text_source: where the text is from, for the report. path: the report's file, which is
+    saved after each check. If it already contains findings for the same model, circuit, test pairs, text and settings,
+    those are kept, so an interrupted run is resumed. about: additional facts for `Report.about`. The pruner's settings
+    are read from `circuit.info.config`.
 
-    `UserError` for a circuit of another model, a model without node means, a task that the model cannot read, or an
-    unknown check.
+    `UserError` for a circuit of another model, a model without node means, an unknown check, or a task whose prompts
+    are too long for the model or contain tokens that are not in its vocabulary.
     """
     config = config or EvidenceConfig()
     chosen = chosen_checks(config)
@@ -73,7 +74,11 @@ def collect_evidence(
 
 
 def chosen_checks(config: EvidenceConfig) -> list[str]:
-    """Plain names of the checks that `config` selects, fast ones first. `UserError` for an unknown check."""
+    """Names of the checks that `config` selects, first the fast and then the expensive ones.
+
+    A check that `config` names by a path, such as `mine.py`, has the plain name `mine` here. `UserError` for an unknown
+    check.
+    """
     names = set(plain_checks(config.checks)) or check_names()
     return [name for name in in_order(names) if config.expensive or not get_check(name).expensive]
 
@@ -118,8 +123,11 @@ def _forget_edited(report: Report, about: dict[str, Any]) -> None:
 
 
 def case_identity(case: Case) -> str:
-    """16 hex digits of a hash of everything that the numbers depend on. The choice of checks is not included."""
-    # both settings only choose checks; `dear` is the name under which `EvidenceConfig.expensive` is stored
+    """16 hex digits of a hash of everything that the numbers in findings depend on.
+
+    It does not depend on which checks are chosen.
+    """
+    # `checks` and `expensive` only choose checks. `dear` is the name under which `expensive` is stored.
     settings = {name: value for name, value in to_dict(case.config).items() if name not in ("checks", "dear")}
     calibration = case.calibration and case.calibration.to_dict()
     plain = [settings, case.prune.to_dict(), calibration, case.task.name, case.text_source]

@@ -54,9 +54,9 @@ def mean_over_pairs(by_row: Tensor) -> Estimate:
 def mean_over_draws(by_row: Tensor) -> Estimate:
     """Mean over R random draws and B rows, [R, B], with a standard error that includes both sources of variation.
 
-    This is a two-way layout without repetition. The squared error is var(means of draws) / R + var(means of pairs) / P,
-    minus residual variance / (R P), because both terms contain it. The result is never below the larger of the two
-    terms.
+    Every draw is measured on the same P pairs. The squared error is var(means of draws) / R + var(means of pairs) / P.
+    Both terms contain (residual variance) / (R P), so this is subtracted once. The residual variance is what the means
+    of draws and of pairs do not explain. The squared error is never below the larger of the two terms.
     """
     table = by_row.double().unflatten(1, (-1, 2)).mean(dim=2)  # [R, P]
     draws, pairs = table.shape

@@ -56,7 +56,8 @@ def get_check(name: str) -> Check:
 def plain_checks(names: Iterable[str]) -> tuple[str, ...]:
     """Load checks given by name, path or `module:attribute`, and return their plain names in the same order.
 
-    From then on, `get_check` finds each check by its plain name.
+    The plain name of a built-in check is its name; that of a check at the path `mine.py` is `mine`. From then on,
+    `get_check` finds each check by its plain name.
     """
     return tuple(CHECKS.resolve(name).name for name in names)
 

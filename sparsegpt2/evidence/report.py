@@ -44,13 +44,13 @@ class Report:
     """The findings of the checks of one circuit. The report's file is saved after each check."""
 
     identity: str
-    """Hash of everything that the numbers depend on: model, circuit, test pairs, text and settings."""
+    """Hash of everything that the numbers in the findings depend on: model, circuit, test pairs, text and settings."""
     about: dict[str, Any]
     """Facts about the circuit (task, pruner, seed, target_loss, nodes, edges, ...), number of pairs, source of text."""
     findings: dict[str, Finding] = field(default_factory=dict)
     """Name of the check -> its finding."""
     memo: dict[str, Any] = field(default_factory=dict)
-    """Finished parts of unfinished checks, such as the circuit of one pruning seed."""
+    """Finished parts of unfinished checks, such as the circuit of one pruning seed. A key is `check/part`."""
     path: Path | None = None
     """The report's file; None if it is not saved."""
 
@@ -124,7 +124,7 @@ class Report:
 
 
 def load_report(path: str | Path) -> Report:
-    """Read a report. `UserError`, with the path, if the file is missing, is damaged or contains something else."""
+    """Read a report. `UserError`, with the path, if the file is missing, is damaged or does not contain a report."""
     values = read_json(path, "evidence file")
     if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:
         raise UserError(f"{path} is not an evidence file of format {FORMAT}: write one with `sparsegpt2 evaluate`")

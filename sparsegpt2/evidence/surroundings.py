@@ -39,9 +39,10 @@ class Preceded:
         return f"{self.task.name}, {self.kind}"
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """Pairs of the task with a window of text, or another pair's prompt and answer, before each prompt.
+        """Pairs of the task with other tokens before each prompt.
 
-        The text before a prompt is cut at its start so that both together have at most `length` tokens.
+        For the kind `longer` they are a window of text. For `distractors` they are another pair's prompt and its
+        answer. Their beginning is cut off so that they and the prompt together have at most `length` tokens.
         """
         batch = self.task.batch(split, n, seed)
         others = self.task.batch(split, n, seed + 1)

@@ -1,6 +1,7 @@
 """A substitute for pretraining text if none is available: the task's train prompts, joined together.
 
-The prompts are less varied than the text that the model was trained on, so a report says which of the two was used.
+The prompts are less varied than the text that the model was trained on, so a report says whether the prompts or that
+text were used.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ STAND_IN = "train prompts of the task, as no pretraining text was given"
 
 
 def prompt_text(model: GPT, task: Task, rows: int) -> Tensor:
-    """Join train prompts and their answers, and cut them into windows: int64 [rows, context]."""
+    """Join train prompts and their answers, and cut them into `rows` windows as long as the model's context.
+
+    Returns int64 [rows, context].
+    """
     length = model.config.context
     stream: list[int] = []
     seed, pairs = 0, 64

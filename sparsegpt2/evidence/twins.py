@@ -1,4 +1,5 @@
-"""The controls: a nonsense task, and random models. A real circuit must be much smaller than the circuits found there.
+"""The controls: a nonsense task, and random models. A real circuit must be much smaller than the circuits that the same
+pruner finds for these controls.
 
 The idea is from Drori 2026, "Weight-sparse circuits may be interpretable yet unfaithful": a pruner that finds small
 circuits for a nonsense task, or in a model that has learned nothing, constructs circuits rather than finding them.
@@ -35,7 +36,10 @@ class NonsenseTask:
         return f"{self.task.name}, shuffled answers"
 
     def batch(self, split: str, n: int, seed: int) -> TaskBatch:
-        """The task's pairs with every answer and alternative replaced, except the value `ANYTHING_ELSE`."""
+        """The task's pairs with every answer and alternative replaced by another token.
+
+        The value `ANYTHING_ELSE`, which stands for every token except one, is not replaced.
+        """
         batch = self.task.batch(split, n, seed)
         table = self.table()
         shuffled = [torch.where(tokens >= 0, table[tokens], tokens) for tokens in (batch.answer, batch.alternative)]

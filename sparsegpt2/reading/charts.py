@@ -1,6 +1,8 @@
-"""One chart for each experiment: the margin on the left; accuracy or the share of turned answers on the right.
+"""A chart for each experiment, with two panels. Both show one value for each level of the experiment.
 
-`Claim.quantity` in experiment.py defines these values; the share of turned answers is `flipped` there.
+The left panel shows the margin. The right panel shows the accuracy or, if nodes were patched, the share of turned
+answers: answers that are right without the patch and wrong with it. `Claim.quantity` in experiment.py defines these
+values; it calls the share of turned answers `flipped`.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ DOTS = 140
 SHADES = 96
 """Number of colours in a PNG."""
 LABEL = 26
-"""Largest number of characters in one line of a level's name."""
+"""A level's name is broken into lines of at most this many characters."""
 MARGIN = "log p(right) − log p(wrong), nats"
 
 

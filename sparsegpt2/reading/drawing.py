@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST = 40
-"""Largest number of nodes drawn: those with the largest effect, and nodes that connect them."""
+"""Largest number of nodes drawn. They are the nodes with the largest effect, and nodes that connect them."""
 WIDTH, LEFT, RIGHT, ROW = 9.0, 1.35, 8.85, 0.95
 """In inches: the figure's width, the left and right limits of the nodes, and the distance between rows."""
 RADIUS = 0.17
@@ -28,6 +28,7 @@ LETTER, LINE = 0.062, 0.11
 SWEEPS = 12
 """Number of passes over the rows in which nodes are moved closer to the nodes that they are joined to."""
 PLACES = ("attn.act_in", "attn.qkv", "attn.resid_delta", "mlp.act_in", "mlp.post_act", "mlp.resid_delta")
+"""The rows of a layer, from bottom to top. `attn.qkv` holds the nodes of the sites q, k and v."""
 POSITIVE, NEGATIVE = COLOURS[0], COLOURS[1]
 
 Box = tuple[float, float, float, float]
@@ -49,9 +50,11 @@ class Placed:
 
 
 def most_effective(data: CircuitData, most: int = MOST) -> list[int]:
-    """Indices of the nodes to draw, at most `most`, in forward order: those whose ablation raises the loss most.
+    """Indices of the nodes to draw, at most `most`, in forward order.
 
-    If a node is not joined to any node chosen before it, its neighbour with the largest effect is chosen too.
+    Chosen are the nodes whose ablation raises the loss most. Two nodes are joined if they share an edge or a residual
+    channel. If a node is not joined to any node chosen before it, then of the nodes that it is joined to, the one with
+    the largest effect is chosen too.
     """
 
     def effect(place: int) -> float:
@@ -90,7 +93,10 @@ def draw_circuit(data: CircuitData, labels: Mapping[int, str], most: int = MOST)
 
 
 def place(data: CircuitData, chosen: Sequence[int]) -> Placed:
-    """Place the nodes: one row per site, and in each row nodes near those that they are joined to, grouped by head."""
+    """Place the nodes in one row per site; q, k and v of a layer share a row.
+
+    In its row, a node is placed near the nodes that it is joined to. The q, k and v nodes of a head stay together.
+    """
     nodes = data["nodes"]
     rows: dict[str, list[int]] = defaultdict(list)
     for node in chosen:

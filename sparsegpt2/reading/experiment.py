@@ -19,8 +19,8 @@ QUANTITIES = ("margin", "accuracy", "loss", "flipped")
 SIDES = ("both", "left", "right")
 
 UNTOUCHED, CHOSEN, RANDOM, OTHERS = "untouched", "circuit's nodes", "random nodes", "all others"
-"""Levels of a `Patch`. The patched nodes are: none; the chosen nodes; as many other nodes of the same sites, at random;
-all other nodes of the same sites."""
+"""Levels of a `Patch`. They differ in which nodes are patched: `UNTOUCHED` none, `CHOSEN` the chosen nodes, `RANDOM` as
+many other nodes of the same sites, drawn at random, and `OTHERS` all other nodes of the same sites."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ class Prompts(Experiment):
     axis: str
     """What differs between the levels. It is also the label of the chart's axis."""
     levels: Mapping[str, str]
-    """Name of the level -> templates of its prompts, in the language of eval_tasks/template.py, with the task's
-    answers. If all names are numbers, the chart shows a line."""
+    """Name of the level -> templates of its prompts, in the language of eval_tasks/template.py. The answers are those
+    of the task. If all names are numbers, the chart shows a line."""
     words: str = ""
     """More lists of words for the templates, in the format of eval_tasks/words.txt."""
 

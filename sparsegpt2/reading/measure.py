@@ -24,7 +24,7 @@ from sparsegpt2.reading.experiment import CHOSEN, OTHERS, RANDOM, SIDES, UNTOUCH
 from sparsegpt2.viewer.schema import NodeData
 
 DRAWS = 5
-"""Number of random sets of nodes with which the chosen nodes are compared."""
+"""Number of random sets of nodes that are patched for comparison with the nodes that an experiment chose."""
 
 Nodes = dict[str, list[int]]
 """Site -> channels."""
@@ -75,12 +75,12 @@ class Outcome:
 def margins(model: GPT, batch: TaskBatch, patches: Sequence[Nodes] = ({},)) -> Tensor:
     """The whole model's log p(right choice) - log p(wrong choice) under each patch, float32 [P, B], in nats.
 
-    A patch names nodes. At every position they get the value that they have in the other prompt of the pair: rows 2p
-    and 2p + 1 are a pair. The patch `{}` changes nothing.
+    A patch names nodes. At every position they get the value that they have in the other prompt of the pair. Rows 0 and
+    1 are a pair, rows 2 and 3 are the next, and so on. The patch `{}` changes nothing.
     """
     sites = {site for patch in patches for site in patch}
     found = torch.empty(len(patches), len(batch), device=batch.tokens.device)
-    record = Record(sites)  # for each piece of the batch: the unpatched model's values, which the patches then use
+    record = Record(sites)  # the unpatched model's values on the current piece of the batch, which the patches use
     clean = Ablated(model, through=record).each(batch)
     patched = [
         Ablated(model, through=_Exchange(record.values, patch)).each(batch) if patch else None for patch in patches

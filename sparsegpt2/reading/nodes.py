@@ -36,7 +36,8 @@ BEFORE, AFTER = 9, 3
 MARKUP = "\\`*_[]<>|~$&"
 """Characters with a meaning in Markdown or HTML."""
 NOTABLE = 0.25
-"""A node counts as negative at times if its lowest value is at least this share of its largest magnitude."""
+"""A node counts as negative at times if its lowest value is negative and its magnitude is more than this share of the
+node's largest magnitude."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def deciding_tokens(batch: TaskBatch) -> list[int]:
 
 
 def touched(model: GPT, tokenizer: Tokenizer, data: CircuitData, batch: TaskBatch | None) -> list[Touched]:
-    """One `Touched` for each node of `data`, in the same order. If batch is None, they are empty."""
+    """One `Touched` for each node of `data`, in the same order.
+
+    batch: pairs of the task. If it is None, each `Touched` has no tokens, means of 0, an empty `where` and no push.
+    """
     deciding = [] if batch is None else deciding_tokens(batch)
     means = {} if batch is None else side_means(model, batch)
     answers = _answers(batch)
@@ -136,8 +140,9 @@ def _answers(batch: TaskBatch | None) -> tuple[int, int] | None:
 def figure_labels(data: CircuitData, found: list[Touched], answers: tuple[str, str]) -> dict[int, str]:
     """Index of a node -> its label in the figure; nodes without a label are left out.
 
-    The label of an act_in node of layer 0 is the deciding token with the largest weight. The label of a resid_delta
-    node is the answer whose logit it raises.
+    found: one `Touched` for each node. answers: texts of the left and the right answer. The label of an act_in node of
+    layer 0 is the deciding token with the largest weight. The label of a resid_delta node is the answer whose logit it
+    raises.
     """
     labels = {}
     for place, one in enumerate(found):
@@ -178,10 +183,11 @@ def signed(value: float) -> str:
 
 
 def edges_text(data: CircuitData, place: int, *, into: bool) -> str:
-    """The strongest edges that end at a node (with `into`) or start at it: the node at the other end, and the weight.
+    """The strongest edges of one node, each as the node at its other end and its weight.
 
-    They are followed by nodes that are connected through a residual channel. These have no weight, because such a
-    connection is not an edge.
+    place: index of the node in `data["nodes"]`. into: whether the edges are those that end at the node or those that
+    start at it. They are followed by nodes that are connected with it through a residual channel. These have no weight,
+    because such a connection is not an edge.
     """
     edges, here, there = data["edges"], "target" if into else "source", "source" if into else "target"
     columns: Mapping[str, list[int]] = {"source": edges["source"], "target": edges["target"]}

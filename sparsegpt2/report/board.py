@@ -19,7 +19,7 @@ BINS = 60
 
 
 def density_figure(model: GPT) -> Figure:
-    """Share of nonzero entries of each weight matrix: of the embedding, of each layer and of the unembedding."""
+    """A figure of the density of each weight matrix: in the embedding, in each layer and in the unembedding."""
     layers = model.config.n_layer
     series: dict[str, list[tuple[float, float]]] = {}
     for tensor in projected_parameters(model):

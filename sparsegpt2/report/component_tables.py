@@ -44,18 +44,20 @@ def sizes_table(rows: Sequence[Row], kl: float) -> str:
 
 
 def size_ratios(circuits: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> list[float]:
-    """Compare each circuit with the smallest one in `others` whose KL is not larger: ratios of their numbers of edges.
+    """Ratios of numbers of edges: each circuit's, divided by that of the smallest circuit in `others` that is as close.
 
-    A circuit is left out if no circuit in `others` has so low a KL.
+    A circuit is as close if its KL to the full model is not larger. circuits, others: scores of circuits
+    (`Row.components`). A circuit is left out if no circuit in `others` has so low a KL.
     """
     found = [(one["edges"], fewest_edges(others, one["kl"])) for one in circuits]
     return [edges / fewest for edges, fewest in found if edges and fewest]
 
 
 def ratios_table(rows: Sequence[Row], method: str) -> str:
-    """Edges of the circuits of `method` divided by the edges of each other method's circuits, over all tasks.
+    """A table that compares the circuits of `method` with those of each other method, over all tasks.
 
-    A circuit is compared with the smallest one of the other method that is at least as faithful (see `size_ratios`).
+    For each model and other method it shows the geometric mean of the `size_ratios`, how many of them are below 0.5,
+    and how many there are.
     """
     models, tasks, methods = names_of(rows)
     lines = []
@@ -76,7 +78,8 @@ def ratios_table(rows: Sequence[Row], method: str) -> str:
 def costs_table(rows: Sequence[Row]) -> str:
     """The cost of one run of each method in each model. A run gives several circuits for one task.
 
-    Shown are seconds (mean over tasks), number of circuits and peak memory in MB (both the largest over tasks).
+    Shown are the mean of the seconds over tasks, the largest number of circuits for one task, and the largest peak
+    memory for one task in MB.
     """
     models, _, methods = names_of(rows)
     lines = []

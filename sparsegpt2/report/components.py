@@ -1,7 +1,7 @@
-"""Curves of component circuits: how the answers of the circuits that each method finds get worse with fewer edges.
+"""Figures of component circuits. For each method, a curve shows how answers get worse when more edges are removed.
 
-Only edges that have an effect are counted: those on a path of kept edges to the logits. Their number,
-`components["edges"]`, gives the sparsity on the x axis, which is the share of the model's edges that is removed.
+Only edges that have an effect are counted as kept: those on a path of kept edges to the logits. Their number is
+`Row.components["edges"]`. The x axis shows the share of the model's edges that are not kept.
 """
 
 from __future__ import annotations

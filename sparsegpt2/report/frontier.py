@@ -58,8 +58,8 @@ class Frontier:
     points: list[Point]
     """The models in figure (a); empty if no models can be compared."""
     matched_with: str | None
-    """The model whose held-out loss the other models of figure (b) match. None if no two models match; then all models
-    are drawn."""
+    """Name of the model that the models of figure (b) match. Models match if their held-out losses differ by at most
+    `config.match_within`. None if no two models match; then all models are drawn."""
     matched_tasks: list[str]
     """The tasks over which the lines of figure (b) are averaged."""
     curves: list[Curve]

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 CHECK = "necessity"
 WITHOUT_NODES, WITHOUT_EDGES = ("without circuit", "without random set"), ("without edges", "without random edges")
-"""Names of two losses in a finding: without the circuit, and without random sets. The first two names are used if nodes
-were ablated, the other two if edges were."""
+"""In each, the names under which a finding of the check holds the loss without the circuit and the loss without random
+sets. `WITHOUT_NODES` is used if nodes were ablated, `WITHOUT_EDGES` if edges were."""
 Measured = tuple[str, list[float]]
-"""(what was ablated, the losses of the whole model, without the circuit and without random sets)."""
+"""(what was ablated, losses). The first is `nodes` or `edges`. The losses are three: of the whole model, without the
+circuit, and without random sets."""
 
 
 @dataclass(frozen=True)
 class Ablated:
-    """A task loss (nats) under an ablation: its mean over pruning seeds, and the lowest and highest value."""
+    """The task loss (nats) of a model, whole or ablated: its mean over pruning seeds, and the lowest and highest
+    value."""
 
     value: float
     low: float

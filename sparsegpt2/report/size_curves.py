@@ -56,8 +56,9 @@ def size_curves(
 def line_along_ranking(results: Sequence[TaskResult], size: Size, down_to: float) -> list[tuple[float, float]]:
     """Points (edges, loss) along the pruner's rankings. Edges are a geometric mean over tasks and pruning seeds.
 
-    The line runs from the highest loss that all recorded curves reach down to the lowest, but not below `down_to`. It
-    is empty unless `size` is `edges`, because curves record no other size.
+    The line starts at the highest loss that all recorded curves reach. It ends at the lowest loss that all of them
+    reach or, if that is lower than `down_to`, at `down_to`. It is empty unless `size` is `edges`, because curves record
+    no other size.
     """
     curves = [[row.curve for row in result.rows] for result in results]
     if size != "edges" or not all(curve for of_task in curves for curve in of_task):

@@ -91,7 +91,10 @@ def plain_number(value: float) -> str:
 
 
 def look_of(number: int) -> dict[str, Any]:
-    """Colour, dash and marker (matplotlib keyword arguments) of the n-th model, run or width."""
+    """Colour, dash and marker (matplotlib keyword arguments) of one model, run or width in a figure.
+
+    number: its place among those in the figure, from 0.
+    """
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": DASHES[number % len(DASHES)],

@@ -43,7 +43,7 @@ def write_summary(
     facts: SummaryFacts | None = None,
     config: FrontierConfig | None = None,
 ) -> Frontier:
-    """Write the page about the results in some folders, with the training curves of `runs`.
+    """Write the page about the results in the folders `results`. runs: run folders whose training curves are drawn.
 
     Returns the values that the page shows; `closing_text` takes them. If no task counts for any model, the page says so
     and has no figures of circuits.
@@ -92,7 +92,7 @@ def headline(found: Frontier) -> str:
 
 
 def closing_text(found: Frontier, summary: str | Path) -> str:
-    """The last lines that the command prints: path of the page, one line for each model, and the headline.
+    """The last lines that `sparsegpt2 quickstart` prints: path of the page, one line for each model, and the headline.
 
     summary: path of the page.
     """

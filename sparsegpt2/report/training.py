@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = "metrics.jsonl"
-"""Name of the file inside a run folder."""
+"""Name of the metrics file in a run folder. Each line is one logged step."""
 
 
 NEEDED = ("tokens", "loss", "step")

@@ -32,6 +32,7 @@ show the same snippet and are dropped."""
 BEFORE, AFTER = 26, 9
 """Number of tokens in a snippet before and after its peak, the token that the snippet was chosen for."""
 HUNDREDTHS = 100
+"""The activations in a snippet are stored as whole numbers: this number stands for the node's largest magnitude."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def node_activations(
     with frozen(model, torch.float32):
         found = _first_pass(_batches(model, text, shown, batch_size, progress, f"{what}: extremes"), shown, length)
         random = _random_places(text, len(shown.nodes), seed)
-        cuts = {  # kind -> [K][count]
+        cuts = {  # kind of snippet -> for each node, the places that its snippets are cut from
             "top": _distinct(found.top[1], text, TOP),
             "bottom": _distinct(found.bottom[1], text, BOTTOM),
             "random": random.T.tolist(),

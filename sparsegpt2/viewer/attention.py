@@ -80,11 +80,10 @@ def _keys(model: GPT, query: int, length: int) -> int:
 
 
 def _patterns(model: GPT, batch: TaskBatch, heads: Heads, circuit: Circuit | None) -> dict[tuple[int, int], Tensor]:
-    """(layer, head) -> pattern [B, T, T + 1]: for each query, the attention weights of the keys, then of the sink.
+    """(layer, head) -> pattern [B, T, T + 1].
 
-    Without a sink, its weight is 0.
-
-    circuit: None for the whole model.
+    For each query, a pattern has the attention weights of the T keys and then that of the sink. In a model without
+    sinks, the sink's weight is 0. circuit: None for the whole model.
     """
     layers = {layer for layer, _ in heads}
     record = Record(f"{layer}.attn.{part}" for layer in layers for part in "qk")

@@ -33,7 +33,10 @@ def ablation_effects(
 def _effects(
     model: GPT, circuit: Circuit, batch: TaskBatch, shown: Shown, progress: Progress | None, what: str
 ) -> list[float]:
-    """For each node, the loss of the circuit without it minus the loss of the circuit, which the first run measures."""
+    """For each shown node, the loss of `circuit` without it, minus the loss of `circuit` itself.
+
+    The latter is measured in the first run, in which no further node is ablated.
+    """
     at_once, losses = max(1, ROWS // len(batch)), []
     ablations: list[tuple[str, int] | None] = [None, *shown.nodes]
     ablated = Ablated(model, circuit)

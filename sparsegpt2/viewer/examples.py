@@ -24,11 +24,14 @@ TOP = 3
 """Number of tokens shown for each prompt, the most probable ones."""
 
 VARIANTS = ("full", "circuit", "complement")
-"""What predictions are shown of: the whole model, the circuit, and everything except the circuit."""
+"""The whole model, the circuit, and everything except the circuit. The page shows the predictions of all three."""
 
 
 def complement(circuit: Circuit, model: GPT) -> Circuit:
-    """Everything except the circuit: the other nodes or, if the circuit has a mask over weights, the other edges."""
+    """Everything except the circuit, as another circuit.
+
+    It has the other nodes or, if the circuit has a mask over weights, all nodes and the other edges.
+    """
     if circuit.weights is None:
         return Circuit(nodes={site: ~kept for site, kept in circuit.nodes.items()})
     weights: dict[str, Tensor] = {}

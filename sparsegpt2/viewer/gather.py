@@ -67,9 +67,9 @@ def circuit_data(
 ) -> CircuitData:
     """Gather what a page shows of one circuit.
 
-    file: path of the circuit's file, as the page shows it. evidence: name -> report, used only if the circuit's own
-    info has no report. `UserError` if the circuit belongs to another model, or if the task's prompts are too long for
-    the model.
+    file: path of the circuit's file, as the page shows it. evidence: name of a report on the circuit -> its content. It
+    is used only if the circuit's own info has no report. `UserError` if the circuit belongs to another model, or if the
+    task's prompts are too long for the model.
     """
     config, model, tokenizer = config or ViewConfig(), subject.model, subject.tokenizer
     circuit.check(model)
@@ -112,7 +112,7 @@ def circuit_data(
 def circuit_name(circuit: Circuit, model_name: str) -> str:
     """The title of a circuit, such as `fstring_brace in sparse-256 (node pruner, seed 0, target 0.15)`.
 
-    It is also the key of the circuit's notes.
+    It is also the key under which the circuit's notes are stored (`notes.py`).
     """
     info = circuit.info
     details = [

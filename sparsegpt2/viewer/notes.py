@@ -17,8 +17,8 @@ Notes = dict[str, dict[str, dict[str, str]]]
 def read_notes(path: str | Path, circuits: list[str]) -> Notes:
     """The labels and notes in a file that was exported from a page.
 
-    circuits: names of the circuits on the new page. `UserError` if the file is not an exported one, or if it has notes
-    but none on these circuits.
+    circuits: names of the circuits on the page that is to show the notes. `UserError` if the file is not an exported
+    one, or if it has notes but none on these circuits.
     """
     values = read_json(path, "notes file")
     if not isinstance(values, dict) or values.get("kind") != KIND or values.get("format") != FORMAT:

@@ -67,10 +67,11 @@ class NodeData(TypedDict):
     effect_full: float | None
     """Task loss of the whole model without the node, minus the task loss of the whole model."""
     excited_by: TokenWeights
-    """For act_in nodes: the highest and the lowest entries of the embedding in the node's channel; else empty."""
+    """For act_in nodes: the tokens with the highest and the lowest entries of the embedding in the node's channel, with
+    these entries. Empty for other nodes."""
     raises: TokenWeights
-    """For resid_delta nodes: the logits that change most if the channel grows by one unit, and by how much; else empty.
-    The gain of the final norm is included, but not its division by the root mean square."""
+    """For resid_delta nodes: the tokens whose logits change most if the channel grows by one unit, with these changes.
+    The gain of the final norm is included, but not its division by the root mean square. Empty for other nodes."""
     activations: dict[str, Activations]
     """Source of text (`corpus` or `task`) -> activations on it."""
 
@@ -206,6 +207,7 @@ class CellData(TypedDict):
 
     task: str
     status: str
+    """`pruned`, `lacks the task` or `unavailable`."""
     counts: bool
     """Whether the task counts for the model (docs/definitions.md, score)."""
     edges: float | None

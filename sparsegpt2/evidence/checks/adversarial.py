@@ -46,7 +46,10 @@ class Adversary:
         return [self.nodes, *self.edges.values()]
 
     def losses(self, split: str, pairs: int, seed: int) -> Tensor:
-        """Losses [B] under the current choice. Gradients flow to tau."""
+        """Losses [B] on `pairs` pairs of a split, with everything ablated that the current choice ablates.
+
+        Gradients flow to tau.
+        """
         case, batch = self.case, self.case.pairs(split, pairs, seed)
         kept = torch.where(self.inside, 1.0, gate(self.nodes, 1.0))
         alive = {name: torch.where((case.weights or {})[name], 1.0, gate(tau, 1.0)) for name, tau in self.edges.items()}
@@ -67,7 +70,10 @@ def _start(shape: torch.Size, start: int, generator: torch.Generator) -> Tensor:
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """The loss under the worst choice must be at most chance: no ablation should reduce the circuit to guessing."""
+    """Search for the choice that does the most damage. The test loss under this choice decides.
+
+    It must be at most chance, ln 2, because no ablation outside the circuit should reduce the circuit to guessing.
+    """
     config, generator = case.config, case.generator("adversarial")
     worst: tuple[float, Adversary] | None = None
     for start in range(config.adversary_starts):

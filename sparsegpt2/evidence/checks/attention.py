@@ -69,7 +69,7 @@ def run(case: Case, progress: Progress) -> Finding:
 
 
 def kept_heads(case: Case) -> dict[int, list[int]]:
-    """Layer -> numbers of the heads that have a v channel in the circuit. Other layers are left out."""
+    """Layer -> numbers of the heads that have a v channel in the circuit. Layers without such heads are left out."""
     config, found = case.model.config, {}
     for layer in range(config.n_layer):
         by_head = case.nodes[f"{layer}.attn.v"].unflatten(0, (config.n_head, config.d_head)).any(dim=1)

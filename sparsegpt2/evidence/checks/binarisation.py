@@ -25,9 +25,9 @@ from sparsegpt2.model.sites import Record
 from sparsegpt2.progress import Progress
 
 BLUNTEST, SHARPEST = 2.0, 32.0
-"""Slope of the sigmoid at the start and at the end of annealing, per standard deviation of the node."""
+"""Slope of the sigmoid at the start and at the end of the fit, per standard deviation of the node."""
 MIXED_BY = 0.7
-"""Share of the gradient steps after which a node's value is fully replaced by the sigmoid."""
+"""After this share of the gradient steps, a node's value is fully replaced by the sigmoid."""
 FITTING_ROUNDS = 10
 """Iterations of two-means."""
 FITTING_ROWS = 64
@@ -42,12 +42,13 @@ class Steps(nn.Module):
     """
 
     def __init__(self, kept: dict[str, Tensor], values: dict[str, Tensor]) -> None:
-        """kept: site -> bool over the model's channels. values: site -> recorded values of its kept nodes, [X, C]."""
+        """kept: site -> mask over all its channels, True for kept nodes. values: site -> recorded values of its kept
+        nodes, [X, C]."""
         super().__init__()
         self.kept = kept
         self.mix, self.slope, self.hard = 1.0, SHARPEST, True
         self.std = {site: value.std(dim=0, unbiased=False).clamp(min=1e-6) for site, value in values.items()}
-        self.start = {site: two_means(value) for site, value in values.items()}  # [3, C]
+        self.start = {site: two_means(value) for site, value in values.items()}  # low, high, threshold: [3, C]
         self.moves = nn.ParameterDict({key(site): nn.Parameter(torch.zeros_like(self.start[site])) for site in values})
 
     def forward(self, name: str, x: Tensor) -> Tensor:
@@ -68,7 +69,10 @@ def key(site: str) -> str:
 
 
 def two_means(values: Tensor) -> Tensor:
-    """low, high and the threshold between them, [3, C], from one-dimensional two-means on each channel of [X, C]."""
+    """Cluster the values of each channel into two groups. values: [X, C].
+
+    Returns [3, C]: the mean of the lower group, the mean of the higher group, and the threshold halfway between them.
+    """
     low, high = values.min(dim=0).values, values.max(dim=0).values
     for _ in range(FITTING_ROUNDS):
         upper = values >= (low + high) / 2

@@ -1,9 +1,9 @@
 """Completeness: when parts of the circuit are knocked out, do circuit and model fail to the same degree?
 
 A circuit that lacks a backup or a parallel path of the model fails where the model still works (Wang et al. 2022,
-"Interpretability in the Wild", section 4.2). Random subsets K of the circuit's nodes are mean-ablated both in the
-circuit (C \\ K) and in the whole model (M \\ K). For each K the gap is |loss(C \\ K) - loss(M \\ K)|, where each loss
-is a mean over pairs. The result is the mean gap over the subsets.
+"Interpretability in the Wild", section 4.2). Let C be the circuit and M the whole model. Random subsets K of the
+circuit's nodes are mean-ablated in both, which leaves C \\ K and M \\ K. For each K the gap is
+|loss(C \\ K) - loss(M \\ K)|, where each loss is a mean over pairs. The result is the mean gap over the subsets.
 
 Shapes: R random subsets, B rows (two per pair).
 """

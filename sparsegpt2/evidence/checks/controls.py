@@ -1,9 +1,9 @@
 """Controls: does the pruner find circuits as small as this one where there is no real circuit?
 
 The same pruner is run with the same settings and target on the task with shuffled answers, and in models of the same
-shape and density that have learned nothing (`twins.py` defines both). A control that cannot meet the target counts as
-larger than its whole model. A real circuit is far smaller than all its controls. If it is not, the circuit is not
-believable, whatever the other checks find.
+shape and density that have learned nothing (`twins.py` defines both). If no circuit of a control meets the target, the
+edges of the control's whole model are counted instead. A real circuit is far smaller than the circuits of all controls.
+A circuit that is not far smaller is not believable, whatever the other checks find.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 Control = Callable[[int], tuple[GPT, Task]]
-"""A function that returns the model and the task of a control for a seed."""
+"""A function that takes a seed and returns the model and the task of a control."""
 
 
 def controls(case: Case) -> dict[str, Control]:

@@ -4,7 +4,7 @@ The circuit's loss is compared with the whole model's on
 - seen: pairs of the train split, which was used to find the circuit;
 - held-out names: pairs of the test split, which uses other names than the train split;
 - longer: test pairs with other code before each prompt, until the model's context is full;
-- distractors: test pairs with a finished program before each prompt that contains the same question and an answer.
+- distractors: test pairs with a finished program before each prompt. The program asks the same question and answers it.
 
 A task can make the prompts of the last two kinds itself (`task.VariedTask`). `surroundings.py` makes them for all other
 tasks.

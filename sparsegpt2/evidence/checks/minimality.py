@@ -1,9 +1,9 @@
 """Minimality: is every node of the circuit needed?
 
 Each node of the circuit is mean-ablated alone, and the rise of the circuit's loss (the node's gain) is measured, always
-on the same pairs. (Wang et al. 2022, "Interpretability in the Wild", section 4.3, do this with sets of nodes.) A node
-is needed if its gain is at least `minimality_gain` nats. If several nodes can replace each other, each of them looks
-unneeded, so the check can report too many unneeded nodes.
+on the same prompt pairs. (Wang et al. 2022, "Interpretability in the Wild", section 4.3, do this with sets of nodes.) A
+node is needed if its gain is at least `minimality_gain` nats. If several nodes can replace each other, each of them
+looks unneeded, so the check can report too many unneeded nodes.
 
 Shapes: N nodes of the model.
 """

@@ -3,9 +3,9 @@
 The circuit's nodes are mean-ablated, and all other nodes are kept (paper, figure 32). The loss is compared with the
 loss after ablating random sets of nodes, as many at every site as the circuit has there.
 
-If the circuit has a mask over weights, a second comparison is made, and that one decides: the circuit's edges are
-ablated (each then carries the mean of its source, while the other edges of the same nodes are kept), and the loss is
-compared with the loss after ablating as many random edges of every map.
+If the circuit has a mask over weights, a second comparison is made, which then decides instead of the first. The
+circuit's edges are ablated, so that each carries the mean of its source; the other edges of the same nodes are kept.
+The loss is compared with the loss after ablating random edges, as many of every map as the circuit has there.
 
 Shapes: R random draws, B rows (two per pair), C channels of a site, E edges of a map.
 """

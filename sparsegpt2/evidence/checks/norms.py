@@ -29,8 +29,9 @@ from sparsegpt2.progress import Progress
 class Scales:
     """A site object that records, in `found`, the scale 1 / RMS that each norm multiplies the residual stream by.
 
-    found: name of the site after the norm -> scales, [B, T, 1], or [B, 1] for the last norm. wanted: scales that
-    another run found. If they are given, every norm uses them instead of its own.
+    found: name of the site after the norm -> scales, [B, T, 1]. For the last norm they are [B, 1], because it is
+    computed only at each prompt's last token. position: index of that token, [B]. wanted: scales that another run
+    found. If they are given, every norm uses them instead of its own.
     """
 
     def __init__(self, eps: float, position: Tensor, wanted: dict[str, Tensor] | None = None) -> None:

@@ -1,10 +1,10 @@
 """Seeds: does pruning find the same circuit again?
 
-The same pruner is run with the same settings and other pruning seeds. The result is the intersection over union (IoU)
-of nodes and of edges, averaged over all pairs of seeds, with a standard error from leaving out one seed at a time.
-Different circuits can do the same task. A low IoU therefore does not mean that the circuit is wrong; it means that it
-is not the only one. Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning", report 0.52 to 0.64 for
-edges, with 12 seeds.
+The same pruner is run with the same settings and other pruning seeds. For every two circuits, the intersection over
+union (IoU) of their nodes and of their edges is computed. The results are the mean IoU of nodes and that of edges, each
+with a standard error from leaving out one seed at a time. Different circuits can do the same task. A low IoU therefore
+does not mean that the circuit is wrong; it means that it is not the only one. Bhaskar et al. 2024, "Finding Transformer
+Circuits with Edge Pruning", report 0.52 to 0.64 for edges, with 12 seeds.
 
 Shapes: S circuits (one for each pruning seed), N nodes of the model, E entries of all weight matrices that hold edges.
 """
@@ -68,7 +68,10 @@ def other_seeds(own: int, count: int) -> list[int]:
 
 
 def part(progress: Progress, done: int, total: int) -> Progress:
-    """A progress callback for number `done` (from 0) of `total` prunings. It reports progress over all prunings."""
+    """A progress callback for one of `total` prunings, of which `done` are finished.
+
+    It turns the progress of this pruning into progress over all of them.
+    """
 
     def show(steps: int, of: int, what: str) -> None:
         progress(1000 * done + 1000 * steps // max(1, of), 1000 * total, f"pruning {done + 1} of {total}: {what}")
@@ -113,8 +116,10 @@ def edge_mask(case: Case, circuit: Circuit) -> Tensor:
 
 
 def iou(sets: Tensor) -> Tensor:
-    """Intersection over union between all S sets, [S, S]. sets: bool [S, N], or [S, E]. The value of two empty sets is
-    1."""
+    """Intersection over union of every two of the S sets, [S, S]. For two empty sets it is 1.
+
+    sets: one row for each circuit, bool [S, N] for nodes or [S, E] for edges.
+    """
     counts = sets.double()
     both = counts @ counts.T
     either = counts.sum(1)[:, None] + counts.sum(1)[None] - both

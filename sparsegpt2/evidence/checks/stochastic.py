@@ -1,4 +1,4 @@
-"""Stochastic ablation: does the circuit still work when only part of the rest is ablated?
+"""Stochastic ablation: does the circuit still work when only part of what lies outside it is ablated?
 
 The complement of the circuit is the nodes outside it and the edges that its mask over weights leaves out. A random
 share of the complement is mean-ablated, and everything else is kept. If all nodes outside are ablated, the effects of

@@ -6,7 +6,8 @@ scrubbing"):
 - zero: each node is 0;
 - resample: each node has its value at the same position of a random window of pretraining text. All nodes of a row use
   the same window. If the circuit has a mask over weights, an edge that the mask leaves out carries its source's value
-  at one random token, the same in all rows of a draw, because a removed edge is folded into a bias.
+  at one random token. This token is the same for all rows of a draw, because a removed edge changes a bias, and a bias
+  is the same for all rows.
 
 Shapes: B rows (two per pair).
 """
@@ -29,7 +30,7 @@ are held in RAM or GPU memory."""
 
 
 def run(case: Case, progress: Progress) -> Finding:
-    """Measure the loss under each ablation. Mean and resample decide.
+    """Measure the loss under each ablation. The losses under mean and resample decide.
 
     Zero is only shown, because models are not trained to work with nodes that are 0.
     """

@@ -1,15 +1,16 @@
 """Predictions about closing a list with as many brackets as are open.
 
 The predictions were made from the circuit in the zoo's model memory-768, from the model's weights, and from what heads
-30 and 32 of layer 0 do with each token on its own. The results for earlier models were known, but none of these
-experiments had been run on this model.
+30 and 32 of layer 0 do with each token on its own. What readings of circuits in earlier models had shown was known, but
+none of these experiments had been run on this model.
 
 In a head, a token gets attention in proportion to its weight, which is e to the power of its score. With the query at a
 number in position 60, head 30 gives `],` a weight of e^9.5, ` [` e^8.8, ` [[` e^7.7, ` =` e^7.2, and commas and numbers
-e^2.5 to e^2.8. The weight grows by a factor of e^0.36 with each later position (in head 32, e^0.57). Value channel 482
-of head 30 is on (far from zero) at ` [[` and off at ` [` and `],`. Value channel 522 of head 32 is on at both ` [` and
-` [[`. Neuron 2299 of layer 0 is on when both are on. One channel and two neurons of layer 1 carry the neuron's output
-to the answer. So what counts is the last bracket, and whether it is ` [[`.
+e^2.5 to e^2.8. The weight grows by a factor of e^0.36 with each later position (in head 32, e^0.57). A value channel is
+a channel of v. Value channel 482 of head 30 is on (far from zero) at ` [[` and off at ` [` and `],`. Value channel 522
+of head 32 is on at both ` [` and ` [[`. Neuron 2299 of layer 0 is on when both value channels are on. One channel and
+two neurons of layer 1 carry the neuron's output to the answer. So what counts is the last bracket, and whether it
+is ` [[`.
 
 A patch "turns" an answer if the model is right without it and wrong with it (`sparsegpt2/reading/swaps.py`).
 """

@@ -1,15 +1,16 @@
 """Predictions about how code adds to the variable `current`, which was set to `set()` or to an empty string before.
 
 The predictions were made from the circuit in the zoo's model memory-768, from the model's weights, and from what head 6
-of layer 0 does with each token on its own. The results for earlier models were known, but none of these experiments had
-been run on this model.
+of layer 0 does with each token on its own. What readings of circuits in earlier models had shown was known, but none of
+these experiments had been run on this model.
 
-In head 6, a token gets attention in proportion to its weight, which is e to the power of its score. ` set`, and ` ""`
-and ` ''` with their line end, have a weight of e^1.8, ` []` and ` {}` e^1.6, the sink e^1.6, and all other tokens
-except one name e^-0.1 or less. The weight grows by a factor of e^0.03 with each later position. Value channel 100 is on
-(far from zero) only at the two empty strings, and value channel 102 only at ` set`. For each of the two, one neuron
-writes residual channel 194: down for a string and up for a set. The unembedding reads a low value of this channel as
-` +=`. The channel of the string also turns off the neuron of the set.
+In head 6, a token gets attention in proportion to its weight, which is e to the power of its score. The token ` set`
+has a weight of e^1.8, and so have ` ""` and ` ''`, which are tokens together with their line end. ` []`, ` {}` and the
+sink have e^1.6. All other tokens except one name have e^-0.1 or less. The weight grows by a factor of e^0.03 with each
+later position. A value channel is a channel of v. Value channel 100 is on (far from zero) only at the two empty
+strings, and value channel 102 only at ` set`. Each of these two channels has a neuron that writes residual channel 194:
+the string's neuron lowers it, and the set's neuron raises it. The unembedding reads a low value of this channel
+as ` +=`. The channel of the string also turns off the neuron of the set.
 
 `set()` has one token more than `""`. To make both prompts equally long, the prompts with `""` have `if not` instead of
 `if`.

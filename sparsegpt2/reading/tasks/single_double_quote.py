@@ -1,15 +1,15 @@
 """Predictions about closing a string with the quote that opened it.
 
 The predictions were made from the circuit in the zoo's model memory-768, from the model's weights, and from what head
-43 of layer 0 does with each token on its own. The results for earlier models were known, but none of these experiments
-had been run on this model.
+43 of layer 0 does with each token on its own. What readings of circuits in earlier models had shown was known, but none
+of these experiments had been run on this model.
 
 In head 43, a token gets attention in proportion to its weight, which is e to the power of its score. With the query at
 position 60, opening quotes have a weight of e^5.4 to e^5.7, closing quotes e^3.8 to e^6.2 and words e^3.8 to e^4.5. The
-weight grows by a factor of e^0.33 with each later position. Value channel 692 is on (far from zero) at `("` and ` "`
-and off at `('`, ` '` and all closing quotes. So there is a signal if `"` opened the string, and none if `'` did. The
-value channel writes residual channels 129 and 287. In response, neurons 827 and 1365 of layer 0 and 1196 of layer 1
-change residual channel 705, which the unembedding then reads as `")`.
+weight grows by a factor of e^0.33 with each later position. Channel 692 of v is on (far from zero) at `("` and ` "` and
+off at `('`, ` '` and all closing quotes. So there is a signal if `"` opened the string, and none if `'` did. This value
+channel writes residual channels 129 and 287. In response, neurons 827 and 1365 of layer 0 and 1196 of layer 1 change
+residual channel 705, which the unembedding then reads as `")`.
 """
 
 from __future__ import annotations
