@@ -24,7 +24,7 @@ class ComponentScore:
     """
 
     kl: float
-    """KL(full || circuit) over the whole vocabulary, at the answer's position."""
+    """KL(full || circuit) over the whole vocabulary, after the last token of the prompt."""
     logit_difference: float
     """Logit of the right choice minus that of the wrong one."""
     logit_difference_full: float
