@@ -43,7 +43,7 @@ class Circuit:
     channel contributes its mean times the share of attention that does not go to the sink, whereas a removed weight
     contributes the whole mean."""
     scores: dict[str, Tensor] | None = None
-    """Site -> float32 [C]: the score that the pruner gave to each node. Higher means more important to the task."""
+    """Site -> float32 [C]: the pruner's score of each node. Nodes with higher scores are kept before others."""
     info: CircuitInfo = field(default_factory=CircuitInfo)
     """How the circuit was found."""
 

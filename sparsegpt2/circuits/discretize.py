@@ -25,7 +25,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 VALIDATION_SEED = 0
-"""Seed of the validation pairs. It never changes, so all pruners, pruning seeds, sizes and targets use the same."""
+"""Seed of the validation pairs. It never changes, so all pruners, seeds, sizes and targets use the same pairs."""
 
 
 class LossCurve:

@@ -23,8 +23,8 @@ class Info:
     seed: int | None = None
     """Seed of the pruner, or of the method for component circuits."""
     model: str | None = None
-    """Where the model is: its published name or its folder. The folder is relative to the folder of the circuit's file
-    if the two have a common parent folder, other than the root of the file system."""
+    """Where the model is: its published name, such as `zoo:memory-512`, or its folder. The folder is relative to the
+    folder of the circuit's file if the two have a common parent folder, other than the root of the file system."""
     model_fingerprint: str | None = None
     """16 hex digits of a hash of the model's weights, means and tokenizer."""
     extra: dict[str, Any] = field(default_factory=dict)

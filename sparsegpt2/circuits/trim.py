@@ -63,8 +63,8 @@ def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, 
     """The part of `circuit` that remains after trimming; its loss on `batch` is at most `target_loss` nats.
 
     edges: whether to remove single edges too. The result then has `weights`, and the model needs biases. Otherwise only
-    nodes are removed. Nodes on no path from an input to the logits are dropped first. If the loss is above the target
-    without them, `circuit` is returned unchanged.
+    nodes are removed. Nodes on no path from an input to the logits are dropped first, and the result has none. But
+    if the loss is above the target as soon as these are dropped, `circuit` is returned unchanged.
     """
     trimmed, means = circuit.trimmed(model), mean_ablation(model)
     if loss_under(model, trimmed, batch, target_loss, means) is None:

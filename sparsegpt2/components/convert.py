@@ -6,7 +6,7 @@ reads them. A weight can be in several edges of a component circuit but is count
 unembedding are not counted, as in `circuits.edges`.
 
 Shapes: W writers, R readers (docs/definitions.md, Writer and reader), D d_model, H heads of a layer, A channels of all
-heads of a layer together.
+heads of a layer together, C channels of a site.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Its methods run the model with only some edges kept, and measure the objective. In a bidirectional model (not causal)
 padding would change the result. So the task of such a model gives its padding token in an attribute `padding`, and only
-prompts of equal length are run together. Shapes: N masks, B rows (two per pair), V vocabulary, W
-writers, R readers (docs/definitions.md, Writer and reader).
+prompts of equal length are run together. Shapes: N masks, B rows (two per pair), V vocabulary, W writers, R readers
+(docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations

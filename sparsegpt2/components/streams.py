@@ -5,8 +5,8 @@ y_w the output of w in the current run and y~_w its output in the counterfactual
 Transformer Circuits with Edge Pruning", section 3). The outputs of heads are never stored as [W, B, T, D]. Instead the
 input of c_proj is stored for all heads of a layer, [B, T, A], and a mix of heads is one product with c_proj.
 docs/components.md reports the time and memory that this takes. The interventions are streams objects
-(`model.sites.Streams`). A streams object is passed to one forward pass, which calls it at every read and every write of
-the residual stream.
+(`model.sites.Streams`). A streams object is passed to one forward pass, which calls its method `read` at every read of
+the residual stream and `wrote` at every write.
 
 Shapes: N masks, B rows, T positions, D d_model, H heads of a layer, A channels of all heads of a layer together, W
 writers, R readers (docs/definitions.md, Writer and reader). N masks are run in one batch of N groups, one after the
