@@ -1,4 +1,7 @@
-"""Circuits: find the nodes that are enough for a task, count the edges between them, and score what they do alone."""
+"""Circuits: find the nodes that are enough for a task, and count the edges between them.
+
+A circuit is scored by how well the model does the task when all nodes outside the circuit are ablated.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Run a model with everything outside a circuit ablated. All code that trains or scores circuits uses this class.
+"""Run a model with everything outside a circuit ablated. All code that trains or scores circuits uses `Ablated`.
 
-    Ablated(model, circuit).losses(batch)                                    # everything else at its mean
+    Ablated(model, circuit).losses(batch)                                    # nodes outside the circuit at their means
     Ablated(model, circuit, ablation=zero_ablation(model)).logits(batch)
     Ablated(model).losses(batch)                                             # the whole model
 
-The node means are checked when the object is made. `under` returns a copy with other masks and does not check the means
-again, so every training step can call it. The masks may be float gates with gradients. There may also be R masks at
-once: then every row is run under each of them, unless `owner` says which one each row uses.
+A mask over nodes has one entry for each node: 1 keeps the node, and 0 ablates it. The entries may be float gates with
+gradients. The node means are checked when an `Ablated` is made. Its method `under` returns a copy with other masks and
+does not check the means again, so every training step can call it. An `Ablated` can also hold R masks at once. Then
+every row of a batch is run under each of them, or under the one that the argument `owner` of `under` assigns to it.
 
 Shapes: B rows (two per pair), V vocabulary, R masks, C channels of a site.
 """
@@ -32,7 +33,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.model.sites import Chain, Site
 
 ROWS = 256
-"""Largest number of sequences in one forward pass when scoring."""
+"""Largest number of sequences in one forward pass, unless the caller gives another number."""
 
 
 class Ablated:
@@ -53,17 +54,18 @@ class Ablated:
         calibration: Calibration | None = None,
         through: Site | None = None,
     ) -> None:
-        """Choose what is kept, what replaces the rest, and how the model computes.
+        """Choose what is kept, what replaces everything else, and how the model computes.
 
         circuit: what is kept. Either a `Circuit`, or masks over nodes: site -> [C], or [R, C] for R masks at once. With
-        None every node is kept. ablation: what replaces the rest; mean ablation by default. weights: a mask over
-        weights, parameter name -> bool or float gates; it is ignored if `circuit` is a `Circuit`, which has its own.
-        live: site -> bool [C], the nodes that this mask or a later one may keep. All other nodes are left out of the
-        computation, because their constant values can be folded into biases (`reduce.Reduction`); so `live` needs an
-        ablation that sets nodes to constants. By default these are the nodes of a `Circuit`. dtype: precision of the
-        model's linear maps. calibration: applied to the logits; the calibration that a circuit has in its `info` is
-        used only if it is given here. through: a site object that runs after the ablation and can record or change the
-        ablated activations.
+        None every node is kept. ablation: what replaces nodes and edges that are not kept; mean ablation by default.
+        weights: a mask over weights, parameter name -> bool or float gates. It is ignored if `circuit` is a `Circuit`,
+        which has its own. live: site -> bool [C], the nodes that `circuit`, or a mask passed to `under`, may keep. All
+        other nodes are left out of the computation, because their constant values can be folded into biases
+        (`reduce.Reduction`). So `live` needs an ablation that sets nodes to constants. Without `live` all nodes are
+        computed, except that for a `Circuit` its own nodes are live, if the ablation allows that and there is no
+        `through`. dtype: precision of the model's linear maps. calibration: applied to the logits. The calibration in
+        `circuit.info` is used only if it is passed here. through: a site object that runs after the ablation and can
+        record or change the ablated activations.
 
         `UserError` if mean ablation is needed and the model's node means are incomplete or not finite.
         """
@@ -88,10 +90,11 @@ class Ablated:
         self._set(kept, None)
 
     def under(self, kept: Masks, *, owner: Tensor | None = None, weights: Masks | None = None) -> Ablated:
-        """A copy of this object with other masks, which are not checked.
+        """A copy of this object with other masks over nodes. Neither the masks nor the node means are checked.
 
-        owner: [B] int64, for each row the index of the mask [R, C] that it uses. weights: another mask over weights; a
-        `UserError` if nodes are left out of the computation.
+        kept: site -> [C], or [R, C] for R masks. owner: [B] int64, for each row of a batch the index (below R) of the
+        mask that it uses. weights: another mask over weights. It is a `UserError` if this object leaves nodes out of
+        the computation.
         """
         other = copy(self)
         if weights is not None:
@@ -116,7 +119,7 @@ class Ablated:
         """The site object for the rows of one piece of a batch; None if nothing is ablated, recorded or changed."""
         ablating: Site | None = None
         if self.kept is not None and self.ablation is not None:
-            if self._sites is None:  # made once: all pieces share what it computes from the masks
+            if self._sites is None:  # made once, so that all pieces share the terms computed from masks
                 over = self.ablation.over if self.reduction is None else self.reduction.over
                 self._sites = over(self.kept)
             ablating = self._sites(piece)

@@ -5,14 +5,14 @@
 - resample: the node's value at the same position of a random window of text (`Resample`; Chan et al. 2022, "Causal
   scrubbing")
 
-An ablation does not decide which nodes are ablated. The masks decide that, and they are given to `Ablated`. So ablating
-a random or an adversarially chosen part of the nodes needs other masks, but no new ablation. A mask may hold float
-gates with gradients.
+An ablation does not decide which nodes are ablated. Masks over nodes decide that. They are given to
+`circuits.ablated.Ablated`, together with an ablation. So ablating a random or an adversarially chosen part of the nodes
+needs other masks, but no new ablation. A mask may hold float gates with gradients.
 
 A new ablation is a class with the members of `Ablation`. Its method `over` is called once for a set of masks and
-returns a function. That function is called once for each piece of a batch and gets the piece's prompts. So it can run
-the model on other text (to resample, or to use the other prompt of a pair) or on the same prompts (to record norm
-scales and reuse them).
+returns a function. That function is called once for each piece of a batch, which is the rows of one forward pass, and
+gets the prompts of the piece. So it can run the model on other text (to resample, or to use the other prompt of a pair)
+or on the same prompts (to record norm scales and reuse them).
 
 Shapes: B rows of a piece, T positions, C channels of a site, R masks.
 """
@@ -34,7 +34,8 @@ from sparsegpt2.model.sites import Chain, Record, Site, node_sites
 
 Masks = Mapping[str, Tensor]
 """Site -> mask over the site's nodes, [C], or [R, C] for R masks. A mask is bool or float, and 1 keeps a node. The type
-also stands for masks over weights (parameter name -> the parameter's shape) and for values of nodes (site -> [C])."""
+also stands for masks over weights (parameter name -> mask of the parameter's shape) and for values of nodes (site ->
+[C])."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def zero_ablation(model: GPT) -> Constant:
 
 
 class Resample:
-    """Each row draws a window of text, and its ablated nodes take their values at the same position of that window.
+    """A window of text is drawn for each row. An ablated node takes its value at the same position of that window.
 
     All nodes of a row use the same window. A removed edge carries the value of its source node at one random token of
     the text, which is drawn when this object is made. text: [N, T] int64, N windows of T tokens, on the model's device.
@@ -164,7 +165,10 @@ class Replaced:
 
 @dataclass(frozen=True)
 class Behind:
-    """An ablation that runs after another site object: `first` gets each activation first, and may change it."""
+    """An ablation that runs after another site object.
+
+    `first` gets each activation before the ablation does, and may change it.
+    """
 
     first: Site
     ablation: Ablation

@@ -1,8 +1,8 @@
 """Calibrate a circuit's logits with one scale, and with a shift for each answer token (paper, appendix A.5).
 
 Each answer token has its own shift, because adding the same number to all logits does not change a softmax. The paper's
-authors doubt that calibration is principled. So it is off by default, and results say whether it was on. Shapes: B
-rows, V vocabulary.
+authors doubt that calibration is principled. So it is off by default (the pruning setting `calibrate`), and results say
+whether it was on. Shapes: B rows, V vocabulary.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Circuit:
     channel contributes its mean times the share of attention that does not go to the sink, whereas a removed weight
     contributes the whole mean."""
     scores: dict[str, Tensor] | None = None
-    """Site -> float32 [C]: the score of each node; smaller circuits keep those with the highest scores."""
+    """Site -> float32 [C]: the pruner's score of each node. Nodes with higher scores are kept before others."""
     info: CircuitInfo = field(default_factory=CircuitInfo)
     """How the circuit was found."""
 
@@ -181,7 +181,10 @@ def _check_sizes(shapes: dict[str, list[int]]) -> None:
 
 
 def _mask(shape: list[int], listed: Any, value: bool = True) -> Tensor:
-    """A mask of that shape that is `value` at the listed entries, counted row by row, and not `value` elsewhere."""
+    """A bool mask of the given shape. It is `value` at the listed entries, and the opposite at all others.
+
+    listed: indices into the flattened mask.
+    """
     indices = torch.tensor(check(listed, list[int], "kept entries"), dtype=torch.int64)
     mask = torch.full(shape, not value)
     if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < mask.numel():

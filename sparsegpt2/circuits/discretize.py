@@ -1,8 +1,8 @@
-"""Choose how many of the ranked nodes or edges to keep: score circuits of several sizes, and find the smallest.
+"""Choose how many of the ranked nodes or edges a circuit keeps.
 
-The smallest is the one with the fewest nodes (or edges) that meets a target loss. All sizes are scored on one fixed
-batch of validation pairs, in float32. Shapes: B rows, R sizes scored in one forward pass, C channels, N nodes of the
-model.
+Circuits of several sizes are scored, and the one with the fewest nodes (or edges) among those that meet a target loss
+is chosen. All sizes are scored on one fixed batch of validation pairs, in float32. Shapes: R circuits scored in one
+forward pass, C channels of a site.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sparsegpt2.model.gpt import GPT
 from sparsegpt2.progress import Progress
 
 VALIDATION_SEED = 0
-"""Seed of the validation pairs: the same pairs for every pruner, seed, size and target."""
+"""Seed of the validation pairs. It never changes, so all pruners, seeds, sizes and targets use the same pairs."""
 
 
 class LossCurve:
@@ -49,14 +49,18 @@ class LossCurve:
 
     @property
     def first_with_edges(self) -> int:
-        """The smallest size at which the circuit has an edge (1 for a model without edges)."""
+        """The smallest size at which the circuit has an edge; 1 if edges are ranked, or if the model has no edges."""
         if self.ranking.edges is not None:
             return 1
         edges = edges_by_size(self.model, self.ranking.ranks()).tolist()
         return next((k for k, number in enumerate(edges) if number), 1)
 
     def circuit(self, k: int) -> Circuit:
-        """The circuit of size k as it is scored: without dangling nodes if the pruner ranks edges or `trim` is on."""
+        """The circuit of size k, as it is scored.
+
+        If the pruner ranks edges, or if `trim` is on, nodes on no path of kept edges from an input to the logits are
+        left out.
+        """
         circuit = self.ranking.circuit(k)
         return circuit if circuit.weights is None and self.config.trim == "none" else circuit.trimmed(self.model)
 
@@ -121,8 +125,8 @@ def scan(curve: LossCurve, target: float) -> int | None:
 
     The loss can rise when nodes are added, so the whole grid is scored. The grid includes the size of the mask that the
     pruner trained. That mask may narrowly miss the target on fresh pairs, so sizes slightly above it are included too.
-    Much larger circuits may miss the target as well, because the pruner trained no mask of their size. Sizes too small
-    to have an edge are left out.
+    Much larger circuits may miss the target as well, because the pruner trained no mask of their size. Sizes at which
+    the circuit has no edge are left out.
     """
     total, trained = curve.ranking.size, curve.ranking.trained_size or 0
     first = min(curve.first_with_edges, total)

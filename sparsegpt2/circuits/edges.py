@@ -106,7 +106,7 @@ def count_side_edges(
 ) -> dict[str, int]:
     """Number of weights that a circuit uses in addition to its edges, by kind. They are never part of its size.
 
-    `embedding`: nonzero embedding weights (token and learned positions) into channels that a kept act_in reads.
+    `embedding`: nonzero weights of the token embedding and of learned positions into channels that a kept act_in reads.
     `unembedding`: nonzero weights out of channels that a kept resid_delta writes. `positions`: nonzero weights from
     concatenated position channels into kept nodes. `biases`: nonzero biases of kept nodes.
     """
@@ -137,13 +137,13 @@ def parameter_and_bias(model: GPT, edge_map: EdgeMap) -> tuple[Tensor, Tensor | 
 
 
 def ablate_edges(model: GPT, weights: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters with which the model runs with all edges outside `weights` mean-ablated: name -> new value.
+    """New values of parameters, with which the model runs as if the edges that `weights` removes were ablated.
 
-    They are meant for `torch.func.functional_call`. A removed edge of weight w from node i carries w * mean_i instead
-    of w * x_i, where x_i is the node's value. So applying a mask Z to a matrix W with bias b means using the matrix W *
-    Z and the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). weights: parameter name -> Z of the
-    parameter's shape, bool or float gates, which receive gradients. means: site -> [C]. Columns that read concatenated
-    positions are never masked. `UserError` for a model without biases.
+    Returns parameter name -> value; `torch.func.functional_call` takes these. A removed edge of weight w from node i
+    carries w * mean_i instead of w * x_i, where x_i is the node's value. So applying a mask Z to a matrix W with bias b
+    means using the matrix W * Z and the bias b + (W * (1 - Z)) @ mean (docs/definitions.md, Circuit of edges). weights:
+    parameter name -> Z of the parameter's shape, bool or float gates, which receive gradients. means: site -> [C].
+    Columns that read concatenated positions are never masked. `UserError` for a model without biases.
     """
     changed: dict[str, Tensor] = {}
     for name, edge_map in {edge_map.parameter: edge_map for edge_map in edge_maps(model)}.items():
@@ -222,6 +222,6 @@ class EdgeList:
 
 
 def _channels(model: GPT, nodes: Mapping[str, Tensor], place: str) -> Tensor:
-    """Residual channels that have a kept node at `place` in some sublayer, bool [D]."""
+    """Residual channels that have a kept node at `place` of any sublayer, bool [D]. place: act_in or resid_delta."""
     sites = [site for site in node_sites(model.config) if site.endswith(place)]
     return torch.stack([nodes[site] for site in sites]).any(dim=0).to(model.wte.weight.device)

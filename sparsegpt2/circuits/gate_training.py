@@ -1,14 +1,15 @@
 """Training gates: what the pruners of nodes and of edges share (paper, appendix A.5).
 
-A gate is 1 if its parameter tau is 0 or more, else 0; a surrogate gradient passes through it (`gates.gate`;
-docs/definitions.md, Gate). Each step draws fresh prompt pairs, adds a penalty for the open gates to the task loss, and
-moves tau along the gradient. A controller (`Penalty`) sets the penalty so that the task loss stays at its target.
+A gate is 1 if its parameter tau is 0 or more, else 0, and a surrogate gradient passes through it (`gates.gate`;
+docs/definitions.md, Gate). The edge pruner can use random gates instead. Each step draws fresh prompt pairs, adds a
+penalty for the open gates to the task loss, and moves tau against the gradient of the sum. A controller (`Penalty`)
+changes the penalty so that the task loss stays near its target, or the penalty is fixed.
 
 A training step reads no numbers from the device, so the host (the CPU) never has to wait for a GPU. The controller, and
-the test whether the gates have settled, keep their state in tensors on the device. Each step leaves its loss and its
-number of open gates in a tensor there too. The host reads these tensors after every step if the device is the CPU,
-where that is free, and every `host.LOOK_EVERY` steps otherwise. How often it reads does not change the circuit, because
-gates that have settled no longer move, even before the host knows that they have.
+the test whether the gates have settled, keep their state in tensors on the device. Each step also stores its loss and
+its number of open gates in such a tensor. If the device is the CPU, the host reads these tensors after every step,
+because it need not wait for them. Otherwise it reads them every `host.LOOK_EVERY` steps. How often it reads does not
+change the circuit, because gates that have settled no longer move, even before the host knows that they have.
 
 Shapes: G gates, B rows of a batch.
 """
@@ -106,9 +107,10 @@ class GateTraining:
         self._unseen.clear()
 
     def tell(self, progress: Progress | None, steps: int, what: str) -> None:
-        """Report the new history entries; a `Watcher` gets each entry and may end the training by raising an exception.
+        """Report the history entries that are new since the last call to `progress`.
 
-        steps: the total number of steps to show. what: what the gates are on, such as `nodes`.
+        A `Watcher` gets each entry, and may end the training by raising an exception. steps: the total number of steps
+        to show. what: what the gates are on, such as `nodes`.
         """
         new, self.told = self.history[self.told :], len(self.history)
         if progress is None or not new:
@@ -120,14 +122,14 @@ class GateTraining:
 
 
 class Penalty:
-    """The penalty for each open gate: fixed, or set by a controller that holds the task loss at its target.
+    """The penalty for each open gate. It is fixed, or a controller changes it to hold the task loss at an aim.
 
-    The controller treats the target as a constraint and the penalty k_coef as its Lagrange multiplier. Its aim is
-    `controller_margin` times the target loss. k_coef rises while the running task loss is below the aim, and falls
-    while it is above. It is changed by factors, because the right value can be anywhere within several orders of
-    magnitude. log k_coef is the sum of two parts. The lasting part adds up over the steps, until it reaches the right
-    value. The immediate part depends only on the current running loss. It is needed because gates respond many steps
-    late.
+    The controller treats its aim as a constraint on the loss, and the penalty k_coef as the Lagrange multiplier of that
+    constraint. The aim is `controller_margin` times the target loss. k_coef rises while the running mean of the task
+    loss is below the aim, and falls while it is above. It is changed by factors, because the right value can be
+    anywhere within several orders of magnitude. log k_coef is the sum of two parts. The lasting part adds up over the
+    steps, until it reaches the right value. The immediate part depends only on the current running mean. It is needed
+    because gates respond many steps late.
     """
 
     def __init__(self, config: GateSettings, device: torch.device | str = "cpu") -> None:
@@ -175,7 +177,7 @@ class Settling:
         """Take note of a step.
 
         kept: number of open gates. running: running mean of the task loss. It is None if the penalty is
-        fixed; then the loss does not matter.
+        fixed. In that case gates can settle whatever the loss is.
         """
         config = self.config
         if self.kept is not None:

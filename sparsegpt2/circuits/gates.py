@@ -22,8 +22,9 @@ class MeanAblation:
     """A site object: every channel x of a node site becomes m * x + (1 - m) * mean, at every position.
 
     kept: site -> m, bool or float, [C], or [R, C] for R masks at once. means: site -> [C]. rows: [B] int64, the index
-    of the mask that each row of the batch uses. Without `rows` the batch consists of R groups of rows, one after the
-    other, and each group uses one mask. x is [B, T, C]. Activations at sites without a mask are not changed.
+    of the mask that each row of the batch uses. With R masks and no `rows`, the batch must consist of R groups of rows,
+    one after the other. The first group uses the first mask, and so on. x is [B, T, C]. Activations at sites without a
+    mask are not changed.
 
     The forward calls site objects after AbsTopK. Where m = 1, x is unchanged bit for bit.
     """

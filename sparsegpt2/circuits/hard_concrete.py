@@ -5,8 +5,8 @@ sigmoid((log u - log(1 - u) + log alpha) / temperature). Then s is stretched to 
 to 0 .. 1 (Louizos et al. 2018, "Learning Sparse Neural Networks through L0 Regularization"). The values of low, high
 and temperature are those of Bhaskar et al. 2024, "Finding Transformer Circuits with Edge Pruning".
 
-Such masks are trained by the component method `edge_pruning`, on edges of the component graph, and by the pruner `edge`
-with `edge_gate=hard_concrete`, on single weights.
+Two methods train such masks: the component method `edge_pruning`, on edges of the component graph, and the pruner
+`edge` with `edge_gate=hard_concrete`, on single weights.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def stretched(uniform: Tensor, log_alpha: Tensor) -> Tensor:
 def density(x: Tensor, log_alpha: Tensor) -> Tensor:
     """Probability density of the stretched variable at x, for x between low and high.
 
-    Between 0 and 1 this is the density of the mask. The probability outside is concentrated at the mask values 0 and 1.
+    Between 0 and 1 this is also the density of the mask. Clamping turns stretched values below 0 into the mask value 0,
+    and those above 1 into the mask value 1.
     """
     s = (x - LOW) / (HIGH - LOW)
     at = torch.sigmoid(TEMPERATURE * torch.logit(s) - log_alpha)  # cumulative distribution of s

@@ -1,7 +1,8 @@
 """When the host (the CPU) reads numbers from the device that computes.
 
 `.item()`, `bool(tensor)`, `nonzero` and similar calls make the host wait until a GPU has finished all its queued work.
-A training step makes no such call. The values on which shapes and branches depend are on the host from the start.
+A training step makes no such call. The values that decide the shapes of its tensors and the branches of its code are
+kept on the host from the start.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import torch
 
 LOOK_EVERY = 10
-"""Number of training steps between two reads of a run's numbers from a GPU."""
+"""Number of training steps between two reads of a training run's losses and numbers of open gates from a GPU."""
 
 
 def looks_are_free(device: torch.device) -> bool:

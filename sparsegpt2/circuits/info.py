@@ -23,8 +23,8 @@ class Info:
     seed: int | None = None
     """Seed of the pruner, or of the method for component circuits."""
     model: str | None = None
-    """Where the model is: its published name or its folder. The folder is relative to the folder of the circuit's file
-    if the two have a common parent folder, other than the root of the file system."""
+    """Where the model is: its published name, such as `zoo:memory-512`, or its folder. The folder is relative to the
+    folder of the circuit's file if the two have a common parent folder, other than the root of the file system."""
     model_fingerprint: str | None = None
     """16 hex digits of a hash of the model's weights, means and tokenizer."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -92,8 +92,8 @@ class CircuitInfo(Info):
         *("config", "model", "model_fingerprint", "evidence"),
     )
     if_ranked: ClassVar[tuple[str, ...]] = ("trained_k", "edges_before_trim", "calibration")
-    """Fields that are always in the file of a circuit that was made from a ranking. If such a field is null there, the
-    circuit has no such value."""
+    """Fields that are always in the file of a circuit that was made from a ranking, that is, of a circuit with a `k`. A
+    field without a value is written as null."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -116,5 +116,5 @@ class CircuitInfo(Info):
 
     @property
     def met(self) -> bool:
-        """Whether the target was met; also True if the file does not say."""
+        """Whether the target was met. It is also True if `reached` is unknown."""
         return self.reached is not False

@@ -35,9 +35,10 @@ def name_model(circuit: Noted, path: str | Path, file: str | Path, fingerprint: 
 def circuit_model(circuit: Circuit, file: str | Path, given: str = "") -> Path:
     """The folder of a circuit's model: `given` if there is one, else the folder that the circuit's file names.
 
-    The named folder is looked for relative to the file's folder and to its parents, then relative to the working
-    directory. A model is skipped if its shape or its weights differ from the model in which the circuit was found.
-    `UserError` if no model fits.
+    A model of the zoo is looked for in the zoo's folder. Any other folder is looked for relative to the file's folder
+    and to its parents, then relative to the working directory. A model is skipped if its shape or its weights differ
+    from those of the model in which the circuit was found. `UserError` if no model fits, or if the file names a model
+    that would have to be downloaded.
     """
     if given:
         return model_directory(given)

@@ -20,7 +20,10 @@ from sparsegpt2.model.sites import Site
 
 
 def task_batch(model: GPT, task: Task, split: str, pairs: int, seed: int) -> TaskBatch:
-    """A batch of `task` on the model's device; `UserError` if the model cannot read its prompts."""
+    """`pairs` prompt pairs of a split of `task`, as a batch on the model's device.
+
+    `UserError` if a token is outside the model's vocabulary, or a prompt is longer than its context.
+    """
     batch = task.batch(split, pairs, seed)  # made on the CPU, where its values can be read without waiting
     highest = int(torch.stack([batch.tokens.max(), batch.answer.max(), batch.alternative.max()]).max())
     if highest >= model.config.vocab_size:
@@ -47,8 +50,8 @@ def answer_logits(
 ) -> Tensor:
     """Logits after each prompt of the batch, which is repeated `runs` times: [runs * B, V] float32.
 
-    Padding after the longest prompt is cut off: in a causal model it changes no logits, but costs time. parameters:
-    name -> value that replaces the model's own in this call. position_only: as in `GPT.forward`.
+    Padding after the longest prompt is cut off, because in a causal model it changes no logits but costs time.
+    parameters: name -> value that replaces the model's parameter in this call. position_only: as in `GPT.forward`.
     """
     tokens = batch.tokens[:, : batch.longest].repeat(runs, 1)
     arguments = {"site": site, "position": batch.position.repeat(runs), "position_only": position_only}
@@ -59,8 +62,8 @@ def answer_logits(
 def choice_logits(logits: Tensor, batch: TaskBatch) -> tuple[Tensor, Tensor]:
     """Unnormalised log-probabilities of the right and of the wrong choice, each [B], from logits [B, V].
 
-    For a single token that is its logit; for `ANYTHING_ELSE` it is the log-sum-exp of all tokens except the other
-    choice.
+    The value of a choice that is a token is the token's logit. The value of `ANYTHING_ELSE` is the log-sum-exp of the
+    logits of all tokens except the other choice.
     """
 
     def choice(token: Tensor, other: Tensor, is_open: bool) -> Tensor:

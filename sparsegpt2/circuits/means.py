@@ -14,7 +14,7 @@ from sparsegpt2.model.sites import node_sites
 
 
 class _Sums:
-    """A site object that adds up every node over rows and positions, in float64."""
+    """A site object that sums the values of every node over rows and positions, in float64."""
 
     def __init__(self, sites: dict[str, int], device: torch.device) -> None:
         self.sums = {site: torch.zeros(width, dtype=torch.float64, device=device) for site, width in sites.items()}

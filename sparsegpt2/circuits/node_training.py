@@ -28,15 +28,15 @@ from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
 SHRINK = 0.8
-"""Nodes that every run has given up are removed from the computation once the remaining nodes are less than this share
-of the nodes that it computes."""
+"""A node is given up if its tau has fallen below the setting `drop_below`. Nodes that every run has given up are left
+out of the computation, but only once fewer than this share of the nodes computed so far would remain."""
 
 
 class NodeTraining(GateTraining):
     """Gates on nodes: one for each node, or with `tied_qk` one for a q channel and the k channel that it multiplies."""
 
     gives_up = True
-    """Whether nodes that are given up (see `drop_below`) are left out of the computation."""
+    """Whether nodes whose tau has fallen below the setting `drop_below` are left out of the computation."""
 
     def __init__(self, model: GPT, task: Task, config: NodeSettings) -> None:
         self.gate_of_node = gate_of_node(model, config.tied_qk)  # [N]
@@ -51,9 +51,9 @@ class NodeTraining(GateTraining):
     def gates(self) -> Tensor:
         """0 or 1 for each node, [N], with the gates' surrogate gradient.
 
-        If the circuit will be trimmed, an open node (gate 1) that dangles, that is, is on no path from an input to the
-        logits, counts as closed, because trimming will drop it. It still passes its gradient, because opening another
-        node may give it a path.
+        A node dangles if it is on no path of open nodes from an input to the logits. If the circuit will be trimmed, an
+        open node that dangles gets 0, because trimming would drop it. It still passes its gradient, because opening
+        another node may give it a path.
         """
         gates = super().gates()[self.gate_of_node]
         if not self.trims:
@@ -63,7 +63,10 @@ class NodeTraining(GateTraining):
         return gates + (values * on_path - values)
 
     def masks(self, gates: Tensor) -> Tensor:
-        """The masks of a step, made from its gates [N]: one for all rows, [1, N], or one per row, [2 * pairs, N]."""
+        """The masks of a step, made from its gates [N]. Here it is one mask for all rows, [1, N].
+
+        A subclass may return one for each row, [2 * pairs, N].
+        """
         return gates[None]
 
     def ranking(self, sites: Mapping[str, int]) -> Ranking:
@@ -115,9 +118,10 @@ def train_nodes(
 
 
 def _owners(masks: Sequence[Tensor], rows: list[int], device: torch.device) -> tuple[Tensor, list[int]]:
-    """Which of the joined masks each row uses, int64 [B]; and `rows`, unchanged.
+    """The index of the mask that each row of the joined batch uses, int64 [B], and `rows`, unchanged.
 
-    masks: the masks of each run, [M, N]; the caller joins them in this order. rows: number of rows of each run.
+    masks: the masks of each run, [M, N], where M is 1 or the run's number of rows. The index counts the masks of all
+    runs in this order. rows: number of rows of each run.
     """
     first, owners = 0, list[Tensor]()
     for own, count in zip(masks, rows, strict=True):

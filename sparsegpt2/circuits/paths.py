@@ -20,8 +20,8 @@ channels are mixed. So q and k matter only in a head with a kept v that reaches 
 Two influences do not count as paths: channels compete in AbsTopK, and all channels share the scale of a norm. The gains
 of norms count as nonzero.
 
-Shapes: D d_model, A number of heads * channels of a head (one head after the other), O and I channels that a map writes
-and reads.
+Shapes: D d_model; A channels of all heads of a layer together, one head after the other; O channels that a map writes;
+I channels that a map reads; C channels of a site.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def nodes_on_paths(
     for _ in range(most_sweeps(model)):
         smaller = paths.towards_logits(kept, paths.from_inputs(kept))
         if host.looks_are_free(device) and all(torch.equal(smaller[site], kept[site]) for site in kept):
-            break  # more sweeps would change nothing; on a GPU this test would make the host wait
+            break  # more sweeps would change nothing (on a GPU this test would make the host wait)
         kept = smaller
     return {site: mask.to(nodes[site].device) for site, mask in kept.items()}
 
@@ -78,7 +78,7 @@ class _Paths:
         self.means = model.means
 
     def from_inputs(self, kept: Nodes) -> Nodes:
-        """The kept nodes whose value depends on an input; for v nodes, the value after attention has mixed it."""
+        """The kept nodes whose value depends on an input. For a v node this is the value after attention."""
         live, stream = {}, self.embedded
         for layer in range(self.config.n_layer):
             for kind in ("attn", "mlp"):

@@ -51,8 +51,8 @@ class Ranking:
     """float32 [E], on the CPU: a circuit of k edges keeps the k edges with the highest scores. Of edges with the same
     score, the one that is earlier in `edges` is kept first."""
     trained_size: int | None = None
-    """Size k of the mask that the pruner trained, if it trained one. The mask keeps the first k of the ranking, and k
-    is one of the sizes that are tried for the circuit."""
+    """Size k of the mask that the pruner trained, if it trained one. The mask keeps the first k of the ranking. With
+    search=scan, k is one of the sizes that are tried for the circuit."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One entry for each training step, with plain values such as task_loss, kept and k_coef."""
     seconds: float = 0.0
@@ -76,7 +76,7 @@ class Ranking:
         return self.n_nodes if self.edges is None else len(self.edges)
 
     def circuit(self, k: int) -> Circuit:
-        """The circuit of size k. Some of its nodes may be dangling."""
+        """The circuit of size k. Some of its nodes may be on no path of kept edges from an input to the logits."""
         if self.edges is None or self.edge_scores is None:
             return Circuit(self.nodes(k))
         kept = torch.zeros(len(self.edges), dtype=torch.bool)

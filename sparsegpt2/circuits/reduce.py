@@ -1,7 +1,8 @@
 """Run an ablated model faster: leave out the nodes that an ablation makes constant. The results are the same.
 
-A node that stays at its mean adds the same number to everything that reads it. So its column of a weight matrix can be
-folded into the bias, and its own row need not be computed. The other nodes are live. The forward is the model's own,
+A node that stays at its mean, or at another constant, adds the same number to everything that reads it. So its column
+of the weight matrix that reads it can be folded into the bias, and its row of the matrix that writes it need not be
+computed. All other nodes are called live. The forward is the model's own,
 but it gets smaller parameters and a site object. The site object selects the live channels where a sublayer reads the
 residual stream, and puts them back in their places where the sublayer writes to it. All channels of q, k and v stay,
 because attention works on whole heads. Where AbsTopK acts, all channels are computed, because all of them compete.
@@ -89,7 +90,8 @@ class Reduction:
 class ReducedAblation:
     """`MeanAblation` for a reduced model.
 
-    It is called with all channels of a site, [..., C], or, if only the live ones were computed, with those, [..., L].
+    It is called with all channels of a site, [..., C]. If only the live ones were computed, it is called with the live
+    ones, [..., L].
     """
 
     def __init__(self, reduction: Reduction, kept: Mapping[str, Tensor]) -> None:

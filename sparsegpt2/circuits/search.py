@@ -1,6 +1,7 @@
 """Find circuits: rank nodes or edges, choose how many to keep, and record how the circuit was found.
 
-Pruners train on the task's `train` split, and sizes are chosen on `validation`. `score.evaluate` uses `test`.
+Pruners train on pairs of the task's `train` split, and sizes are chosen on `validation` pairs. The third split, `test`,
+is not used here; `score.evaluate` scores circuits on it.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def rank_nodes(model: GPT, task: Task, config: PruneConfig, progress: Progress |
 def rank_together(
     model: GPT, tasks: Sequence[Task], configs: Sequence[PruneConfig], progress: Progress | None = None
 ) -> list[Ranking]:
-    """`rank_nodes` for several tasks and configs. They share a batch if all configs name a pruner that supports it.
+    """`rank_nodes` for several tasks, each with its config.
+
+    If all configs name the same pruner, and its file defines `rank_together`, the tasks are trained in shared batches.
 
     The rankings are those of `rank_nodes` up to rounding. `seconds` of each ranking is an equal share of the total
     time.

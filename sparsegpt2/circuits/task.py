@@ -21,7 +21,8 @@ SURROUNDINGS = ("longer", "distractors")
 the same question and answers it."""
 
 ANYTHING_ELSE = -1
-"""In `TaskBatch.answer` or `TaskBatch.alternative`: any token except the one in the other column."""
+"""In a row of `TaskBatch.answer` this means any token except the row's alternative. In a row of `TaskBatch.alternative`
+it means any token except the row's answer."""
 
 MOST_PIECES, PIECE_TOKENS = 4, 2048
 """A batch is cut by prompt length into one piece per `PIECE_TOKENS` tokens, but at most `MOST_PIECES` pieces. More
@@ -32,9 +33,9 @@ pieces need less padding, but more operations."""
 class TaskBatch:
     """n prompt pairs as 2n rows. Rows 2i and 2i + 1 are the two sides of pair i.
 
-    Every row has an answer token, an alternative token or both; `losses.py` turns them into a loss. Code that uses a
-    batch chooses its shapes and branches by the lengths of prompts and by `ANYTHING_ELSE`. So `position`, `answer` and
-    `alternative` are also kept on the CPU (`host`), where they can be read without waiting for a GPU.
+    Every row has an answer token, an alternative token or both. `losses.py` computes a loss from them. Code that uses a
+    batch makes decisions by the lengths of its prompts, and by whether it contains `ANYTHING_ELSE`. So `position`,
+    `answer` and `alternative` are also kept on the CPU (`host`), where they can be read without waiting for a GPU.
     """
 
     tokens: Tensor
@@ -69,7 +70,7 @@ class TaskBatch:
 
     @property
     def host(self) -> tuple[Tensor, Tensor, Tensor]:
-        """position, answer and alternative on the CPU. They are copied once if the batch was made on another device."""
+        """position, answer and alternative on the CPU. If the batch was made on a GPU, they are copied once."""
         known: tuple[Tensor, Tensor, Tensor] | None = self.__dict__.get("_host")
         if known is None:
             known = self.position.cpu(), self.answer.cpu(), self.alternative.cpu()

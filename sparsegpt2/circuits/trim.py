@@ -5,9 +5,10 @@ order. With a gate z on every node and edge of the circuit, removing one of them
 at z = 1. One backward pass gives this for all of them. The candidates for removal are put in an order by the estimated
 change per edge that their removal saves, and are removed in groups. After each group the loss on a fixed batch of
 prompt pairs must still meet the target. A group that breaks the target is put back and halved, down to single
-candidates. After each removal, the nodes that now dangle are dropped too.
+candidates. After each removal, the nodes that are then on no path from an input to the logits (that dangle) are dropped
+too.
 
-Shapes: B rows of the batch, C channels of a site, O and I rows and columns of a weight matrix.
+Shapes: C channels of a site, O and I rows and columns of a weight matrix.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from sparsegpt2.circuits.task import TaskBatch
 from sparsegpt2.model.gpt import GPT
 
 ROUNDS = 6
-"""Largest number of rounds. Each round estimates the effects of removals again. Rounds alternate between two orders. In
-the first, removals that change the loss least, up or down, come first. In the second, those that lower the loss most
-come first, because a lower loss allows more removals."""
+"""Largest number of rounds. Each round estimates the effects of removals again. Rounds alternate between two orders.
+One begins with the removals that change the loss least, up or down. The other begins with those that lower the loss
+most, because a lower loss allows more removals."""
 PATIENCE = 12
 """A round ends when this many single candidates have broken the target."""
 FIRST_SHARE = 4
@@ -62,8 +63,8 @@ def trim(model: GPT, circuit: Circuit, batch: TaskBatch, target_loss: float, *, 
     """The part of `circuit` that remains after trimming; its loss on `batch` is at most `target_loss` nats.
 
     edges: whether to remove single edges too. The result then has `weights`, and the model needs biases. Otherwise only
-    nodes are removed. The result has no dangling nodes. But if the loss is above the target as soon as they are
-    dropped, `circuit` is returned unchanged.
+    nodes are removed. Nodes on no path from an input to the logits are dropped first, and the result has none. But
+    if the loss is above the target as soon as these are dropped, `circuit` is returned unchanged.
     """
     trimmed, means = circuit.trimmed(model), mean_ablation(model)
     if loss_under(model, trimmed, batch, target_loss, means) is None:
@@ -108,7 +109,8 @@ def _walk(
 ) -> Circuit:
     """The circuit after one pass over the candidates.
 
-    Groups are twice as large after a success and half as large after a failure.
+    The candidates are removed in groups. If the loss then meets the target, the next group is twice as large. Otherwise
+    the group is put back and half of it is tried; a single candidate that is put back stays in the circuit.
     """
     place, size, failures = 0, max(1, len(order) // FIRST_SHARE), 0
     while place < len(order) and failures < PATIENCE:
@@ -142,7 +144,7 @@ def _without(model: GPT, circuit: Circuit, gone: Sequence[Candidate]) -> Circuit
 
 
 def _rank(candidate: Candidate, by_size: bool) -> float:
-    """The value by which candidates are sorted. by_size: ignore the sign of the change."""
+    """The value by which candidates are sorted, lowest first. by_size: ignore the sign of the change."""
     return abs(candidate.change) if by_size else candidate.change
 
 

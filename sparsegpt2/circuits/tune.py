@@ -54,8 +54,8 @@ CENTRES = {
     "warmup": 0.05,
     "temperature": 1.0,
 }
-"""The centres of the paper's search (appendix A.5). The second trial uses these values. The first uses the given
-settings."""
+"""The centres of the paper's search (appendix A.5). The first trial uses the settings that are given to `tune`. The
+second uses these values instead, and the given ones where this dict has none."""
 
 TUNABLE = ("node", "edge", "stochastic")
 """The pruners that can be tuned. The others have no settings that are worth a search."""
@@ -95,10 +95,10 @@ def tune(
 ) -> Tuned:
     """Search the settings of `config.pruner` until the study in `storage` has `trials` finished trials.
 
-    name: the name of the study. Searches that differ in model, task or fixed settings must have different names. If the
-    pruner has no settings to search, `config` is returned as it is. `UserError` if Optuna is not installed, for fewer
-    than one trial, for a journal that another process is writing, and for a damaged journal. A journal whose only
-    damage is the unfinished line of a killed process is repaired.
+    storage: path of the journal file. name: the name of the study. Searches that differ in model, task or fixed
+    settings must have different names. If the pruner has no settings to search, `config` is returned as it is.
+    `UserError` if Optuna is not installed, for fewer than one trial, for a journal that another process is writing, and
+    for a damaged journal. Damage that is only what a killed process left is repaired (`repair_journal`).
     """
     require(trials >= 1, f"tuning needs at least 1 trial, got {trials}")
     if config.name.base not in TUNABLE:
@@ -163,8 +163,8 @@ def edges_with(model: GPT, task: Task, config: PruneConfig, trial: Any, progress
 class Watch:
     """A progress callback that stops a trial early if it does worse than the median of earlier trials at the same step.
 
-    What is compared is the running mean of open gates * max(1, task loss / target loss). No trial is stopped in the
-    first half of its steps.
+    Trials are compared by the number of open gates times max(1, task loss / target loss), as a running mean over steps.
+    No trial is stopped in the first half of its steps.
     """
 
     def __init__(self, trial: Any, config: PruneConfig, progress: Progress | None) -> None:
@@ -188,11 +188,10 @@ class Watch:
 
 
 def repair_journal(path: Path) -> None:
-    """Remove what a killed process left in a journal: an unfinished last line, or a fragment before an entry.
+    """Remove what a killed process left in a journal: an unfinished last line, or a fragment of one before an entry.
 
-    The fragment is on the same line as the entry.
-
-    The caller must hold the journal's lock. Any other line that is not an entry is a `UserError`.
+    A fragment is on the same line as the entry that was written after it. Any other line that is not an entry is a
+    `UserError`. The caller must hold the journal's lock.
     """
     for stale in path.parent.glob(f"{path.name}.lock*"):  # Optuna's own locks, which remain after a kill
         stale.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ value (Syed et al. 2023, "Attribution Patching Outperforms Automated Circuit Dis
 of the residual stream, and a hook on the copy's gradient computes the products during the backward pass. So gradients
 are never stored for all readers at once.
 
-Shapes: B rows, T positions, D d_model, H heads, A channels of all heads (H * head width), W writers, R readers.
+Shapes: B rows, T positions, D d_model, H heads of a layer, A channels of all heads of a layer together, W writers, R
+readers.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class EdgeGradients:
 
     The products are computed during the backward pass.
 
-    clean, other: the recorded clean and counterfactual runs. scores: [W, R], the sums over rows.
+    clean: the recorded run on the prompts themselves. other: the counterfactual run. scores: [W, R], sums over rows.
     """
 
     def __init__(self, problem: Problem, clean: Run, other: Run) -> None:

@@ -45,7 +45,7 @@ class ComponentInfo(Info):
     settings: dict[str, Any] | None = None
     """The method's own settings."""
     asked: dict[str, Any] | None = None
-    """What was requested for this circuit: {"sparsity": 0.9} or {"threshold": 0.01}."""
+    """The requested sparsity or threshold that gave this circuit, such as {"sparsity": 0.9} or {"threshold": 0.01}."""
 
     order = (
         *("task", "method", "intervention", "objective", "sparsities", "pairs", "seed", "rows", "settings", "asked"),
@@ -147,7 +147,8 @@ class ComponentCircuit:
 def top_edges(graph: ComponentGraph, scores: Tensor, sparsity: float) -> Tensor:
     """Select the share 1 - `sparsity` of the graph's edges with the highest scores.
 
-    scores: [W, R]. Returns bool [W, R]. Of edges with equal scores, the earlier one is selected first.
+    scores: [W, R]. Returns bool [W, R]. Of edges with equal scores, the one that is earlier in
+    `graph.edge_names` is selected first.
     """
     count = round((1 - sparsity) * graph.n_edges)
     order = graph.flat(scores).cpu().argsort(descending=True, stable=True)

@@ -5,8 +5,8 @@ weights. A component edge contains the nonzero weights with which its writer wri
 reads them. A weight can be in several edges of a component circuit but is counted once. The weights of embedding and
 unembedding are not counted, as in `circuits.edges`.
 
-Shapes: W writers, R readers (docs/definitions.md, Writer and reader), D d_model, H heads, A heads * head width, M
-d_mlp.
+Shapes: W writers, R readers (docs/definitions.md, Writer and reader), D d_model, H heads of a layer, A channels of all
+heads of a layer together, C channels of a site.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Links:
         return (shared > 0).cpu() & self.graph.present
 
     def used(self, kept: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns (the channels that each writer uses, bool [W, D], those that each reader uses, bool [R, D]).
+        """The channels that each writer uses, bool [W, D], and the channels that each reader uses, bool [R, D].
 
         kept: the kept edges, bool [W, R]. A writer uses the channels that it shares with the readers of its kept edges,
         and a reader those that it shares with the writers of its kept edges.

@@ -5,7 +5,8 @@
 - mean: the writer's mean output over prompts of the task (both sides, all positions up to the end of each prompt);
 - zero: 0.
 
-A counterfactual run is a `streams.Run` that holds these values. Shapes: B rows, T positions, W writers, D d_model.
+A counterfactual run is a `streams.Run` that holds these values for all writers. The clean run is the model's run on the
+prompts themselves. Shapes: B rows, T positions, W writers, D d_model.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from sparsegpt2.model.gpt import GPT
 Intervention = Literal["interchange", "mean", "zero", "resample"]
 
 FROM_PROMPTS = ("interchange", "resample")
-"""Interventions whose values come from another prompt. With these, a component whose inputs are all ablated outputs
-exactly what it outputs on that prompt, so also ablating the edges that start at it changes nothing."""
+"""Interventions whose values come from another prompt. With these, a component outputs exactly what it outputs on the
+other prompt if all edges into it are ablated. Then ablating the edges out of it changes nothing more."""
 
 
 @torch.no_grad()
@@ -65,7 +66,7 @@ def other_sides(batch: TaskBatch) -> Tensor:
 
 
 def resampled_rows(batch: TaskBatch, seed: int) -> Tensor:
-    """For each row, the index of a row of another pair whose length is equal or similar, int64 [B].
+    """For each row, the index of a row of another pair with a prompt of equal or similar length, int64 [B].
 
     Pairs are sorted by length, in random order among equal lengths. Each row takes a random side of the next pair in
     this order; rows of the last pair take a side of the first.

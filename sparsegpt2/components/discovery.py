@@ -21,9 +21,9 @@ class Found:
     """One circuit, and what was requested for it."""
 
     kept: Tensor
-    """Bool [W, R], on the CPU."""
+    """Bool [W, R], on the CPU: the edges of the circuit."""
     asked: dict[str, Any]
-    """What was requested for it: {"sparsity": 0.9} or {"threshold": 0.01}."""
+    """The requested sparsity or threshold that gave this circuit, such as {"sparsity": 0.9} or {"threshold": 0.01}."""
     scores: Tensor | None = None
     """[W, R]: the edge scores of the run that found this circuit, if there was a separate run for each circuit."""
     history: list[dict[str, float]] = field(default_factory=list)
@@ -37,9 +37,10 @@ class Discovery:
     scores: Tensor
     """[W, R] float, on the CPU: how important each edge is. ROC curves compare these scores with a known circuit."""
     found: tuple[Found, ...]
-    """Circuits in order of sparsity, lowest first."""
+    """Circuits in order of sparsity (share of edges left out), lowest first."""
     effects: Tensor | None = None
-    """[W, R]: signed effect of each edge on the objective; None if the method does not measure it."""
+    """[W, R]: how much the objective rises if the edge is ablated (below 0: it falls), measured or estimated from a
+    gradient. None if the method does not compute this."""
 
     def __post_init__(self) -> None:
         if not bool(torch.isfinite(self.scores).all()):

@@ -29,8 +29,8 @@ class Discovered:
 
     discovery: Discovery
     circuits: tuple[ComponentCircuit, ...]
-    """The circuits in order of sparsity, lowest first. They can contain edges that are on no path to the logits;
-    `ComponentCircuit.trimmed` drops those edges."""
+    """The circuits in order of sparsity (share of edges left out), lowest first. They can contain edges that
+    are on no path to the logits; `ComponentCircuit.trimmed` drops those edges."""
     seconds: float
     megabytes: float | None
     """Peak memory minus the memory in use before the method ran; None if the system does not report it."""

@@ -107,7 +107,10 @@ class ComponentGraph:
 
     @cached_property
     def present(self) -> Tensor:
-        """Which (writer, reader) pairs are edges, bool [W, R]: those whose writer comes before the reader."""
+        """Which (writer, reader) pairs are edges, bool [W, R]: those whose writer comes before the reader.
+
+        A head comes before the MLP of its own layer, but not before other heads of that layer.
+        """
         before = torch.zeros(len(self.writers), len(self.readers), dtype=torch.bool)
         written = 1
         for column, reader in enumerate(self.readers):
@@ -169,8 +172,9 @@ class ComponentGraph:
     def trimmed(self, mask: Tensor, *, from_inputs: bool) -> Tensor:
         """The edges of a mask [W, R] that are on a path of kept edges to the logits, bool [W, R].
 
-        from_inputs: the path must also start at `emb`. If ablated edges carry values from another prompt, a component
-        without such a path outputs what it outputs on that other prompt, so keeping its edges changes nothing.
+        from_inputs: the path must also start at `emb`. This suits ablated edges that carry values from another prompt.
+        Then a component that no path from `emb` reaches outputs what it outputs on that prompt, and keeping the edges
+        out of it changes nothing.
         """
         kept = mask & self.present.to(mask.device)
         live = [not from_inputs] * len(self.writers)

@@ -1,8 +1,8 @@
-"""How far a circuit's answer is from the full model's, as one number per row.
+"""How far a circuit's logits after a prompt are from the full model's, as one number per row.
 
 The number is 0 for the full model itself, except with the objective `task`.
 
-- kl: KL(full || circuit) over the whole vocabulary at the answer's position, in nats (used by Edge Pruning and ACDC);
+- kl: KL(full || circuit) over the whole vocabulary, in nats (used by Edge Pruning and ACDC);
 - logit_difference: the full model's logit difference (right choice minus wrong choice) minus the circuit's (used by
   EAP and path patching);
 - task: the task loss itself (circuits.losses.task_loss), in nats;

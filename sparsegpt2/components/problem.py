@@ -1,9 +1,9 @@
-"""A `Problem` is what a method works on: a model, a task, a kind of ablation and an objective. It tests masks over
-edges.
+"""A `Problem` is what a method works on: a model, a task, a kind of ablation and an objective.
 
-A bidirectional model would see padding. The task of such a model therefore gives its padding token in an attribute
-`padding`, and only prompts of equal length are run together. Shapes: N masks, B rows (two per pair), V vocabulary, W
-writers, R readers (docs/definitions.md, Writer and reader).
+Its methods run the model with only some edges kept, and measure the objective. In a bidirectional model (not causal)
+padding would change the result. So the task of such a model gives its padding token in an attribute `padding`, and only
+prompts of equal length are run together. Shapes: N masks, B rows (two per pair), V vocabulary, W writers, R readers
+(docs/definitions.md, Writer and reader).
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ class Problem:
         return Trial(parts, batches[0] if len(batches) == 1 else TaskBatch.join(batches), full)
 
     def _batches(self, split: str, pairs: int, seed: int) -> list[TaskBatch]:
-        """The pairs, in as few batches as possible such that the model never sees padding."""
+        """`pairs` pairs of a split, in one batch. For a bidirectional model, one batch for each prompt length, without
+        padding."""
         batch = task_batch(self.model, self.task, split, pairs, seed)
         if self.model.config.causal:
             return [batch.take(slice(None))]

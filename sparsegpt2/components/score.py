@@ -24,7 +24,7 @@ class ComponentScore:
     """
 
     kl: float
-    """KL(full || circuit) over the whole vocabulary, at the answer's position."""
+    """KL(full || circuit) over the whole vocabulary, after the last token of the prompt."""
     logit_difference: float
     """Logit of the right choice minus that of the wrong one."""
     logit_difference_full: float
@@ -68,9 +68,9 @@ def score_logits(logits: Tensor, trial: Trial) -> ComponentScore:
 def completeness(problem: Problem, kept: Tensor, *, split: str, pairs: int, samples: int, seed: int = 0) -> Tensor:
     """|F(circuit without K) - F(model without K)| for random sets K of the circuit's edges, float64 [samples].
 
-    F is the mean logit difference. Each edge is in K with probability 1/2. (Wang et al. 2022, "Interpretability in the
-    Wild", section 4, do this with nodes.) A circuit that contains everything that matters stays close to the model when
-    the same edges are removed from both.
+    F is the mean logit difference. Each edge of the circuit is in K with probability 1/2. (Wang et al. 2022,
+    "Interpretability in the Wild", section 4, do this with nodes.) If the circuit contains everything that matters to
+    the task, F of the circuit stays close to F of the model when the same edges are removed from both.
     """
     generator = torch.Generator().manual_seed(seed)
     knocked = torch.rand(samples, *kept.shape, generator=generator) < 0.5

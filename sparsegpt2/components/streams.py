@@ -4,12 +4,13 @@ A reader r reads the sum over earlier writers w of z_wr * y_w + (1 - z_wr) * y~_
 y_w the output of w in the current run and y~_w its output in the counterfactual run (Bhaskar et al. 2024, "Finding
 Transformer Circuits with Edge Pruning", section 3). The outputs of heads are never stored as [W, B, T, D]. Instead the
 input of c_proj is stored for all heads of a layer, [B, T, A], and a mix of heads is one product with c_proj.
-docs/components.md reports the cost. The interventions are streams objects (`model.sites.Streams`): one is passed to the
-forward pass for one call, and the forward pass tells it about every read and write of the residual stream.
+docs/components.md reports the time and memory that this takes. The interventions are streams objects
+(`model.sites.Streams`). A streams object is passed to one forward pass, which calls its method `read` at every read of
+the residual stream and `wrote` at every write.
 
-Shapes: N masks (several masks are run in one batch of N groups of B rows, one group after the other), B rows, T
-positions, D d_model, A heads * head width, H heads, W writers, R readers (docs/definitions.md,
-Writer and reader).
+Shapes: N masks, B rows, T positions, D d_model, H heads of a layer, A channels of all heads of a layer together, W
+writers, R readers (docs/definitions.md, Writer and reader). N masks are run in one batch of N groups, one after the
+other. Each group has the same B rows.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class HeadConstants:
     """Constants that replace what the heads of a layer write."""
 
     outputs: Tensor
-    """[H, D]."""
+    """[H, D]: the output of each head, the same for every row and position."""
 
 
 Written = Tensor | HeadRun | HeadConstants
@@ -82,10 +83,9 @@ class EdgeMix:
     kept: the mask z over edges, [W, R], [N, W, R] or, with a mask for each row, [N, B, W, R], of any real dtype. other:
     the counterfactual run with B rows, which is used for all N masks.
 
-    Where z is 1 for all edges, readers read exactly this run's residual stream, bit for bit. Where z is 0 for all
-    edges, they read the residual stream of the counterfactual run. There is one exception: if AbsTopK acts on the
-    attention's output, z = 0 is not exact, because the bias of c_proj then passes only through the channels that
-    AbsTopK kept in this run.
+    If z is 1 for all edges, readers read exactly this run's residual stream, bit for bit. If z is 0 for all edges, they
+    read the residual stream of the counterfactual run. The second statement has an exception. If AbsTopK acts on the
+    attention's output, the bias of c_proj passes only through the channels that AbsTopK kept in this run.
     """
 
     def __init__(self, model: GPT, graph: ComponentGraph, kept: Tensor, other: Run) -> None:

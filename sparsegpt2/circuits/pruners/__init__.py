@@ -60,7 +60,10 @@ def pruner_names() -> list[str]:
 
 
 def plain_pruner(pruner: str) -> str:
-    """The name of a pruner in rows and circuits: `own/mine.py+trim` becomes `mine+trim`. The file is not loaded."""
+    """The name of a pruner in rows of results and in circuit files: `own/mine.py+trim` becomes `mine+trim`.
+
+    The pruner's file is not loaded.
+    """
     name = PrunerName.parse(pruner)
     return str(replace(name, base=name_of(name.base, PRUNERS.attribute)))
 
@@ -96,7 +99,7 @@ def settings_of_pruner(name: str) -> type | None:
 
 
 def get_joint_pruner(name: str) -> JointPruner | None:
-    """The function `rank_together` in the pruner's file, for several tasks in one batch; None if it has none."""
+    """The function `rank_together` in the pruner's file, which prunes for several tasks; None if the file has none."""
     joint: JointPruner | None = getattr(PRUNERS.resolve(PrunerName.parse(name).base).holder, "rank_together", None)
     return joint
 

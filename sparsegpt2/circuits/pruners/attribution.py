@@ -25,7 +25,7 @@ from sparsegpt2.model.sites import node_sites
 from sparsegpt2.progress import Progress
 
 ROWS = 64
-"""Number of sequences in one forward and backward pass."""
+"""Largest number of sequences in one forward and backward pass."""
 
 
 def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = None) -> Ranking:
@@ -48,7 +48,7 @@ def rank(model: GPT, task: Task, config: Settings, progress: Progress | None = N
 
 
 class RowGates:
-    """An ablation that ablates nothing, but records gradients. Each row has its own gates, and all of them are open.
+    """An ablation that ablates nothing, because all gates are open, but collects gradients. Each row has its own gates.
 
     The mask m of a row consists of ones. Then dL/dm is the sum over positions of dL/dx * (x - mean).
     """

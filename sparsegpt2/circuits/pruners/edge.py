@@ -1,12 +1,13 @@
-"""Prune single weights (docs/pruning.md): every nonzero weight of the model has a gate.
+"""Prune single weights (docs/pruning.md). Every edge of the model, or of a circuit of nodes, has a gate.
 
 A removed edge of weight w from node i carries w * mean_i instead of w * x_i, where x_i is the node's value. So gates Z
 over a matrix W with bias b change the weight to W * Z and the bias to b + (W * (1 - Z)) @ mean (`edges.ablate_edges`),
-and a step costs one forward and one backward pass of the model itself. A node that dangles, given the open gates, is
-mean-ablated too, as it will be in the circuit.
+and a step costs one forward and one backward pass of the model itself. A node dangles if it is on no path of edges with
+open gates from an input to the logits. Such a node is mean-ablated too, because it will not be in the circuit.
 
-tau is the trained parameter of a gate, and a gate is open if it is not 0 (docs/definitions.md, Gate). Shapes: E
-edges, B rows, C channels of a site, O and I channels that a map writes and reads.
+tau is the trained parameter of a gate, and a gate is open if its value is above 0 (docs/definitions.md, Gate).
+
+Shapes: E edges, B rows, C channels of a site, O channels that a map writes, I channels that a map reads.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class EdgeTraining(GateTraining):
 
     def __init__(self, model: GPT, task: Task, config: Settings, edges: int) -> None:
         super().__init__(model, task, config, edges)
-        if config.edge_gate == "hard_concrete":  # tau sets how likely a gate is open: no `headroom` limit
+        if config.edge_gate == "hard_concrete":  # tau sets how likely a gate is open, so `headroom` does not limit it
             self.highest = 1.0
         self.noise = torch.Generator().manual_seed(config.seed)
 
@@ -148,7 +149,7 @@ class DanglingAblation:
 def node_scores(model: GPT, edges: EdgeList, tau: Tensor) -> dict[str, Tensor]:
     """Site -> [C]: the highest tau among each node's edges, or -2, which is below any tau, for nodes without edges."""
     scores = {site: torch.full((len(mask),), -2.0) for site, mask in edges.nodes.items()}
-    # `spread` puts 1 where there is no edge, and 1 - 3 is -2
+    # `spread` puts 1 where there is no edge. Adding 3 before it and subtracting 3 after it makes this -2, and keeps tau
     at_edges = {name: values - 3 for name, values in edges.spread(tau + 3).items()}
     for edge_map in edge_maps(model):
         block = at_edges[edge_map.parameter][edge_map.rows, edge_map.columns]  # [O, I]

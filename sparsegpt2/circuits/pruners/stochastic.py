@@ -3,9 +3,9 @@
 A node is closed if its gate is 0 (docs/definitions.md, Closed node).
 
 The effects of nodes that are ablated together can cancel, and a pruner can exploit that to build circuits that the
-model does not use (Drori 2026, see docs/faithfulness.md). It cannot do so if only a random part of the other nodes is
-ablated: a circuit that is trained in this way must also work while some of the rest of the model is active.
-`ablation_rate` is the smallest share that is ablated; at 1 this is the node pruner.
+model does not use (Drori 2026, see docs/faithfulness.md). It cannot do so if only a random part of the closed nodes is
+ablated, because the open nodes must then do the task while some of the closed ones are active too. The setting
+`ablation_rate` is the smallest share that is ablated. At 1 all closed nodes are ablated, as in the node pruner.
 
 Shapes: N nodes, B rows of a batch.
 """
@@ -39,9 +39,9 @@ class StochasticTraining(NodeTraining):
         self.chance = torch.Generator().manual_seed(config.seed)
 
     def masks(self, gates: Tensor) -> Tensor:
-        """Turn gates [N] into a mask for each row of a batch, [B, N], which keeps some of the closed nodes.
+        """Make a mask for each row of a batch, [B, N], from gates [N]. It keeps open nodes and some of the closed ones.
 
-        Each row draws a rate uniformly from `ablation_rate` to 1, and ablates each closed node with that probability.
+        A row draws a rate uniformly from `ablation_rate` to 1, and ablates each closed node with that probability.
         """
         rows, least = 2 * self.config.pairs, self.config.ablation_rate
         rates = least + (1 - least) * torch.rand(rows, 1, generator=self.chance)

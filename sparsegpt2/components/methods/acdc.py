@@ -1,9 +1,9 @@
 """ACDC: from the logits backwards, drop each edge whose removal raises the objective by less than a threshold.
 
 Conmy et al. 2023, "Towards Automated Circuit Discovery for Mechanistic Interpretability". Readers are visited from the
-logits to the first layer, and for each reader the latest writer comes first. If all edges out of a component have been
-dropped, the edges into it are dropped without a test, because nothing reads the component's output. All thresholds are
-processed together, each with its own mask.
+logits back to the first layer. The edges into a reader are tested one by one, beginning with the edge from the latest
+writer. If all edges out of a component have been dropped, the edges into it are dropped without a test, because nothing
+reads the component's output. All thresholds are processed together, each with its own mask.
 
 Shapes: N thresholds, W writers, R readers (docs/definitions.md, Writer and reader).
 """

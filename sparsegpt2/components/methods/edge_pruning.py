@@ -2,14 +2,16 @@
 
 The paper is "Finding Transformer Circuits with Edge Pruning". Every edge and every writer (embedding, head or MLP) has
 a hard-concrete mask (circuits/hard_concrete.py). An edge's effective mask is the product of its own mask and its
-writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2. Here s is the share of edges that are off, and t
-the target, which rises to the requested sparsity during the warm-up. The multipliers lambda1 and lambda2 are trained by
-gradient ascent. After training, the mean of the masks without noise is the share of edges to keep, and bisection finds
-the threshold that keeps this share. There is one training run for each requested sparsity.
+writer's. The loss is objective + lambda1 (s - t) + lambda2 (s - t)^2. Here s is 1 minus the mean of the masks, that is,
+the share of edges that are ablated. The target t rises to the requested sparsity during the warm-up. The multipliers
+lambda1 and lambda2 are trained by gradient ascent. After training, the mean of the masks without noise is the share of
+edges to keep. Edges whose masks are above a threshold are kept, and bisection finds the threshold that keeps this
+share. There is one training run for each requested sparsity.
 
-In contrast to the paper, the objective is divided by its value with all edges ablated, and each multiplier is the price
-of a single edge rather than of a share of all edges. As a result, one learning rate works for graphs of 20 and of
-30,000 edges, and for tasks on which ablating all edges costs 0.02 nats or 5.
+In contrast to the paper, the objective is divided by its value with all edges ablated. The multipliers are multiplied
+by the number of edges, so that each is the price of a single edge and not of a share of all edges. As a result, one
+learning rate works for graphs of 20 and of 30,000 edges, and for tasks on which ablating all edges costs 0.02 nats or
+5.
 
 Shapes: E edges, W writers, R readers (docs/definitions.md, Writer and reader).
 """
@@ -118,7 +120,7 @@ class Masks:
         return self.joined(hard_concrete.expected_l0(self.edges), hard_concrete.expected_l0(self.nodes))
 
     def share(self) -> Tensor:
-        """Approximate mean of each edge's mask, [E], with a gradient everywhere (a sample has none at 0 and at 1)."""
+        """Approximate mean of each edge's mask, [E]. It always has a gradient; a sampled mask of 0 or 1 has none."""
         return self.joined(torch.sigmoid(self.edges), torch.sigmoid(self.nodes))
 
     def settled(self) -> Tensor:
@@ -176,7 +178,7 @@ def train(
 def cut(masks: Tensor) -> Tensor:
     """The edges to keep, bool [E]: those with the largest masks [E], as many as the sum of all masks.
 
-    Bisection finds the threshold on the masks.
+    Bisection finds the threshold that a mask must exceed. So edges with equal masks are kept or dropped together.
     """
     wanted, low, high = float(masks.mean()) * len(masks), 0.0, 1.0
     for _ in range(50):

@@ -2,13 +2,13 @@
 
 The paper is "Information Flow Routes: Automatically Interpreting Language Models at Scale". The method needs one
 forward pass and neither counterfactual prompts nor gradients. A reader reads the sum x of all earlier writers' outputs.
-The share of a writer's output y is its proximity max(0, |x|_1 - |x - y|_1), divided by the sum of all writers'
-proximities. |x|_1 is the sum of the magnitudes of x. (Ferrando et al. 2022, "Measuring the Mixing of Contextual
-Information in the Transformer", introduced this measure, ALTI.) Shares are averaged over rows and over the positions of
-each prompt; for the logits, only the last position counts. The paper follows single positions through each head's
-attention, from the last token of one prompt. Here the graph has components but no positions, so each edge has one
-share. The q, k and v inputs of all heads of a layer read the same sum, so they get the same shares. The bias of c_proj
-is part of x but belongs to no writer.
+The proximity of a writer's output y is max(0, |x|_1 - |x - y|_1), where |x|_1 is the sum of the magnitudes of x. The
+share of y is its proximity divided by the sum of all writers' proximities. (Ferrando et al. 2022, "Measuring the Mixing
+of Contextual Information in the Transformer", introduced this measure, ALTI.) Shares are averaged over rows and over
+the positions of each prompt; for the logits, only the last position counts. The paper follows single positions through
+each head's attention, from the last token of one prompt. Here the graph has components but no positions, so each edge
+has one share. The q, k and v inputs of all heads of a layer read the same sum, so they get the same shares. The bias of
+c_proj is part of x but belongs to no writer.
 
 Shapes: B rows, T positions, W writers (docs/definitions.md, Writer and reader).
 """

@@ -2,8 +2,8 @@
 
 The paper is "Interpretability in the Wild". `Discovery.effects` is the matrix of effects [W, R]: how much the objective
 rises, averaged over rows, when the reader reads the writer's counterfactual output and everything after the reader is
-recomputed. This takes one forward pass for each edge; several edges are run in one batch. Edges are ranked by the
-magnitude of their effect.
+recomputed. Each edge needs a forward pass of its own over the prompts, and several of these run in one batch. Edges are
+ranked by the magnitude of their effect.
 
 Shapes: W writers, R readers (docs/definitions.md, Writer and reader).
 """
