@@ -63,7 +63,7 @@ def find_circuit(
     a task that does not fit the model.
     """
     circuit = circuits.find_circuit(model, _posed(model, task), config, progress)
-    if model.folder is not None:  # a circuit that names its model can be used by `view` and others without --model
+    if model.folder is not None:  # with the model's name in it, `view` and others need no --model
         named = model.source if is_published(model.source) else str(model.folder.resolve())
         known = None if model.tokenizer is None else model_fingerprint(model, model.tokenizer)
         circuit = circuit.noting(model=named, model_fingerprint=known)

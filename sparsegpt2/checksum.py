@@ -93,7 +93,7 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_seal(values: Mapping[str, Any], source: Path) -> None:
-    """`UserError` if a JSON object has changed since it was sealed. Those of earlier versions have no checksum."""
+    """`UserError` if a JSON object has changed since `sealed` made it. Objects of earlier versions have no checksum."""
     if (SEAL in values or FILES in values) and not _skipped and values.get(SEAL) != _seal(values):
         raise UserError(
             f"{source} was changed or damaged after it was written: its checksum differs; write it again "

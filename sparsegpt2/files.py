@@ -44,10 +44,14 @@ class Kind:
     mark: str
     """The one file that such a folder always holds."""
     signs: tuple[str, ...]
-    """Texts that every `mark` contains. A file of that name in another format lacks at least one of them."""
+    """Texts that the file `mark` of this kind always contains. A file of that name from another program lacks at least
+    one of them."""
 
     def check(self, path: Path) -> None:
-        """`UserError` unless `path` may be replaced: it does not exist, is an empty folder, or holds only this kind."""
+        """`UserError` unless a folder of this kind may be written to `path`, in place of what is there.
+
+        It may if `path` does not exist, is an empty folder, or is a folder of this kind without other files.
+        """
         if path.is_symlink():
             raise UserError(f"{path} is a symbolic link; name the folder itself, {path.resolve()}")
         if not path.exists():
@@ -131,7 +135,7 @@ def replacing_directory(path: str | Path, kind: Kind) -> Iterator[Path]:
 
 
 def recover_directory(path: str | Path) -> None:
-    """Restore the old folder if a process died while `replacing_directory` swapped it with the new one at `path`.
+    """Restore the old folder at `path` if a process died while `replacing_directory` swapped it with a new one.
 
     Only writers may call this.
     """
@@ -290,7 +294,9 @@ def _previous(path: Path) -> Path:
 
 
 def settled(path: str | Path, seconds: float = 0.5) -> Path:
-    """Where the content of the folder `path` is: at `path`, or at the name that a writer gave it before it died.
+    """The path at which the folder `path` can be read.
+
+    It is `path` itself, unless a writer died after it had renamed the folder; then it is the folder's new name.
 
     Nothing is moved, because only writers may do that. If a writer is between its two renames, this waits up to
     `seconds`.

@@ -40,10 +40,10 @@ def locked(folder: str | Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def locked_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock on the file `path`, which exists while it is locked; `UserError` if another process holds the lock.
+    """Hold a lock on the file `path`; `UserError` if another process holds it. The file is removed at the end.
 
-    wait: do not raise the error, but print a line and wait for the other process. Folders that are created for the lock
-    file are removed at the end if they are still empty.
+    what: what the lock protects, for messages. wait: do not raise the error, but print a line and wait for the other
+    process. Folders that are created for the lock file are removed at the end if they are still empty.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     descriptor = _take(path, what, wait)

@@ -28,14 +28,17 @@ LARGEST = 2**63 - 1
 SHOWN = 60
 """Most characters of a value that are quoted in a message."""
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""An escape of half a character: valid JSON, but text that cannot be written."""
+"""The JSON escape of one half of a surrogate pair. Without the other half it is text that UTF-8 cannot hold."""
 
 
 # --- Files ----------------------------------------------------------------------------------------------------------
 
 
 def require_file(path: str | Path, what: str = "file") -> None:
-    """`UserError` unless `path` is a file: a library that opens a pipe waits for a writer for ever. what: its kind."""
+    """`UserError` unless `path` is a file. A library that opened a pipe instead would wait for a writer for ever.
+
+    what: the kind of file, for messages.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -50,7 +53,7 @@ def require_file(path: str | Path, what: str = "file") -> None:
 
 
 def read_bytes(path: str | Path, what: str = "file") -> bytes:
-    """The content of a file. `UserError` if it cannot be read, or is a folder, a pipe or a device. what: its kind."""
+    """The content of a file. `UserError` if it cannot be read, or is no file. what: the kind of file, for messages."""
     require_file(path, what)
     try:
         return Path(path).read_bytes()
@@ -59,7 +62,7 @@ def read_bytes(path: str | Path, what: str = "file") -> bytes:
 
 
 def read_text(path: str | Path, what: str = "file") -> str:
-    """The UTF-8 text of a file, without a byte order mark, lines ending in `\\n`. Errors as in `read_bytes`."""
+    """The UTF-8 text of a file, without a byte order mark. The only line end is `\\n`. Errors as in `read_bytes`."""
     data = read_bytes(path, what)
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
@@ -194,7 +197,7 @@ def check_record(kind: type, values: Any, source: str, *, others: bool = False) 
 def reading(source: str, remedy: str) -> Iterator[None]:
     """Turn the exceptions that a damaged record causes in the block into a `UserError` of one sentence.
 
-    remedy: what would be right, the end of the sentence.
+    source: the record, the beginning of the sentence. remedy: what to do, the end of the sentence.
     """
     try:
         yield

@@ -15,7 +15,7 @@ from sparsegpt2 import checksum
 from sparsegpt2.errors import UserError
 
 PARENT = "SPARSEGPT2_PARENT"
-"""Environment variable with the id of the parent process. A process that finds it there ends when that parent ends."""
+"""Environment variable with the id of the parent process. A command that finds it ends when that process ends."""
 NO_VERIFY = "--no_verify"
 UNVERIFIED = "SPARSEGPT2_NO_VERIFY"
 """Environment variable that passes the flag `--no_verify` on to child processes."""
@@ -105,7 +105,7 @@ def in_one_sentence() -> Iterator[None]:
 
 
 def told(error: Exception) -> str | None:
-    """One sentence about an error of the machine; None for any other error, which is a bug in this program."""
+    """One sentence about an error of the machine (disk, permissions, RAM, device); None for any other exception."""
     if isinstance(error, (BrokenPipeError, UserError)):
         return None
     if isinstance(error, OSError):

@@ -74,7 +74,10 @@ def duration(seconds: float) -> str:
 
 
 def _left(seconds: float, done: int, rest: int) -> str:
-    """The time left if the rest is as fast as the work done so far, as text; empty while it cannot be estimated."""
+    """The time left, as text, if the work goes on at the same speed; empty while it cannot be estimated.
+
+    done: units of work that took `seconds`. rest: units that are left.
+    """
     return f"{duration(seconds / done * rest)} left" if done > 0 and rest > 0 and seconds > 0.5 else ""
 
 
@@ -133,7 +136,7 @@ class _Lines:
             print(f"{text}  {share:.0%}{f', {left}' if left else ''}", file=sys.stderr, flush=True)
 
     def line(self, text: str) -> None:
-        self.last = time.monotonic()  # this line shows progress too, so the next one can wait
+        self.last = time.monotonic()  # this line shows progress too, so `show` can wait
         print(text, flush=True)
 
     def close(self, ending: str) -> None:

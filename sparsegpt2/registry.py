@@ -42,8 +42,8 @@ class Found:
     thing: Any
     """The object that the file defines, such as a pruner's `rank` or a task's `TASK`."""
     holder: Any
-    """The module or object that defines `thing`, and may define other names for it, such as a pruner's `Settings`; None
-    if only the thing is known."""
+    """The module or object in which `thing` is defined. Other names that belong to the thing, such as a pruner's
+    `Settings`, are looked for there. None if only the thing is known."""
     file: str = ""
     """The source file as the user named it; empty for built-in things and those defined in a notebook."""
     line: int = 1
@@ -300,7 +300,7 @@ def takes(function: Any, count: int) -> bool:
 
 @contextmanager
 def _working_folder_last() -> Iterator[None]:
-    """Let imports find modules in the working folder too, but in the other places first, so that none is shadowed."""
+    """Let imports find modules in the working folder too, but only those that are found nowhere else."""
     folder = str(Path.cwd())
     sys.path.append(folder)
     importlib.invalidate_caches()

@@ -40,7 +40,7 @@ _FINDER = SiblingFinder()
 
 
 def claim(*names: str) -> None:
-    """Make `import name` mean our package of that name from now on. Without names, this is done for both packages.
+    """Make `import NAME` mean our package of that name from now on, for each of `names`; by default for both packages.
 
     `UserError` if this process has already imported another module with that name.
     """
@@ -61,8 +61,8 @@ def claim_process() -> None:
     """Claim both packages in a process that runs one of our commands, and stop imports from the working folder.
 
     `python -m` puts the working folder first on the search path, so that every package would import a user's random.py
-    or torch.py. That entry is removed. If PYTHONPATH names the working folder, that entry is moved to the end. Nothing
-    is changed if the working folder is a clone that contains our packages.
+    or torch.py. That entry is removed. If PYTHONPATH names the working folder as well, that entry is moved to the end.
+    The search path is not changed if the working folder is `ROOT`.
     """
     here = Path(os.curdir).resolve()
     if here != ROOT:

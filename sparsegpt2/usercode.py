@@ -52,9 +52,10 @@ def load_file(path: str | Path) -> ModuleType:
 
 
 def sentence(error: BaseException) -> str | None:
-    """The sentence about an exception that passed through a user's file, as `told` words it; None for other exceptions.
+    """A sentence about an exception that passed through a user's file; None for other exceptions.
 
-    If it passed through several such files, the sentence names the innermost one.
+    An example is `mine.py, line 7: ValueError: boom`. If the exception passed through several such files, the sentence
+    names the innermost one.
     """
     trace, shown = error.__traceback__, None
     while trace is not None:

@@ -11,9 +11,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Ahead:
-    """Batches of consecutive steps. A thread makes each of them one step ahead.
+    """Batches of consecutive steps. While the caller uses one batch, a thread makes the next.
 
-    `make(step)` must depend only on the step, so that a resumed run sees the same batches.
+    make: the function that makes the batch of a step. It must depend only on the step, so that a resumed run sees the
+    same batches. step: the first step for which a batch is made.
     """
 
     def __init__(self, make: Callable[[int], Batch], step: int) -> None:
@@ -22,7 +23,7 @@ class Ahead:
         self.waiting: Future[Batch] | None = None
 
     def next(self) -> Batch:
-        """The batch of the next step. An exception in `make` is raised here."""
+        """Return the batch of the next step. If `make` raised an exception for this batch, it is raised here."""
         current = self.waiting or self.thread.submit(self.make, self.step)
         self.step += 1
         batch = current.result()

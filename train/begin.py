@@ -1,4 +1,4 @@
-"""What a run begins with: a tokenizer and perhaps a model, checked before the text is read."""
+"""Check the tokenizer and the initial model that a run's settings name, so that mistakes are found before training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from train.folder import differences, plain
 
 
 def check_vocabulary(config: TrainConfig) -> None:
-    """`UserError` unless the tokenizer and the model have a vocabulary of the same size."""
+    """`UserError` unless the tokenizer and the model have a vocabulary of the same size.
+
+    The tokenizer is the one that `data.tokenizer` names. Without that setting, one of `data.vocab_size` tokens will be
+    trained later.
+    """
     given, wanted = config.data.tokenizer, config.model.vocab_size
     tokens = config.data.vocab_size if given is None else Tokenizer.load(given).vocab_size
     require(
@@ -23,7 +27,11 @@ def check_vocabulary(config: TrainConfig) -> None:
 
 
 def initial_model(config: TrainConfig) -> GPT | None:
-    """The model that `init` names, None without one; `UserError` if its shape or tokenizer differs from the run's."""
+    """The model that the setting `init` names; None if `init` is empty.
+
+    `UserError` if the model has another shape than this run, or was trained with another tokenizer than the one that
+    `data.tokenizer` names.
+    """
     if not config.init:
         return None
     source = load_model(config.init)
@@ -38,7 +46,10 @@ def initial_model(config: TrainConfig) -> GPT | None:
 
 
 def check_tokenizer(init: str, tokenizer: Tokenizer) -> None:
-    """`UserError` if the model `init` was trained with another tokenizer."""
+    """`UserError` if the model `init` was trained with a tokenizer other than `tokenizer`, that of the run's data.
+
+    A model that does not record its tokenizer passes.
+    """
     theirs = model_info(init).get("tokenizer")
     if theirs not in (None, tokenizer.fingerprint):
         raise UserError(

@@ -26,16 +26,20 @@ FORWARD_SHARE = 1 / 3
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run still has to do, without the steps that are done."""
+    """An estimate of the work that one run has left."""
 
     tokens: int
     """Tokens still to train on."""
     seconds: float
-    """Wall-clock time for these tokens, the held-out losses and the node means, without preparing data and pruning."""
+    """Wall-clock time for training on these tokens and for measuring held-out losses and node means. Preparing the data
+    and pruning are not included."""
 
 
 def seconds_per_step(config: TrainConfig, steps: int = 5) -> float:
-    """Median wall-clock time of a training step of `config`, on random tokens, after two warm-up steps."""
+    """Median wall-clock time of a training step of `config`, on random tokens.
+
+    steps: number of steps that are timed. Two more are done first, to warm up, and are not timed.
+    """
     if config.threads:
         torch.set_num_threads(config.threads)
     device = device_of(config)
@@ -55,7 +59,10 @@ def seconds_per_step(config: TrainConfig, steps: int = 5) -> float:
 
 
 def cost(config: TrainConfig, per_step: float, out: Path) -> Cost:
-    """What the run `config` in the folder `out` still costs, at `per_step` seconds for each step."""
+    """The work that the run with the settings `config` in the folder `out` has left.
+
+    per_step: seconds that a training step takes.
+    """
     done, finished = progress_of(out)
     if finished and done >= config.steps:
         return Cost(0, 0.0)
@@ -80,7 +87,10 @@ def progress_of(out: Path) -> tuple[int, bool]:
 
 
 def together(seconds: Iterable[float], lanes: int) -> float:
-    """Time for runs that take these `seconds`, started in order, at most `lanes` of them running at the same time."""
+    """Total time in seconds of runs that are started in order, with at most `lanes` of them running at the same time.
+
+    seconds: the time of each run.
+    """
     busy_until = [0.0] * lanes
     for duration in seconds:
         heapq.heapreplace(busy_until, busy_until[0] + duration)

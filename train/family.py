@@ -26,14 +26,15 @@ from train.log import duration
 from train.side_by_side import in_a_lane, lanes_for, results_of, train_all
 
 BASE, BENCH = "base.yaml", "bench.yaml"
-"""The files of a family's folder that are not models: the shared settings, and the benchmark."""
+"""The files of a family's folder that do not describe a model. The first has the settings that all models share, the
+second those of the benchmark."""
 
 
 def read_family(folder: Path, only: Sequence[str] = (), flags: Sequence[str] = ()) -> dict[str, TrainConfig]:
     """Name -> settings of each model. `NAME.yaml` overrides `base.yaml`, and `flags` override both.
 
-    only: the names to read; all by default. flags: as for `sparsegpt2 train`. `UserError` for a folder without models,
-    an unknown name and wrong settings.
+    only: names of the models to read; all by default. flags: as for `sparsegpt2 train`. `UserError` for a folder
+    without models, for an unknown name and for wrong settings.
     """
     require((folder / BASE).is_file(), f"{folder} holds no family: there is no {BASE} in it")
     names = sorted(path.stem for path in folder.glob("*.yaml") if path.name not in (BASE, BENCH))
@@ -55,8 +56,9 @@ def read_run(arguments: Sequence[str]) -> TrainConfig:
 
 
 def begin_child(parent: int) -> None:
-    """Set up a process of the pool, so that `import train` finds our package and the process ends with its parent.
+    """Set up a child process in which steps are timed.
 
+    `import train` finds our package there, even if the user has a train.py. The process ends when its parent ends.
     parent: process id of the parent.
     """
     claim()
@@ -65,7 +67,10 @@ def begin_child(parent: int) -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """A family about to be trained. The longest run comes first, so that it is not left alone at the end."""
+    """A family that is about to be trained.
+
+    Runs start in the order of `runs`. The longest comes first: if it started last, it would run alone at the end.
+    """
 
     runs: dict[Path, TrainConfig]
     """Run folder -> settings."""
@@ -90,7 +95,10 @@ class Plan:
 
 
 def sizes(config: TrainConfig) -> tuple[int, int]:
-    """(L0 at the end, entries in total) of the sparsified tensors; `UserError` if the density cannot be met."""
+    """(L0 at the end of training, number of entries) of all sparsified tensors of a model together.
+
+    `UserError` if the density in the settings cannot be met.
+    """
     with torch.device("meta"):  # shapes only: no values are allocated
         model = GPT(config.model)
     check_feasible(model, config.sparsity)
@@ -100,7 +108,10 @@ def sizes(config: TrainConfig) -> tuple[int, int]:
 
 
 def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
-    """Time a few steps of every unfinished model, with as many at the same time as in training, and order the runs."""
+    """Time a few steps of every unfinished model, and put the runs in the order in which they will train.
+
+    family: name -> settings of each model. out: the folder in which each run gets a folder of its name.
+    """
     for config in family.values():
         sizes(config)  # report a density that cannot be met before anything begins
     lanes = lanes_for(next(iter(family.values())))
@@ -109,7 +120,7 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
     if lanes > 1 and len(left) > 1:
         spawn = get_context("spawn")
         with ProcessPoolExecutor(lanes, spawn, initializer=begin_child, initargs=(os.getpid(),)) as pool:
-            try:  # at the same time, because they will train like that and slow each other down
+            try:  # in parallel, because runs that train in parallel slow each other down
                 timed = list(pool.map(seconds_per_step, left))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -123,6 +134,6 @@ def make_plan(family: Mapping[str, TrainConfig], out: Path) -> Plan:
 
 
 def train_family(plan: Plan) -> list[Path]:
-    """Train what is not finished. Returns the folders of all runs that are finished afterwards, sorted by name."""
+    """Train the runs that are not finished. Returns the folders of all runs that are finished afterwards, sorted."""
     train_all(plan.runs, plan.lanes)
     return sorted(run for run, config in plan.runs.items() if results_of(run, config) is not None)

@@ -25,10 +25,10 @@ MAY_CHANGE = ("device", "threads", "data_folder", "checkpoint_every")
 
 
 def check_folder(out: Path, config: TrainConfig) -> None:
-    """`UserError` unless a run with these settings may begin or resume in `out`; nothing is written.
+    """`UserError` unless a run with the settings `config` may begin or resume in `out`. Nothing is written.
 
-    If `out` holds a checkpoint, its settings must be the same, except for those that may change. Without one, `out`
-    must not hold any output of training, unless it also holds the recorded settings of a run.
+    If `out` holds a checkpoint, the run that saved it must have had the same settings, except for those that may
+    change. If `out` holds no checkpoint but has other output of training, it must also have the config.yaml of a run.
     """
     MODEL.check(out / "best")
     LAST.check(out / "last")
@@ -47,9 +47,10 @@ def check_folder(out: Path, config: TrainConfig) -> None:
 
 
 def check_same(out: Path, source: str, then: dict[str, Any], config: TrainConfig) -> None:
-    """`UserError` that names the first setting that differs from `then`, with its old and new value.
+    """`UserError` if a setting that may not change differs between `then` and `config`.
 
-    then: the settings recorded in the file `source` of `out`.
+    It names the first such setting, with its old and new value. then: the settings recorded in the file `source` of
+    `out`.
     """
     usual = plain(to_dict(TrainConfig(model=config.model)))  # defaults, for settings added since the run began
     changes = list(differences({**usual, **then}, plain(to_dict(config))))
@@ -68,7 +69,10 @@ def check_same(out: Path, source: str, then: dict[str, Any], config: TrainConfig
 
 
 def differences(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted key, old value, new value) of each plain value that differs."""
+    """(dotted key, old value, new value) of each value that differs between two nested dicts or lists.
+
+    key: the dotted key of `then` and `now` themselves; empty for the outermost.
+    """
     if isinstance(then, dict) and isinstance(now, dict):
         for name in [*then, *(name for name in now if name not in then)]:
             yield from differences(then.get(name), now.get(name), f"{key}.{name}" if key else str(name))
@@ -80,7 +84,7 @@ def differences(then: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, 
 
 
 def read_settings(out: Path) -> dict[str, Any] | None:
-    """The settings recorded in a run folder; None if there are none, `UserError` if the file is not a run's."""
+    """The settings in the config.yaml of a run folder; None if it is missing, `UserError` if it is not a run's."""
     path = out / CONFIG
     try:
         values = read_yaml(path) if path.exists() else None
@@ -107,7 +111,10 @@ def trained_with(last: Path) -> dict[str, Any] | None:
 
 
 def record_settings(out: Path, config: TrainConfig, step: int) -> None:
-    """Write config.yaml. If the run became longer, a comment records the old length and the step of the change."""
+    """Write config.yaml. If the number of tokens has changed, a comment in it records the old number and the step.
+
+    step: number of steps that the run has done.
+    """
     path, text = out / CONFIG, yaml.safe_dump(plain(to_dict(config)), sort_keys=False)
     recorded = read_settings(out)
     if recorded is not None:

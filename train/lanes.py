@@ -23,7 +23,10 @@ def usable_cores() -> int:
 
 
 def run_queue(commands: Iterable[Sequence[str]], lanes: int, *, forgiving: bool = False) -> None:
-    """Run commands from one queue in `lanes` lanes, which share the cores; see `run_lanes`."""
+    """Run `commands` in order, `lanes` of them at the same time, with an equal share of the cores for each.
+
+    forgiving: as in `run_lanes`.
+    """
     queue = iter(list(commands))  # several threads may share a list's iterator, but not a generator
     run_lanes([queue] * lanes, max(1, usable_cores() // lanes), forgiving=forgiving)
 
@@ -33,9 +36,11 @@ def run_lanes(lanes: Sequence[Lane], threads: int, *, forgiving: bool = False) -
 
     The output of a command is printed in whole lines that begin with its name, such as `train dense | `.
 
-    No command outlives this process. An interruption or SIGTERM here asks each command to save, and waits for it; a
-    command whose parent was killed saves and ends too. The first command that fails ends all others, and its status is
-    raised as SystemExit after its own message. forgiving: a command that ends with a user's mistake ends no other.
+    No command outlives this process. If this process is interrupted or gets SIGTERM, it asks each command to save, and
+    waits until all have ended. If this process is killed, the commands notice it, save and end. When a command fails,
+    all others are ended, and the status of the command that failed is raised as SystemExit.
+
+    forgiving: if a command ends with a user's mistake, the others continue.
     """
     running = Running(threads, forgiving)
     followers = [Thread(target=running.follow, args=(lane,), daemon=True) for lane in lanes]
@@ -70,7 +75,7 @@ class Running:
         self.lock = Lock()
 
     def name(self, arguments: Sequence[str]) -> str:
-        """The name at the start of a command's lines; it gets a number if another command with that name is running."""
+        """The name at the start of a command's output lines. If a running command has that name, a number is added."""
         places = [arguments[at + 1] for at, flag in enumerate(arguments[:-1]) if flag == "--out"]
         of = places if arguments[0] == "train" else arguments[1:2]
         plain = " ".join([arguments[0].split()[0], *(os.path.basename(path) for path in of)])

@@ -22,7 +22,11 @@ METRICS = "metrics.jsonl"
 
 
 class RunLog:
-    """Writes the metrics of one run. A resumed run drops the lines after `step`, the step that it resumes from."""
+    """Writes the metrics of one run.
+
+    step: the step that the run resumes from, 0 for a new run. Metrics of later steps that the file already has are
+    dropped. steps: number of steps of the run. title: its name on the screen.
+    """
 
     def __init__(self, directory: Path, step: int, steps: int, title: str) -> None:
         self.steps, self.title = steps, title
@@ -33,9 +37,10 @@ class RunLog:
         self.progress.start()
 
     def _lines(self) -> list[dict[str, Any]]:
-        """The complete lines of the file; a last line without an end was cut off by an interruption, and is dropped.
+        """The metrics in the lines of the file.
 
-        If another line cannot be read, the file is damaged: it is copied to NAME.damaged, and the good lines are kept.
+        A last line without a line end was cut off by an interruption, and is dropped. Any other line that cannot be
+        read is dropped too; then a copy of the damaged file is kept as metrics.jsonl.damaged.
         """
         if not self.path.exists():
             return []
@@ -60,7 +65,10 @@ class RunLog:
                     self.board.add_scalar(name, value, values["step"])
 
     def histograms(self, model: GPT, step: int) -> None:
-        """Write each tensor's density and a histogram of its nonzero weights; after the last step, figures by layer."""
+        """Write the density of each sparsified tensor, and a histogram of its nonzero weights, to TensorBoard.
+
+        After the last step of the run, also write figures of densities and weights by layer.
+        """
         if self.board is None:
             return
         for tensor in projected_parameters(model):
@@ -74,7 +82,10 @@ class RunLog:
             self.board.add_figure("weights by layer", weights_figure(model), step)
 
     def console(self, step: int, values: dict[str, Any], held_out_tokens: int) -> None:
-        """Show step, loss, density and speed; if held-out loss was measured, print a line that stays on the screen."""
+        """Show step, loss, density and speed. If `values` has a held-out loss, also print a line that stays visible.
+
+        held_out_tokens: number of tokens over which the held-out loss was measured.
+        """
         state = (
             f"step {step}/{self.steps}  loss {values['loss']:.3f}  density {values['density']:.4f}  "
             f"{values['tokens_per_second']:,.0f} tokens/s"
@@ -110,7 +121,7 @@ class Clock:
             self.seconds[part] = self.seconds.get(part, 0.0) + self.last
 
     def summary(self) -> str:
-        """One line: the total time, and the share of everything except training."""
+        """One line with the total time, and the share that each part except training has of it."""
         total = max(sum(self.seconds.values()), 1e-9)
         others = {part: seconds for part, seconds in self.seconds.items() if part != "training"}
         shares = ", ".join(f"{part} {seconds / total:.1%}" for part, seconds in others.items())
@@ -134,14 +145,17 @@ def _line(text: str) -> dict[str, Any] | None:
 
 
 def _tensorboard(directory: Path, step: int) -> Any:
-    """A SummaryWriter that hides what was written after `step`; None if TensorBoard is not installed."""
-    if not step:  # left by a run that was killed before it saved anything
+    """A SummaryWriter; None if TensorBoard is not installed. What an earlier process wrote after `step` is hidden."""
+    if not step:  # these files were left by a run that was killed before it saved anything
         for file in directory.glob("events.out.tfevents.*"):
             file.unlink()
     return open_board(directory, purge_step=step + 1 if step else None)
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for the device: a GPU works asynchronously, and a clock read before would measure nothing."""
+    """Wait until the device has finished its work.
+
+    A GPU works asynchronously, so a clock that is read without waiting does not measure that work.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize(device)

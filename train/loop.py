@@ -44,11 +44,12 @@ def train(config: TrainConfig, out: str | Path, greet: Callable[[Tokenizer], Non
     """Train into the run folder `out`, resuming where an earlier call stopped. Returns the folder of the best model.
 
     `out` gets config.yaml, metrics.jsonl, tensorboard/, last/ (resumable) and best/ (lowest held-out loss at the
-    target density). A run that was killed at any step and started again ends with bit-identical weights. Device,
-    sizes, corpora and the content of `out` are checked before anything is written. `UserError` if one of them is
-    wrong, if another process is training into `out`, or if `out` holds anything but a run with these settings.
+    target density). A run that was killed and resumed ends with the same weights, bit for bit, as a run that was not.
+    The device, the sizes of the model, the corpora and the content of `out` are checked before anything is written.
+    `UserError` if one of them is wrong, if another process is training into `out`, or if `out` holds anything but a run
+    with these settings.
 
-    greet: called with the tokenizer when the text is prepared, before the first step of the run.
+    greet: a function that is called with the tokenizer after the text is prepared, unless the run is resumed.
     """
     out = Path(out)
     with locked(out, "run folder"):
@@ -65,7 +66,10 @@ def train(config: TrainConfig, out: str | Path, greet: Callable[[Tokenizer], Non
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of ending the process; a second signal acts at once."""
+    """Inside the block, the first SIGINT and the first SIGTERM do not end the process but are added to the list.
+
+    If the same signal comes again, it acts as it does outside the block.
+    """
     caught: list[int] = []
     earlier: dict[int, Any] = {}
 
@@ -141,7 +145,8 @@ class Trainer:
             self.progress.finished = False  # `tokens` has grown since the run finished
         self.batches = Ahead(self.batch, self.progress.step)
         self.unread: list[tuple[torch.Tensor, torch.Tensor]] = []
-        """Loss and gradient RMS of the last steps, still on the device: reading them makes the host wait for a GPU."""
+        """Loss and gradient RMS of the last steps. They stay on the device for some steps, because the host must wait
+        for a GPU whenever it reads a value."""
         self.clock = Clock()
 
     def run(self, stop: list[int]) -> None:
@@ -185,13 +190,13 @@ class Trainer:
         return (tokens.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (tokens, targets)
 
     def step(self) -> None:
-        """Do one training step. Its loss and gradient RMS go to `unread`, so that the host does not wait for a GPU."""
+        """Do one training step, and add its loss and gradient RMS to `unread`."""
         tokens, targets = (part.to(self.device, non_blocking=True) for part in self.batches.next())
         self.unread.append(take_step(self.model, self.optimizer, self.config, self.progress.step, tokens, targets))
         self.progress.step += 1
 
     def read_losses(self) -> None:
-        """Add the values in `unread` to the running sums; a loss that is not finite ends the run."""
+        """Move the values in `unread` to the running sums of `progress`; `UserError` for a loss that is not finite."""
         for before, (loss, rms) in zip(reversed(range(len(self.unread))), self.unread, strict=True):
             value = loss.item()
             self.progress.running_loss += value
@@ -201,14 +206,14 @@ class Trainer:
         self.unread.clear()
 
     def require_finite(self, what: str, value: float, step: int) -> None:
-        """End the run with a `UserError`, before anything is saved, if a loss is not finite."""
+        """`UserError` if `value`, a loss after step `step`, is not finite. what: its name in the message."""
         if not math.isfinite(value):
             self.fail(f"the {what} became {value}", step)
 
     def require_finite_weights(self) -> None:
-        """End the run with a `UserError`, before anything is saved, if a weight is not finite.
+        """`UserError` if a weight is not finite.
 
-        The last update can break weights, and no loss has been computed since.
+        A finite loss of the last training step does not rule this out, because it was computed before the update.
         """
         wrong = sum(int((~weight.isfinite()).sum()) for weight in self.model.parameters())
         if wrong:
@@ -222,8 +227,11 @@ class Trainer:
         raise UserError(f"{what} at step {step}; {kept}; {rate}")
 
     def report(self, log: RunLog, *, evaluate: bool) -> None:
-        """Log the steps since the last report. `evaluate`: also held-out loss, histograms and the
-        numbers of dead neurons and channels, those without input or output weights."""
+        """Log the means over the steps since the last report.
+
+        evaluate: also measure and log held-out loss and the numbers of dead neurons and attention channels (those
+        without input or output weights), log histograms, and save `best` if the model is the best so far.
+        """
         progress, config = self.progress, self.config
         share = progress.step / config.steps
         values: dict[str, Any] = {
@@ -257,9 +265,10 @@ class Trainer:
             log.console(progress.step, values, self.held_out_tokens(config.validation_tokens) if evaluate else 0)
 
     def keep_best(self, loss: float, share: float) -> None:
-        """Save `best` if held-out loss is the lowest so far at the target density.
+        """Save the model as `best` if its held-out `loss` is the lowest so far at the target density.
 
-        Models from before the end of annealing are denser, so they do not count.
+        share: share of the training that is done. Before the end of annealing, models are denser than the target and
+        do not count.
         """
         if self.config.sparsity.is_sparse and share < self.config.sparsity.anneal_end:
             return
@@ -269,7 +278,7 @@ class Trainer:
 
     @torch.no_grad()
     def held_out_loss(self, model: GPT, tokens: int) -> float:
-        """Mean loss in nats per token on the fixed held-out batches, in the model's compute dtype."""
+        """Mean loss of `model` in nats per token over about `tokens` held-out tokens, in the model's compute dtype."""
         losses = [
             model.loss(inputs.to(self.device), targets.to(self.device)).item()
             for inputs, targets in self.held_out_batches(tokens)
@@ -294,7 +303,7 @@ class Trainer:
             save_state(last, self.model, self.optimizer, self.progress, *told)
 
     def info(self) -> dict[str, Any]:
-        """What the model's config.json records about the run, except what is measured on data."""
+        """What the model's config.json records about the run so far. `complete_best` adds what is measured on text."""
         config, progress = self.config, self.progress
         return {
             "step": progress.step,
@@ -315,14 +324,14 @@ class Trainer:
         }
 
     def finish(self) -> None:
-        """Complete `best` with node means, float32 held-out loss and kurtosis, and mark the run as finished."""
+        """Complete `best`, mark the run as finished, and save it."""
         with self.clock.measure("means and final loss"):
             self.complete_best()
         self.progress.finished = True
         self.save()
 
     def complete_best(self) -> None:
-        """Add node means, held-out loss and kurtosis to `best`, all computed in float32."""
+        """Add node means, held-out loss and the kurtosis of the residual stream to `best`, all computed in float32."""
         synchronise(self.device)
         model = load_model(self.out / "best", self.device)
         batches = self.held_out_batches(self.config.held_out_tokens)

@@ -47,11 +47,15 @@ def train_all(runs: Mapping[Path, TrainConfig], lanes: int) -> None:
 
 
 def command(out: Path, config: TrainConfig) -> list[str]:
-    """The arguments of `sparsegpt2` that train one run. Flags give settings that may differ from the recorded ones."""
+    """The arguments of `sparsegpt2` that train one run.
+
+    Its settings are read from the config.yaml in `out`. `tokens` and `device` may differ from those recorded in it, so
+    they are given as flags.
+    """
     return ["train", str(out / CONFIG), "--tokens", str(config.tokens), "--device", config.device, "--out", str(out)]
 
 
 def results_of(out: Path, config: TrainConfig) -> dict[str, Any] | None:
-    """The `info` of a run's best model; None if the run has not finished all the steps of `config`."""
+    """What a run's best model records about its training; None if the run has not finished all steps of `config`."""
     done, finished = progress_of(out)
     return model_info(out) if finished and done >= config.steps else None

@@ -1,4 +1,4 @@
-"""A run's `last` folder: a model like any other, and the optimiser state and progress to resume from exactly."""
+"""A run's folder `last`: a model like any other, and the optimiser state and progress from which the run resumes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ KEPT = ("exp_avg", "exp_avg_sq", REMEMBERED)
 LAST = Kind("a run's checkpoint", (*FILES, PROGRESS, STATES), MODEL.mark, MODEL.signs)
 """Folders that `save_state` may replace."""
 BELONGS, LISTED = "belongs_to", "files"
-"""Keys of progress.json: fingerprints of the run's data and tokenizer, and checksums of its files."""
+"""Keys of progress.json. The first has the fingerprints of the run's data and tokenizer, the second the checksums of
+other files in the folder."""
 
 
 @dataclass
 class Progress:
-    """How far a run is. Everything else follows from its settings: the order of the data depends on seed and step."""
+    """How far a run is. The position in the data is not saved, because a batch depends only on seed and step."""
 
     step: int = 0
     best_loss: float | None = None
@@ -75,9 +76,10 @@ def save_state(
 
 
 def saved_at(directory: Path) -> Path | None:
-    """The folder that holds the checkpoint of a run's `last`; None if there is no checkpoint yet.
+    """Where the checkpoint of a run is; None if there is none yet. directory: the run's folder `last`.
 
-    `UserError` for a folder without its progress.json: training from the start would overwrite what is there.
+    The result differs from `directory` only if a writer died while it replaced that folder. `UserError` if the folder
+    holds files but no progress.json, because training from the start would overwrite these files.
     """
     directory = settled(directory)
     if (directory / PROGRESS).exists():
@@ -95,8 +97,8 @@ def load_state(
 ) -> Progress:
     """Load the saved weights and optimiser state into `model` and `optimizer`; return the run's progress.
 
-    belongs_to: as given to `save_state`. `UserError` if the run was trained on other data or with another tokenizer;
-    checkpoints of earlier versions do not record them.
+    belongs_to: as given to `save_state`. `UserError` if the run was trained on other data or with another tokenizer.
+    What a checkpoint of an earlier version does not record is not compared.
     """
     return read_settled(directory, lambda found: _load_state(found, model, optimizer, belongs_to or {}))
 
@@ -130,9 +132,9 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
 
 
 def _recorded(header: Any) -> Any:
-    """What the model's config.json records, among other things the fingerprint of the tokenizer.
+    """What the model's config.json records. It includes the fingerprint of the tokenizer.
 
-    Checkpoints of earlier versions have it only there.
+    In checkpoints of earlier versions only this file has that fingerprint.
     """
     return header.get("info") if isinstance(header, dict) else None
 

@@ -26,10 +26,10 @@ Choice = tuple[tuple[str, Any], ...]
 def sweep(grid: Mapping[str, Sequence[Any]], out: Path, configure: Callable[[list[str]], TrainConfig]) -> Path:
     """Train every combination of the values in `grid` (dotted setting -> values), each in its own folder in `out`.
 
-    configure: flags -> the run's settings, in which these flags override everything else. Runs train at the same time,
-    one on each core of a CPU, and resume when the same sweep is started again. Writes out/sweep.csv, prints it, and
-    makes out/best a link to the best model by held-out loss; returns out/best. `UserError` for a grid without values or
-    an unknown setting (before anything is trained), or if no run finishes.
+    configure: a function from flags to the settings of a run. The flags override its other settings. On a CPU,
+    one run trains on each core at the same time. Runs resume when the same sweep is started again. Writes
+    out/sweep.csv, prints it, and makes out/best a link to the best model by held-out loss; returns out/best.
+    `UserError` for a setting without values or an unknown setting (before anything is trained), or if no run finishes.
     """
     choices = combinations(grid)
     runs = {out / name(choice): in_a_lane(configure(flags(choice))) for choice in choices}

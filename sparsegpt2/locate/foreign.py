@@ -1,4 +1,4 @@
-"""Folders in the format of `transformers`, which have a config.json too, and what to do with each kind."""
+"""Recognise folders in the format of `transformers`, which have a config.json like our models."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ HINTS = {
 def refuse_foreign(folder: Path, source: str, *, but: str = "") -> None:
     """`UserError` with a hint if the config.json in `folder` has one of the kinds in `HINTS`.
 
-    but: the kind that the caller can read, which is not refused. A file that is missing or damaged passes: whoever
-    reads it says what is wrong.
+    source: the name of the folder in the message. but: the `model_type` that the caller can read, which is not refused.
+    If the config.json is missing or damaged, nothing is raised: the code that reads the model says what is wrong.
     """
     try:
         config = read_json(folder / "config.json")

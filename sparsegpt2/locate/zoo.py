@@ -1,6 +1,6 @@
 """Find the trained models that belong to the package, which are named `zoo:NAME`.
 
-Each is a folder in sparsegpt2/zoo. A clone of the repository has all of them, an installed package only a few.
+Each is a folder in sparsegpt2/zoo. A clone of the repository has all of these folders, an installed package only a few.
 `sparsegpt2 zoo --get NAME` fetches another one into the user's cache. `index.json` lists all models, with the checksum
 of each file.
 """

@@ -46,15 +46,16 @@ class Spread:
     tasks: int
     """Number of tasks in the mean."""
     low: float
-    """The smallest mean of one seed, over the seeds that have all these tasks; `value` if no seed has them all."""
+    """For each seed that was run on all these tasks, the mean of that seed alone is taken. `low` is the smallest of
+    them; `value` if there is no such seed."""
     high: float
-    """The largest mean of one seed."""
+    """The largest of the means of single seeds; `value` if there is none."""
     seeds: int
-    """Number of seeds that have all these tasks."""
+    """Number of seeds that were run on all these tasks."""
 
     @classmethod
     def of(cls, value: float, tasks: int, by_seed: Sequence[float]) -> Spread:
-        """From the mean and the mean of each seed."""
+        """From the mean over all seeds, the number of tasks, and the mean of each seed that was run on all of them."""
         return cls(value, tasks, min(by_seed, default=value), max(by_seed, default=value), len(by_seed))
 
 
@@ -74,7 +75,7 @@ class TaskResult:
 
     @property
     def counts(self) -> bool:
-        """Whether the task counts for the model: every seed that was run must count, so that no lucky seed decides."""
+        """Whether the task counts for the model. The rows of all seeds must count, so that no lucky seed decides."""
         return all(row.counts for row in self.rows)
 
     @property
@@ -106,7 +107,7 @@ class TaskResult:
         return geometric_mean(sizes) if sizes else None
 
     def edges_of(self, seed: int, size: Size = "edges") -> int | None:
-        """Circuit size of one seed; None if that seed was not run or nothing was pruned."""
+        """Circuit size with one pruning seed; None if that seed was not run or nothing was pruned."""
         return next((row[size] for row in self.rows if row.seed == seed), None)
 
 
@@ -124,7 +125,7 @@ class ModelResult:
 
     @property
     def row(self) -> Row:
-        """One of its rows, for the fields about the model, which are the same in all."""
+        """One of the model's rows. The fields that describe the model are the same in all of them."""
         return next(iter(self.tasks.values())).rows[0]
 
     @property
@@ -171,8 +172,8 @@ class Ratio:
     dense: ModelResult
     sparse: ModelResult
     spread: Spread
-    """Geometric mean of the tasks' ratios dense : sparse; `low` and `high` are over the seeds that both were pruned
-    with."""
+    """Geometric mean of the ratios dense : sparse of the tasks. `low` and `high` are over the seeds with which both
+    models were pruned."""
 
     @property
     def loss_gap(self) -> float:

@@ -1,4 +1,4 @@
-"""Selecting rows: the current ones of several folders, those of one pruner or target loss, those of components."""
+"""Choose rows: the current ones of several folders, those of component circuits, and a pruner and a target loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USUAL_TARGET = 0.15
 
 
 def current_rows(rows: Iterable[Row]) -> list[Row]:
-    """One row for each (model, task, pruner, seed, target loss): the last, if settings changed between runs.
+    """One row for each (model, task, pruner, seed, target loss). If there are several, with other settings, the last.
 
     Two kinds of rows are left out: those of a model that has since been retrained at the same path, and component
     circuits, whose sizes cannot be compared (see `component_rows`).

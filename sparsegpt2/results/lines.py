@@ -10,7 +10,7 @@ from sparsegpt2.plain import check_record, parse_json
 from sparsegpt2.results.rows import Row
 
 FORMER_STATUS = {"has not": "lacks the task"}
-"""Status as earlier versions wrote it -> as it is now. The identity of a row does not depend on it."""
+"""A status as earlier versions wrote it -> as it is written now. A row's identity does not depend on its status."""
 
 
 def row_line(row: Row) -> str:

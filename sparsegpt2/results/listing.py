@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SHOWN = 60
-"""Largest number of rows in a notebook's table; the caption says how many there are in all."""
+"""Largest number of rows in a notebook's table. If there are more, its caption says how many."""
 COLUMNS = ("model", "task", "pruner", "seed", "target_loss", "status", "reached", "nodes", "edges", "loss", "loss_full")
 
 

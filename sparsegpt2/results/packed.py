@@ -1,6 +1,6 @@
-"""Packed rows: `results.jsonl.gz`, a tenth of the size, for results that are kept, such as those of docs/results.
+"""Packed rows: the rows of a results folder in `results.jsonl.gz`, which has a tenth of the size of `results.jsonl`.
 
-Readers take the packed rows first, then those of `results.jsonl`, to which writers append as usual.
+A folder may have both files. Readers take the packed rows first. Writers append to `results.jsonl` only.
 """
 
 from __future__ import annotations

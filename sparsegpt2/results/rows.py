@@ -163,7 +163,8 @@ class Row:
 
     @property
     def identity(self) -> str:
-        """Hash of everything that decides the row's numbers. If results have a row of this identity, it is kept."""
+        """Hash of everything that decides the row's numbers. A benchmark computes no row whose identity its results
+        already have."""
         return row_identity(
             self.fingerprint, self.task, self.task_fingerprint, self.pruner, self.seed, self.target_loss, self.settings
         )

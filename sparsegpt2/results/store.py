@@ -60,7 +60,10 @@ def read_rows(path: str | Path) -> list[Row]:
 
 
 def _content(file: Path) -> bytes:
-    """The lines of a file of rows, to which another process may be appending one."""
+    """The content of a file of rows.
+
+    Another process may be appending a line, so if the last one is unfinished, this waits for it for up to 0.5 seconds.
+    """
     if file.suffix == ".gz":
         return unpacked(file)
     data = read_bytes(file, "results file")

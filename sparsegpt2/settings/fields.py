@@ -1,7 +1,8 @@
 """Check the fields of a settings object against their annotations, wherever the object was made.
 
 Settings objects call `check_fields` when they are made, so that values from Python, from YAML, from flags and from a
-config.json pass the same check. Text has been converted by then (`values.py`): here "2" is no number.
+config.json pass the same check. Values from flags and YAML have been converted before (`values.py`), so the text "2"
+does not pass as a number here.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from sparsegpt2.settings.values import LARGEST, SEVERAL, Wrong, wrong_value
 def check_fields(settings: Any) -> None:
     """`UserError` that names the first field whose value does not have its annotated type.
 
-    A whole number serves as a number, and stays what it is; NaN and infinity do not. Lists become tuples, and numbers
-    of numpy become Python's, because settings are compared, hashed and saved as JSON.
+    An int passes where a float is wanted, and stays an int. NaN and infinity do not pass. A list becomes a tuple where
+    the annotation is a tuple, and numbers of numpy become Python's, because settings are compared, hashed and saved as
+    JSON.
     """
     made: Any = type(settings)
     for name, kind in _annotations(made).items():
@@ -41,7 +43,7 @@ def _annotations(kind: Any) -> dict[str, Any]:
 
 
 def _exact(given: Any, kind: Any) -> Any:
-    """`given` if it has the type `kind`; raises `Wrong` otherwise."""
+    """`given` if it has the type `kind`, changed as `check_fields` says (lists, numpy); otherwise raises `Wrong`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is Any:
         return given
@@ -63,7 +65,7 @@ def _exact(given: Any, kind: Any) -> Any:
 
 
 def _wanted(kind: Any, given: Any) -> str:
-    """What the value must be, where Python's words differ from those for the command line; else empty."""
+    """What the value must be, in words for a value from Python; empty if the words for the command line fit."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return _wanted(next(one for one in arguments if one is not types.NoneType), given)

@@ -18,7 +18,7 @@ WIDEST, COLUMN = 110, 30
 def short_help(parser: Parser) -> str:
     """Usage, description, the settings in `parser.fronts`, and how to see the others.
 
-    Without `fronts` there are few settings, and all of them are shown.
+    A parser without `fronts` has few settings, and all of them are shown.
     """
     fronts = parser.fronts or {"Settings": {option.name: option.help for option in parser.options.values()}}
     texts = {name: text for front in fronts.values() for name, text in front.items()}

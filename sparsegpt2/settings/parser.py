@@ -31,7 +31,7 @@ class Option:
     name: str
     """Dotted, such as `model.d_model`; the flag is `--` and the name."""
     kind: Any
-    """Its type, as an annotation."""
+    """The type of its value, as an annotation."""
     default: Any = None
     help: str = ""
     """What it means; empty if `owner` documents it."""
@@ -83,10 +83,10 @@ class Parser:
         self.fronts: dict[str, dict[str, str]] = {}
         """Title -> (setting -> its line): the content of the short help."""
         self.aliases: dict[str, str] = {}
-        """Other name -> setting or positional."""
+        """Other name -> the name of the setting or positional that it means."""
         self.shorthands: dict[str, tuple[str, str, dict[str, Any]]] = {}
-        """Short name, such as `path` -> (the list of groups that it stands for, such as `corpora`; the field that it
-        sets in the only group of that list; the other fields of that group)."""
+        """Short setting, such as `path` -> (setting, field, group). It stands for a list with one group, which becomes
+        the value of `setting`, such as `corpora`. It sets `field` of that group; `group` has the other fields."""
         self.groups: dict[str, type] = {}
         """Dotted name -> the dataclass that is made from the settings below that name."""
         self.note = ""
@@ -215,7 +215,7 @@ class Parser:
         return flags, words, files
 
     def _setting(self, written: str) -> tuple[str, bool | None]:
-        """(the setting that a flag names, the value that the flag gives a yes-or-no setting; None for any other)."""
+        """(the setting that a flag names, value). The value is yes or no, or None if the setting is of another type."""
         name = self._known(written.lstrip("-"))
         if name is not None and written.startswith("--"):
             yes_no = name in self.options and self.options[name].kind is bool
@@ -238,7 +238,10 @@ class Parser:
         return name if name in self.options or name in self.groups or name in flagged else None
 
     def _hint(self, word: str, dashes: str) -> str:
-        """`; did you mean NAME?` with the setting whose name, or whose last part, is most similar; else empty."""
+        """`; did you mean NAME?` with the setting whose name, or its last part, is most similar; else empty.
+
+        dashes: what is written before the name, `--` for a flag.
+        """
         word = word.replace("-", "_")
         by_last = {option.short: name for name, option in self.options.items()} | {name: name for name in self.options}
         groups = {name: name for name in self.groups}
@@ -250,7 +253,11 @@ class Parser:
         return f"; did you mean {dashes}{names[close]}?"
 
     def _take(self, values: Mapping[Any, Any], prefix: str, source: str, given: dict[str, tuple[Any, str]]) -> None:
-        """Enter the settings in a nested mapping into `given`, under dotted names."""
+        """Enter the settings in a nested mapping into `given`, under dotted names.
+
+        prefix: the dotted name of the group that has these settings, with a dot at its end. source: the file or flag
+        that they come from.
+        """
         for key, value in values.items():
             name = self._known(f"{prefix}{key}")
             where = f"{prefix}{key} in {source}" if not source.startswith("--") else f"{prefix}{key}"
@@ -267,7 +274,7 @@ class Parser:
                 self._enter(name, value, where, given)
 
     def _enter(self, name: str, value: Any, where: str, given: dict[str, tuple[Any, str]]) -> None:
-        """Enter one value into `given`, in place of an earlier one; a shorthand changes one field of its group."""
+        """Enter one value into `given`, in place of an earlier one. A short setting changes one field of its group."""
         if name in self.shorthands:
             name, field, group = self.shorthands[name]
             earlier = given[name][0] if name in given else None
@@ -299,7 +306,7 @@ class Parser:
         return values
 
     def _objects(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The top-level settings by name, and the object of every top-level group."""
+        """Settings whose names have no dot, by name, and for each group whose name has no dot its object."""
         top = {name: values.get(name, option.default) for name, option in self.options.items() if "." not in name}
         return {**top, **{name: self._object(name, values) for name in self.groups if "." not in name}}
 

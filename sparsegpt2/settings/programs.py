@@ -24,7 +24,7 @@ RESUMED = ("train", "family", "quickstart", "bench", "discover", "evaluate")
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `module.function(arguments)` runs it, and `module.function_parser()` returns its parser."""
+    """A command. `function` in `module` runs it, and `FUNCTION_parser` in the same module returns its parser."""
 
     group: str
     """Its heading in the list of commands."""
@@ -107,6 +107,6 @@ def installed_version() -> str:
 
 
 def step(command: Callable[[list[str]], None], arguments: list[str]) -> None:
-    """Print a command's line, and run it in this process as a part of another command."""
+    """Print the command line of `command`, and run it in this process as a part of another command."""
     print(f"\n$ sparsegpt2 {command.__name__} {' '.join(arguments)}", flush=True)
     command(arguments)

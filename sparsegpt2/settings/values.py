@@ -21,7 +21,7 @@ LARGEST = 2**63 - 1
 
 
 class Wrong(Exception):
-    """The value does not have the type; `wrong_value` makes the message."""
+    """Raised for a value that does not have the wanted type. It has no message: `wrong_value` makes one."""
 
 
 def value_of(given: Any, kind: Any, name: str) -> Any:
@@ -33,7 +33,10 @@ def value_of(given: Any, kind: Any, name: str) -> Any:
 
 
 def wrong_value(given: Any, kind: Any, name: str, wanted: str = "") -> UserError:
-    """The mistake that `given` does not have the type `kind` (in words: `wanted`), in a sentence that names `name`."""
+    """The error for a value `given` of the setting `name` that does not have the type `kind`.
+
+    wanted: what the value must be, in words; by default as `described` says.
+    """
     hint = ""
     if get_origin(kind) is Literal and isinstance(given, str):
         hint = did_you_mean(given, map(str, get_args(kind)))
@@ -129,7 +132,7 @@ def _mapping(given: Any, kind: Any, name: str) -> dict[str, Any]:
         given = parse_yaml(given, name)
     if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
         raise Wrong
-    if get_origin(kind) is list and get_args(kind) == (Any,):  # so that `lr: 1e-3,1e-2` is numbers, not text
+    if get_origin(kind) is list and get_args(kind) == (Any,):  # so that `lr: 1e-3,1e-2` gives two numbers
         lists = {key: parse_yaml(f"[{one}]", name) if isinstance(one, str) else one for key, one in given.items()}
         return {key: _convert(one, kind, name) for key, one in lists.items()}
     return given if kind is Any else {key: _convert(one, kind, name) for key, one in given.items()}

@@ -12,7 +12,7 @@ from sparsegpt2.plain import DEEPEST, read_text, shallow
 
 SUFFIXES = (".yaml", ".yml")
 MOST_VALUES = 20_000
-"""The largest number of values in one file, where an alias counts as all that it stands for."""
+"""The largest number of values in one file. A YAML alias counts as all the values that it stands for."""
 MOST_BRACKETS = 500
 """The largest number of brackets that may be open at once."""
 MOST_KEYS = 10_000
@@ -98,7 +98,7 @@ def _loader() -> Any:
             self.looked_at: set[int] = set()
 
         def flatten_mapping(self, node: Any) -> None:
-            """Called for every mapping, to merge `<<` into it. Only here can repeated keys be seen."""
+            """Called by PyYAML for every mapping, to merge `<<` into it. Repeated keys can be seen only before that."""
             if id(node) not in self.looked_at:
                 self.looked_at.add(id(node))
                 keys = [key.value for key, _ in node.value]

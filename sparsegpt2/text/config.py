@@ -9,7 +9,7 @@ from sparsegpt2.settings.fields import check_fields
 from sparsegpt2.text.corpus.base import CorpusConfig
 
 LARGEST_VOCABULARY = 2**16
-"""Token ids are stored as uint16."""
+"""The largest vocabulary in tokens, because token ids are stored as uint16."""
 
 
 @dataclass(frozen=True, kw_only=True)

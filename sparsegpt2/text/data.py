@@ -42,7 +42,7 @@ SPLITS = ("train", "held_out")
 PREPARED = Kind("prepared data", (MANIFEST, TOKENIZER, "*.bin"), MANIFEST, ('"request"', '"splits"'))
 """Folders that `prepare` may replace."""
 BATCH_BYTES = 2**20
-"""Characters of text that are tokenized at a time, which limits RAM."""
+"""Characters (despite the name, not bytes) of text that are tokenized at a time, so that little RAM is needed."""
 
 
 # --- Preparing ------------------------------------------------------------------------------------------------------
@@ -67,7 +67,7 @@ def prepare(config: DataConfig, directory: str | Path, progress: bool = True, *,
     request = _request(config, corpora, tokenizer)
     lock, what = directory.with_name(f".{directory.name}.lock"), f"prepared data {directory}"
     if _holds(settled(directory), request):
-        if lock.exists():  # left by a process that was killed before it tidied up, or of one that is finishing
+        if lock.exists():  # of a process that is finishing, or that was killed before it could remove the file
             with suppress(UserError, OSError), locked_file(lock, what):
                 clear_leftovers(directory)
                 end_swap(directory)
@@ -95,7 +95,7 @@ def _request(config: DataConfig, corpora: list[tuple[Corpus, float]], tokenizer:
     """Everything that determines the tokens, as JSON: prepared data with the same request is the same data."""
     request = asdict(config)
     for settings, (corpus, _) in zip(request["corpora"], corpora, strict=True):
-        found = find_corpus(settings["name"])  # its plain name is recorded: the path to its file changes no token
+        found = find_corpus(settings["name"])  # the plain name, because tokens do not depend on the path to its file
         settings["name"] = found.name
         settings["identity"] = sha256((corpus.identity() + found.fingerprint).encode()).hexdigest()
     if tokenizer is not None:
@@ -167,9 +167,9 @@ def _write(
 
 
 def _check_amounts(config: DataConfig, found: Mapping[str, int], window: int, unit: str) -> None:
-    """`UserError` unless each split has a window's worth of text.
+    """`UserError` unless each split has enough text for one window of `window` tokens.
 
-    found: split -> amount of text in it, in `unit` (bytes or tokens).
+    found: split -> amount of text in it, in `unit` (bytes or tokens). A text has no more tokens than bytes.
     """
     for split, what in (("train", "training"), ("held_out", "held-out loss")):
         if found[split] < window:
@@ -181,7 +181,10 @@ def _check_amounts(config: DataConfig, found: Mapping[str, int], window: int, un
 
 
 def _tell(show: ProgressDisplay, corpora: list[tuple[Corpus, float]], told: list[str]) -> list[str]:
-    """Print the notes of the corpora, except those in `told`, which were printed before. Returns all notes."""
+    """Print the notes of the corpora, which are lines for the user about what was read. Returns all notes.
+
+    told: notes that were printed before, and are not printed again.
+    """
     notes = [note for corpus, _ in corpora for note in getattr(corpus, "notes", list)()]
     for note in notes:
         if note not in told:
@@ -275,7 +278,7 @@ class TokenData:
     def held_out(self, batch_size: int, context: int, n_batches: int) -> list[tuple[Tensor, Tensor]]:
         """Up to `n_batches` fixed batches of (inputs [B, T], targets [B, T]), spread evenly over the held-out split.
 
-        If the split has too few windows, every window is returned once, and the last batch may be smaller.
+        If the split has fewer windows than that, every window is returned once, and the last batch may be smaller.
         """
         shards = self._enough("held_out", context)
         windows = spread_windows(every_window([len(shard) for shard in shards], context), batch_size * n_batches)
@@ -287,7 +290,7 @@ class TokenData:
         return [shard for shard in self._shards[split] if len(shard) > context]
 
     def check_window(self, split: str, window: int) -> None:
-        """`UserError` unless a shard of the split has `window` tokens."""
+        """`UserError` unless at least one shard of the split has `window` tokens or more."""
         if all(len(shard) < window for shard in self._shards[split]):
             raise UserError(
                 f"the {split} split in {self.directory} has {self.tokens(split)} tokens, too few for a window of "
@@ -295,7 +298,7 @@ class TokenData:
             )
 
     def _windows(self, shards: list[np.ndarray], windows: np.ndarray, context: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets, each [B, T], of windows [B, 2] of (shard, start)."""
+        """Inputs and targets, each [B, T], of `windows` [B, 2], whose rows are (index into `shards`, start)."""
         rows = np.stack([shards[shard][start : start + context + 1] for shard, start in windows.tolist()])
         tokens = torch.from_numpy(rows.astype(np.int64))  # [B, T + 1]
         return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()

@@ -1,4 +1,4 @@
-"""Text on which a model is looked at, for example its activations, as N windows of `length` tokens."""
+"""Text on which a model's activations are shown or measured, as N windows of `length` tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GENERATED = "tinypython"
 """The corpus to use if there is no other text. It needs nothing from disk or network."""
 
 SEED = 1
-"""Seed of the documents; the default in training is 0."""
+"""Seed of the documents. It differs from the default in training, 0, so that other documents are generated."""
 
 
 def text_to_look_at(directory: str | Path, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
@@ -35,7 +35,7 @@ def text_to_look_at(directory: str | Path, count: int, length: int, corpus: str 
 
 
 def some_text(tokenizer: Tokenizer, count: int, length: int, corpus: str = "") -> tuple[Tensor, str]:
-    """`text_to_look_at` for a model whose run is not known."""
+    """The same as `text_to_look_at`, but the text that the model was trained on is not looked for."""
     name = corpus or GENERATED
     return sample_windows(corpus_config(name), tokenizer, count, length), f"corpus {name}"
 

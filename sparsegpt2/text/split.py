@@ -1,4 +1,4 @@
-"""Which documents are held out. Something always is, and it is decided before anything is tokenized."""
+"""Choose which documents are held out, before anything is tokenized. Even of a lone document a part is held out."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 GOLDEN, WHOLE = 0x9E3779B97F4A7C15, 2**64
 """The fractional part of the golden ratio, and the number 1, both in units of 1 / 2**64."""
 LOOK = 2**24
-"""Bytes at the beginning of a corpus in which something must be held out."""
+"""Largest size in bytes of what is called the beginning of a corpus. Something must be held out in the beginning."""
 LEAST, LITTLE = 2**13, 2**11
-"""Limits on the number of bytes that should be held out there. The number is a tenth of the bytes there, but at most
-`LEAST`. If a tenth is less than `LITTLE`, the number is `LITTLE`, but at most a quarter of the bytes there."""
+"""These decide how many bytes of the beginning of a corpus should be held out. It is a tenth of them, but at most
+`LEAST`. If a tenth is less than `LITTLE`, it is `LITTLE` instead, but at most a quarter of the beginning."""
 
 Split = tuple[str, str]
 """("train" or "held_out", text)."""
@@ -22,10 +22,11 @@ def split_documents(documents: Iterator[str], share: float, tokens: int) -> Iter
     Document i is held out if i times the golden ratio, modulo 1, is below `share`. These numbers are spread evenly, so
     held-out documents are too.
 
-    Something must be held out at the beginning of the corpus. The beginning is the first `tokens` bytes, which never
-    hold more than `tokens` tokens, but at most the first `LOOK` bytes; `LEAST` says how many of them should be held
-    out. If the rule above holds out less than half as many, more documents of the beginning are held out: those for
-    which i times the golden ratio, modulo 1, comes next above `share`.
+    Something must be held out in the beginning of the corpus. The beginning has about `tokens` bytes, but at most about
+    `LOOK`. (So many bytes never give more than `tokens` tokens.) See `LEAST` for how many bytes of the beginning should
+    be held out. If the rule above holds out less than half as many, more documents of the beginning are held out, in
+    the order of i times the golden ratio, modulo 1, smallest first. Documents with more than a quarter of the bytes of
+    the beginning are passed over.
 
     share: share of the documents to hold out, above 0 and below 1. tokens: number of tokens that the caller wants for
     the train split. The caller stops reading when it has them.
@@ -76,8 +77,8 @@ def _place(number: int) -> float:
 def _cut(text: str, end: int) -> int:
     """Where to cut a text so that about its last `end` characters are held out.
 
-    The cut is after the first line end among the first half of these characters, else after the first space there, else
-    at the first of them.
+    The cut is after the first line end in the first half of these characters. Without a line end there, it is after the
+    first space in that half, and without a space it is before the first of these characters.
     """
     begin = len(text) - end
     for sign in ("\n", " "):
@@ -92,7 +93,9 @@ def _size(text: str) -> int:
 
 
 def first_of(splits: Iterator[Split], needed: int) -> dict[str, int]:
-    """Bytes of each split, and one more for each document's end of text, counted only until both splits have `needed`.
+    """Split -> number of its bytes, with one more for each document's end of text.
+
+    Counting stops when both splits have `needed`.
 
     A text never has more tokens than bytes. So a split with fewer than `needed` bytes is too small for `needed` tokens,
     and a long corpus is not read to its end.

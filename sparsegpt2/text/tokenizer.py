@@ -1,8 +1,8 @@
 """Byte-level BPE, run by `tiktoken` and stored as a standard Hugging Face `tokenizer.json`.
 
 A tokenizer is a table from byte strings to ranks. A pattern splits the text into pieces. In each piece the adjacent
-pair whose joined bytes have the lowest rank is merged, until no pair is in the table. Ids are ranks; end of text comes
-last.
+pair whose joined bytes have the lowest rank is merged, until the joined bytes of no pair are in the table. Ids are
+ranks. End of text has an id of its own, by default the one after the largest rank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sparsegpt2.plain import check, reading, shown
 
 END_OF_TEXT = "<|endoftext|>"
 MOST_IDS = 2**24
-"""Ids that a tokenizer may have. Published vocabularies end below 2**18; an embedding of this size has 16M rows."""
+"""The largest number of ids of a tokenizer. Published vocabularies have fewer than 2**18."""
 PROBE = "def f(self):\n    return 'é' + 12.5  # \t日本\r\n\n\n"
 """A split pattern must split this text without losing any part of it."""
 
@@ -41,8 +41,8 @@ SPLIT_PATTERN = (
 """How text is split before merging: the pattern of the tokenizer published with Gao et al. 2025 (arXiv 2511.13653)."""
 
 LONGEST_RUN = 2**16
-"""Characters. A longer run of spaces is cut before it is encoded, because the regular expressions of `tiktoken` end the
-process on a million of them."""
+"""Characters. A longer run of white space is cut before it is encoded, because `tiktoken` crashes on a run of a
+million spaces."""
 
 
 class Tokenizer:
@@ -55,7 +55,7 @@ class Tokenizer:
         """`UserError` for `ranks` that lack a single byte, and for an `end_of_text` that is another token's id.
 
         ranks: token bytes -> id, where ids follow the order of merging; must include all 256 single bytes.
-        end_of_text: an id that is not in `ranks`; None: the id after the last.
+        end_of_text: an id that is not in `ranks`; None: the id after the largest.
         """
         self.ranks = ranks
         self.pattern = pattern
@@ -168,7 +168,10 @@ def _encoding(ranks: dict[bytes, int], pattern: str, end_of_text: int) -> tiktok
 
 @contextmanager
 def _no_panic(pattern: str) -> Iterator[None]:
-    """Turn a panic of the Rust library, which is no `Exception`, into a `UserError`: a pattern can go on for ever."""
+    """Turn a panic of the Rust library into a `UserError`. It panics if a pattern takes too long on a text.
+
+    In Python a panic is a `BaseException`, but not an `Exception`.
+    """
     try:
         yield
     except BaseException as error:
@@ -180,7 +183,8 @@ def _no_panic(pattern: str) -> Iterator[None]:
 def cut_runs(text: str, longest: int, *kinds: str) -> list[str]:
     """The text in parts, cut so that no run of more than `longest` characters of one kind remains.
 
-    kinds: regular expressions of one character; by default spaces, and everything else.
+    kinds: regular expressions, each of which matches any one character of a kind. By default there are two kinds: white
+    space and everything else.
     """
     if len(text) <= longest:
         return [text]

@@ -19,7 +19,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048, *, fill: bool 
     """Train a byte-level BPE of `vocab_size` ids (256 bytes, merges, end of text) on `texts`, read one at a time.
 
     fill: if there is too little text for that many merges, fill the vocabulary with tokens that no text has: strings
-    of bytes that are not UTF-8. Otherwise that is a `UserError`, as is a `vocab_size` below 257.
+    of bytes that are not UTF-8. Without `fill`, too little text is a `UserError`. So is a `vocab_size` below 257.
     """
     from tokenizers import Regex, models, pre_tokenizers, trainers
     from tokenizers import Tokenizer as Trainable
@@ -46,12 +46,13 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048, *, fill: bool 
 def never() -> Iterator[bytes]:
     """Strings of bytes that no text in UTF-8 has.
 
-    Each is a merge of two tokens: an earlier string, or at first a single byte, and one byte more.
+    Each consists of an earlier string (or, if it has two bytes, of a single byte) and one byte more, so BPE can make it
+    by merging two tokens.
     """
     for length in count(2):
         yield from map(bytes, product(NOT_UTF8, repeat=length))
 
 
 def is_filler(token: bytes) -> bool:
-    """Whether a token is one of `never`."""
+    """Whether a token is one of the strings that `never` yields."""
     return len(token) > 1 and all(byte in NOT_UTF8 for byte in token)

@@ -24,7 +24,7 @@ def every_window(lengths: list[int], context: int) -> np.ndarray:
 
 
 def spread_windows(windows: np.ndarray, wanted: int) -> np.ndarray:
-    """At most `wanted` of the windows [N, 2], evenly spaced and in order."""
+    """`wanted` of the windows [N, 2], evenly spaced and in order; all of them if N is smaller."""
     if wanted >= len(windows):
         return windows
     return windows[np.arange(wanted) * len(windows) // wanted]
@@ -33,8 +33,8 @@ def spread_windows(windows: np.ndarray, wanted: int) -> np.ndarray:
 def draw_windows(samples: np.ndarray, lengths: list[int], context: int, seed: int) -> np.ndarray:
     """Windows [B, 2] of sample numbers [B] (uint64): sample s is window s mod N of epoch s // N.
 
-    Each epoch has its own order of the N windows, and its own offset (below T) by which all windows are moved. The
-    offset costs at most one window in each shard.
+    Each epoch has its own order of the N windows, and its own offset (below T) by which all windows are moved. Room
+    for the offset costs each shard at most one window.
     """
     lengths_ = np.array(lengths)
     counts = np.maximum((lengths_ - context) // context, 1)  # [shards]
@@ -53,7 +53,7 @@ def draw_windows(samples: np.ndarray, lengths: list[int], context: int, seed: in
 def permuted(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
     """The image of each index [B] under a permutation of range(size) that key [B] selects (all uint64).
 
-    A Feistel network permutes the numbers below the next even power of two. A result that is not below `size` goes
+    A Feistel network permutes the numbers below the next power of four. A result that is not below `size` goes
     through the network again until it is; the results are then a permutation of range(size).
     """
     half = np.uint64(max(1, ((size - 1).bit_length() + 1) // 2))

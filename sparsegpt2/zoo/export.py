@@ -105,7 +105,7 @@ def benchmark_facts(result: ModelResult) -> dict[str, Any]:
 
 
 def card(model: GPT, info: dict[str, Any], name: str) -> str:
-    """The card of a zoo model: that of any model, with a section on its tasks and the sizes of their circuits."""
+    """The card of a zoo model: the card that any model gets, and a section on tasks and the sizes of their circuits."""
     sections = []
     check_card(info)
     if info.get(ROUNDED):
@@ -157,7 +157,7 @@ def _circuit_section(facts: dict[str, Any]) -> list[str]:
             "",
             f"† {missed} of {facts['counted']} tasks: above the target on test pairs, though not on validation pairs.",
         ]
-    pruning = {name: value for name, value in facts["settings"].items() if name != "evidence"}  # of checks, not pruning
+    pruning = {name: value for name, value in facts["settings"].items() if name != "evidence"}  # not those of checks
     return [*lines, "", "Pruning settings:", "", *yaml_block(pruning, short_lists_on_a_line=True)]
 
 

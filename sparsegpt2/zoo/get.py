@@ -30,9 +30,9 @@ which an archive may be larger than the files in it."""
 def get(name: str, address: str = "") -> Path:
     """Fetch the model `name` into the user's cache, unless it is already on this machine. Returns its folder.
 
-    address: of the release; by default the value of the environment variable `ADDRESS`. Every file is checked against
-    the checksum in the package's index before the folder gets its final name. Any failure is a `UserError`, and leaves
-    no files behind.
+    address: the release; by default the value of the environment variable `ADDRESS`. Every file is checked against the
+    checksum in the package's index before the folder gets its final name. Any failure is a `UserError`, and leaves no
+    files behind.
     """
     name = zoo.known(name)
     found = zoo.here(name)

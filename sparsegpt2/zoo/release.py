@@ -52,7 +52,7 @@ def write_archive(name: str, out: Path) -> Path:
 
 
 def make_index() -> dict[str, Any]:
-    """The index of the models in the package's folder: facts about each, and size and checksum of each of its files."""
+    """The index of all models in the zoo's folder: facts about each, and size and checksum of each of its files."""
     models = {}
     for folder in sorted(entry.parent for entry in zoo.FOLDER.glob("*/config.json")):
         files = {}

@@ -2,7 +2,7 @@
 
 To add a corpus, write a file with a class or function that makes it from a `CorpusConfig`, and decorate it with
 `@corpus("name")`. A corpus in this folder is found by that name. Your own file is found by its path, by
-`module:attribute`, or through an entry point of the group `sparsegpt2.corpora` (registry.py).
+`module:attribute`, or through an entry point of the group `sparsegpt2.corpora` (see sparsegpt2/registry.py).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Corpus(Protocol):
     """A source of documents."""
 
     def documents(self, seed: int) -> Iterator[str]:
-        """The documents, in an order that depends only on `seed`; a generator's never end."""
+        """The documents, in an order that depends only on `seed`. A corpus that generates its documents never ends."""
         ...
 
     def identity(self) -> str:
@@ -74,7 +74,7 @@ def corpus(
 
 
 def _marked(module: ModuleType) -> dict[str, Any]:
-    """Name -> corpus, for the corpora that a module itself defines (not those that it imports)."""
+    """Name -> what `@corpus` decorates, for the corpora that a module itself defines (not those that it imports)."""
     found = [one for one in vars(module).values() if getattr(one, "__module__", None) == module.__name__]
     return {one.corpus_name: one for one in found if hasattr(one, "corpus_name")}
 
@@ -103,7 +103,7 @@ def corpus_names() -> list[str]:
 
 
 def find_corpus(name: str) -> Found:
-    """The corpus of that name, path or `module:attribute`; the `UserError` for an unknown one lists the known ones."""
+    """Look up a corpus by name, path or `module:attribute`. The `UserError` for an unknown name lists those known."""
     return CORPORA.resolve(name)
 
 
@@ -117,7 +117,7 @@ def open_corpus(config: CorpusConfig) -> Corpus:
 
 
 def mixed_documents(corpora: list[tuple[Corpus, float]], seed: int) -> Iterator[str]:
-    """Mix the documents of (corpus, weight) pairs. At every point each corpus has its share of the bytes so far.
+    """Mix the documents of (corpus, weight) pairs, so that each corpus always has about its share of the bytes so far.
 
     A corpus that ends leaves the mixture: no document is repeated.
     """

@@ -24,11 +24,11 @@ LOOK = 2**16
 LONGEST = 2**26
 """Characters. A longer text is read in parts, each of them a document, so that it fits into RAM."""
 READING = 2
-"""Version of how files are read. It goes up when the same files give other documents than before, so that data
-prepared earlier are not reused."""
+"""Version of the code that reads files. It goes up when the same files give other documents than before, so that data
+that were prepared earlier are not reused."""
 LACKING, SETTINGS = "table without a field of text", "JSON file without records of text"
 CUT_OUT = "left out, because only the beginning is text"
-"""Why files are left out."""
+"""Reasons for which files are left out, in words for the user."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Source:
 
     path: Path
     name: str
-    """Relative to the folder of the corpus."""
+    """Path relative to the folder of the corpus."""
     size: int
     """Bytes on the disk."""
     format: str
@@ -61,8 +61,9 @@ class Files:
     def documents(self, seed: int) -> Iterator[str]:
         """Documents in an order that depends only on `seed` and on the names and contents of the files.
 
-        Texts come in a shuffled order. Files of records are read side by side with the texts, each in step with its
-        share of all bytes, so that wherever a reader stops it has seen about the same share of every file.
+        Texts come in a shuffled order. Files of records are read at the same time as the texts, up to `AT_ONCE` of
+        them at once. Each stream of documents advances in proportion to its size. So a reader that stops early has seen
+        about the same share of each.
         """
         texts = [source for source in self.sources if not source.format]
         tables = [source for source in self.sources if source.format]
@@ -75,7 +76,7 @@ class Files:
         return interleave([(stream, sum(source.size for source in of)) for stream, of in streams if of])
 
     def identity(self) -> str:
-        """Changes with the names, sizes and times of the files that may be read."""
+        """A text that changes with the names, sizes and times of change of the files that may be read."""
         states = [(self.found.name(path), path.stat()) for path in self.found.files]
         return "\n".join([f"files {READING}", *(f"{name} {one.st_size} {one.st_mtime_ns}" for name, one in states)])
 
@@ -169,9 +170,10 @@ class Files:
                     self._note(CUT_OUT, source)
 
     def _fits(self, source: Source, decoded: Decoded, text: str) -> bool:
-        """Whether all of a text is text, and not only the beginning that its encoding was found from.
+        """Whether `text`, a part of a file, can be used. The encoding was found from the beginning of the file alone.
 
-        Notes it for the user if it is not, and if the text is not UTF-8.
+        If the part has too many characters that are not text, it cannot, and the user is told. The user is also told if
+        the file is not UTF-8.
         """
         wrong = text.count("\ufffd") + text.count("\x00")
         if decoded.odd and wrong > MOST_ODD * len(text):
@@ -215,13 +217,13 @@ def _parts(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _units(text: str, sample_by: str) -> Iterator[str]:
-    """The documents in a text: itself, its paragraphs or its lines."""
+    """The documents in a text: the whole text, its paragraphs or its lines, as `sample_by` says."""
     units = [text] if sample_by == "document" else text.split("\n\n" if sample_by == "paragraph" else "\n")
     return (unit for unit in units if unit)
 
 
 def _lacks(columns: list[str], wanted: str) -> str:
-    """What is said of a file without the field that is looked for."""
+    """The end of a sentence about a file that lacks the field `wanted`. columns: the fields that it has."""
     looked_for = " or ".join(USUAL) if wanted == USUAL[0] else repr(wanted)
     if not columns:
         return "has no fields, and so no text; give files with text"
@@ -230,7 +232,7 @@ def _lacks(columns: list[str], wanted: str) -> str:
 
 
 def _some(what: str, names: list[str]) -> str:
-    """How many of what, and one of them: `3 hidden files (such as .env)`."""
+    """How many there are, and the first name: `3 hidden files (such as .env)`."""
     if len(names) == 1:
         return f"1 {what} ({names[0]})"
     plural = re.sub(r"\b(file|folder|environment|cache|link|table)\b", r"\1s", what)

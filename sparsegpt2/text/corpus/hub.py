@@ -15,7 +15,7 @@ SHUFFLE_BUFFER = 10_000
 
 @corpus("hub")
 class Hub:
-    """A data set of the hub, streamed. Rows are shuffled within a buffer."""
+    """A data set of the hub, streamed. Its rows are shuffled within a buffer of `SHUFFLE_BUFFER` rows."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.config = config
@@ -33,7 +33,10 @@ class Hub:
 
 
 def stream(data_set: str, *, what: str, **settings: Any) -> Any:
-    """`datasets.load_dataset`, streaming; a `UserError` in one sentence if it fails in any way."""
+    """Open a data set with `datasets.load_dataset`, as a stream; `UserError` if that fails in any way.
+
+    what: the data set's name in messages. settings: more arguments of `load_dataset`.
+    """
     from datasets import load_dataset
 
     try:

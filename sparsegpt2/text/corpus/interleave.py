@@ -6,14 +6,14 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 
 ROWS, CHARACTERS = 1_000, 2**22
-"""The largest buffer for shuffling; it is full when it has this many documents or characters."""
+"""The buffer for shuffling is full when it has this many documents, or this many characters."""
 
 
 def interleave(streams: Sequence[tuple[Iterator[str], float]]) -> Iterator[str]:
     """The documents of (stream, weight) pairs, each stream in its own order.
 
-    At every point each stream has given its share of the UTF-8 bytes so far: the next document comes from the stream
-    that is furthest behind. A stream that ends leaves the mixture.
+    The next document always comes from the stream that has given the fewest UTF-8 bytes for its weight. So each stream
+    always has about its share of the bytes so far. A stream that ends leaves the mixture.
     """
     given = [0.0] * len(streams)  # bytes divided by weight
     running = list(range(len(streams)))

@@ -17,7 +17,7 @@ LARGEST = 200_000
 
 @corpus("stdlib")
 class Stdlib:
-    """The standard library's .py files and, if asked for, those of the installed packages, in a seeded order."""
+    """The standard library's .py files and, with `site_packages`, those of installed packages, in a seeded order."""
 
     def __init__(self, config: CorpusConfig) -> None:
         self.library = Path(sysconfig.get_path("stdlib"))

@@ -14,7 +14,8 @@ from sparsegpt2.errors import UserError
 CHUNK = 2**20
 """Bytes that are read at a time."""
 COMPRESSED = {".gz": "gzip", ".zst": "zstd", ".xz": "xz", ".bz2": "bz2"}
-"""Suffix -> compression. The content decides; the suffix is only taken off the name."""
+"""Suffix -> compression. Whether a file is compressed is decided by its content. The suffixes are only used to find the
+suffix before them, such as `.jsonl` in `a.jsonl.gz`."""
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
@@ -28,7 +29,8 @@ WESTERN = "cp1252"
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 """Characters that text does not hold. Tabs, line ends, form feeds and escapes are allowed."""
 MOST_WESTERN, MOST_ODD = 0.3, 0.01
-"""Largest share of bytes above 127 in Latin-1 text, and of undecodable or control characters in any text."""
+"""`MOST_WESTERN`: largest share of bytes above 127 in what is read as Latin-1. `MOST_ODD`: largest share of undecodable
+and control characters in any text."""
 
 
 def compression_of(head: bytes) -> str:
@@ -46,7 +48,7 @@ def compression_of(head: bytes) -> str:
 def opened(path: Path) -> Iterator[Any]:
     """The content of a file as a binary stream with `read(size)`, decompressed if it is compressed.
 
-    `UserError` for a file that is damaged or cannot be read, also inside the block.
+    `UserError` for a file that is damaged or cannot be read, also if this shows only while the block reads it.
     """
     import bz2
     import gzip
@@ -78,7 +80,7 @@ def opened(path: Path) -> Iterator[Any]:
 def encoding_of(head: bytes, *, whole: bool) -> str:
     """The encoding of text that begins with these bytes: a name that Python knows; empty if they are not text.
 
-    whole: whether nothing follows, so that the last character is complete.
+    whole: whether the text ends after these bytes. If it goes on, they may end within a character.
     """
     for mark, encoding in MARKS:
         if head.startswith(mark):
@@ -93,7 +95,7 @@ def encoding_of(head: bytes, *, whole: bool) -> str:
     text = head.decode("utf-8", errors="replace")
     letters = sum(character > "\x7f" for character in text) - text.count("\ufffd")
     if letters > text.count("\ufffd") and _is_text(text):
-        return "utf-8"  # with a few odd bytes: read as Latin-1, each letter beyond ASCII would be two wrong ones
+        return "utf-8"  # with a few odd bytes; Latin-1 would make two wrong letters of each letter beyond ASCII
     high = sum(byte > 127 for byte in head)
     western = high <= MOST_WESTERN * len(head) and _is_text(head.decode(WESTERN, errors="replace"))
     return WESTERN if western else ""
@@ -117,7 +119,7 @@ def _is_text(text: str) -> bool:
 
 
 class Decoded:
-    """The text of a stream, in pieces, and what was noticed on the way."""
+    """The text of a binary stream, in pieces, and what was found out about the text while it was read."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -141,7 +143,7 @@ class Decoded:
             except UnicodeDecodeError:
                 rest = state[0] + head
                 if plain and self.encoding.startswith("utf-8") and encoding_of(rest, whole=True) == WESTERN:
-                    self.encoding = WESTERN  # only ASCII came before, which the two have in common
+                    self.encoding = WESTERN  # what came before is ASCII, the same in both encodings
                     decoder = codecs.getincrementaldecoder(WESTERN)("replace")
                     text = decoder.decode(rest, last)
                 else:

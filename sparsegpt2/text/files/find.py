@@ -1,4 +1,7 @@
-"""Find the files at a path: a file, a folder or a pattern, without hidden, vendored and environment folders."""
+"""Find the files that a path means: one file, those in a folder, or those that match a pattern.
+
+Hidden files, and folders that are hidden, vendored or environments, are left out.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def _take(path: Path, found: Found) -> None:
 
 
 def _reason_to_skip(folder: Path, named: Iterable[str] = ()) -> str:
-    """Why a folder is not searched; empty if it is. named: names that are searched whatever they are."""
+    """Why a folder is not searched; empty if it is. named: names of folders that are always searched."""
     if folder.name in named:
         return ""
     if folder.is_symlink():

@@ -1,6 +1,7 @@
 """Files whose documents are fields of records: JSON lines, JSON arrays, CSV and parquet, and which field has the text.
 
-Rows are read one at a time, in Python: the JSON reader of pyarrow ends the process on some inputs.
+Rows are read one at a time. JSON is read by Python's own module, because the JSON reader of pyarrow crashes on some
+inputs.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def inner_suffix(path: Path) -> str:
 def format_of(path: Path, head: bytes, text: str) -> str:
     """`json`, `csv` or `parquet`; empty for a file that is one text.
 
-    head: its first bytes, decompressed. text: these bytes decoded; empty if they are not text.
+    head: the first bytes of the file's content, decompressed. text: these bytes as text; empty if they are not text.
     """
     if head.startswith(PARQUET):
         return "parquet"
@@ -70,7 +71,7 @@ def _has_text(line: str) -> bool:
 def text_column(path: Path, kind: str, wanted: str) -> tuple[str, list[str]]:
     """(the field that holds the text, all fields) of a file; the first is empty if no field holds the text.
 
-    wanted: the field that the settings name. The default, `text`, stands for all the usual names.
+    wanted: the field that the settings name. The default, `text`, stands for all the names in `USUAL`.
     """
     names = list(dict.fromkeys(_fields(path, kind)))
     if wanted in names:
@@ -89,7 +90,7 @@ def _fields(path: Path, kind: str) -> Iterator[str]:
 
 
 def rows(path: Path, kind: str, column: str = "") -> Iterator[dict[str, Any]]:
-    """The records of a file. column: the one field that is needed; empty for all.
+    """The records of a file, whose format is `kind`. column: the one field that is needed; empty for all.
 
     `UserError` for a file that is not what its name says; `NotRecords` for a .json file of something else.
     """
@@ -155,7 +156,7 @@ def _parquet(path: Path) -> Iterator[Any]:
     import pyarrow.parquet
 
     with opened(path) as stream:
-        compressed = not isinstance(stream, io.BufferedReader)  # parquet is read from its end
+        compressed = not isinstance(stream, io.BufferedReader)  # parquet is read from its end, so unpack it all
         content = io.BytesIO(stream.read()) if compressed else stream
         try:
             yield pyarrow.parquet.ParquetFile(content)
