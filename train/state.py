@@ -132,9 +132,9 @@ def _load_state(directory: Path, model: GPT, optimizer: torch.optim.AdamW, belon
 
 
 def _recorded(header: Any) -> Any:
-    """What the model's config.json records. It includes the fingerprint of the tokenizer.
+    """The `info` that config.json records, which includes the fingerprint of the tokenizer; None if there is no `info`.
 
-    In checkpoints of earlier versions only this file has that fingerprint.
+    Checkpoints of earlier versions have that fingerprint only there.
     """
     return header.get("info") if isinstance(header, dict) else None
 

@@ -30,10 +30,10 @@ def discover_rows(
 ) -> Iterator[Row]:
     """Yield a row for each circuit that the method finds, model by model and task by task.
 
-    settings: the method's own settings, an instance of its `Settings`; None: the defaults. out: results folder. Rows
-    are appended to out/results.jsonl and circuits are written to out/circuits; rows that are already there are not
-    computed again. None: write nothing. A task that is unavailable, or whose prompts are too long for the model, gets a
-    row that says so. `UserError` if a model, task or setting cannot be used.
+    settings: the method's own settings, an instance of its `Settings`; None: the defaults. out: results folder; None:
+    write nothing. Rows are appended to out/results.jsonl and circuits are written to out/circuits; rows that are
+    already there are not computed again. A task that is unavailable, or whose prompts are too long for the model, gets
+    a row that says so. `UserError` if a model, task or setting cannot be used.
     """
     method = get_method(config.method)
     config = replace(config, method=method.name)

@@ -26,8 +26,8 @@ from sparsegpt2.model.gpt import GPT
 Intervention = Literal["interchange", "mean", "zero", "resample"]
 
 FROM_PROMPTS = ("interchange", "resample")
-"""Interventions whose values come from another prompt. With these, a component outputs exactly what it outputs on the
-other prompt if all edges into it are ablated. Then ablating the edges out of it changes nothing more."""
+"""Interventions whose values come from another prompt. With these, a component all of whose incoming edges are ablated
+gives exactly its output on the other prompt, so ablating its outgoing edges as well changes nothing more."""
 
 
 @torch.no_grad()

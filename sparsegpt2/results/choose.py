@@ -1,4 +1,4 @@
-"""Choose rows: the current ones of several folders, those of component circuits, and a pruner and a target loss."""
+"""Choose rows (the current ones, or those of component circuits), a pruner and a target loss."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ USUAL_TARGET = 0.15
 
 
 def current_rows(rows: Iterable[Row]) -> list[Row]:
-    """One row for each (model, task, pruner, seed, target loss). If there are several, with other settings, the last.
+    """One row for each (model, task, pruner, seed, target loss).
 
-    Two kinds of rows are left out: those of a model that has since been retrained at the same path, and component
-    circuits, whose sizes cannot be compared (see `component_rows`).
+    Several rows can share these five, for example if their settings differ. Then the last of them is taken.
+
+    Two kinds of rows are left out: those of a model that has since been retrained at the same path, and those of
+    component circuits, whose sizes cannot be compared with those of other circuits (`component_rows` selects these).
     """
     rows = [row for row in rows if not row.of_components]
     newest = {row.model_path: row.fingerprint for row in rows}
@@ -50,7 +52,10 @@ def load_results(paths: Iterable[str | Path]) -> list[Row]:
 
 
 def choose_pruner(rows: Sequence[Row], pruner: str | None = None) -> str:
-    """The given pruner; by default the only one in `rows`, or `node` if there are several. `UserError` if absent."""
+    """The given pruner; by default `node` if `rows` has it, else the first by name. rows: at least one.
+
+    `UserError` if no row has the given pruner.
+    """
     there = sorted({row.pruner for row in rows})
     if pruner is None:
         pruner = "node" if "node" in there else there[0]
@@ -59,7 +64,10 @@ def choose_pruner(rows: Sequence[Row], pruner: str | None = None) -> str:
 
 
 def choose_target(rows: Sequence[Row], target_loss: float | None = None) -> float:
-    """The given target loss (nats); by default the one in `rows` nearest to 0.15. `UserError` if absent."""
+    """The given target loss (nats); by default the one in `rows` nearest to 0.15. rows: at least one.
+
+    `UserError` if no row has the given target loss.
+    """
     there = sorted({row.target_loss for row in rows})
     if target_loss is None:
         return min(there, key=lambda target: abs(math.log(target / USUAL_TARGET)))

@@ -1,4 +1,4 @@
-"""Dropped weights that are remembered outside the model (`SparsityConfig.memory`; our method, the paper has none).
+"""Dropped weights that are remembered outside the model (`SparsityConfig.memory`). Not in the paper.
 
 A weight that the projection sets to zero starts its next step from 0. So it returns only if a single step of AdamW,
 which has about the size of the learning rate, makes it larger than the smallest weight that is kept. At low densities
@@ -34,7 +34,7 @@ def recall_(model: GPT, optimizer: torch.optim.Optimizer) -> None:
 def project_and_remember_(
     model: GPT, optimizer: torch.optim.Optimizer, config: SparsityConfig, share: float = 1.0
 ) -> None:
-    """Call `project_model_`, and remember `config.memory` times each weight that it drops, for `recall_`.
+    """Call `project_model_`, and store w * `config.memory` for each weight w that it drops; `recall_` adds it back.
 
     share: share of training done.
     """

@@ -85,7 +85,7 @@ class EdgeColumns(TypedDict):
 
 
 class Lane(TypedDict):
-    """A residual channel that shown nodes read or write. The page draws it as a vertical line."""
+    """A residual channel that is read or written by nodes on the page. The page draws it as a vertical line."""
 
     channel: int
     embedded: bool
@@ -108,7 +108,7 @@ class Hidden(TypedDict):
 
 
 class Choice(TypedDict):
-    """What the whole model, the circuit or its complement predicts after one prompt."""
+    """What the whole model, the circuit or its complement (everything but the circuit) predicts after one prompt."""
 
     right: float
     """Probability of the right choice, if only the right and the wrong choice are possible."""
@@ -147,7 +147,7 @@ class Scores(TypedDict):
 
 
 class Patterns(TypedDict):
-    """Attention patterns of heads with shown q, k or v nodes, on the first pairs of the task."""
+    """Attention patterns on the first pairs of the task, for heads that have a q, k or v node on the page."""
 
     pairs: int
     """Number of pairs with patterns. They are the first ones in `TaskData.pairs`."""
@@ -238,11 +238,11 @@ class ModelData(TypedDict):
 
 
 class RunData(TypedDict):
-    """A run folder: training curves, benchmark results, or both."""
+    """What a folder holds: training curves of one run or several, benchmark results, or both."""
 
     name: str
     training: dict[str, dict[str, Points]]
-    """Name of a run -> measure -> [[step, value], ...]"""
+    """Name of a training run in the folder -> measure -> [[step, value], ...]"""
     models: list[ModelData]
     shared: list[str]
     """Tasks that count for every model that is compared."""
