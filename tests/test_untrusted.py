@@ -123,7 +123,7 @@ def test_metrics_with_a_number_that_json_has_not_are_read(tmp_path):
         ("weights", {"w": {"shape": [2, 2], "removed": [4]}}, "from 0 to 3"),
         ("weights", {"w": {"shape": [2, 2]}}, "lacks 'removed'"),
         ("weights", 3, "weights cannot be 3"),
-        ("scores", {"0.attn.q": [1.0]}, "other sites"),
+        ("scores", {"0.attn.q": [1.0]}, "same sites"),
         ("info", [], "info cannot be"),
         ("info", {"seed": "0"}, "'seed' cannot be"),
         ("info", {"curve": [[1, "2", 3]]}, "'curve' cannot be"),

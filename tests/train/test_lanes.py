@@ -72,8 +72,9 @@ print("waited")
 
 
 PARENT = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with SIGINT ignored
 from sparsegpt2 import process
 from train import lanes
 start = lanes.subprocess.Popen
