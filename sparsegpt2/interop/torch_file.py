@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import warnings
 from pathlib import Path
@@ -28,7 +29,10 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():  # about old pickle protocols, which torch reads or refuses
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=bool(records))
+            # Without an archive torch asks the file for as many bytes as a length in it says. In memory it gets only
+            # those that are there.
+            source = path if records else io.BytesIO(path.read_bytes())
+            state = torch.load(source, map_location="cpu", weights_only=True, mmap=bool(records))
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
         if any(sign in reason for sign in REFUSED):
