@@ -93,5 +93,7 @@ def _unpack(archive: IO[bytes], name: str, files: dict[str, Any], folder: Path, 
                 if hashlib.sha256(content).hexdigest() != expected["sha256"]:
                     raise UserError(f"{source} is damaged or of another version: {file} has the wrong checksum")
                 (folder / file).write_bytes(content)
-    except (BadZipFile, KeyError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except UserError:
+        raise
+    except (BadZipFile, KeyError, EOFError, zlib.error, NotImplementedError, RuntimeError, ValueError) as error:
         raise UserError(f"{source} is damaged or not an archive of a model ({str(error).strip(chr(39))})") from None

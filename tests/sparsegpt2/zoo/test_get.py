@@ -91,6 +91,13 @@ def flipped(release: Path) -> None:
     path.write_bytes(content)
 
 
+def no_text_for_a_name(release: Path) -> None:
+    with ZipFile(release / f"{NAME}.zip", "w") as archive:
+        archive.writestr("\N{POUND SIGN}", b"")
+    content = (release / f"{NAME}.zip").read_bytes()
+    (release / f"{NAME}.zip").write_bytes(content.replace("\N{POUND SIGN}".encode(), b"\xa5\xa5"))
+
+
 def rewritten(change, release: Path) -> None:
     with ZipFile(release / f"{NAME}.zip") as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -112,6 +119,7 @@ def no_weights(members):
     [
         (truncated, "is damaged or not an archive"),
         (flipped, "is damaged or"),
+        (no_text_for_a_name, "is damaged or not an archive"),
         (
             lambda release: (release / f"{NAME}.zip").write_text("<html>not found</html>"),
             "is damaged or not an archive",
@@ -121,7 +129,7 @@ def no_weights(members):
         (partial(rewritten, no_weights), "is damaged or not an archive .*small/model.safetensors"),
         (lambda release: (release / f"{NAME}.zip").unlink(), "cannot be read: No such file"),
     ],
-    ids=["truncated", "flipped", "a page", "too large", "other version", "a file lacks", "nothing there"],
+    ids=["truncated", "flipped", "a name", "a page", "too large", "other version", "a file lacks", "nothing there"],
 )
 def test_what_is_damaged_is_one_sentence_and_leaves_nothing(released, tmp_path, damage, sentence):
     damage(released)
